@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Pictures in, network inputs out: decoding, resizing, normalising. */
+#ifndef LBW_IMAGE_H
+#define LBW_IMAGE_H
+
+#include <lbw/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* 8-bit RGB, row-major, 3 bytes a pixel. */
+struct lbw_image {
+    int width;
+    int height;
+    uint8_t *pixels; /* owned; lbw_image_release() */
+};
+
+/*
+ * Decodes a JPEG or PNG file (by content, not by name). LBW_ERR_IO or LBW_ERR_FORMAT name the
+ * path. Sides up to 16384 pixels.
+ */
+LBW_API enum lbw_status lbw_image_read(struct lbw_image *out, const char *path,
+                                       struct lbw_error *err);
+LBW_API void lbw_image_release(struct lbw_image *image);
+
+enum lbw_resize {
+    LBW_RESIZE_STRETCH,          /* to the size, aspect lost */
+    LBW_RESIZE_LETTERBOX,        /* aspect kept, centred, rest padded */
+    LBW_RESIZE_LETTERBOX_CORNER, /* aspect kept, at the top left, rest padded */
+};
+
+enum lbw_color {
+    LBW_COLOR_RGB,
+    LBW_COLOR_BGR,
+    LBW_COLOR_GRAY,
+};
+
+/* From pixels 0 … 255 to a network's input: (x - mean[c]) / std[c], c in the order of `color`.
+ */
+struct lbw_preprocess {
+    int width; /* of the network's input; 0: taken from the model, or given by the user */
+    int height;
+    enum lbw_resize resize;
+    enum lbw_color color;
+    float pad; /* value of padded pixels, 0 … 255, before normalising */
+    float mean[3];
+    float std[3];
+    int multiple; /* dynamic inputs: sides are rounded up to a multiple of this; 0 or 1: any */
+    int channels_last; /* 0: NCHW, 1: NHWC */
+};
+
+/* How the picture lies in the input: x_input = x_picture × scale_x + offset_x. */
+struct lbw_placement {
+    float scale_x, scale_y;
+    float offset_x, offset_y;
+};
+
+/*
+ * Fills `out` (3 or 1 × height × width floats, sides as in `preprocess`, both > 0). Bilinear
+ * with half-pixel centres (as OpenCV's INTER_LINEAR, whose 8-bit rounding is followed to ±1
+ * level).
+ */
+LBW_API enum lbw_status lbw_preprocess_image(float *out, struct lbw_placement *placement,
+                                             const struct lbw_image *image,
+                                             const struct lbw_preprocess *preprocess,
+                                             struct lbw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

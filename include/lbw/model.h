@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening, describing and saving ONNX models. */
+#ifndef LBW_MODEL_H
+#define LBW_MODEL_H
+
+#include <stdbool.h>
+#include <lbw/base.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* An opened model. One thread at a time; different models are independent. */
+struct lbw_model;
+
+/*
+ * Reads a model: `path` is an ONNX file, a gzip of one, or "-" for standard input. External
+ * data is looked for beside it. *out is untouched on failure. LBW_ERR_IO, LBW_ERR_FORMAT
+ * (empty, truncated, not ONNX, nested too deep), LBW_ERR_MEMORY.
+ */
+LBW_API enum lbw_status lbw_model_open(struct lbw_model **out, const char *path,
+                                       struct lbw_error *err);
+
+/* The same from memory (also gzip); the bytes are copied. External data is refused. */
+LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **out, const void *data,
+                                              size_t size, struct lbw_error *err);
+
+/* Frees the model and everything borrowed from it, and sets *model to NULL. NULL is fine. */
+LBW_API void lbw_model_close(struct lbw_model **model);
+
+/* Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed. */
+LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
+                                       struct lbw_error *err);
+
+/* Serialises into *data (the caller frees it with lbw_free()) and *size. */
+LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data,
+                                              size_t *size, struct lbw_error *err);
+
+/* The number of bytes lbw_model_save() would write. */
+LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
+
+/* An input or output of the model. */
+struct lbw_port {
+    const char *name;
+    const char *type;       /* "float32", …, or "?" */
+    int num_dims;           /* -1 when the shape is unknown */
+    int64_t dims[8];        /* -1 for a dynamic one */
+    const char *symbols[8]; /* the names of dynamic dims, "" for none */
+};
+
+/* Strings and ports belong to the model. */
+struct lbw_model_info {
+    int64_t ir_version;
+    int64_t opset;        /* of the default domain */
+    const char *producer; /* "pytorch 1.13" */
+    const char *graph_name;
+    uint64_t file_size; /* bytes read; 0 when from memory */
+    size_t num_nodes;
+    size_t num_functions;
+    size_t num_inputs; /* without initializers */
+    size_t num_outputs;
+    const struct lbw_port *inputs;
+    const struct lbw_port *outputs;
+    size_t num_metadata;
+    const char *const *metadata; /* key, value, key, value, … */
+};
+
+LBW_API enum lbw_status lbw_model_describe(struct lbw_model_info *out, struct lbw_model *model,
+                                           struct lbw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

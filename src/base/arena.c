@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* Arena: a stack of malloc'ed blocks, each at least as large as what is asked of it. */
+#include "base/arena.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BLOCK_SIZE ((size_t)64 * 1024)
+#define ALIGNMENT  ((size_t)16)
+
+struct lbw_arena_block {
+    struct lbw_arena_block *below;
+    size_t size;
+    size_t used;
+    size_t padding; /* keeps data[] 16-byte aligned */
+    unsigned char data[];
+};
+
+void lbw_arena_release(struct lbw_arena *arena)
+{
+    lbw_arena_reset(arena, (struct lbw_arena_mark){NULL, 0});
+}
+
+void *lbw_arena_alloc(struct lbw_arena *arena, size_t size)
+{
+    if (size > SIZE_MAX / 2)
+        return NULL;
+    size = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    struct lbw_arena_block *top = arena->top;
+    if (!top || top->size - top->used < size) {
+        size_t block_size = size > BLOCK_SIZE / 4 ? size : BLOCK_SIZE;
+        struct lbw_arena_block *block = malloc(sizeof *block + block_size);
+        if (!block)
+            return NULL;
+        *block = (struct lbw_arena_block){.below = top, .size = block_size};
+        arena->top = top = block;
+    }
+    void *memory = top->data + top->used;
+    top->used += size;
+    return memory;
+}
+
+void *lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size)
+{
+    if (size && num > SIZE_MAX / size)
+        return NULL;
+    void *memory = lbw_arena_alloc(arena, num * size);
+    return memory ? memset(memory, 0, num * size) : NULL;
+}
+
+void *lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size)
+{
+    void *memory = lbw_arena_alloc(arena, size);
+    if (memory && size)
+        memcpy(memory, data, size);
+    return memory;
+}
+
+char *lbw_arena_strdup(struct lbw_arena *arena, const char *text)
+{
+    return lbw_arena_memdup(arena, text, strlen(text) + 1);
+}
+
+char *lbw_arena_printf(struct lbw_arena *arena, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    int length = vsnprintf(NULL, 0, fmt, ap);
+    va_end(ap);
+    char *text = length < 0 ? NULL : lbw_arena_alloc(arena, (size_t)length + 1);
+    if (text) {
+        va_start(ap, fmt);
+        vsnprintf(text, (size_t)length + 1, fmt, ap);
+        va_end(ap);
+    }
+    return text;
+}
+
+struct lbw_arena_mark lbw_arena_mark(const struct lbw_arena *arena)
+{
+    return (struct lbw_arena_mark){arena->top, arena->top ? arena->top->used : 0};
+}
+
+void lbw_arena_reset(struct lbw_arena *arena, struct lbw_arena_mark mark)
+{
+    while (arena->top != mark.top) {
+        struct lbw_arena_block *block = arena->top;
+        arena->top = block->below;
+        free(block);
+    }
+    if (arena->top)
+        arena->top->used = mark.used;
+}

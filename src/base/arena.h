@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A growing region of memory released in one go: everything of one model lives in one. */
+#ifndef LBW_SRC_ARENA_H
+#define LBW_SRC_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+struct lbw_arena_block;
+
+/* Zero-initialised is empty and valid. */
+struct lbw_arena {
+    struct lbw_arena_block *top;
+};
+
+/* A point to come back to; scratch allocated after it is released by lbw_arena_reset(). */
+struct lbw_arena_mark {
+    struct lbw_arena_block *top;
+    size_t used;
+};
+
+void lbw_arena_release(struct lbw_arena *arena);
+
+/* 16-byte aligned, not zeroed; NULL when memory is out. `size` 0 gives a valid pointer. */
+void *lbw_arena_alloc(struct lbw_arena *arena, size_t size);
+
+/* `num` items of `size` bytes, zeroed; NULL when memory is out or the product overflows. */
+void *lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size);
+
+/* Copies; NULL when memory is out. */
+char *lbw_arena_strdup(struct lbw_arena *arena, const char *text);
+void *lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size);
+char *lbw_arena_printf(struct lbw_arena *arena, const char *fmt, ...) LBW_PRINTF(2, 3);
+
+struct lbw_arena_mark lbw_arena_mark(const struct lbw_arena *arena);
+void lbw_arena_reset(struct lbw_arena *arena, struct lbw_arena_mark mark);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Making and passing on errors: lbw_fail() is the only maker. */
+#ifndef LBW_SRC_ERROR_H
+#define LBW_SRC_ERROR_H
+
+#include <lbw/base.h>
+
+/* Fills `err` (may be NULL) and returns `status`. */
+enum lbw_status lbw_fail(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
+    LBW_PRINTF(3, 4);
+
+/* As lbw_fail(LBW_ERR_IO), with ": strerror(errno)" behind the message. */
+enum lbw_status lbw_fail_errno(struct lbw_error *err, const char *fmt, ...) LBW_PRINTF(2, 3);
+
+/* As lbw_fail(LBW_ERR_MEMORY, "out of memory"). */
+enum lbw_status lbw_fail_memory(struct lbw_error *err);
+
+/* Puts "CONTEXT: " in front of the message and returns `status`: `return lbw_within(…);`. */
+enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
+    LBW_PRINTF(3, 4);
+
+/* Leaves the function at once on failure: only where it owns nothing. */
+#define LBW_TRY(call)                                                                          \
+    do {                                                                                       \
+        enum lbw_status try_status = (call);                                                   \
+        if (try_status != LBW_OK)                                                              \
+            return try_status;                                                                 \
+    } while (0)
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/* Files: read whole (mapped, from a pipe, or through gzip), written atomically. */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#define GZIP_CHUNK ((size_t)256 * 1024)
+
+struct lbw_writer {
+    char *path;
+    char *temporary; /* NULL when written in place */
+    int fd;
+    gzFile gzip;
+    uint64_t size;
+    int failed_errno; /* sticky */
+};
+
+/* Grows `*data` so that `size` more bytes fit behind `used`. */
+static bool reserve(unsigned char **data, size_t *capacity, size_t used, size_t size)
+{
+    if (*capacity - used >= size)
+        return true;
+    if (used > SIZE_MAX / 4 || size > SIZE_MAX / 4)
+        return false;
+    size_t larger = 2 * used > used + size ? 2 * used : used + size;
+    unsigned char *grown = realloc(*data, larger);
+    if (!grown)
+        return false;
+    *data = grown;
+    *capacity = larger;
+    return true;
+}
+
+static enum lbw_status read_stream(struct lbw_bytes *out, int fd, const char *path,
+                                   struct lbw_error *err)
+{
+    unsigned char *data = NULL;
+    size_t capacity = 0, used = 0;
+    for (;;) {
+        if (!reserve(&data, &capacity, used, GZIP_CHUNK)) {
+            free(data);
+            return lbw_within(err, lbw_fail_memory(err), "%s", path);
+        }
+        ssize_t got = read(fd, data + used, capacity - used);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0) {
+            free(data);
+            return lbw_fail_errno(err, "%s: cannot read", path);
+        }
+        if (got == 0)
+            break;
+        used += (size_t)got;
+    }
+    *out = (struct lbw_bytes){data, used, false};
+    return LBW_OK;
+}
+
+/* Inflates one chunk; *ended is set behind the last gzip member. */
+static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream *z,
+                                   const struct lbw_bytes *in, const char *path,
+                                   struct lbw_error *err)
+{
+    size_t capacity = 0, taken = 0;
+    int code = Z_OK;
+    while (code != Z_STREAM_END) {
+        if (!reserve(data, &capacity, *used, GZIP_CHUNK))
+            return lbw_within(err, lbw_fail_memory(err), "%s", path);
+        size_t left_in = in->size - taken, left_out = capacity - *used;
+        z->next_in = (Bytef *)(uintptr_t)(in->data + taken);
+        z->avail_in = (uInt)(left_in < INT_MAX ? left_in : INT_MAX);
+        z->next_out = *data + *used;
+        z->avail_out = (uInt)(left_out < INT_MAX ? left_out : INT_MAX);
+        uInt avail_in = z->avail_in, avail_out = z->avail_out;
+        code = inflate(z, Z_NO_FLUSH);
+        taken += avail_in - z->avail_in;
+        *used += avail_out - z->avail_out;
+        if (code == Z_MEM_ERROR)
+            return lbw_within(err, lbw_fail_memory(err), "%s", path);
+        if (code != Z_OK && code != Z_STREAM_END)
+            return lbw_fail(err, LBW_ERR_FORMAT, "%s: the gzip stream is %s", path,
+                            taken == in->size ? "truncated" : "corrupt");
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status inflate_gzip(struct lbw_bytes *bytes, const char *path,
+                                    struct lbw_error *err)
+{
+    z_stream z = {0};
+    if (inflateInit2(&z, 16 + MAX_WBITS) != Z_OK)
+        return lbw_within(err, lbw_fail_memory(err), "%s", path);
+    unsigned char *data = NULL;
+    size_t used = 0;
+    enum lbw_status status = inflate_all(&data, &used, &z, bytes, path, err);
+    inflateEnd(&z);
+    if (status != LBW_OK) {
+        free(data);
+        return status;
+    }
+    lbw_bytes_release(bytes);
+    *bytes = (struct lbw_bytes){data, used, false};
+    return LBW_OK;
+}
+
+static enum lbw_status read_fd(struct lbw_bytes *out, int fd, const char *path,
+                               struct lbw_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0)
+        return lbw_fail_errno(err, "%s: cannot read", path);
+    if (S_ISDIR(st.st_mode))
+        return lbw_fail(err, LBW_ERR_IO, "%s: is a directory", path);
+    if (S_ISREG(st.st_mode) && st.st_size > 0 && fd != STDIN_FILENO) {
+        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map != MAP_FAILED) {
+            *out = (struct lbw_bytes){map, (size_t)st.st_size, true};
+            return LBW_OK;
+        }
+    }
+    return read_stream(out, fd, path, err);
+}
+
+enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err)
+{
+    bool is_stdin = strcmp(path, "-") == 0;
+    int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return lbw_fail_errno(err, "%s: cannot open", path);
+    struct lbw_bytes bytes = {0};
+    enum lbw_status status = read_fd(&bytes, fd, path, err);
+    if (!is_stdin)
+        close(fd);
+    if (status == LBW_OK && bytes.size >= 2 && bytes.data[0] == 0x1f && bytes.data[1] == 0x8b)
+        status = inflate_gzip(&bytes, path, err);
+    if (status != LBW_OK)
+        lbw_bytes_release(&bytes);
+    else
+        *out = bytes;
+    return status;
+}
+
+void lbw_bytes_release(struct lbw_bytes *bytes)
+{
+    if (bytes->is_mapped)
+        munmap((void *)(uintptr_t)bytes->data, bytes->size);
+    else
+        free((void *)(uintptr_t)bytes->data);
+    *bytes = (struct lbw_bytes){0};
+}
+
+static void writer_free(struct lbw_writer **writer)
+{
+    struct lbw_writer *w = *writer;
+    *writer = NULL;
+    if (w->gzip)
+        gzclose(w->gzip);
+    if (w->fd > STDERR_FILENO)
+        close(w->fd);
+    free(w->temporary);
+    free(w->path);
+    free(w);
+}
+
+/* Opens the temporary file beside the target, with the mode a plain create would give. */
+static int open_temporary(struct lbw_writer *w)
+{
+    size_t size = strlen(w->path) + sizeof ".lbw.XXXXXX";
+    w->temporary = malloc(size);
+    if (!w->temporary) {
+        errno = ENOMEM;
+        return -1;
+    }
+    snprintf(w->temporary, size, "%s.lbw.XXXXXX", w->path);
+    int fd = mkostemp(w->temporary, O_CLOEXEC);
+    if (fd < 0) {
+        int number = errno;
+        free(w->temporary);
+        w->temporary = NULL;
+        errno = number;
+        return -1;
+    }
+    struct stat st;
+    mode_t mask = umask(0);
+    umask(mask);
+    mode_t mode = stat(w->path, &st) == 0 ? st.st_mode & 0777 : 0666 & ~mask;
+    if (fchmod(fd, mode) != 0)
+        return fd; /* a file system without modes */
+    return fd;
+}
+
+static int open_target(struct lbw_writer *w)
+{
+    struct stat st;
+    if (strcmp(w->path, "-") == 0)
+        return STDOUT_FILENO;
+    if (stat(w->path, &st) == 0) {
+        if (S_ISDIR(st.st_mode)) {
+            errno = EISDIR;
+            return -1;
+        }
+        if (!S_ISREG(st.st_mode))
+            return open(w->path, O_WRONLY | O_CLOEXEC);
+    }
+    return open_temporary(w);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length > end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+enum lbw_status lbw_writer_open(struct lbw_writer **out, const char *path,
+                                struct lbw_error *err)
+{
+    struct lbw_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return lbw_fail_memory(err);
+    w->fd = -1;
+    w->path = strdup(path);
+    if (w->path)
+        w->fd = open_target(w);
+    else
+        errno = ENOMEM;
+    if (w->fd < 0) {
+        enum lbw_status status = lbw_fail_errno(err, "%s: cannot write", path);
+        writer_free(&w);
+        return status;
+    }
+    if (ends_with(path, ".gz")) {
+        int copy = dup(w->fd);
+        w->gzip = copy < 0 ? NULL : gzdopen(copy, "wb9");
+        if (!w->gzip) {
+            if (copy >= 0)
+                close(copy);
+            enum lbw_status status = lbw_within(err, lbw_fail_memory(err), "%s", path);
+            lbw_writer_abort(&w);
+            return status;
+        }
+    }
+    *out = w;
+    return LBW_OK;
+}
+
+static int write_plain(int fd, const unsigned char *data, size_t size)
+{
+    while (size) {
+        ssize_t put = write(fd, data, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return errno;
+        data += put;
+        size -= (size_t)put;
+    }
+    return 0;
+}
+
+static int write_gzip(gzFile gzip, const unsigned char *data, size_t size)
+{
+    while (size) {
+        unsigned chunk = (unsigned)(size < INT_MAX ? size : INT_MAX);
+        errno = 0;
+        if (gzwrite(gzip, data, chunk) != (int)chunk)
+            return errno ? errno : EIO;
+        data += chunk;
+        size -= chunk;
+    }
+    return 0;
+}
+
+void lbw_writer_write(struct lbw_writer *w, const void *data, size_t size)
+{
+    if (w->failed_errno)
+        return;
+    w->failed_errno =
+        w->gzip ? write_gzip(w->gzip, data, size) : write_plain(w->fd, data, size);
+    w->size += size;
+}
+
+uint64_t lbw_writer_size(const struct lbw_writer *writer)
+{
+    return writer->size;
+}
+
+/* Makes the rename itself durable; a folder that cannot be opened is not an error. */
+static void sync_folder(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err)
+{
+    struct lbw_writer *w = *writer;
+    if (!w->failed_errno && w->gzip) {
+        errno = 0;
+        if (gzclose(w->gzip) != Z_OK)
+            w->failed_errno = errno ? errno : EIO;
+        w->gzip = NULL;
+    }
+    if (!w->failed_errno && w->temporary && fsync(w->fd) != 0)
+        w->failed_errno = errno;
+    if (!w->failed_errno && w->temporary && rename(w->temporary, w->path) != 0)
+        w->failed_errno = errno;
+    if (w->failed_errno) {
+        errno = w->failed_errno;
+        enum lbw_status status = lbw_fail_errno(err, "%s: cannot write", w->path);
+        lbw_writer_abort(writer);
+        return status;
+    }
+    if (w->temporary)
+        sync_folder(w->path);
+    writer_free(writer);
+    return LBW_OK;
+}
+
+void lbw_writer_abort(struct lbw_writer **writer)
+{
+    if (!*writer)
+        return;
+    if ((*writer)->temporary)
+        unlink((*writer)->temporary);
+    writer_free(writer);
+}

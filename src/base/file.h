@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* Whole files in, whole files out: "-" is standard input or output, gzip is seen through. */
+#ifndef LBW_SRC_FILE_H
+#define LBW_SRC_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "base/error.h"
+
+/* The bytes of a file; mapped read-only where it is a plain regular file. */
+struct lbw_bytes {
+    const unsigned char *data;
+    size_t size;
+    bool is_mapped;
+};
+
+/*
+ * Reads `path` whole; "-" reads standard input. Content that starts with the gzip magic is
+ * inflated. LBW_ERR_IO names the path; LBW_ERR_FORMAT for a broken gzip stream.
+ */
+enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err);
+void lbw_bytes_release(struct lbw_bytes *bytes);
+
+/*
+ * A file that appears under its name only when it is whole: written beside the target as a
+ * temporary file, synced and renamed by lbw_writer_commit(). A path that ends in ".gz" is
+ * compressed. "-" writes standard output, and a path that names no regular file (a device or a
+ * pipe) is written in place.
+ */
+struct lbw_writer;
+
+enum lbw_status lbw_writer_open(struct lbw_writer **out, const char *path,
+                                struct lbw_error *err);
+
+/* Errors are sticky: a failed write makes every later call and the commit fail. */
+void lbw_writer_write(struct lbw_writer *writer, const void *data, size_t size);
+
+/* Bytes written so far (before compression). */
+uint64_t lbw_writer_size(const struct lbw_writer *writer);
+
+/* Syncs, renames and frees; on failure the temporary file is removed. *writer becomes NULL. */
+enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err);
+
+/* Gives up: removes the temporary file and frees. NULL is fine. */
+void lbw_writer_abort(struct lbw_writer **writer);
+
+#endif

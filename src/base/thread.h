@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Work shared among threads; results never depend on how many there are. */
+#ifndef LBW_SRC_THREAD_H
+#define LBW_SRC_THREAD_H
+
+#include <stddef.h>
+
+/* The processors this process may run on, at least 1. */
+unsigned lbw_num_processors(void);
+
+/*
+ * Calls fn(user, i) once for each i in [0, num), from at most `num_threads` threads (0: one per
+ * processor), in no particular order; returns when all are done. `fn` writes only what belongs
+ * to its own i. Threads that cannot be started are done without.
+ */
+void lbw_parallel_for(size_t num, unsigned num_threads, void (*fn)(void *user, size_t i),
+                      void *user);
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Projection of a group of weights onto a grid: LBW.md sections 1 and 2, arXiv 1612.06052 §2.
+ */
+#ifndef LBW_SRC_NUM_QUANTIZE_H
+#define LBW_SRC_NUM_QUANTIZE_H
+
+#include <stdbool.h>
+
+#include <lbw/grid.h>
+
+#include "base/error.h"
+
+/* How the projection is found. */
+enum lbw_method {
+    LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, one pass */
+    LBW_METHOD_TERNARY,   /* the paper's theorem for b = 2 */
+    LBW_METHOD_THRESHOLD, /* the paper's scheme with one free parameter µ */
+};
+
+/* What a scale may be: step = 2^k, or any positive float. */
+enum lbw_scale {
+    LBW_SCALE_POW2,
+    LBW_SCALE_REAL,
+};
+
+struct lbw_quantize_params {
+    enum lbw_method method;
+    enum lbw_scale scale;
+    float mu; /* THRESHOLD only: µ as a share of max|w|; the paper takes 0.75 */
+};
+
+/*
+ * Half-octave statistics of |w|: bin i holds the values with (float bits >> 22 & 511) == i,
+ * that is exponent i / 2 and mantissa below (even i) or not below (odd i) 1.5. Counts are
+ * exact; sums are accumulated in double in a fixed order that every code path shares bit for
+ * bit.
+ */
+struct lbw_histogram {
+    uint64_t count[512];
+    double sum[512];    /* Σ|w| */
+    double square[512]; /* Σw² */
+};
+
+/* Adds n values. Values must be finite. Zeros fall in bin 0 and change no sum. */
+void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n);
+
+/* False when a value is NaN or infinite. */
+bool lbw_all_finite(const float *w, size_t n);
+
+/*
+ * Projects n weights onto the grid: codes[i] in [0, num_levels), *step > 0 so that
+ * step × levels[code] is nearest to w[i] (a tie goes to the larger magnitude) and Σ(q - w)² is
+ * least over step (all powers of two for POW2; for REAL, a local optimum found by refitting
+ * from several fractional octaves, never worse than POW2). A group of zeros gets zero codes and
+ * step 1. LBW_ERR_ARGUMENT: TERNARY with another grid than b = 2, THRESHOLD with a two-term
+ * grid or b = 2, µ not in (0, 1.5), n = 0, or a value that is not finite.
+ */
+enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t n,
+                             const struct lbw_grid *grid,
+                             const struct lbw_quantize_params *params, struct lbw_error *err);
+
+/*
+ * The nearest level of every weight for a given step; ties to the larger magnitude. Exact for
+ * every step > 0: decisions are made on |w| against step × threshold in float32.
+ */
+void lbw_nearest(uint8_t *codes, const float *w, size_t n, const struct lbw_grid *grid,
+                 float step);
+
+/* out[i] = step × levels[codes[i]], one float32 multiply: the bits every encoding decodes to.
+ */
+void lbw_dequantize(float *out, const uint8_t *codes, size_t n, const struct lbw_grid *grid,
+                    float step);
+
+/* Σ(step × level - w)² and Σw² in double. */
+void lbw_projection_error(double *error, double *energy, const float *w, const uint8_t *codes,
+                          size_t n, const struct lbw_grid *grid, float step);
+
+/*
+ * A real step in a form that needs 16 bits: the nearest IEEE half when it is a normal one, else
+ * the value with its mantissa cut to 11 bits. Powers of two are unchanged.
+ */
+float lbw_round_step(float step);
+
+#endif

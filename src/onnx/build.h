@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* New nodes, attributes and tensors in a model's arena, and lists that grow. */
+#ifndef LBW_SRC_ONNX_BUILD_H
+#define LBW_SRC_ONNX_BUILD_H
+
+#include "onnx/model.h"
+
+/*
+ * Strings are copied. `inputs` and `outputs` end with NULL; "" leaves an optional input out.
+ * NULL when memory is out; a NULL node passed on to the functions below is such a failure too,
+ * so a chain of calls needs one check at its end.
+ */
+Onnx__NodeProto *lbw_build_node(struct lbw_model *model, const char *domain,
+                                const char *op_type, const char *name,
+                                const char *const *inputs, const char *const *outputs);
+
+/* Each returns false when memory is out or node is NULL. */
+bool lbw_build_int(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
+                   int64_t value);
+bool lbw_build_ints(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
+                    const int64_t *values, size_t num);
+bool lbw_build_float(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
+                     float value);
+bool lbw_build_string(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
+                      const char *value);
+bool lbw_build_tensor(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
+                      Onnx__TensorProto *value);
+
+/*
+ * Lists of a graph or function. `before` is the position to insert at. The old arrays stay in
+ * the arena; new ones grow by doubling, so that many insertions cost linear memory.
+ */
+bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
+                               Onnx__TensorProto *tensor);
+void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorProto *tensor);
+void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name);
+
+/* Replaces the node list by `nodes` (copied). */
+bool lbw_graph_set_nodes(struct lbw_model *model, Onnx__GraphProto *graph,
+                         Onnx__NodeProto *const *nodes, size_t num);
+bool lbw_function_set_nodes(struct lbw_model *model, Onnx__FunctionProto *function,
+                            Onnx__NodeProto *const *nodes, size_t num);
+bool lbw_model_add_function(struct lbw_model *model, Onnx__FunctionProto *function);
+
+/* A name that no scope of the model uses yet: `stem`, or "stem_2", "stem_3", … */
+struct lbw_names;
+enum lbw_status lbw_names_new(struct lbw_names **out, const struct lbw_model *model,
+                              struct lbw_error *err);
+void lbw_names_free(struct lbw_names *names);
+const char *lbw_names_make(struct lbw_names *names, struct lbw_model *model, const char *stem);
+
+#endif

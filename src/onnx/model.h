@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* An opened ONNX model: the protobuf tree in one arena, where it came from, how to write it. */
+#ifndef LBW_SRC_ONNX_MODEL_H
+#define LBW_SRC_ONNX_MODEL_H
+
+#include <stdbool.h>
+
+#include <lbw/model.h>
+
+#include "base/arena.h"
+#include "base/error.h"
+#include "onnx.pb-c.h"
+
+struct lbw_external_file;
+
+/* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
+struct lbw_model {
+    struct lbw_arena arena;
+    Onnx__ModelProto *proto;
+    const char *name;   /* for messages: the path, or "memory" */
+    const char *folder; /* where external data is looked for; NULL when read from memory */
+    uint64_t file_size; /* bytes of the (inflated) model file, without external data */
+    struct lbw_external_file *external_files; /* external data mapped so far */
+};
+
+/* The version of a domain that the model imports ("" and "ai.onnx" are the same), or 0. */
+int64_t lbw_model_opset(const struct lbw_model *model, const char *domain);
+
+/* Adds or raises the import of a domain. */
+enum lbw_status lbw_model_import(struct lbw_model *model, const char *domain, int64_t version,
+                                 struct lbw_error *err);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where calibration gets its numbers: "show me this tensor in the float model and in the model
+ * as converted so far". src/run implements it with ONNX Runtime; src/pass never knows who
+ * answers.
+ */
+#ifndef LBW_SRC_PASS_ACTIVATIONS_H
+#define LBW_SRC_PASS_ACTIVATIONS_H
+
+#include "base/error.h"
+
+/* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
+ */
+struct lbw_activation {
+    size_t sample;
+    size_t num_dims;
+    const int64_t *dims;
+    const float *reference; /* in the float model */
+    const float *converted; /* in the model as converted so far; may be the same pointer */
+};
+
+/* Called once per sample, in order. */
+typedef enum lbw_status (*lbw_activation_fn)(void *user, const struct lbw_activation *values,
+                                             struct lbw_error *err);
+
+struct lbw_activations {
+    /*
+     * Shows tensor `name` (of the main graph) for every sample. LBW_ERR_UNSUPPORTED when this
+     * tensor cannot be reached or is no float tensor: the caller falls back to projection.
+     */
+    enum lbw_status (*show)(struct lbw_activations *self, const char *name,
+                            lbw_activation_fn fn, void *user, struct lbw_error *err);
+    /*
+     * From now on the converted model uses these float32 values for constant `name` (an
+     * initializer or the output of a Constant node of the main graph), `count` of them, copied;
+     * the runtime type stays the tensor's own.
+     */
+    enum lbw_status (*replace)(struct lbw_activations *self, const char *name,
+                               const float *values, size_t count, struct lbw_error *err);
+    /*
+     * Promise: no constant read by a main-graph node before position `node` will be replaced
+     * any more. Lets the implementation run those nodes once and keep only what is still
+     * needed.
+     */
+    enum lbw_status (*settle)(struct lbw_activations *self, size_t node, struct lbw_error *err);
+    size_t num_samples;
+};
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Running a model in ONNX Runtime, found at run time with dlopen, never linked. */
+#ifndef LBW_SRC_RUN_SESSION_H
+#define LBW_SRC_RUN_SESSION_H
+
+#include "run/feed.h"
+
+struct lbw_runtime; /* ort.c: the loaded library and its environment; shared, never unloaded */
+struct lbw_session;
+
+/*
+ * Loads ONNX Runtime once per process: LBW_ORT names the library or a folder, else the system's
+ * libonnxruntime.so*, else the places where sh tests/run.sh puts one (see README).
+ * LBW_ERR_RUNTIME says what was tried. *version (may be NULL) receives "1.30.0", static.
+ */
+enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,
+                                 struct lbw_error *err);
+
+struct lbw_session_params {
+    unsigned num_threads; /* 0: all processors */
+    int optimize;         /* 0: none, 1: basic, 99: all */
+};
+
+/* From serialised model bytes (copied by the runtime). Errors carry the runtime's own message.
+ */
+enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, size_t size,
+                                 const struct lbw_session_params *params,
+                                 struct lbw_error *err);
+void lbw_session_close(struct lbw_session **session);
+
+size_t lbw_session_num_inputs(const struct lbw_session *session);
+size_t lbw_session_num_outputs(const struct lbw_session *session);
+const char *lbw_session_input_name(const struct lbw_session *session, size_t i);
+const char *lbw_session_output_name(const struct lbw_session *session, size_t i);
+
+/* inputs in the session's order; outputs are filled (owned by the caller, released each). */
+enum lbw_status lbw_session_run(struct lbw_session *session, const struct lbw_array *inputs,
+                                struct lbw_array *outputs, struct lbw_error *err);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* base: errors, arena, string map, 16-bit floats, files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/bits.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/strmap.h"
+#include "base/thread.h"
+
+static void test_error_context(void **state)
+{
+    (void)state;
+    struct lbw_error err;
+    enum lbw_status status = lbw_fail(&err, LBW_ERR_FORMAT, "%d bytes\nshort", 3);
+    status = lbw_within(&err, status, "weight '%s'", "w");
+    assert_int_equal(status, LBW_ERR_FORMAT);
+    assert_int_equal(err.status, LBW_ERR_FORMAT);
+    assert_string_equal(err.message, "weight 'w': 3 bytes?short");
+    assert_int_equal(lbw_fail(NULL, LBW_ERR_IO, "x"), LBW_ERR_IO);
+}
+
+static void test_arena_reset(void **state)
+{
+    (void)state;
+    struct lbw_arena arena = {0};
+    char *kept = lbw_arena_strdup(&arena, "kept");
+    struct lbw_arena_mark mark = lbw_arena_mark(&arena);
+    for (size_t i = 0; i < 100; i++) {
+        unsigned char *p = lbw_arena_alloc(&arena, i * 1000);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 16, 0);
+        memset(p, 0xff, i * 1000);
+    }
+    lbw_arena_reset(&arena, mark);
+    assert_string_equal(kept, "kept");
+    assert_null(lbw_arena_alloc(&arena, SIZE_MAX - 8));
+    assert_null(lbw_arena_calloc(&arena, SIZE_MAX / 2, 4));
+    assert_string_equal(lbw_arena_printf(&arena, "%s_%d", "a", 7), "a_7");
+    lbw_arena_release(&arena);
+}
+
+static void test_strmap(void **state)
+{
+    (void)state;
+    static char keys[1000][8];
+    struct lbw_strmap map = {0};
+    assert_null(lbw_strmap_get(&map, "0"));
+    for (int i = 0; i < 1000; i++) {
+        snprintf(keys[i], sizeof keys[i], "%d", i);
+        assert_true(lbw_strmap_put(&map, keys[i], keys[i]));
+    }
+    assert_true(lbw_strmap_put(&map, "17", keys[3]));
+    assert_ptr_equal(lbw_strmap_get(&map, "17"), keys[3]);
+    assert_ptr_equal(lbw_strmap_get(&map, "999"), keys[999]);
+    assert_null(lbw_strmap_get(&map, "1000"));
+    lbw_strmap_release(&map);
+}
+
+/* Every half survives the way to float and back; halfway cases go to even. */
+static void test_half(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 0x10000; h++) {
+        if ((h & 0x7c00) == 0x7c00 && (h & 0x3ff))
+            continue; /* NaN payloads may change */
+        assert_int_equal(lbw_half_from_float(lbw_half_to_float((uint16_t)h)), h);
+    }
+    for (uint32_t h = 0; h < 0x7bff; h++) {
+        float low = lbw_half_to_float((uint16_t)h), high = lbw_half_to_float((uint16_t)(h + 1));
+        assert_int_equal(lbw_half_from_float((low + high) / 2), h + (h & 1));
+    }
+    assert_int_equal(lbw_half_from_float(65519.0f), 0x7bff);
+    assert_int_equal(lbw_half_from_float(65520.0f), 0x7c00);
+    assert_int_equal(lbw_bfloat16_from_float(1.00390625f), 0x3f80);
+    assert_int_equal(lbw_bfloat16_from_float(1.01171875f), 0x3f82);
+}
+
+static char *temporary_path(const char *name)
+{
+    static char path[256];
+    const char *folder = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%s/lbw-base-%ld-%s", folder ? folder : "/tmp", (long)getpid(),
+             name);
+    return path;
+}
+
+static void round_trip(const char *name)
+{
+    char *path = temporary_path(name);
+    struct lbw_error err = {0};
+    struct lbw_writer *writer = NULL;
+    assert_int_equal(lbw_writer_open(&writer, path, &err), LBW_OK);
+    for (int i = 0; i < 100000; i++)
+        lbw_writer_write(writer, &i, sizeof i);
+    assert_int_not_equal(access(path, F_OK), 0); /* not there before it is whole */
+    assert_int_equal(lbw_writer_size(writer), 400000);
+    assert_int_equal(lbw_writer_commit(&writer, &err), LBW_OK);
+    assert_null(writer);
+    struct lbw_bytes bytes = {0};
+    assert_int_equal(lbw_bytes_read(&bytes, path, &err), LBW_OK);
+    assert_int_equal(bytes.size, 400000);
+    assert_int_equal(lbw_load_u32(bytes.data + 4 * 77777), 77777);
+    lbw_bytes_release(&bytes);
+    unlink(path);
+}
+
+static void test_files(void **state)
+{
+    (void)state;
+    round_trip("plain");
+    round_trip("packed.gz");
+    struct lbw_error err = {0};
+    struct lbw_bytes bytes = {0};
+    assert_int_equal(lbw_bytes_read(&bytes, "/nonexistent/x", &err), LBW_ERR_IO);
+    assert_string_equal(err.message, "/nonexistent/x: cannot open: No such file or directory");
+    struct lbw_writer *writer = NULL;
+    assert_int_equal(lbw_writer_open(&writer, "/nonexistent/x", &err), LBW_ERR_IO);
+    assert_null(writer);
+    char *path = temporary_path("aborted");
+    assert_int_equal(lbw_writer_open(&writer, path, &err), LBW_OK);
+    lbw_writer_abort(&writer);
+    assert_int_not_equal(access(path, F_OK), 0);
+    assert_int_equal(lbw_writer_open(&writer, "/dev/full", &err), LBW_OK);
+    lbw_writer_write(writer, "x", 1);
+    assert_int_equal(lbw_writer_commit(&writer, &err), LBW_ERR_IO);
+    assert_non_null(strstr(err.message, "/dev/full: cannot write"));
+}
+
+static void square(void *user, size_t i)
+{
+    ((size_t *)user)[i] = i * i;
+}
+
+static void test_parallel_for(void **state)
+{
+    (void)state;
+    for (unsigned threads = 0; threads < 5; threads++) {
+        size_t out[1000] = {0};
+        lbw_parallel_for(1000, threads, square, out);
+        for (size_t i = 0; i < 1000; i++)
+            assert_int_equal(out[i], i * i);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_error_context), cmocka_unit_test(test_arena_reset),
+        cmocka_unit_test(test_strmap),        cmocka_unit_test(test_half),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_parallel_for),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
