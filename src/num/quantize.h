@@ -6,22 +6,9 @@
 
 #include <stdbool.h>
 
-#include <lbw/grid.h>
+#include <lbw/plan.h> /* enum lbw_method, enum lbw_scale */
 
 #include "base/error.h"
-
-/* How the projection is found. */
-enum lbw_method {
-    LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, one pass */
-    LBW_METHOD_TERNARY,   /* the paper's theorem for b = 2 */
-    LBW_METHOD_THRESHOLD, /* the paper's scheme with one free parameter µ */
-};
-
-/* What a scale may be: step = 2^k, or any positive float. */
-enum lbw_scale {
-    LBW_SCALE_POW2,
-    LBW_SCALE_REAL,
-};
 
 struct lbw_quantize_params {
     enum lbw_method method;

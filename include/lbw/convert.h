@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* Converting weights as planned, with or without calibration, and back. */
+#ifndef LBW_CONVERT_H
+#define LBW_CONVERT_H
+
+#include <lbw/image.h>
+#include <lbw/plan.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How converted weights are stored. All decode to the same bits. */
+enum lbw_encoding {
+    LBW_ENCODING_PACKED, /* base-L digits in words, decoded by a function in domain ai.lbw */
+    LBW_ENCODING_DQ,    /* DequantizeLinear, or Cast and Mul, over an exact integer or float8 */
+    LBW_ENCODING_FLOAT, /* the values in place, as float */
+};
+
+LBW_API const char *lbw_encoding_name(enum lbw_encoding encoding);
+
+/* Where calibration data comes from; zero-initialised: 32 generated images. */
+struct lbw_calibrate_params {
+    const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
+    size_t num_samples; /* at most so many; 0: 32 generated, 64 of a folder */
+    const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
+    int width, height;                       /* of dynamic inputs; 0: the model's own */
+    uint64_t memory;  /* bytes for kept tensors; 0: 1 GiB; beyond it a temporary file serves */
+    uint64_t seed;    /* of generated images */
+    bool independent; /* layers see the float model's activations only */
+};
+
+/* What calibration shows lbw_convert(): one tensor at a time, in both models. */
+struct lbw_activations;
+
+/*
+ * Opens a calibration source for a planned model, which must outlive it. *assumed (NULL is
+ * fine) receives one line saying what was assumed about the input; it lives as long as the
+ * handle. LBW_ERR_RUNTIME when ONNX Runtime is missing or cannot run the model.
+ */
+LBW_API enum lbw_status lbw_calibrate_open(struct lbw_activations **out,
+                                           struct lbw_model *model,
+                                           const struct lbw_calibrate_params *params,
+                                           const char **assumed, struct lbw_error *err);
+LBW_API void lbw_calibrate_close(struct lbw_activations **activations);
+LBW_API size_t lbw_calibrate_num_samples(const struct lbw_activations *activations);
+
+struct lbw_convert_params {
+    enum lbw_encoding encoding;
+    bool inline_nodes; /* PACKED: nodes in the graph itself instead of a function */
+    struct lbw_activations *activations; /* NULL: projection alone */
+    const char *state; /* file to resume from and to write after each layer; NULL: none */
+    double damping;    /* LBW.md section 4; 0: 0.01 */
+    lbw_progress_fn progress;
+    void *user;
+};
+
+/* What became of one weight. SNR in dB; of the layer's output when calibrated, else of weights.
+ */
+struct lbw_report_row {
+    const struct lbw_plan_item *item; /* borrowed from the plan */
+    bool converted;
+    const char *how; /* "reconstruction", "projection", or why it was left alone */
+    double snr_projection;
+    double snr;
+    double step_min, step_max;
+    double seconds;
+    uint64_t bytes_before; /* of the tensor */
+    uint64_t bytes_after;  /* codes and scales */
+};
+
+struct lbw_report {
+    size_t num_rows;
+    struct lbw_report_row *rows;
+    size_t num_converted;
+    size_t num_weights;     /* values converted */
+    double bits_per_weight; /* codes and scales, over num_weights */
+    double snr;             /* of all converted weights together (projection error), dB */
+    uint64_t bytes_before;  /* of the whole model file */
+    uint64_t bytes_after;
+    bool calibrated;
+};
+
+/*
+ * Converts the model in place as planned. *report (NULL is fine) is freed by lbw_report_free()
+ * and must not outlive the plan. On failure the model is unusable except for closing.
+ */
+LBW_API enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
+                                    const struct lbw_plan *plan,
+                                    const struct lbw_convert_params *params,
+                                    struct lbw_error *err);
+LBW_API void lbw_report_free(struct lbw_report **report);
+
+/* The report as JSON; free with lbw_free(). */
+LBW_API enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
+                                         struct lbw_error *err);
+
+/*
+ * Back to plain float weights: every weight encoded by this library (packed, inline or dq)
+ * becomes an initializer with exactly the decoded values. *num (NULL is fine) receives how
+ * many.
+ */
+LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Everything: LBW weights (zero or ± a power of two, 2 to 6 bits) for ONNX detectors. */
+#ifndef LBW_LBW_H
+#define LBW_LBW_H
+
+#include <lbw/base.h>
+#include <lbw/convert.h>
+#include <lbw/grid.h>
+#include <lbw/image.h>
+#include <lbw/model.h>
+#include <lbw/plan.h>
+
+#endif

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* The plan: what will be done to each weight of a model, as data that can be read and edited.
+ */
+#ifndef LBW_PLAN_H
+#define LBW_PLAN_H
+
+#include <stdbool.h>
+
+#include <lbw/grid.h>
+#include <lbw/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How a projection onto the grid is found (arXiv 1612.06052, section 2). */
+enum lbw_method {
+    LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, any b */
+    LBW_METHOD_TERNARY,   /* the paper's theorem, b = 2 */
+    LBW_METHOD_THRESHOLD, /* the paper's scheme with the free parameter µ, b >= 3 */
+};
+
+/* What a scale may be: a power of two (LBW proper), or any positive float. */
+enum lbw_scale {
+    LBW_SCALE_REAL,
+    LBW_SCALE_POW2,
+};
+
+/* Which weights share a scale: those of one output channel, or the whole tensor. */
+enum lbw_group {
+    LBW_GROUP_CHANNEL,
+    LBW_GROUP_TENSOR,
+};
+
+/* The names used on the command line, in plans and in reports: "optimal", "real", "channel". */
+LBW_API const char *lbw_method_name(enum lbw_method method);
+LBW_API const char *lbw_scale_name(enum lbw_scale scale);
+LBW_API const char *lbw_group_name(enum lbw_group group);
+
+/* A rule for the weights whose node or tensor name a POSIX extended regex matches. */
+struct lbw_plan_rule {
+    const char *regex;
+    const struct lbw_grid *grid; /* NULL: leave alone */
+};
+
+/* Zero-initialised is the default: 4 bits, optimal, real scale per channel, Conv families. */
+struct lbw_plan_params {
+    const struct lbw_grid *grid;       /* NULL: "4" */
+    const struct lbw_plan_rule *rules; /* later ones win */
+    size_t num_rules;
+    const char *ops; /* "Conv,ConvTranspose" when NULL; Gemm and MatMul may join */
+    enum lbw_method method;
+    enum lbw_scale scale;
+    enum lbw_group group;
+    float mu;            /* THRESHOLD: share of max|w|; 0: the paper's 3/4 */
+    bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
+    bool all;            /* also weights that are better left alone (structural, tiny) */
+    bool requantize;     /* accept a model that already holds encoded weights */
+};
+
+/* One weight. Strings and dims belong to the plan. */
+struct lbw_plan_item {
+    const char *node;   /* its first consumer's name, or that node's first output if unnamed */
+    const char *op;     /* "Conv" */
+    const char *tensor; /* unique in `scope` */
+    const char *scope; /* "" for the main graph, else where: "function 'f'", "body of 'If_3'" */
+    const char *type;  /* "float32" */
+    const char *encoded; /* what encoding it already has: "packed 4", "dq int8", or "" */
+    size_t num_dims;
+    const int64_t *dims;
+    int axis; /* of the output channels */
+    size_t count;
+    size_t num_uses;
+    float max_magnitude;
+    size_t num_zeros;
+    const struct lbw_grid *grid; /* NULL: stays as it is, and `reason` says why */
+    enum lbw_scale scale;
+    enum lbw_group group;
+    const char *reason;
+};
+
+struct lbw_plan;
+
+/*
+ * Plans a model. First makes it ready, by exact rewrites: folds BatchNormalization into the
+ * Conv before it (see keep_batchnorm) and gives a Conv without bias a zero bias (taken away
+ * again by lbw_convert() where it stays zero). LBW_ERR_ARGUMENT: a bad regex, op or µ.
+ * LBW_ERR_FORMAT: a weight whose bytes do not fit its shape. LBW_ERR_UNSUPPORTED: already
+ * encoded (see requantize).
+ */
+LBW_API enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
+                                     const struct lbw_plan_params *params,
+                                     struct lbw_error *err);
+LBW_API void lbw_plan_free(struct lbw_plan **plan);
+
+LBW_API size_t lbw_plan_num_items(const struct lbw_plan *plan);
+LBW_API const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i);
+LBW_API size_t lbw_plan_num_folded(const struct lbw_plan *plan); /* BatchNormalizations */
+
+/* As text: one line per weight (the format of `lbw plan`), or JSON. Free with lbw_free(). */
+LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, bool json,
+                                       struct lbw_error *err);
+
+/*
+ * Takes bits, scale and group of each weight from an edited plan file (text or JSON): weights
+ * it does not name stay as they are in `plan`. LBW_ERR_FORMAT names line or key;
+ * LBW_ERR_ARGUMENT a tensor that the model does not have or that cannot be converted.
+ */
+LBW_API enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path,
+                                       struct lbw_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
