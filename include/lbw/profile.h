@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Profiles: how a family of detectors wants its pictures and what its outputs mean. */
+#ifndef LBW_PROFILE_H
+#define LBW_PROFILE_H
+
+#include <stdbool.h>
+#include <lbw/image.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How outputs become boxes; each has one decoder. Sizes are pixels of the input unless said. */
+enum lbw_family {
+    LBW_FAMILY_YOLOX,   /* [1,n,5+classes] cx cy w h obj cls; xy = (p + cell)·s, wh = e^p·s */
+    LBW_FAMILY_YOLOV5,  /* [1,n,5+classes] cx cy w h obj cls, decoded inside the model */
+    LBW_FAMILY_YOLOV8,  /* [1,4+classes,n] or [1,n,4+classes] cx cy w h cls, decoded */
+    LBW_FAMILY_NANODET, /* per stride cls [n,classes] and box [n,4·bins]: distances */
+    LBW_FAMILY_FASTESTDET, /* [1,5+classes,h,w] obj tx ty tw th cls */
+    LBW_FAMILY_ULTRAFACE,  /* scores [n,classes], boxes [n,4]: normalised corners, decoded */
+    LBW_FAMILY_YUNET,      /* cls, obj, bbox, kps per stride; score = √(cls·obj) */
+    LBW_FAMILY_SSD,        /* scores [n,classes], boxes [n,4]: offsets to `anchors` */
+    LBW_FAMILY_NMS,        /* boxes, scores and labels come out ready */
+    LBW_FAMILY_PPOCR,      /* [1,1,h,w] probability map of text */
+};
+
+/* The order of the four numbers of a box, where the family leaves it open (nms). */
+enum lbw_box_order {
+    LBW_BOX_XYXY, /* x0 y0 x1 y1 */
+    LBW_BOX_YXYX, /* y0 x0 y1 x1 */
+    LBW_BOX_CXCYWH,
+};
+
+#define LBW_MAX_STRIDES 8
+#define LBW_MAX_ANCHORS 8 /* per stride */
+
+struct lbw_anchor {
+    float width, height; /* pixels of the input */
+};
+
+/*
+ * Copies share `labels` and `storage`. Fields that a family has no use for are 0.
+ */
+struct lbw_profile {
+    const char *name;
+    enum lbw_family family;
+    const char *description; /* one line */
+    /* width, height: only for models that leave their size open; the model's own wins. */
+    struct lbw_preprocess preprocess;
+    int num_strides;
+    int strides[LBW_MAX_STRIDES];
+    int num_classes; /* without the background; 0: from the model's outputs */
+    size_t num_labels;
+    const char *const *labels; /* NULL, or one name per class */
+    float score;               /* boxes scored below are dropped (low: made for mAP) */
+    float nms;                 /* IoU above which the weaker of two boxes is dropped */
+    bool class_agnostic;       /* boxes of different classes suppress each other */
+    int background;            /* class that means "nothing here", or -1 */
+    int max_boxes;             /* kept per picture, best first */
+    float objectness_power;    /* fastestdet: score = obj^power · cls^(1-power) */
+    float variance[2];         /* ssd: of the centre, of the size */
+    enum lbw_box_order box_order;
+    bool normalized; /* nms: box coordinates are shares of the input's sides, not pixels */
+    int num_anchors; /* per stride: ssd priors; yolov5 anchors, for heads left undecoded */
+    struct lbw_anchor anchors[LBW_MAX_STRIDES][LBW_MAX_ANCHORS];
+    void *storage; /* of lbw_profile_read(); NULL in the table */
+};
+
+/* The built-in table in a fixed order; *num receives how many. Static storage. */
+LBW_API const struct lbw_profile *lbw_profiles(size_t *num);
+
+/* A built-in one, or NULL. */
+LBW_API const struct lbw_profile *lbw_profile_by_name(const char *name);
+
+/* "yolox", …; static storage. */
+LBW_API const char *lbw_family_name(enum lbw_family family);
+
+/*
+ * Reads a profile of the user's own, a JSON object. "extends" names a built-in profile to start
+ * from, else "family" starts from the built-in profile of that name; one of them is required.
+ * Keys: name extends family description size [w,h] resize color layout pad mean [3] std [3]
+ * multiple strides [n] classes labels [n] score nms class_agnostic background max_boxes
+ * objectness_power variance [2] box_order normalized anchors [[[w,h],…] per stride].
+ * LBW_ERR_FORMAT names the file and the key (unknown key, wrong type, value out of range).
+ */
+LBW_API enum lbw_status lbw_profile_read(struct lbw_profile *out, const char *path,
+                                         struct lbw_error *err);
+
+/* The same from memory; `path` is for messages. */
+LBW_API enum lbw_status lbw_profile_parse(struct lbw_profile *out, const void *data,
+                                          size_t size, const char *path, struct lbw_error *err);
+
+/*
+ * What --profile takes: a built-in name, or the path of a file (it ends in ".json" or holds a
+ * "/"). LBW_ERR_ARGUMENT lists the built-in names.
+ */
+LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
+                                         struct lbw_error *err);
+
+/* Frees what lbw_profile_read() made; harmless for copies of built-in ones. */
+LBW_API void lbw_profile_release(struct lbw_profile *profile);
+
+/*
+ * Sets one field of `preprocess` from text, as the options --size WxH, --resize
+ * stretch|letterbox|letterbox-corner, --color rgb|bgr|gray, --layout nchw|nhwc, --pad N,
+ * --mean A,B,C, --std A,B,C (or one number for all), --multiple N take it; `key` is without the
+ * dashes. LBW_ERR_ARGUMENT: "size: '41x' is not WIDTHxHEIGHT".
+ */
+LBW_API enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess,
+                                              const char *key, const char *value,
+                                              struct lbw_error *err);
+
+/*
+ * One line that says it all: "416x416 letterbox-corner bgr, pad 114, mean 0,0,0, std 1,1,1".
+ * `size` bytes of `out`, always terminated.
+ */
+LBW_API void lbw_preprocess_describe(char *out, size_t size,
+                                     const struct lbw_preprocess *preprocess);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
