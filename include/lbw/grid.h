@@ -30,6 +30,19 @@ struct lbw_grid {
     int digits_per_word; /* base-L digits in one word */
 };
 
+/* How a projection onto the grid is found (arXiv 1612.06052, section 2). */
+enum lbw_method {
+    LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, any b */
+    LBW_METHOD_TERNARY,   /* the paper's theorem, b = 2 */
+    LBW_METHOD_THRESHOLD, /* the paper's scheme with the free parameter µ, b >= 3 */
+};
+
+/* What a scale may be: a power of two (LBW proper), or any positive float. */
+enum lbw_scale {
+    LBW_SCALE_REAL,
+    LBW_SCALE_POW2,
+};
+
 /* Packed bits per weight, word_size * 8 / digits_per_word. */
 LBW_API double lbw_grid_packed_bits(const struct lbw_grid *grid);
 

@@ -13,19 +13,6 @@
 extern "C" {
 #endif
 
-/* How a projection onto the grid is found (arXiv 1612.06052, section 2). */
-enum lbw_method {
-    LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, any b */
-    LBW_METHOD_TERNARY,   /* the paper's theorem, b = 2 */
-    LBW_METHOD_THRESHOLD, /* the paper's scheme with the free parameter µ, b >= 3 */
-};
-
-/* What a scale may be: a power of two (LBW proper), or any positive float. */
-enum lbw_scale {
-    LBW_SCALE_REAL,
-    LBW_SCALE_POW2,
-};
-
 /* Which weights share a scale: those of one output channel, or the whole tensor. */
 enum lbw_group {
     LBW_GROUP_CHANNEL,

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include <lbw/plan.h> /* enum lbw_method, enum lbw_scale */
+#include <lbw/grid.h>
 
 #include "base/error.h"
 
