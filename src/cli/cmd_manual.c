@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw manual: the manual page in roff, made from the command tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/help.h"
+#include "cli/talk.h"
+
+/* Characters roff would read as its own are escaped; "…" and "µ" pass as UTF-8. */
+static void print_roff(const char *text)
+{
+    bool starts_line = true;
+    for (; *text; text++) {
+        if (*text == '\n') {
+            fputs(text[1] == '\n' ? "\n.PP\n" : "\n", stdout);
+            while (text[1] == '\n')
+                text++;
+            starts_line = true;
+            continue;
+        }
+        if (starts_line && (*text == '.' || *text == '\''))
+            fputs("\\&", stdout);
+        if (*text == '\\')
+            fputs("\\e", stdout);
+        else if (*text == '-')
+            fputs("\\-", stdout);
+        else if (*text == '\'')
+            fputs("\\(aq", stdout);
+        else
+            putchar(*text);
+        starts_line = false;
+    }
+}
+
+static void print_option(const struct lbw_option *option)
+{
+    char value[256];
+    lbw_option_value_name(value, sizeof value, option);
+    fputs(".TP\n", stdout);
+    if (option->letter)
+        printf("\\fB\\-%c\\fR, ", option->letter);
+    fputs("\\fB\\-\\-", stdout);
+    print_roff(option->name);
+    fputs("\\fR", stdout);
+    if (*value) {
+        fputs(" \\fI", stdout);
+        print_roff(value);
+        fputs("\\fR", stdout);
+    }
+    putchar('\n');
+    print_roff(option->help);
+    putchar('\n');
+}
+
+static void print_command(const struct lbw_command *command)
+{
+    printf(".SS \"lbw %s\"\n\\fBlbw %s\\fR", command->name, command->name);
+    if (command->options && command->options[0].name)
+        fputs(" [\\fIOPTION\\fR]…", stdout);
+    if (*command->arguments) {
+        fputs(" \\fI", stdout);
+        print_roff(command->arguments);
+        fputs("\\fR", stdout);
+    }
+    fputs("\n.PP\n", stdout);
+    print_roff(command->description ? command->description : command->summary);
+    putchar('\n');
+    for (const struct lbw_option *o = command->options; o && o->name; o++)
+        print_option(o);
+    if (command->example) {
+        fputs(".PP\nExample:\n.PP\n.nf\n    ", stdout);
+        print_roff(command->example);
+        fputs("\n.fi\n", stdout);
+    }
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)values;
+    (void)num_arguments;
+    (void)arguments;
+    printf(".TH LBW 1 \"\" \"lbw %s\" \"User Commands\"\n", lbw_version());
+    puts(".SH NAME\nlbw \\- low bit\\-width weights for ONNX detectors\n.SH SYNOPSIS\n"
+         "\\fBlbw\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]… [\\fIARGUMENT\\fR]…\n"
+         ".SH DESCRIPTION\n"
+         "Converts the convolution weights of an exported ONNX detector to zero or a power of\n"
+         "two times a scale, in 2 to 6 bits, and writes a model that stock runtimes load.\n"
+         "Activations stay float. A model named \\fB\\-\\fR is standard input or output; a\n"
+         "model may be compressed by gzip, and an output named \\fB*.gz\\fR is.\n"
+         ".PP\n"
+         "Options may stand anywhere behind the command; \\fB\\-\\-\\fR ends them, and\n"
+         "\\fB\\-\\-name=value\\fR equals \\fB\\-\\-name value\\fR.\n"
+         "Every command takes \\fB\\-h\\fR and \\fB\\-\\-help\\fR.\n"
+         ".SH COMMANDS");
+    for (const struct lbw_command *const *c = lbw_commands; *c; c++)
+        print_command(*c);
+    puts(".SH EXIT STATUS\n.TP\n\\fB0\\fR\ndone\n.TP\n\\fB1\\fR\nfailed, one line says why\n"
+         ".TP\n\\fB2\\fR\nwrong usage\n.TP\n\\fB3\\fR\na comparison or a budget was not met\n"
+         ".TP\n\\fB130\\fR\ninterrupted, nothing written\n"
+         ".SH ENVIRONMENT\n.TP\n\\fBLBW_ORT\\fR\npath of libonnxruntime.so, where it is not "
+         "found by itself\n"
+         ".SH SEE ALSO\n"
+         "P. Yin, S. Zhang, Y. Qi, J. Xin, \\fIQuantization and Training of Low Bit\\-Width\n"
+         "Convolutional Neural Networks for Object Detection\\fR, arXiv 1612.06052");
+    return LBW_EXIT_DONE;
+}
+
+const struct lbw_command lbw_cmd_manual = {
+    .name = "manual",
+    .summary = "print the manual page",
+    .arguments = "",
+    .description = "Prints the manual page as roff.",
+    .example = "lbw manual | man -l -",
+    .run = run,
+};

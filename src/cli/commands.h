@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* Every subcommand: one constant struct, defined in cmd_NAME.c. */
+#ifndef LBW_CLI_COMMANDS_H
+#define LBW_CLI_COMMANDS_H
+
+#include "cli/option.h"
+
+extern const struct lbw_command lbw_cmd_completion;
+extern const struct lbw_command lbw_cmd_help; /* main.c */
+extern const struct lbw_command lbw_cmd_manual;
+extern const struct lbw_command lbw_cmd_version;
+
+#endif

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Options as data: one table per command makes parsing, --help, suggestions, shell completion
+ * and the manual page.
+ *
+ * A command keeps its values in a struct of its own; each row of its table says where:
+ *
+ *     struct eval_values { const char *data; double score; bool json; };
+ *     static const struct lbw_option options[] = {
+ *         {"data", 'd', LBW_OPTION_STRING, offsetof(struct eval_values, data), "FILE", "…"},
+ *         {"score", 0, LBW_OPTION_FLOAT, offsetof(struct eval_values, score), "X", "…",
+ *          .min = 0, .max = 1},
+ *         {"json", 0, LBW_OPTION_FLAG, offsetof(struct eval_values, json), NULL, "…"},
+ *         {0},
+ *     };
+ */
+#ifndef LBW_CLI_OPTION_H
+#define LBW_CLI_OPTION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The type of the member at `offset` is given behind each. */
+enum lbw_option_type {
+    LBW_OPTION_FLAG,   /* bool */
+    LBW_OPTION_STRING, /* const char * */
+    LBW_OPTION_INT,    /* int64_t, in min … max */
+    LBW_OPTION_FLOAT,  /* double, in min … max */
+    LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */
+    LBW_OPTION_BYTES,  /* uint64_t, "64K", "1.5G" (powers of 1024) */
+    LBW_OPTION_CHOICE, /* int, the index in `choices` */
+    LBW_OPTION_LIST,   /* struct lbw_option_list, one item each time it is given */
+};
+
+struct lbw_option_size {
+    int width, height;
+};
+
+struct lbw_option_list {
+    size_t num;
+    const char **items; /* freed by the dispatcher; the strings are borrowed from argv */
+};
+
+struct lbw_option {
+    const char *name; /* without dashes; NULL ends the table */
+    char letter;      /* the short form, or 0 */
+    enum lbw_option_type type;
+    size_t offset;              /* in the command's struct of values */
+    const char *argument;       /* what help calls the value; NULL for flags */
+    const char *help;           /* one sentence without a full stop, defaults named */
+    double min, max;            /* LBW_OPTION_INT and _FLOAT; both 0: any */
+    const char *const *choices; /* LBW_OPTION_CHOICE: names, ended by NULL */
+};
+
+struct lbw_command {
+    const char *name;
+    const char *summary;              /* one line for the list of commands */
+    const char *arguments;            /* "MODEL", "A B", "[COMMAND]"; "" for none */
+    const char *description;          /* paragraphs separated by an empty line; may be NULL */
+    const char *example;              /* one command line, or NULL */
+    const struct lbw_option *options; /* ended by a zeroed row; NULL: none but --help */
+    size_t values_size;               /* sizeof the struct of values; 0: none */
+    const void *defaults;             /* its initial content; NULL: zeros */
+    int min_arguments, max_arguments;
+    const char *const *words; /* what the argument may be, for completion; NULL: files */
+    /* Returns an exit code. `values` is the filled struct; arguments are those left over. */
+    int (*run)(const void *values, int num_arguments, char **arguments);
+};
+
+/* The commands in the order of help; NULL ends the table. Lives in main.c. */
+extern const struct lbw_command *const lbw_commands[];
+
+const struct lbw_command *lbw_command_find(const char *name);
+
+/* How parsing ended. */
+enum lbw_parse {
+    LBW_PARSE_RUN,  /* values and arguments are good */
+    LBW_PARSE_HELP, /* --help was asked for */
+    LBW_PARSE_BAD,  /* usage error, already explained on standard error */
+};
+
+/*
+ * Parses argv[0 … argc-1], which stand behind the command's name, into `values` (already
+ * holding the defaults). Options may stand anywhere, "--" ends them, "--name=value" equals
+ * "--name value", letters of flags may be joined. On return argv[0 … *num_arguments-1] are the
+ * arguments in order. The caller frees lists with lbw_options_release().
+ */
+enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, char **argv,
+                                 const struct lbw_command *command);
+void lbw_options_release(void *values, const struct lbw_command *command);
+
+/* The nearest of `num` names, where one is near enough to be meant; else NULL. */
+const char *lbw_suggest(const char *word, const char *const *names, size_t num);
+
+/* What a row's value is called: its argument, or its choices joined by "|". `size` bytes. */
+void lbw_option_value_name(char *out, size_t size, const struct lbw_option *option);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* One line of progress on a terminal, and Ctrl-C turned into an orderly stop. */
+#ifndef LBW_CLI_PROGRESS_H
+#define LBW_CLI_PROGRESS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/*
+ * From here to lbw_progress_end() SIGINT, SIGTERM and SIGHUP only set a flag; a second one
+ * kills. Nothing is shown when standard error is no terminal or `quiet` is set.
+ */
+void lbw_progress_begin(const char *verb, bool quiet);
+
+/* An lbw_progress_fn: non-zero once a signal came. `user` is not used. */
+int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
+
+/* Erases the line; signals stay caught, so that what follows may still be stopped cleanly. */
+void lbw_progress_clear(void);
+
+bool lbw_progress_interrupted(void);
+
+/* Clears, and gives the signals back. */
+void lbw_progress_end(void);
+
+#endif

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Lays out tables by display width. */
+#include "cli/table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+#include <wchar.h>
+
+void lbw_table_init(struct lbw_table *table, const struct lbw_column *columns, size_t num)
+{
+    *table = (struct lbw_table){.columns = columns, .num_columns = num};
+}
+
+void lbw_table_release(struct lbw_table *table)
+{
+    for (size_t i = 0; i < table->num_cells; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    *table = (struct lbw_table){0};
+}
+
+/* Names come from files: what would move the cursor is shown as "?". */
+static void keep_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
+void lbw_table_cell(struct lbw_table *table, const char *fmt, ...)
+{
+    if (table->num_cells == table->capacity) {
+        size_t larger = table->capacity ? 2 * table->capacity : 64;
+        char **cells = realloc(table->cells, larger * sizeof *cells);
+        if (!cells) {
+            table->out_of_memory = 1;
+            return;
+        }
+        table->cells = cells;
+        table->capacity = larger;
+    }
+    va_list ap;
+    va_start(ap, fmt);
+    char *text;
+    if (vasprintf(&text, fmt, ap) < 0)
+        table->out_of_memory = 1;
+    else
+        keep_printable(table->cells[table->num_cells++] = text);
+    va_end(ap);
+}
+
+/* Bytes of the first character of `text` and the columns it takes; bad bytes count one. */
+static size_t next_character(const char *text, size_t *columns)
+{
+    wchar_t c;
+    mbstate_t state = {0};
+    size_t bytes = mbrtowc(&c, text, strlen(text), &state);
+    *columns = 1;
+    if (bytes == 0 || bytes > 6)
+        return 1;
+    int width = wcwidth(c);
+    if (width >= 0)
+        *columns = (size_t)width;
+    return bytes;
+}
+
+size_t lbw_text_width(const char *text)
+{
+    size_t width = 0;
+    while (*text) {
+        size_t columns;
+        text += next_character(text, &columns);
+        width += columns;
+    }
+    return width;
+}
+
+int lbw_terminal_width(FILE *to)
+{
+    struct winsize size;
+    if (!isatty(fileno(to)))
+        return 0;
+    if (ioctl(fileno(to), TIOCGWINSZ, &size) != 0 || size.ws_col < 20)
+        return 80;
+    return size.ws_col;
+}
+
+/* The part of `text` that begins where at most `width` columns are left. */
+static const char *tail(const char *text, size_t width)
+{
+    while (lbw_text_width(text) > width) {
+        size_t columns;
+        text += next_character(text, &columns);
+    }
+    return text;
+}
+
+void lbw_text_shorten(char *out, size_t size, const char *text, size_t width)
+{
+    if (lbw_text_width(text) <= width || width < 3) {
+        snprintf(out, size, "%s", text);
+        return;
+    }
+    size_t head = (width - 1) / 2, bytes = 0, used = 0;
+    for (;;) {
+        size_t columns, length = next_character(text + bytes, &columns);
+        if (used + columns > head)
+            break;
+        bytes += length;
+        used += columns;
+    }
+    snprintf(out, size, "%.*s…%s", (int)bytes, text, tail(text, width - 1 - used));
+}
+
+static size_t column_width(const struct lbw_table *table, size_t column)
+{
+    size_t width = lbw_text_width(table->columns[column].title);
+    for (size_t i = column; i < table->num_cells; i += table->num_columns) {
+        size_t cell = lbw_text_width(table->cells[i]);
+        if (cell > width)
+            width = cell;
+    }
+    return width;
+}
+
+/* Takes columns from the widest of those that may shrink until the row fits. */
+static void shrink(size_t *widths, const struct lbw_table *table, size_t available)
+{
+    for (;;) {
+        size_t total = 2 * (table->num_columns - 1), widest = table->num_columns;
+        for (size_t i = 0; i < table->num_columns; i++) {
+            total += widths[i];
+            if (table->columns[i].align == LBW_ALIGN_SHRINK && widths[i] > 12 &&
+                (widest == table->num_columns || widths[i] > widths[widest]))
+                widest = i;
+        }
+        if (total <= available || widest == table->num_columns)
+            return;
+        widths[widest]--;
+    }
+}
+
+static void print_cell(FILE *to, const char *text, enum lbw_align align, size_t width,
+                       int is_last)
+{
+    char shortened[1024];
+    if (lbw_text_width(text) > width) {
+        lbw_text_shorten(shortened, sizeof shortened, text, width);
+        text = shortened;
+    }
+    int space = (int)(width - lbw_text_width(text));
+    if (align == LBW_ALIGN_RIGHT)
+        fprintf(to, "%*s%s", space, "", text);
+    else
+        fprintf(to, "%s%*s", text, is_last ? 0 : space, "");
+    fputs(is_last ? "\n" : "  ", to);
+}
+
+/* The last column that holds anything: rows end there, without trailing blanks. */
+static size_t row_length(const struct lbw_table *table, size_t first)
+{
+    size_t length = table->num_columns;
+    while (length > 1 && !*table->cells[first + length - 1])
+        length--;
+    return length;
+}
+
+void lbw_table_print(const struct lbw_table *table, FILE *to, int indent)
+{
+    size_t num = table->num_columns;
+    size_t *widths = malloc(num * sizeof *widths);
+    if (!widths || table->out_of_memory) {
+        free(widths);
+        fputs("lbw: out of memory\n", stderr);
+        return;
+    }
+    for (size_t i = 0; i < num; i++)
+        widths[i] = column_width(table, i);
+    int terminal = lbw_terminal_width(to);
+    if (terminal)
+        shrink(widths, table, (size_t)(terminal > indent ? terminal - indent : 1));
+    fprintf(to, "%*s", indent, "");
+    for (size_t i = 0; i < num; i++)
+        print_cell(to, table->columns[i].title, table->columns[i].align, widths[i],
+                   i + 1 == num);
+    for (size_t row = 0; row + num <= table->num_cells; row += num) {
+        size_t length = row_length(table, row);
+        fprintf(to, "%*s", indent, "");
+        for (size_t i = 0; i < length; i++)
+            print_cell(to, table->cells[row + i], table->columns[i].align, widths[i],
+                       i + 1 == length);
+    }
+    free(widths);
+}

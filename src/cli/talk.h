@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* What every command says alike: exit codes, complaints, numbers with units. */
+#ifndef LBW_CLI_TALK_H
+#define LBW_CLI_TALK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <lbw/base.h>
+
+enum lbw_exit {
+    LBW_EXIT_DONE = 0,
+    LBW_EXIT_FAILED = 1,
+    LBW_EXIT_USAGE = 2,
+    LBW_EXIT_UNMET = 3,         /* a comparison or a budget was not met */
+    LBW_EXIT_INTERRUPTED = 130, /* as shells report SIGINT */
+};
+
+/* One line on standard error, "lbw: …"; control characters are shown as "?". */
+void lbw_talk(const char *fmt, ...) LBW_PRINTF(1, 2);
+
+/* A usage error of a command: the line, where to find help, and LBW_EXIT_USAGE. */
+int lbw_usage_error(const char *command, const char *fmt, ...) LBW_PRINTF(2, 3);
+
+/* Says what failed and returns the exit code for it. */
+int lbw_explain(const struct lbw_error *err);
+
+/* "1,234,567". Returns `out`; so do the others. */
+#define LBW_TEXT_SIZE 40
+char *lbw_text_count(char out[LBW_TEXT_SIZE], uint64_t count);
+
+/* "812 bytes", "3.52 MB": powers of 1000, three digits. */
+char *lbw_text_bytes(char out[LBW_TEXT_SIZE], uint64_t size);
+
+/* "0.4 s", "42 s", "3 min 20 s". */
+char *lbw_text_seconds(char out[LBW_TEXT_SIZE], double seconds);
+
+/* A shape, "16x3x3x3"; -1 is "?". */
+char *lbw_text_shape(char out[96], size_t num_dims, const int64_t *dims);
+
+#endif
