@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/* Pictures of a folder and the labels that belong to them. */
+#include "eval/dataset.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+static const struct lbw_label_format formats[] = {
+    {"COCO json", NULL, lbw_dataset_load_coco},
+    {"VOC xml", ".xml", lbw_dataset_load_voc},
+    {"YOLO txt", ".txt", lbw_dataset_load_yolo},
+};
+
+#define NUM_FORMATS (sizeof formats / sizeof *formats)
+
+/* Names under which the same COCO class is sold. */
+static const char *const aliases[][2] = {
+    {"aeroplane", "airplane"},    {"diningtable", "dining table"},
+    {"motorbike", "motorcycle"},  {"sofa", "couch"},
+    {"tvmonitor", "tv"},          {"pottedplant", "potted plant"},
+    {"hair drier", "hair dryer"},
+};
+
+static bool is_same_name(const char *a, const char *b)
+{
+    for (;;) {
+        while (*a == ' ' || *a == '_' || *a == '-')
+            a++;
+        while (*b == ' ' || *b == '_' || *b == '-')
+            b++;
+        if (tolower((unsigned char)*a) != tolower((unsigned char)*b))
+            return false;
+        if (!*a)
+            return true;
+        a++;
+        b++;
+    }
+}
+
+static int find_class(const struct lbw_dataset *dataset, const char *name)
+{
+    for (size_t i = 0; i < dataset->num_names; i++)
+        if (is_same_name(dataset->names[i], name))
+            return (int)i;
+    return -1;
+}
+
+int lbw_dataset_class(const struct lbw_dataset *dataset, const char *name)
+{
+    int found = find_class(dataset, name);
+    for (size_t i = 0; found < 0 && i < sizeof aliases / sizeof *aliases; i++)
+        for (int side = 0; found < 0 && side < 2; side++)
+            if (is_same_name(name, aliases[i][side]))
+                found = find_class(dataset, aliases[i][!side]);
+    return found;
+}
+
+enum lbw_status lbw_dataset_add_note(struct lbw_dataset *dataset, struct lbw_error *err,
+                                     const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    size_t num = dataset->num_notes;
+    const char **notes = lbw_arena_calloc(&dataset->arena, num + 1, sizeof *notes);
+    char *copy = lbw_arena_strdup(&dataset->arena, text);
+    if (!notes || !copy)
+        return lbw_fail_memory(err);
+    if (num)
+        memcpy(notes, dataset->notes, num * sizeof *notes);
+    notes[num] = copy;
+    dataset->notes = notes;
+    dataset->num_notes = num + 1;
+    return LBW_OK;
+}
+
+char *lbw_dataset_label_path(struct lbw_dataset *dataset, const char *folder,
+                             const struct lbw_picture *picture, const char *suffix)
+{
+    const char *dot = strrchr(picture->name, '.');
+    int stem = dot ? (int)(dot - picture->name) : (int)strlen(picture->name);
+    return lbw_arena_printf(&dataset->arena, "%s/%.*s%s", folder, stem, picture->name, suffix);
+}
+
+bool lbw_truths_add(struct lbw_truths *truths, const struct lbw_truth *truth)
+{
+    if (truths->num == truths->capacity) {
+        size_t capacity = truths->capacity ? 2 * truths->capacity : 16;
+        struct lbw_truth *items = realloc(truths->items, capacity * sizeof *items);
+        if (!items)
+            return false;
+        truths->items = items;
+        truths->capacity = capacity;
+    }
+    truths->items[truths->num++] = *truth;
+    return true;
+}
+
+enum lbw_status lbw_truths_store(struct lbw_truths *truths, struct lbw_dataset *dataset,
+                                 struct lbw_picture *picture, struct lbw_error *err)
+{
+    size_t size = truths->num * sizeof *truths->items;
+    struct lbw_truth *items = lbw_arena_alloc(&dataset->arena, size);
+    if (!items)
+        return lbw_fail_memory(err);
+    if (size)
+        memcpy(items, truths->items, size);
+    picture->truths = items;
+    picture->num_truths = truths->num;
+    picture->is_labelled = true;
+    free(truths->items);
+    *truths = (struct lbw_truths){0};
+    return LBW_OK;
+}
+
+static bool has_suffix(const char *name, const char *suffix)
+{
+    size_t length = strlen(name), suffix_length = strlen(suffix);
+    return length > suffix_length && strcasecmp(name + length - suffix_length, suffix) == 0;
+}
+
+static int is_picture(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' &&
+           (has_suffix(entry->d_name, ".jpg") || has_suffix(entry->d_name, ".jpeg") ||
+            has_suffix(entry->d_name, ".png"));
+}
+
+/* Not alphasort(): its order depends on the locale. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void free_entries(struct dirent **entries, int num)
+{
+    for (int i = 0; i < num; i++)
+        free(entries[i]);
+    free(entries);
+}
+
+static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *folder,
+                                     struct lbw_error *err)
+{
+    struct dirent **entries;
+    int num = scandir(folder, &entries, is_picture, by_name);
+    if (num < 0)
+        return lbw_fail_errno(err, "%s: cannot list the folder of pictures", folder);
+    enum lbw_status status = LBW_OK;
+    size_t length = strlen(folder);
+    bool has_slash = length && folder[length - 1] == '/';
+    dataset->pictures =
+        lbw_arena_calloc(&dataset->arena, (size_t)num, sizeof *dataset->pictures);
+    if (!dataset->pictures)
+        status = lbw_fail_memory(err);
+    for (int i = 0; status == LBW_OK && i < num; i++) {
+        char *path = lbw_arena_printf(&dataset->arena, "%s%s%s", folder, has_slash ? "" : "/",
+                                      entries[i]->d_name);
+        if (!path) {
+            status = lbw_fail_memory(err);
+            break;
+        }
+        struct lbw_picture *picture = &dataset->pictures[dataset->num_pictures++];
+        picture->path = path;
+        picture->name = path + strlen(path) - strlen(entries[i]->d_name);
+        picture->id = i;
+    }
+    free_entries(entries, num);
+    if (status == LBW_OK && num == 0)
+        status = lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file", folder);
+    return status;
+}
+
+/* The format of a folder is the first one that has a file there. */
+static const struct lbw_label_format *format_of_folder(const char *path)
+{
+    const struct lbw_label_format *found = NULL;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return NULL;
+    for (struct dirent *entry; (entry = readdir(folder));)
+        for (size_t i = 0; i < NUM_FORMATS; i++)
+            if (formats[i].suffix && has_suffix(entry->d_name, formats[i].suffix) &&
+                (!found || &formats[i] < found))
+                found = &formats[i];
+    closedir(folder);
+    return found;
+}
+
+static enum lbw_status load_labels(struct lbw_dataset *dataset, const char *path,
+                                   struct lbw_error *err)
+{
+    struct stat st;
+    if (stat(path, &st) != 0)
+        return lbw_fail_errno(err, "%s: cannot read labels", path);
+    if (!S_ISDIR(st.st_mode))
+        return lbw_dataset_load_coco(dataset, path, err);
+    const struct lbw_label_format *format = format_of_folder(path);
+    if (!format)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: no labels in this folder (VOC .xml or YOLO .txt files)", path);
+    return format->load(dataset, path, err);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct lbw_picture *l = a, *r = b;
+    return l->id < r->id ? -1 : l->id > r->id;
+}
+
+/* Pictures without labels prove nothing either way, so they are not counted as empty. */
+static enum lbw_status drop_unlabelled(struct lbw_dataset *dataset, const char *labels,
+                                       struct lbw_error *err)
+{
+    size_t kept = 0;
+    const char *first = NULL;
+    for (size_t i = 0; i < dataset->num_pictures; i++)
+        if (dataset->pictures[i].is_labelled)
+            dataset->pictures[kept++] = dataset->pictures[i];
+        else if (!first)
+            first = dataset->pictures[i].name;
+    dataset->num_unlabelled = dataset->num_pictures - kept;
+    dataset->num_pictures = kept;
+    if (!kept)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no labels for any of the %zu pictures (%s)",
+                        labels, dataset->num_unlabelled, first);
+    if (dataset->num_unlabelled == 1)
+        return lbw_dataset_add_note(dataset, err, "%s: no labels, left out", first);
+    if (dataset->num_unlabelled)
+        return lbw_dataset_add_note(dataset, err,
+                                    "%s and %zu more pictures: no labels, left out", first,
+                                    dataset->num_unlabelled - 1);
+    return LBW_OK;
+}
+
+static enum lbw_status copy_names(struct lbw_dataset *dataset,
+                                  const struct lbw_dataset_params *params,
+                                  struct lbw_error *err)
+{
+    if (!params->num_names)
+        return LBW_OK;
+    const char **names = lbw_arena_calloc(&dataset->arena, params->num_names, sizeof *names);
+    if (!names)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < params->num_names; i++)
+        if (!(names[i] = lbw_arena_strdup(&dataset->arena, params->names[i])))
+            return lbw_fail_memory(err);
+    dataset->names = names;
+    dataset->num_names = dataset->num_classes = params->num_names;
+    return LBW_OK;
+}
+
+static enum lbw_status fill(struct lbw_dataset *dataset,
+                            const struct lbw_dataset_params *params, struct lbw_error *err)
+{
+    LBW_TRY(copy_names(dataset, params, err));
+    LBW_TRY(list_pictures(dataset, params->images, err));
+    if (params->labels) {
+        LBW_TRY(load_labels(dataset, params->labels, err));
+        LBW_TRY(drop_unlabelled(dataset, params->labels, err));
+        qsort(dataset->pictures, dataset->num_pictures, sizeof *dataset->pictures, by_id);
+    }
+    if (params->max_images && params->max_images < dataset->num_pictures)
+        dataset->num_pictures = params->max_images;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_dataset_open(struct lbw_dataset **out,
+                                 const struct lbw_dataset_params *params, struct lbw_error *err)
+{
+    struct lbw_dataset *dataset = calloc(1, sizeof *dataset);
+    if (!dataset)
+        return lbw_fail_memory(err);
+    enum lbw_status status = fill(dataset, params, err);
+    if (status != LBW_OK)
+        lbw_dataset_close(&dataset);
+    else
+        *out = dataset;
+    return status;
+}
+
+void lbw_dataset_close(struct lbw_dataset **dataset)
+{
+    if (!*dataset)
+        return;
+    lbw_arena_release(&(*dataset)->arena);
+    free(*dataset);
+    *dataset = NULL;
+}
+
+size_t lbw_dataset_num_images(const struct lbw_dataset *dataset)
+{
+    return dataset->num_pictures;
+}
+
+const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t i)
+{
+    return dataset->pictures[i].path;
+}
+
+size_t lbw_dataset_num_notes(const struct lbw_dataset *dataset)
+{
+    return dataset->num_notes;
+}
+
+const char *lbw_dataset_note(const struct lbw_dataset *dataset, size_t i)
+{
+    return dataset->notes[i];
+}

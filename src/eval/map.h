@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* Average precision over a set of pictures. */
+#ifndef LBW_SRC_EVAL_MAP_H
+#define LBW_SRC_EVAL_MAP_H
+
+#include <lbw/eval.h>
+
+/* One picture: what is there and what was found (in any order). Borrowed. */
+struct lbw_scene {
+    const struct lbw_truth *truths;
+    size_t num_truths;
+    const struct lbw_box *boxes;
+    size_t num_boxes;
+};
+
+/*
+ * Fills `classes` (num_classes items) and `mean` (over the classes with something labelled; a
+ * field is -1 when there is none). Boxes and truths of a class outside [0, num_classes) are
+ * left out. Equal scores keep the order of scenes, then of boxes. `num_threads` 0: all
+ * processors; the numbers do not depend on it. LBW_ERR_MEMORY.
+ */
+enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, size_t num_classes,
+                                const struct lbw_scene *scenes, size_t num_scenes,
+                                unsigned num_threads, struct lbw_error *err);
+
+#endif
