@@ -25,9 +25,9 @@ struct lbw_grid {
     int shift;        /* octaves between the terms; 0 with one term */
     int num_levels;   /* L */
     int zero_code;    /* (L - 1) / 2 */
-    int32_t levels[LBW_MAX_LEVELS];
     int word_size;       /* bytes of one packed word: 2 or 8 */
     int digits_per_word; /* base-L digits in one word */
+    int32_t levels[LBW_MAX_LEVELS];
 };
 
 /* How a projection onto the grid is found (arXiv 1612.06052, section 2). */

@@ -16,21 +16,6 @@ struct lbw_quantize_params {
     float mu; /* THRESHOLD only: µ as a share of max|w|; the paper takes 0.75 */
 };
 
-/*
- * Half-octave statistics of |w|: bin i holds the values with (float bits >> 22 & 511) == i,
- * that is exponent i / 2 and mantissa below (even i) or not below (odd i) 1.5. Counts are
- * exact; sums are accumulated in double in a fixed order that every code path shares bit for
- * bit.
- */
-struct lbw_histogram {
-    uint64_t count[512];
-    double sum[512];    /* Σ|w| */
-    double square[512]; /* Σw² */
-};
-
-/* Adds n values. Values must be finite. Zeros fall in bin 0 and change no sum. */
-void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n);
-
 /* False when a value is NaN or infinite. */
 bool lbw_all_finite(const float *w, size_t n);
 
@@ -39,8 +24,11 @@ bool lbw_all_finite(const float *w, size_t n);
  * step × levels[code] is nearest to w[i] (a tie goes to the larger magnitude) and Σ(q - w)² is
  * least over step (all powers of two for POW2; for REAL, a local optimum found by refitting
  * from several fractional octaves, never worse than POW2). A group of zeros gets zero codes and
- * step 1. LBW_ERR_ARGUMENT: TERNARY with another grid than b = 2, THRESHOLD with a two-term
- * grid or b = 2, µ not in (0, 1.5), n = 0, or a value that is not finite.
+ * step 1. THRESHOLD keeps the codes of the paper's scheme and only its step is fitted. The
+ * step may be denormal; step × the largest level is finite. Results depend on nothing but the
+ * arguments. LBW_ERR_ARGUMENT: TERNARY with another grid than b = 2, THRESHOLD with a two-term
+ * grid or b = 2, µ not in (0, 1.5), n = 0, or a value that is not finite. LBW_ERR_MEMORY:
+ * TERNARY sorts a copy.
  */
 enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t n,
                              const struct lbw_grid *grid,
@@ -48,7 +36,7 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
 
 /*
  * The nearest level of every weight for a given step; ties to the larger magnitude. Exact for
- * every step > 0: decisions are made on |w| against step × threshold in float32.
+ * every step > 0: |w| is compared with the real midpoints of step × levels, unrounded.
  */
 void lbw_nearest(uint8_t *codes, const float *w, size_t n, const struct lbw_grid *grid,
                  float step);
@@ -63,8 +51,8 @@ void lbw_projection_error(double *error, double *energy, const float *w, const u
                           size_t n, const struct lbw_grid *grid, float step);
 
 /*
- * A real step in a form that needs 16 bits: the nearest IEEE half when it is a normal one, else
- * the value with its mantissa cut to 11 bits. Powers of two are unchanged.
+ * The nearest float with 11 significant bits: what an IEEE half holds, within its normal range.
+ * Powers of two are unchanged; the result is finite.
  */
 float lbw_round_step(float step);
 

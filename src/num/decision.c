@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* Thresholds between levels, exact as floats. */
+#include "num/decision.h"
+
+#include <math.h>
+
+#include "base/bits.h"
+
+/* The bits of the least float that is not below x > 0: |w| >= x just when it reaches that. */
+static uint32_t bits_not_below(double x)
+{
+    float rounded = (float)x;
+    if ((double)rounded < x)
+        rounded = nextafterf(rounded, INFINITY);
+    return lbw_float_bits(rounded);
+}
+
+static void begin(struct lbw_decision *out, const struct lbw_grid *grid)
+{
+    *out =
+        (struct lbw_decision){.num = (grid->num_levels - 1) / 2, .zero_code = grid->zero_code};
+    for (int i = 0; i <= out->num; i++)
+        out->magnitudes[i] = (float)grid->levels[grid->zero_code + i];
+}
+
+/* Doubling adds one to the exponent field, as long as that is neither 0 nor full. */
+static void find_octaves(struct lbw_decision *out, const struct lbw_grid *grid)
+{
+    out->is_octaves =
+        grid->terms == 1 && (out->num < 2 || (out->thresholds[1] >= 0x00800000 &&
+                                              out->thresholds[out->num - 1] < 0x7f800000));
+}
+
+void lbw_decision_nearest(struct lbw_decision *out, const struct lbw_grid *grid, float step)
+{
+    begin(out, grid);
+    for (int i = 0; i < out->num; i++) {
+        /* 24 + 17 bits: exact in double */
+        double twice =
+            (double)step * ((double)out->magnitudes[i] + (double)out->magnitudes[i + 1]);
+        out->thresholds[i] = bits_not_below(0.5 * twice);
+    }
+    find_octaves(out, grid);
+}
+
+void lbw_decision_threshold(struct lbw_decision *out, const struct lbw_grid *grid, double mu)
+{
+    begin(out, grid);
+    for (int i = 1; i < out->num; i++)
+        out->thresholds[i] = bits_not_below(ldexp(mu, i + 1 - out->num));
+    out->thresholds[0] = bits_not_below(ldexp(mu, 2 - out->num) / 3);
+    find_octaves(out, grid);
+}

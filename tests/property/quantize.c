@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* quantize: the one-pass optimum against brute force over exponents and levels. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "base/bits.h"
+#include "base/random.h"
+#include "num/quantize.h"
+
+#define NUM_VECTORS 10000
+#define MAX_SIZE    40
+
+static const struct lbw_quantize_params optimal = {LBW_METHOD_OPTIMAL, LBW_SCALE_POW2, 0};
+
+/* A standard normal, nearly: the sum of twelve uniforms. */
+static double normal(struct lbw_random *random)
+{
+    double sum = -6;
+    for (int i = 0; i < 12; i++)
+        sum += lbw_random_unit(random);
+    return sum;
+}
+
+/* One weight of one of several families; `family` stays the same for a vector. */
+static float weight(struct lbw_random *random, uint32_t family)
+{
+    double sign = lbw_random_below(random, 2) ? -1 : 1;
+    int octave = (int)lbw_random_below(random, 24) - 20;
+    static const double exact[] = {0, 1, 1.5, 2, 1.25, 0.5, 0.75, 3};
+    switch (family % 8) {
+    case 0:
+        return (float)normal(random);
+    case 1:
+        return (float)(sign * log(1 - lbw_random_unit(random)));
+    case 2: /* nothing but thresholds and levels */
+        return (float)(sign * ldexp(exact[lbw_random_below(random, 8)], octave / 2));
+    case 3: /* many octaves */
+        return (float)(sign * ldexp(1 + lbw_random_unit(random), 2 * octave));
+    case 4: /* a few outliers */
+        return (float)(normal(random) * (lbw_random_below(random, 8) ? 0.01 : 4));
+    case 5: /* one unit beside a threshold */
+        return (float)(sign * ldexp(exact[1 + lbw_random_below(random, 7)] +
+                                        ((int)lbw_random_below(random, 3) - 1) * 0x1p-23,
+                                    octave / 4));
+    case 6:
+        return (float)(sign * ldexp(normal(random), -140 + octave / 2)); /* denormal */
+    default:
+        return (float)(sign * ldexp(1 + lbw_random_unit(random), 127 - octave / -5 % 3));
+    }
+}
+
+static size_t vector(float *w, struct lbw_random *random)
+{
+    uint32_t family = lbw_random_below(random, 8);
+    size_t n = 1 + lbw_random_below(random, MAX_SIZE);
+    for (size_t i = 0; i < n; i++)
+        w[i] = weight(random, family);
+    if (w[0] == 0)
+        w[0] = ldexpf(1, -100);
+    return n;
+}
+
+static long double energy_of(const float *w, size_t n)
+{
+    long double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += (long double)w[i] * w[i];
+    return sum;
+}
+
+/* Σ over weights of the least squared distance to any level. */
+static long double brute_error(const float *w, size_t n, const struct lbw_grid *grid,
+                               long double step)
+{
+    long double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        long double least = INFINITY;
+        for (int code = 0; code < grid->num_levels; code++) {
+            long double d = step * grid->levels[code] - w[i];
+            least = d * d < least ? d * d : least;
+        }
+        sum += least;
+    }
+    return sum;
+}
+
+static long double error_of(const float *w, size_t n, const struct lbw_grid *grid,
+                            const uint8_t *codes, float step)
+{
+    long double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        assert_true(codes[i] < grid->num_levels);
+        long double d = (long double)step * grid->levels[codes[i]] - w[i];
+        sum += d * d;
+    }
+    return sum;
+}
+
+/* Over every exponent that gives a positive step with a finite largest level. */
+static long double brute_optimum(const float *w, size_t n, const struct lbw_grid *grid)
+{
+    int top = grid->levels[grid->num_levels - 1];
+    float greatest = 0;
+    for (size_t i = 0; i < n; i++)
+        greatest = fabsf(w[i]) > greatest ? fabsf(w[i]) : greatest;
+    long double least = INFINITY;
+    int from = ilogbf(greatest) - 30 < -149 ? -149 : ilogbf(greatest) - 30;
+    for (int k = from; k <= ilogbf(greatest) + 3; k++)
+        if (k + ilogb(top) <= 127) {
+            long double error = brute_error(w, n, grid, ldexpl(1, k));
+            least = error < least ? error : least;
+        }
+    return least;
+}
+
+static void test_brute_force(void **state)
+{
+    (void)state;
+    size_t num;
+    const struct lbw_grid *grids = lbw_grids(&num);
+    struct lbw_random random = {2};
+    for (size_t g = 0; g < num; g++) {
+        for (int i = 0; i < (grids[g].terms == 1 ? NUM_VECTORS : NUM_VECTORS / 20); i++) {
+            float w[MAX_SIZE], step;
+            uint8_t codes[MAX_SIZE];
+            size_t n = vector(w, &random);
+            assert_int_equal(lbw_quantize(codes, &step, w, n, &grids[g], &optimal, NULL),
+                             LBW_OK);
+            assert_true(step > 0 &&
+                        isfinite(step * (float)grids[g].levels[grids[g].num_levels - 1]));
+            assert_true(frexpf(step, &(int){0}) == 0.5F);
+            long double error = error_of(w, n, &grids[g], codes, step);
+            long double best = brute_optimum(w, n, &grids[g]);
+            assert_true(error <= best + 1e-15L * energy_of(w, n));
+        }
+    }
+}
+
+static void test_theorem(void **state)
+{
+    (void)state;
+    const struct lbw_grid *grid = lbw_grid_by_name("2");
+    struct lbw_quantize_params ternary = {LBW_METHOD_TERNARY, LBW_SCALE_POW2, 0};
+    struct lbw_random random = {3};
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        float w[MAX_SIZE], step, step_ternary;
+        uint8_t codes[MAX_SIZE], codes_ternary[MAX_SIZE];
+        size_t n = vector(w, &random);
+        assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_OK);
+        assert_int_equal(lbw_quantize(codes_ternary, &step_ternary, w, n, grid, &ternary, NULL),
+                         LBW_OK);
+        long double a = error_of(w, n, grid, codes, step);
+        long double b = error_of(w, n, grid, codes_ternary, step_ternary);
+        assert_true(fabsl(a - b) <= 1e-15L * energy_of(w, n));
+    }
+}
+
+/* The paper's scheme as written there: fractions of µ, then the exponent. */
+static void paper_threshold(float *out, const float *w, size_t n, int bits, double mu)
+{
+    int num = 1 << (bits - 2);
+    long double cross = 0, square = 0;
+    double q[MAX_SIZE];
+    for (size_t i = 0; i < n; i++) {
+        double a = fabs((double)w[i]);
+        q[i] = a >= mu ? 1 : 0;
+        for (int t = 1; t <= num - 2; t++)
+            if (a >= ldexp(mu, -t) && a < ldexp(mu, 1 - t))
+                q[i] = ldexp(1, -t);
+        if (a >= ldexp(mu, 2 - num) / 3 && a < ldexp(mu, 2 - num))
+            q[i] = ldexp(1, 1 - num);
+        cross += q[i] * a;
+        square += q[i] * q[i];
+    }
+    int s = ilogbl(4 * cross / (3 * square));
+    for (size_t i = 0; i < n; i++)
+        out[i] = (float)copysign(ldexp(q[i], s), (double)w[i]);
+}
+
+static void test_threshold(void **state)
+{
+    (void)state;
+    static const float shares[] = {0.25F, 0.5F, 0.66F, 0.75F, 0.9F, 1.2F};
+    struct lbw_random random = {4};
+    for (int bits = 3; bits <= 6; bits++)
+        for (int i = 0; i < NUM_VECTORS / 2; i++) {
+            const struct lbw_grid *grid = lbw_grid_find(bits, 1, 0);
+            struct lbw_quantize_params threshold = {
+                LBW_METHOD_THRESHOLD, LBW_SCALE_POW2,
+                shares[lbw_random_below(&random, sizeof shares / sizeof shares[0])]};
+            float w[MAX_SIZE], paper[MAX_SIZE], decoded[MAX_SIZE], step, step_threshold;
+            uint8_t codes[MAX_SIZE], codes_threshold[MAX_SIZE];
+            uint32_t family = lbw_random_below(&random, 6);
+            size_t n = 1 + lbw_random_below(&random, MAX_SIZE);
+            float greatest = 0;
+            for (size_t j = 0; j < n; j++)
+                w[j] = j ? weight(&random, family) : 1;
+            for (size_t j = 0; j < n; j++)
+                greatest = fabsf(w[j]) > greatest ? fabsf(w[j]) : greatest;
+            assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_OK);
+            assert_int_equal(
+                lbw_quantize(codes_threshold, &step_threshold, w, n, grid, &threshold, NULL),
+                LBW_OK);
+            assert_true(error_of(w, n, grid, codes, step) <=
+                        error_of(w, n, grid, codes_threshold, step_threshold) +
+                            1e-15L * energy_of(w, n));
+            paper_threshold(paper, w, n, bits, (double)threshold.mu * (double)greatest);
+            lbw_dequantize(decoded, codes_threshold, n, grid, step_threshold);
+            for (size_t j = 0; j < n; j++)
+                assert_true(decoded[j] == paper[j]);
+        }
+}
+
+static void test_real_never_worse(void **state)
+{
+    (void)state;
+    size_t num;
+    const struct lbw_grid *grids = lbw_grids(&num);
+    struct lbw_random random = {5};
+    int num_better = 0;
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        const struct lbw_grid *grid = &grids[lbw_random_below(&random, (uint32_t)num)];
+        struct lbw_quantize_params real = {lbw_random_below(&random, 2) && grid->bits == 2 &&
+                                                   grid->terms == 1
+                                               ? LBW_METHOD_TERNARY
+                                               : LBW_METHOD_OPTIMAL,
+                                           LBW_SCALE_REAL, 0};
+        float w[MAX_SIZE], step, step_real;
+        uint8_t codes[MAX_SIZE], codes_real[MAX_SIZE];
+        size_t n = vector(w, &random);
+        assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_OK);
+        assert_int_equal(lbw_quantize(codes_real, &step_real, w, n, grid, &real, NULL), LBW_OK);
+        assert_true(lbw_round_step(step_real) == step_real);
+        assert_true(isfinite(step_real * (float)grid->levels[grid->num_levels - 1]));
+        long double pow2 = error_of(w, n, grid, codes, step);
+        long double error = error_of(w, n, grid, codes_real, step_real);
+        assert_true(error <= pow2 + 1e-15L * energy_of(w, n));
+        num_better += error < 0.99L * pow2;
+    }
+    assert_true(num_better > NUM_VECTORS / 2);
+}
+
+/* Any step at all: every code is the nearest level, the larger magnitude of two. */
+static void test_nearest(void **state)
+{
+    (void)state;
+    size_t num;
+    const struct lbw_grid *grids = lbw_grids(&num);
+    struct lbw_random random = {6};
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        const struct lbw_grid *grid = &grids[lbw_random_below(&random, (uint32_t)num)];
+        float w[MAX_SIZE];
+        uint8_t codes[MAX_SIZE];
+        size_t n = vector(w, &random);
+        float step = fabsf(w[lbw_random_below(&random, (uint32_t)n)]) *
+                     (float)(lbw_random_unit(&random) / 8);
+        if (!(step > 0))
+            step = 0x1p-149F;
+        lbw_nearest(codes, w, n, grid, step);
+        for (size_t j = 0; j < n; j++) {
+            int level = abs(grid->levels[codes[j]]);
+            long double mine = fabsl((long double)step * grid->levels[codes[j]] - w[j]);
+            for (int code = 0; code < grid->num_levels; code++) {
+                long double other = fabsl((long double)step * grid->levels[code] - w[j]);
+                assert_true(mine <= other);
+                if (w[j] != 0)
+                    assert_false(mine == other && abs(grid->levels[code]) > level);
+            }
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_brute_force), cmocka_unit_test(test_theorem),
+        cmocka_unit_test(test_threshold),   cmocka_unit_test(test_real_never_worse),
+        cmocka_unit_test(test_nearest),
+    };
+    return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
+}
