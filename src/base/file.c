@@ -60,7 +60,7 @@ static enum lbw_status read_stream(struct lbw_bytes *out, int fd, const char *pa
             break;
         used += (size_t)got;
     }
-    *out = (struct lbw_bytes){data, used, false};
+    *out = (struct lbw_bytes){data, used, false, false};
     return LBW_OK;
 }
 
@@ -92,6 +92,11 @@ static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream 
     return LBW_OK;
 }
 
+static bool is_gzip(const struct lbw_bytes *bytes)
+{
+    return bytes->size >= 2 && bytes->data[0] == 0x1f && bytes->data[1] == 0x8b;
+}
+
 static enum lbw_status inflate_gzip(struct lbw_bytes *bytes, const char *path,
                                     struct lbw_error *err)
 {
@@ -107,7 +112,7 @@ static enum lbw_status inflate_gzip(struct lbw_bytes *bytes, const char *path,
         return status;
     }
     lbw_bytes_release(bytes);
-    *bytes = (struct lbw_bytes){data, used, false};
+    *bytes = (struct lbw_bytes){data, used, false, false};
     return LBW_OK;
 }
 
@@ -122,7 +127,7 @@ static enum lbw_status read_fd(struct lbw_bytes *out, int fd, const char *path,
     if (S_ISREG(st.st_mode) && st.st_size > 0 && fd != STDIN_FILENO) {
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map != MAP_FAILED) {
-            *out = (struct lbw_bytes){map, (size_t)st.st_size, true};
+            *out = (struct lbw_bytes){map, (size_t)st.st_size, true, false};
             return LBW_OK;
         }
     }
@@ -139,7 +144,7 @@ enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct l
     enum lbw_status status = read_fd(&bytes, fd, path, err);
     if (!is_stdin)
         close(fd);
-    if (status == LBW_OK && bytes.size >= 2 && bytes.data[0] == 0x1f && bytes.data[1] == 0x8b)
+    if (status == LBW_OK && is_gzip(&bytes))
         status = inflate_gzip(&bytes, path, err);
     if (status != LBW_OK)
         lbw_bytes_release(&bytes);
@@ -148,11 +153,21 @@ enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct l
     return status;
 }
 
+enum lbw_status lbw_bytes_borrow(struct lbw_bytes *out, const void *data, size_t size,
+                                 const char *name, struct lbw_error *err)
+{
+    struct lbw_bytes bytes = {data, size, false, true};
+    if (is_gzip(&bytes))
+        LBW_TRY(inflate_gzip(&bytes, name, err));
+    *out = bytes;
+    return LBW_OK;
+}
+
 void lbw_bytes_release(struct lbw_bytes *bytes)
 {
     if (bytes->is_mapped)
         munmap((void *)(uintptr_t)bytes->data, bytes->size);
-    else
+    else if (!bytes->is_borrowed)
         free((void *)(uintptr_t)bytes->data);
     *bytes = (struct lbw_bytes){0};
 }

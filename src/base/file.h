@@ -13,6 +13,7 @@ struct lbw_bytes {
     const unsigned char *data;
     size_t size;
     bool is_mapped;
+    bool is_borrowed; /* somebody else's memory: not freed */
 };
 
 /*
@@ -20,6 +21,10 @@ struct lbw_bytes {
  * inflated. LBW_ERR_IO names the path; LBW_ERR_FORMAT for a broken gzip stream.
  */
 enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err);
+
+/* The same for bytes at hand: gzip is inflated, anything else is borrowed as it is. */
+enum lbw_status lbw_bytes_borrow(struct lbw_bytes *out, const void *data, size_t size,
+                                 const char *name, struct lbw_error *err);
 void lbw_bytes_release(struct lbw_bytes *bytes);
 
 /*

@@ -27,8 +27,8 @@ bool lbw_build_tensor(struct lbw_model *model, Onnx__NodeProto *node, const char
                       Onnx__TensorProto *value);
 
 /*
- * Lists of a graph or function. `before` is the position to insert at. The old arrays stay in
- * the arena; new ones grow by doubling, so that many insertions cost linear memory.
+ * Lists of a graph or function. The old arrays stay in the arena; new ones grow by doubling, so
+ * that many additions cost linear memory. A NULL tensor or function is a failure too.
  */
 bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
                                Onnx__TensorProto *tensor);

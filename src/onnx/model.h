@@ -12,6 +12,7 @@
 #include "onnx.pb-c.h"
 
 struct lbw_external_file;
+struct lbw_grown;
 
 /* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
 struct lbw_model {
@@ -21,6 +22,7 @@ struct lbw_model {
     const char *folder; /* where external data is looked for; NULL when read from memory */
     uint64_t file_size; /* bytes of the (inflated) model file, without external data */
     struct lbw_external_file *external_files; /* external data mapped so far */
+    struct lbw_grown *grown;                  /* lists that build.c has made longer */
 };
 
 /* The version of a domain that the model imports ("" and "ai.onnx" are the same), or 0. */

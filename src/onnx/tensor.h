@@ -9,7 +9,10 @@
 
 #include "onnx/model.h"
 
-/* What a checked TensorProto holds. Pointers borrow from the model. */
+/*
+ * What a checked TensorProto holds. Pointers borrow from the model; the bytes may be a file
+ * mapped read-only, at any alignment: never write through them.
+ */
 struct lbw_tensor {
     const char *name;  /* "" when it has none */
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
@@ -29,11 +32,17 @@ struct lbw_tensor {
 enum lbw_status lbw_tensor_view(struct lbw_tensor *out, struct lbw_model *model,
                                 const Onnx__TensorProto *proto, struct lbw_error *err);
 
-/* `out` takes count values. Accepts FLOAT, FLOAT16, BFLOAT16, DOUBLE (rounded to nearest). */
+/*
+ * `out` takes count values. Accepts FLOAT, FLOAT16, BFLOAT16, DOUBLE (rounded to nearest) and
+ * the floats of 4 and 8 bits; LBW_ERR_UNSUPPORTED for other types.
+ */
 enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *out,
                                       struct lbw_error *err);
 
-/* `out` takes count values. Accepts every integer type of at least 8 bits, and BOOL. */
+/*
+ * `out` takes count values. Accepts every integer type, packed ones too, and BOOL;
+ * LBW_ERR_UNSUPPORTED for other types and for a UINT64 above INT64_MAX.
+ */
 enum lbw_status lbw_tensor_read_int64(const struct lbw_tensor *tensor, int64_t *out,
                                       struct lbw_error *err);
 
@@ -46,7 +55,7 @@ Onnx__TensorProto *lbw_tensor_new(struct lbw_model *model, const char *name, int
                                   const int64_t *dims, size_t num_dims, void *data,
                                   size_t size);
 
-/* "float32", "int4", … as numpy and ml_dtypes name them; "type 99" is never NULL. */
+/* "float32", "int4", … as numpy and ml_dtypes name them; never NULL. */
 const char *lbw_data_type_name(int32_t data_type);
 
 /* Bits of one element (4 for INT4), 0 for strings and unknown types. */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* External data: values that a tensor keeps in another file (ONNX ExternalData.md). */
+#ifndef LBW_SRC_ONNX_EXTDATA_H
+#define LBW_SRC_ONNX_EXTDATA_H
+
+#include "onnx/model.h"
+
+/* True when the tensor's values are in another file. */
+bool lbw_tensor_is_external(const Onnx__TensorProto *tensor);
+
+/*
+ * The bytes of an external tensor, mapped read-only and owned by the model until it is closed.
+ * `expected` is how many there have to be; SIZE_MAX takes what the tensor or the file says. The
+ * location must be a relative path inside the model's folder: absolute paths, "..", symbolic
+ * links and ranges past the end of the file are refused. LBW_ERR_FORMAT, LBW_ERR_IO, and
+ * LBW_ERR_UNSUPPORTED for a model that did not come from a file.
+ */
+enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
+                                  struct lbw_model *model, const Onnx__TensorProto *tensor,
+                                  size_t expected, struct lbw_error *err);
+
+/*
+ * Turns every external tensor of the model into one with raw data; the data itself stays in the
+ * mapped files (read-only: replace raw_data, never write into it).
+ */
+enum lbw_status lbw_external_inline(struct lbw_model *model, struct lbw_error *err);
+
+/* Bytes of all external data that the model refers to, as far as the tensors say it. */
+uint64_t lbw_external_size(const struct lbw_model *model);
+
+/* Unmaps; part of lbw_model_close(). */
+void lbw_external_release(struct lbw_model *model);
+
+#endif
