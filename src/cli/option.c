@@ -240,6 +240,8 @@ static bool store(void *values, const struct lbw_command *command,
         *(bool *)place = true;
         return true;
     case LBW_OPTION_STRING:
+        if (option->choices && !parse_choice(&(int){0}, command, option, value))
+            return false;
         *(const char **)place = value;
         return true;
     case LBW_OPTION_INT:

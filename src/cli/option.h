@@ -24,7 +24,7 @@
 /* The type of the member at `offset` is given behind each. */
 enum lbw_option_type {
     LBW_OPTION_FLAG,   /* bool */
-    LBW_OPTION_STRING, /* const char * */
+    LBW_OPTION_STRING, /* const char *; one of `choices` where there are any */
     LBW_OPTION_INT,    /* int64_t, in min … max */
     LBW_OPTION_FLOAT,  /* double, in min … max */
     LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */
@@ -50,7 +50,7 @@ struct lbw_option {
     const char *argument;       /* what help calls the value; NULL for flags */
     const char *help;           /* one sentence without a full stop, defaults named */
     double min, max;            /* LBW_OPTION_INT and _FLOAT; both 0: any */
-    const char *const *choices; /* LBW_OPTION_CHOICE: names, ended by NULL */
+    const char *const *choices; /* LBW_OPTION_CHOICE and _STRING: names, ended by NULL */
 };
 
 struct lbw_command {

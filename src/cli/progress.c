@@ -89,11 +89,6 @@ void lbw_progress_clear(void)
     line.is_visible = false;
 }
 
-bool lbw_progress_interrupted(void)
-{
-    return interrupted;
-}
-
 void lbw_progress_end(void)
 {
     lbw_progress_clear();

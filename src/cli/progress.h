@@ -18,8 +18,6 @@ int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
 /* Erases the line; signals stay caught, so that what follows may still be stopped cleanly. */
 void lbw_progress_clear(void);
 
-bool lbw_progress_interrupted(void);
-
 /* Clears, and gives the signals back. */
 void lbw_progress_end(void);
 

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw inspect: what a model is, and its convolution weights. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/table.h"
+#include "cli/talk.h"
+
+struct inspect_values {
+    const char *ops;
+    bool json;
+};
+
+/* "float32 [1,3,?,width]" */
+static void describe_port(char *out, size_t size, const struct lbw_port *port)
+{
+    size_t used = (size_t)snprintf(out, size, "%s", port->type);
+    if (port->num_dims < 0)
+        return;
+    for (int i = 0; i < port->num_dims && used < size; i++) {
+        const char *before = i ? "," : " [";
+        const char *symbol = port->symbols[i] && *port->symbols[i] ? port->symbols[i] : "?";
+        int put = port->dims[i] >= 0
+                      ? snprintf(out + used, size - used, "%s%" PRId64, before, port->dims[i])
+                      : snprintf(out + used, size - used, "%s%s", before, symbol);
+        used += (size_t)put;
+    }
+    if (used < size)
+        snprintf(out + used, size - used, port->num_dims ? "]" : " []");
+}
+
+static void add_ports(struct lbw_table *table, const char *title, const struct lbw_port *ports,
+                      size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        char text[512];
+        describe_port(text, sizeof text, &ports[i]);
+        lbw_table_cell(table, "%s", i ? "" : title);
+        lbw_table_cell(table, "%s", ports[i].name);
+        lbw_table_cell(table, "%s", text);
+    }
+}
+
+static void print_head(const char *path, const struct lbw_model_info *info, uint64_t size)
+{
+    char text[LBW_TEXT_SIZE];
+    printf("%s: %s, ONNX IR %" PRId64 ", opset %" PRId64 "%s%s\n", path,
+           lbw_text_bytes(text, size), info->ir_version, info->opset,
+           *info->producer ? ", from " : "", info->producer);
+    printf("%zu node%s", info->num_nodes, info->num_nodes == 1 ? "" : "s");
+    if (info->num_functions)
+        printf(", %zu function%s", info->num_functions, info->num_functions == 1 ? "" : "s");
+    puts("\n");
+    static const struct lbw_column columns[] = {
+        {"", LBW_ALIGN_LEFT}, {"name", LBW_ALIGN_LEFT}, {"type", LBW_ALIGN_LEFT}};
+    struct lbw_table table;
+    lbw_table_init(&table, columns, 3);
+    add_ports(&table, info->num_inputs == 1 ? "input" : "inputs", info->inputs,
+              info->num_inputs);
+    add_ports(&table, info->num_outputs == 1 ? "output" : "outputs", info->outputs,
+              info->num_outputs);
+    lbw_table_print(&table, stdout, 0);
+    lbw_table_release(&table);
+    putchar('\n');
+}
+
+/* Node and tensor as they are told apart: with where they are when not in the main graph. */
+static void add_name(struct lbw_table *table, const char *name, const char *scope)
+{
+    if (*scope)
+        lbw_table_cell(table, "%s (%s)", name, scope);
+    else
+        lbw_table_cell(table, "%s", name);
+}
+
+static void print_weights(const struct lbw_plan *plan)
+{
+    static const struct lbw_column columns[] = {
+        {"node", LBW_ALIGN_SHRINK},   {"op", LBW_ALIGN_LEFT},
+        {"tensor", LBW_ALIGN_SHRINK}, {"shape", LBW_ALIGN_LEFT},
+        {"type", LBW_ALIGN_LEFT},     {"parameters", LBW_ALIGN_RIGHT},
+        {"largest", LBW_ALIGN_RIGHT}, {"zeros", LBW_ALIGN_RIGHT},
+        {"encoding", LBW_ALIGN_LEFT},
+    };
+    struct lbw_table table;
+    lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < lbw_plan_num_items(plan); i++) {
+        const struct lbw_plan_item *item = lbw_plan_item(plan, i);
+        char shape[96], count[LBW_TEXT_SIZE];
+        add_name(&table, item->node, item->scope);
+        lbw_table_cell(&table, "%s", item->op);
+        lbw_table_cell(&table, "%s", item->tensor);
+        lbw_table_cell(&table, "%s", lbw_text_shape(shape, item->num_dims, item->dims));
+        lbw_table_cell(&table, "%s", item->type);
+        lbw_table_cell(&table, "%s", lbw_text_count(count, item->count));
+        lbw_table_cell(&table, "%.4g", (double)item->max_magnitude);
+        lbw_table_cell(&table, "%.1f %%",
+                       item->count ? 100.0 * (double)item->num_zeros / (double)item->count : 0);
+        lbw_table_cell(&table, "%s", item->encoded);
+    }
+    lbw_table_print(&table, stdout, 0);
+    lbw_table_release(&table);
+}
+
+static void print_total(const struct lbw_plan *plan)
+{
+    uint64_t count = 0;
+    size_t num = lbw_plan_num_items(plan), encoded = 0;
+    for (size_t i = 0; i < num; i++) {
+        count += lbw_plan_item(plan, i)->count;
+        encoded += *lbw_plan_item(plan, i)->encoded != '\0';
+    }
+    char text[LBW_TEXT_SIZE];
+    printf("\n%zu weight%s, %s parameters", num, num == 1 ? "" : "s",
+           lbw_text_count(text, count));
+    if (encoded)
+        printf(", %zu of them encoded", encoded);
+    putchar('\n');
+}
+
+static json_t *json_port(const struct lbw_port *port)
+{
+    json_t *dims = port->num_dims < 0 ? json_null() : json_array();
+    for (int i = 0; i < port->num_dims; i++)
+        json_array_append_new(dims, port->dims[i] >= 0 ? json_integer(port->dims[i])
+                                    : port->symbols[i] && *port->symbols[i]
+                                        ? json_string(port->symbols[i])
+                                        : json_null());
+    return json_pack("{s:s, s:s, s:o}", "name", port->name, "type", port->type, "shape", dims);
+}
+
+static json_t *json_ports(const struct lbw_port *ports, size_t num)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < num; i++)
+        json_array_append_new(list, json_port(&ports[i]));
+    return list;
+}
+
+static json_t *json_weight(const struct lbw_plan_item *item)
+{
+    json_t *dims = json_array();
+    for (size_t i = 0; i < item->num_dims; i++)
+        json_array_append_new(dims, json_integer(item->dims[i]));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:f, s:I, s:s}", "node",
+                     item->node, "op", item->op, "tensor", item->tensor, "scope", item->scope,
+                     "shape", dims, "type", item->type, "parameters", (json_int_t)item->count,
+                     "uses", (json_int_t)item->num_uses, "largest", (double)item->max_magnitude,
+                     "zeros", (json_int_t)item->num_zeros, "encoding", item->encoded);
+}
+
+static int print_json(const char *path, const struct lbw_model_info *info, uint64_t size,
+                      const struct lbw_plan *plan)
+{
+    json_t *weights = json_array(), *metadata = json_object();
+    for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
+        json_array_append_new(weights, json_weight(lbw_plan_item(plan, i)));
+    for (size_t i = 0; i < info->num_metadata; i++)
+        json_object_set_new(metadata, info->metadata[2 * i],
+                            json_string(info->metadata[2 * i + 1]));
+    return lbw_json_print(json_pack(
+        "{s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "model", path, "bytes",
+        (json_int_t)size, "ir_version", (json_int_t)info->ir_version, "opset",
+        (json_int_t)info->opset, "producer", info->producer, "graph", info->graph_name, "nodes",
+        (json_int_t)info->num_nodes, "functions", (json_int_t)info->num_functions, "inputs",
+        json_ports(info->inputs, info->num_inputs), "outputs",
+        json_ports(info->outputs, info->num_outputs), "metadata", metadata, "weights",
+        weights));
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    const struct inspect_values *v = values;
+    const char *path = arguments[0];
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_model_info info;
+    struct lbw_plan *plan = NULL;
+    struct lbw_plan_params params = {
+        .ops = v->ops, .keep_batchnorm = true, .all = true, .requantize = true};
+    uint64_t size = 0;
+    int code = LBW_EXIT_DONE;
+    enum lbw_status status = lbw_model_open(&model, path, &err);
+    if (status == LBW_OK)
+        status = lbw_model_describe(&info, model, &err);
+    if (status == LBW_OK) {
+        size = info.file_size ? info.file_size : lbw_model_size(model);
+        status = lbw_plan_new(&plan, model, &params, &err);
+    }
+    if (status != LBW_OK) {
+        code = lbw_explain(&err);
+    } else if (v->json) {
+        code = print_json(path, &info, size, plan);
+    } else {
+        print_head(path, &info, size);
+        print_weights(plan);
+        print_total(plan);
+    }
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    return code;
+}
+
+static const struct lbw_option options[] = {
+    {"ops", 0, LBW_OPTION_STRING, offsetof(struct inspect_values, ops), "A,B",
+     "operators whose weights are listed (default Conv,ConvTranspose; Gemm and MatMul may "
+     "join)"},
+    {"json", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, json), NULL,
+     "print JSON instead of tables"},
+    {0},
+};
+
+const struct lbw_command lbw_cmd_inspect = {
+    .name = "inspect",
+    .summary = "show what a model is, and its convolution weights",
+    .arguments = "MODEL",
+    .example = "lbw inspect model.onnx",
+    .options = options,
+    .values_size = sizeof(struct inspect_values),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* The options that say how pictures become network inputs, alike in every command. */
+#ifndef LBW_CLI_PICTURE_H
+#define LBW_CLI_PICTURE_H
+
+#include <stdbool.h>
+
+#include <lbw/image.h>
+#include <lbw/profile.h>
+
+#include "cli/option.h"
+
+/* One member of a command's struct of values. */
+struct lbw_picture_values {
+    const char *profile;
+    const char *size, *resize, *pad, *mean, *std, *color, *layout, *multiple;
+};
+
+#define LBW_PICTURE_ROW(values, member, field) offsetof(values, member.field)
+
+/* Rows for an option table: `values` is the struct, `member` its lbw_picture_values. */
+#define LBW_PICTURE_OPTIONS(values, member)                                                    \
+    {"profile",                                                                                \
+     'p',                                                                                      \
+     LBW_OPTION_STRING,                                                                        \
+     LBW_PICTURE_ROW(values, member, profile),                                                 \
+     "NAME|FILE",                                                                              \
+     "how the detector wants its pictures and what its outputs mean: a name from "             \
+     "'lbw profiles', or a JSON file"},                                                        \
+        {"size",                                                                               \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, size),                                                \
+         "WxH",                                                                                \
+         "size of the input, where the model leaves it open"},                                 \
+        {"resize",                                                                             \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, resize),                                              \
+         NULL,                                                                                 \
+         "how pictures are fitted to the input",                                               \
+         .choices = lbw_resize_names},                                                         \
+        {"color",                                                                              \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, color),                                               \
+         NULL,                                                                                 \
+         "order of the channels",                                                              \
+         .choices = lbw_color_names},                                                          \
+        {"mean",                                                                               \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, mean),                                                \
+         "A,B,C",                                                                              \
+         "subtracted from pixels 0 … 255; one number serves all channels"},                    \
+        {"std",                                                                                \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, std),                                                 \
+         "A,B,C",                                                                              \
+         "pixels are divided by it then"},                                                     \
+        {"pad",                                                                                \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, pad),                                                 \
+         "N",                                                                                  \
+         "value of padded pixels, 0 … 255"},                                                   \
+        {"layout",                                                                             \
+         0,                                                                                    \
+         LBW_OPTION_STRING,                                                                    \
+         LBW_PICTURE_ROW(values, member, layout),                                              \
+         NULL,                                                                                 \
+         "where the channels are",                                                             \
+         .choices = lbw_layout_names},                                                         \
+    {                                                                                          \
+        "multiple", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, multiple), "N",      \
+            "open sizes are rounded up to a multiple of N"                                     \
+    }
+
+extern const char *const lbw_resize_names[];
+extern const char *const lbw_color_names[];
+extern const char *const lbw_layout_names[];
+
+/* Whether any option but --size was given: without, the model itself tells. */
+bool lbw_picture_given(const struct lbw_picture_values *values);
+
+/*
+ * *profile is the one that --profile names, or `base` where none is named (NULL: pixels 0 … 255
+ * as they are), with the other options put over it. Release it with lbw_profile_release().
+ */
+enum lbw_status lbw_picture_resolve(struct lbw_profile *profile,
+                                    const struct lbw_picture_values *values,
+                                    const struct lbw_profile *base, struct lbw_error *err);
+
+#endif
