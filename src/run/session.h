@@ -19,6 +19,8 @@ enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,
 struct lbw_session_params {
     unsigned num_threads; /* 0: all processors */
     int optimize;         /* 0: none, 1: basic, 99: all */
+    int decode_once;      /* fold DequantizeLinear of constants at load, not on every run */
+    int short_lived;      /* no memory pool kept between runs */
 };
 
 /* From serialised model bytes (copied by the runtime). Errors carry the runtime's own message.
@@ -33,7 +35,20 @@ size_t lbw_session_num_outputs(const struct lbw_session *session);
 const char *lbw_session_input_name(const struct lbw_session *session, size_t i);
 const char *lbw_session_output_name(const struct lbw_session *session, size_t i);
 
-/* inputs in the session's order; outputs are filled (owned by the caller, released each). */
+/*
+ * ONNX__TENSOR_PROTO__DATA_TYPE__… of an output as far as the runtime knows it before a run; 0
+ * for what lbw_session_run() cannot give: no tensor, strings, more than 8 dims.
+ */
+int32_t lbw_session_output_type(const struct lbw_session *session, size_t i);
+
+/* The position of the input of that name, or the number of inputs when there is none. */
+size_t lbw_session_find_input(const struct lbw_session *session, const char *name);
+
+/*
+ * Inputs in the session's order, read in place; outputs are filled (owned by the caller,
+ * released each). Any number of threads may run one session. Every tensor type but strings;
+ * LBW_ERR_UNSUPPORTED names an output that is no such tensor or has more than 8 dims.
+ */
 enum lbw_status lbw_session_run(struct lbw_session *session, const struct lbw_array *inputs,
                                 struct lbw_array *outputs, struct lbw_error *err);
 

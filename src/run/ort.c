@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT */
+/* Finds ONNX Runtime, loads it once per process and reads its function table. */
+#include "run/ort_api.h"
+
+#include <dlfcn.h>
+#include <glob.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* How far above the program's folder the build folder may be (build/src/cli/lbw). */
+#define MAX_LEVELS_UP 3
+
+struct api_base {
+    const void *(*get_api)(uint32_t version);
+    const char *(*version)(void);
+};
+
+#define ORT_SLOT(slot, result, name, parameters) {slot, offsetof(struct lbw_runtime, name)},
+static const struct slot {
+    unsigned slot;
+    size_t offset;
+} slots[] = {ORT_CALLS(ORT_SLOT)}, slots_later[] = {ORT_CALLS_LATER(ORT_SLOT)};
+#undef ORT_SLOT
+
+/* Below the build folder, where tests/run.sh and samples/quickstart.sh install a runtime. */
+static const char *const build_patterns[] = {
+    "ort/libonnxruntime.so*",
+    "ort/lib/libonnxruntime.so*",
+    "ort-venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
+    "ort-npm/node_modules/onnxruntime-node/bin/napi-v*/linux/*/libonnxruntime.so*",
+};
+
+enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_status *status,
+                                  const char *what, struct lbw_error *err)
+{
+    char message[400];
+    if (!status)
+        return LBW_OK;
+    snprintf(message, sizeof message, "%s", runtime->get_error_message(status));
+    runtime->release_status(status);
+    for (char *p = message; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    return lbw_fail(err, LBW_ERR_RUNTIME, "%s: ONNX Runtime: %s", what, message);
+}
+
+/* The first that loads of the files that match `pattern`; NULL when none does. */
+static void *load_matching(const char *pattern)
+{
+    void *library = NULL;
+    glob_t found;
+    if (glob(pattern, 0, NULL, &found) != 0)
+        return NULL;
+    for (size_t i = 0; i < found.gl_pathc && !library; i++)
+        library = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
+    globfree(&found);
+    return library;
+}
+
+/* Looks in the folder of the running program and the folders above it. */
+static void *load_from_build(char *folder, size_t size)
+{
+    ssize_t length = readlink("/proc/self/exe", folder, size - 1);
+    folder[length < 0 ? 0 : length] = '\0';
+    for (int level = 0; level < MAX_LEVELS_UP; level++) {
+        char *slash = strrchr(folder, '/');
+        if (!slash || slash == folder)
+            break;
+        *slash = '\0';
+        for (size_t i = 0; i < sizeof build_patterns / sizeof *build_patterns; i++) {
+            char pattern[4096 + 128];
+            snprintf(pattern, sizeof pattern, "%s/%s", folder, build_patterns[i]);
+            void *library = load_matching(pattern);
+            if (library)
+                return library;
+        }
+    }
+    return NULL;
+}
+
+/* The system's: the development name, the major version's, then Debian's 1.NN from new to old.
+ */
+static void *load_from_system(void)
+{
+    void *library = dlopen("libonnxruntime.so", RTLD_NOW | RTLD_LOCAL);
+    if (!library)
+        library = dlopen("libonnxruntime.so.1", RTLD_NOW | RTLD_LOCAL);
+    for (int minor = 60; minor >= 5 && !library; minor--) {
+        char name[64];
+        snprintf(name, sizeof name, "libonnxruntime.so.1.%d", minor);
+        library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
+    }
+    return library;
+}
+
+static enum lbw_status load_library(void **out, struct lbw_error *err)
+{
+    const char *given = getenv("LBW_ORT");
+    char path[4096] = "";
+    struct stat st;
+    if (given && *given) {
+        if (stat(given, &st) == 0 && S_ISDIR(st.st_mode)) {
+            snprintf(path, sizeof path, "%s/libonnxruntime.so*", given);
+            *out = load_matching(path);
+        } else {
+            *out = dlopen(given, RTLD_NOW | RTLD_LOCAL);
+        }
+        if (*out)
+            return LBW_OK;
+        const char *why = dlerror();
+        return lbw_fail(err, LBW_ERR_RUNTIME, "LBW_ORT names no ONNX Runtime: %s: %.300s",
+                        given, why ? why : "no libonnxruntime.so in this folder");
+    }
+    *out = load_from_system();
+    if (!*out)
+        *out = load_from_build(path, sizeof path);
+    if (*out)
+        return LBW_OK;
+    return lbw_fail(err, LBW_ERR_RUNTIME,
+                    "no ONNX Runtime found: tried libonnxruntime.so, .so.1 and .so.1.N of the "
+                    "system and ort/, ort-venv/, ort-npm/ in the folders of the program from "
+                    "%.200s down; LBW_ORT may name the library or its folder",
+                    path);
+}
+
+static void fill(struct lbw_runtime *runtime, const void *api, const struct slot *table,
+                 size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        memcpy((char *)runtime + table[i].offset,
+               (const char *)api + table[i].slot * sizeof(void (*)(void)),
+               sizeof(void (*)(void)));
+}
+
+/* Reads the function table; asking for a version that is not there would print to stderr. */
+static enum lbw_status read_table(struct lbw_runtime *runtime, void *library,
+                                  struct lbw_error *err)
+{
+    const struct api_base *(*get_base)(void) = NULL;
+    void *symbol = dlsym(library, "OrtGetApiBase");
+    if (!symbol)
+        return lbw_fail(err, LBW_ERR_RUNTIME, "the library found is no ONNX Runtime: %.300s",
+                        dlerror());
+    memcpy(&get_base, &symbol, sizeof get_base);
+    const struct api_base *base = get_base();
+    runtime->version = base->version();
+    int major = 0, minor = 0;
+    sscanf(runtime->version, "%d.%d", &major, &minor);
+    if (major != 1 || minor < ORT_API_VERSION)
+        return lbw_fail(err, LBW_ERR_RUNTIME, "ONNX Runtime %s is not supported: 1.%d or later",
+                        runtime->version, ORT_API_VERSION);
+    bool has_later = minor >= ORT_API_VERSION_LATER;
+    const void *api = base->get_api(has_later ? ORT_API_VERSION_LATER : ORT_API_VERSION);
+    if (!api)
+        return lbw_fail(err, LBW_ERR_RUNTIME, "ONNX Runtime %s does not offer its interface %d",
+                        runtime->version, ORT_API_VERSION);
+    fill(runtime, api, slots, sizeof slots / sizeof *slots);
+    if (has_later)
+        fill(runtime, api, slots_later, sizeof slots_later / sizeof *slots_later);
+    return LBW_OK;
+}
+
+static enum lbw_status load(struct lbw_runtime *out, struct lbw_error *err)
+{
+    void *library = NULL; /* never closed: the runtime's threads and statics outlive us */
+    struct lbw_runtime runtime = {0};
+    LBW_TRY(load_library(&library, err));
+    LBW_TRY(read_table(&runtime, library, err));
+    LBW_TRY(lbw_runtime_check(&runtime, runtime.create_env(ORT_LOG_FATAL, "lbw", &runtime.env),
+                              "start", err));
+    LBW_TRY(lbw_runtime_check(&runtime,
+                              runtime.create_cpu_memory_info(ORT_ALLOCATOR_ARENA,
+                                                             ORT_MEMORY_TYPE_DEFAULT,
+                                                             &runtime.memory_info),
+                              "start", err));
+    LBW_TRY(lbw_runtime_check(&runtime, runtime.default_allocator(&runtime.allocator), "start",
+                              err));
+    *out = runtime;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,
+                                 struct lbw_error *err)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct lbw_runtime runtime;
+    pthread_mutex_lock(&lock);
+    enum lbw_status status = runtime.env ? LBW_OK : load(&runtime, err);
+    pthread_mutex_unlock(&lock);
+    if (status == LBW_OK) {
+        *out = &runtime;
+        if (version)
+            *version = runtime.version;
+    }
+    return status;
+}
