@@ -200,15 +200,17 @@ struct inlining {
 static enum lbw_status inline_tensor(struct lbw_model *model, Onnx__TensorProto *tensor,
                                      struct lbw_error *err)
 {
-    const unsigned char *data;
-    size_t size;
+    const unsigned char *data = NULL;
+    size_t size = 0;
     if (lbw_data_type_bits(tensor->data_type)) {
-        struct lbw_tensor view;
+        struct lbw_tensor view = {0};
         LBW_TRY(lbw_tensor_view(&view, model, tensor, err));
         data = view.data;
         size = view.size;
     } else { /* a type of the future: taken as it is */
-        LBW_TRY(lbw_external_view(&data, &size, model, tensor, SIZE_MAX, err));
+        enum lbw_status status = lbw_external_view(&data, &size, model, tensor, SIZE_MAX, err);
+        if (status != LBW_OK)
+            return lbw_within(err, status, "tensor '%s'", tensor->name ? tensor->name : "");
     }
     tensor->has_raw_data = true;
     tensor->raw_data = (ProtobufCBinaryData){size, (uint8_t *)(uintptr_t)data};
