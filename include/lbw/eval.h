@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Detection tests: labelled pictures, boxes, average precision. */
+/* Detection tests: finding boxes, labelled pictures, average precision, agreement. */
 #ifndef LBW_EVAL_H
 #define LBW_EVAL_H
 
 #include <stdbool.h>
-#include <lbw/base.h>
+#include <lbw/image.h>
+#include <lbw/model.h>
+#include <lbw/profile.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -90,6 +92,99 @@ LBW_API const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t 
 /* What was left out and why, one line each, for the user to see. */
 LBW_API size_t lbw_dataset_num_notes(const struct lbw_dataset *dataset);
 LBW_API const char *lbw_dataset_note(const struct lbw_dataset *dataset, size_t i);
+
+/* A model made ready to run in ONNX Runtime, with its profile. Any number of threads. */
+struct lbw_detector;
+
+/* Zero-initialised is fine. */
+struct lbw_detector_params {
+    float score;          /* boxes below are dropped; 0: the profile's */
+    float nms;            /* 0: the profile's */
+    int width, height;    /* of the input, for models that leave it open; 0: the profile's */
+    unsigned num_threads; /* of the runtime, for one picture; 0: all processors */
+};
+
+/*
+ * The model and the profile are copied as far as they are needed. LBW_ERR_RUNTIME when no ONNX
+ * Runtime is found, LBW_ERR_UNSUPPORTED for a model without one picture-like input,
+ * LBW_ERR_ARGUMENT when the input's size is not known.
+ */
+LBW_API enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
+                                          const struct lbw_profile *profile,
+                                          const struct lbw_detector_params *params,
+                                          struct lbw_error *err);
+LBW_API void lbw_detector_close(struct lbw_detector **detector);
+
+/*
+ * Finds boxes: *boxes (free with lbw_free()), best first, clipped to the picture.
+ * LBW_ERR_UNSUPPORTED when the outputs are not what the profile's family gives; the message
+ * lists their shapes.
+ */
+LBW_API enum lbw_status lbw_detector_run(struct lbw_detector *detector,
+                                         const struct lbw_image *image, struct lbw_box **boxes,
+                                         size_t *num_boxes, struct lbw_error *err);
+
+/* Zero where nothing else is said means the default. */
+struct lbw_eval_params {
+    const struct lbw_profile *profile; /* required */
+    const struct lbw_dataset *dataset; /* required; with labels, unless there is a reference */
+    struct lbw_model *reference;       /* its boxes count as truth; NULL: labels only */
+    float score;              /* boxes that count for AP against labels; 0: the profile's */
+    float nms;                /* for AP against labels; 0: the profile's */
+    float reference_score;    /* boxes of the reference that count as truth; 0: .6 */
+    float reference_nms;      /* for agreement, on both sides; 0: .3 */
+    float agreement_score;    /* boxes that count for AP against the reference; 0: .05 */
+    int width, height;        /* of the input, for models that leave it open */
+    unsigned num_threads;     /* pictures at a time; 0: one per processor */
+    lbw_progress_fn progress; /* called from any of the threads, one at a time; NULL: none */
+    void *progress_user;
+};
+
+/* What was measured of one model. */
+struct lbw_eval_model {
+    struct lbw_ap ap;       /* against the labels; fields are -1 without */
+    struct lbw_ap *classes; /* the same per class, num_classes items */
+    /* Against the boxes that the reference finds at reference_score; fields are -1 without. */
+    struct lbw_ap agreement;
+    size_t num_wanted;   /* boxes of the reference at reference_score */
+    size_t num_found;    /* of this model at the same score */
+    size_t num_lost;     /* of the reference without a partner (same class, IoU >= .5) here */
+    size_t num_invented; /* of this model without a partner there */
+    double runtime_seconds; /* inside ONNX Runtime, all pictures, summed over threads */
+    double decode_seconds;  /* from outputs to boxes */
+};
+
+struct lbw_evaluation {
+    size_t num_models;
+    struct lbw_eval_model *models;
+    size_t num_images;     /* evaluated */
+    size_t num_unreadable; /* left out, and named in the notes */
+    size_t num_classes;
+    const char *const *names; /* num_classes items, or NULL */
+    double read_seconds;      /* reading pictures and making inputs of them, once for all */
+    double wall_seconds;      /* from first to last picture */
+    size_t num_notes;
+    const char *const *notes; /* one line each, those of the dataset included */
+};
+
+/*
+ * Runs every model over the dataset. Pictures that cannot be read are left out and noted; only
+ * when none is left is that an error. Everything in *out belongs to it; so do the strings
+ * except names, which belong to dataset and profile. LBW_ERR_INTERRUPTED when `progress` asked
+ * for it.
+ */
+LBW_API enum lbw_status lbw_eval(struct lbw_evaluation **out, struct lbw_model *const *models,
+                                 size_t num_models, const struct lbw_eval_params *params,
+                                 struct lbw_error *err);
+LBW_API void lbw_evaluation_free(struct lbw_evaluation **evaluation);
+
+/*
+ * Boxes found by model `model` in picture i of those evaluated (*path receives its name), best
+ * first: those that counted for AP against labels, or else for agreement. Borrowed.
+ */
+LBW_API const struct lbw_box *lbw_evaluation_boxes(const struct lbw_evaluation *evaluation,
+                                                   size_t model, size_t i, size_t *num_boxes,
+                                                   const char **path);
 
 #ifdef __cplusplus
 }

@@ -1,1 +1,0 @@
-lbw --help
