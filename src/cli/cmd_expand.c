@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/progress.h"
+#include "cli/save.h"
 #include "cli/talk.h"
 
 struct expand_values {
@@ -32,7 +33,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         status = lbw_expand(model, &num, &err);
     if (status == LBW_OK) {
         after = lbw_model_size(model);
-        status = lbw_progress_save(model, v->output, &err);
+        status = lbw_save_model(model, v->output, &err);
     }
     lbw_progress_end();
     if (status != LBW_OK) {

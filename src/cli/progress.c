@@ -82,6 +82,20 @@ int lbw_progress_step(void *user, const char *what, size_t done, size_t total)
     return interrupted;
 }
 
+void lbw_progress_note(const char *what)
+{
+    if (!line.width)
+        return;
+    fprintf(stderr, "\r\033[K%s …", what);
+    fflush(stderr);
+    line.is_visible = true;
+}
+
+bool lbw_progress_stopped(void)
+{
+    return interrupted;
+}
+
 void lbw_progress_clear(void)
 {
     if (line.is_visible)

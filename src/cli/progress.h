@@ -15,6 +15,12 @@ void lbw_progress_begin(const char *verb, bool quiet);
 /* An lbw_progress_fn: non-zero once a signal came. `user` is not used. */
 int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
 
+/* Shows a line without numbers, for work that does not count its steps. */
+void lbw_progress_note(const char *what);
+
+/* Whether a signal came. */
+bool lbw_progress_stopped(void);
+
 /* Erases the line; signals stay caught, so that what follows may still be stopped cleanly. */
 void lbw_progress_clear(void);
 

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* Models and texts to files. */
+#include "cli/save.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/progress.h"
+
+enum lbw_status lbw_save_model(struct lbw_model *model, const char *path, struct lbw_error *err)
+{
+    if (lbw_progress_stopped()) {
+        *err = (struct lbw_error){LBW_ERR_INTERRUPTED, "interrupted"};
+        return LBW_ERR_INTERRUPTED;
+    }
+    return lbw_model_save(model, path, err);
+}
+
+static enum lbw_status fail(struct lbw_error *err, const char *path)
+{
+    int number = errno;
+    err->status = LBW_ERR_IO;
+    snprintf(err->message, sizeof err->message, "%s: cannot write: %s", path, strerror(number));
+    return LBW_ERR_IO;
+}
+
+static bool is_special(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+}
+
+static int write_all(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    if (!file)
+        return -1;
+    int bad = fputs(text, file) < 0 || fflush(file) != 0;
+    int number = errno;
+    if (fclose(file) != 0 && !bad) {
+        bad = 1;
+        number = errno;
+    }
+    errno = number;
+    return bad ? -1 : 0;
+}
+
+enum lbw_status lbw_save_text(const char *path, const char *text, struct lbw_error *err)
+{
+    if (strcmp(path, "-") == 0) {
+        fputs(text, stdout); /* main() checks standard output */
+        return LBW_OK;
+    }
+    if (is_special(path))
+        return write_all(path, text) == 0 ? LBW_OK : fail(err, path);
+    char temporary[4096];
+    if (snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >=
+        (int)sizeof temporary) {
+        errno = ENAMETOOLONG;
+        return fail(err, path);
+    }
+    if (write_all(temporary, text) == 0 && rename(temporary, path) == 0)
+        return LBW_OK;
+    enum lbw_status status = fail(err, path);
+    unlink(temporary);
+    return status;
+}

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* Prints a conversion report for people. */
+#include "cli/summary.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "cli/talk.h"
+
+#define MAX_LAYERS 8 /* more are summed up */
+#define MAX_NAMES  3 /* of weights left alone, per reason */
+
+/* By SNR, worst first; the order of the plan among equals. */
+static int by_snr(const void *a, const void *b)
+{
+    const struct lbw_report_row *x = *(const struct lbw_report_row *const *)a;
+    const struct lbw_report_row *y = *(const struct lbw_report_row *const *)b;
+    if (x->snr != y->snr)
+        return x->snr < y->snr ? -1 : 1;
+    return x < y ? -1 : 1;
+}
+
+static void print_snr_cell(struct lbw_table *table, double snr)
+{
+    if (isfinite(snr))
+        lbw_table_cell(table, "%.1f dB", snr);
+    else
+        lbw_table_cell(table, snr > 0 ? "exact" : "-");
+}
+
+static void print_layers(FILE *to, const struct lbw_report *report,
+                         const struct lbw_report_row **rows, size_t num)
+{
+    static const struct lbw_column columns[] = {{"layer", LBW_ALIGN_SHRINK},
+                                                {"shape", LBW_ALIGN_LEFT},
+                                                {"grid", LBW_ALIGN_RIGHT},
+                                                {"weights SNR", LBW_ALIGN_RIGHT},
+                                                {"output SNR", LBW_ALIGN_RIGHT}};
+    struct lbw_table table;
+    lbw_table_init(&table, columns, report->calibrated ? 5 : 4);
+    for (size_t i = 0; i < num; i++) {
+        const struct lbw_plan_item *item = rows[i]->item;
+        char shape[96];
+        lbw_table_cell(&table, "%s", item->node);
+        lbw_table_cell(&table, "%s", lbw_text_shape(shape, item->num_dims, item->dims));
+        lbw_table_cell(&table, "%s", item->grid->name);
+        print_snr_cell(&table, rows[i]->snr_projection);
+        if (report->calibrated && strcmp(rows[i]->how, "reconstruction") == 0)
+            print_snr_cell(&table, rows[i]->snr);
+        else if (report->calibrated)
+            lbw_table_cell(&table, "-");
+    }
+    lbw_table_print(&table, to, 2);
+    lbw_table_release(&table);
+}
+
+/* All layers in order, or the worst few and where the rest lie. */
+static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers)
+{
+    const struct lbw_report_row **rows = calloc(report->num_rows + 1, sizeof *rows);
+    if (!rows || !report->num_converted) {
+        free(rows);
+        return;
+    }
+    size_t num = 0;
+    for (size_t i = 0; i < report->num_rows; i++)
+        if (report->rows[i].converted)
+            rows[num++] = &report->rows[i];
+    putc('\n', to);
+    if (all_layers || num <= MAX_LAYERS + 1) {
+        print_layers(to, report, rows, num);
+    } else {
+        qsort(rows, num, sizeof *rows, by_snr);
+        print_layers(to, report, rows, MAX_LAYERS);
+        fprintf(
+            to, "  %zu more from %.1f to %.1f dB, median of all %.1f dB (--layers lists all)\n",
+            num - MAX_LAYERS, rows[MAX_LAYERS]->snr, rows[num - 1]->snr, rows[num / 2]->snr);
+    }
+    free(rows);
+}
+
+/* The first row with this reason among those before i, or i itself. */
+static bool is_first_of_its_reason(const struct lbw_report *report, size_t i)
+{
+    for (size_t j = 0; j < i; j++)
+        if (!report->rows[j].converted && strcmp(report->rows[j].how, report->rows[i].how) == 0)
+            return false;
+    return true;
+}
+
+static void print_reason(FILE *to, const struct lbw_report *report, size_t first)
+{
+    const char *reason = report->rows[first].how;
+    size_t num = 0;
+    for (size_t i = first; i < report->num_rows; i++)
+        num += !report->rows[i].converted && strcmp(report->rows[i].how, reason) == 0;
+    fprintf(to, "  %zu × %s: ", num, reason);
+    size_t shown = 0;
+    for (size_t i = first; i < report->num_rows && shown < MAX_NAMES; i++)
+        if (!report->rows[i].converted && strcmp(report->rows[i].how, reason) == 0)
+            fprintf(to, "%s%s", shown++ ? ", " : "", report->rows[i].item->node);
+    fputs(num > shown ? ", …\n" : "\n", to);
+}
+
+static void print_left_alone(FILE *to, const struct lbw_report *report)
+{
+    size_t num = report->num_rows - report->num_converted;
+    if (!num)
+        return;
+    fprintf(to, "\nleft alone: %zu weight%s\n", num, num == 1 ? "" : "s");
+    for (size_t i = 0; i < report->num_rows; i++)
+        if (!report->rows[i].converted && is_first_of_its_reason(report, i))
+            print_reason(to, report, i);
+}
+
+static void print_sizes(FILE *to, const struct lbw_report *report)
+{
+    static const struct lbw_column columns[] = {{"", LBW_ALIGN_LEFT},
+                                                {"before", LBW_ALIGN_RIGHT},
+                                                {"after", LBW_ALIGN_RIGHT},
+                                                {"ratio", LBW_ALIGN_RIGHT},
+                                                {"", LBW_ALIGN_LEFT}};
+    uint64_t before = 0, after = 0;
+    for (size_t i = 0; i < report->num_rows; i++)
+        if (report->rows[i].converted) {
+            before += report->rows[i].bytes_before;
+            after += report->rows[i].bytes_after;
+        }
+    char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
+    struct lbw_table table;
+    lbw_table_init(&table, columns, 5);
+    lbw_table_cell(&table, "file");
+    lbw_table_cell(&table, "%s", lbw_text_bytes(a, report->bytes_before));
+    lbw_table_cell(&table, "%s", lbw_text_bytes(b, report->bytes_after));
+    lbw_table_cell(&table, "%.3f",
+                   (double)report->bytes_after /
+                       (double)(report->bytes_before ? report->bytes_before : 1));
+    lbw_table_cell(&table, "%s", "");
+    lbw_table_cell(&table, "weights");
+    lbw_table_cell(&table, "%s", lbw_text_bytes(a, before));
+    lbw_table_cell(&table, "%s", lbw_text_bytes(b, after));
+    lbw_table_cell(&table, "%.3f", (double)after / (double)(before ? before : 1));
+    lbw_table_cell(&table, "%.2f bits per weight, scales included", report->bits_per_weight);
+    lbw_table_print(&table, to, 2);
+    lbw_table_release(&table);
+}
+
+void lbw_summary_print(FILE *to, const struct lbw_report *report,
+                       const struct lbw_summary *summary)
+{
+    char time[LBW_TEXT_SIZE], count[LBW_TEXT_SIZE];
+    fprintf(to, "%s: %zu of %zu weights (%s parameters) in %s\n", summary->output,
+            report->num_converted, report->num_rows, lbw_text_count(count, report->num_weights),
+            lbw_text_seconds(time, summary->seconds));
+    fprintf(to, "encoding %s, ", lbw_encoding_name(summary->encoding));
+    if (report->calibrated)
+        fprintf(to, "calibrated with %s\n\n", summary->data);
+    else
+        fputs("projected without calibration\n\n", to);
+    print_sizes(to, report);
+    print_snr(to, report, summary->all_layers);
+    if (report->num_converted)
+        fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    print_left_alone(to, report);
+}

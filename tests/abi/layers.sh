@@ -1,0 +1,39 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Rooms of src/ include each other one way only; docs/architecture.md has the picture.
+set -eu
+cd "$LBW_SOURCE_ROOT/src"
+
+# What a room may include beside itself; "lbw" is the public API.
+allowed() {
+    case $1 in
+    base) echo 'lbw/base.h' ;;
+    num) echo 'base/ lbw/base.h lbw/grid.h' ;;
+    onnx) echo 'base/ lbw/base.h lbw/model.h' ;;
+    pass) echo 'base/ num/ onnx/ lbw/' ;;
+    run) echo 'base/ onnx/ pass/activations.h lbw/' ;;
+    eval) echo 'base/ onnx/ run/ lbw/' ;;
+    grad) echo 'base/ onnx/ lbw/' ;;
+    train) echo 'base/ num/ onnx/ pass/ run/ eval/ grad/ lbw/' ;;
+    cli) echo 'lbw/' ;;
+    esac
+}
+
+failed=0
+for room in */; do
+    room=${room%/}
+    may=$(allowed "$room")
+    [ -n "$may" ] || { echo "src/$room: not in tests/abi/layers.sh"; failed=1; }
+    grep -Hno '#include [<"]\(lbw\|[a-z]*\)/[a-z_0-9]*\.h[>"]' -r "$room" --include='*.[ch]' |
+        sed 's/#include [<"]//; s/[>"]$//' >/tmp/lbw-layers.$$ || true
+    while IFS=: read -r file line header; do
+        case $header in sys/* | arpa/* | netinet/* | linux/* | "$room"/*) continue ;; esac
+        ok=
+        for prefix in $may; do
+            case $header in "$prefix"*) ok=1 ;; esac
+        done
+        [ -n "$ok" ] || { echo "src/$file:$line: src/$room must not include $header"; failed=1; }
+    done </tmp/lbw-layers.$$
+    rm -f /tmp/lbw-layers.$$
+done
+exit $failed

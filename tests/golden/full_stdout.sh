@@ -1,0 +1,2 @@
+# Standard output that takes nothing is a failure, not a success without output.
+lbw grids >/dev/full

@@ -1,0 +1,1 @@
+lbw --help

@@ -1,0 +1,20 @@
+# Wrong command lines: one line says what is wrong, where possible what was meant; exit 2.
+lbw grdis
+echo $?
+lbw xyzzy
+echo $?
+lbw --json grids
+echo $?
+lbw grids --jsno
+echo $?
+lbw grids --json=1
+echo $?
+lbw grids -x
+echo $?
+lbw grids more
+echo $?
+lbw completion
+echo $?
+lbw completion tcsh
+echo $?
+lbw 2>/dev/null
