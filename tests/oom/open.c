@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+/* Every allocation of opening, indexing, viewing, editing and saving a model fails once. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <cmocka.h>
+
+#include "../fixture.h"
+#include "oom.h"
+#include "onnx/build.h"
+#include "onnx/index.h"
+#include "onnx/tensor.h"
+
+static char path[300], packed_path[310], saved_path[310], data_path[310];
+
+/* 40 nodes of which one has a body, a function, an external tensor, a large one, a port. */
+static void write_model(void)
+{
+    struct text graph = {0}, body = {0}, attribute = {0}, function = {0}, tensor = {0},
+                entry = {0};
+    char name[20], previous[20] = "x";
+    for (int i = 0; i < 40; i++) {
+        snprintf(name, sizeof name, "y%d", i);
+        put_node(&graph, 1, "Relu", previous, name, NULL);
+        memcpy(previous, name, sizeof name);
+    }
+    put_node(&body, 1, "Conv", "x w", "r", NULL);
+    put_port(&body, 12, "r");
+    put_text(&attribute, 1, "then_branch");
+    put_message(&attribute, 6, &body);
+    put_node(&graph, 1, "If", "x", "z", &attribute);
+    put_initializer(&graph, "w", 1, 30000);
+    put_int(&tensor, 1, 3);
+    put_int(&tensor, 2, TYPE(FLOAT));
+    put_text(&tensor, 8, "e");
+    put_text(&entry, 1, "location");
+    put_text(&entry, 2, strrchr(data_path, '/') + 1);
+    put_message(&tensor, 13, &entry);
+    put_int(&tensor, 14, 1);
+    put_message(&graph, 5, &tensor);
+    put_port(&graph, 11, "x");
+    put_port(&graph, 12, "z");
+    put_node(&function, 7, "Relu", "a", "b", NULL);
+    put_text(&function, 1, "Block");
+    struct text t = wrap(&graph);
+    put_message(&t, 25, &function);
+    write_file(path, t.data, t.size);
+    write_file(data_path, "abcdefghijkl", 12);
+    free(t.data);
+}
+
+static enum lbw_status edit(struct lbw_model *model, struct lbw_error *err)
+{
+    struct lbw_names *names = NULL;
+    LBW_TRY(lbw_names_new(&names, model, err));
+    const char *name = lbw_names_make(names, model, "w");
+    lbw_names_free(names);
+    const char *inputs[] = {"x", NULL}, *outputs[] = {name, NULL};
+    Onnx__NodeProto *node =
+        name ? lbw_build_node(model, "ai.lbw", "Op", name, inputs, outputs) : NULL;
+    Onnx__TensorProto *tensor =
+        name ? lbw_tensor_new(model, name, TYPE(INT8), NULL, 0, "a", 1) : NULL;
+    if (!lbw_build_int(model, node, "axis", 0) || !lbw_build_tensor(model, node, "t", tensor) ||
+        !lbw_build_string(model, node, "s", "text") ||
+        !lbw_graph_add_initializer(model, model->proto->graph, tensor) ||
+        !lbw_graph_set_nodes(model, model->proto->graph, &node, 1))
+        return lbw_fail_memory(err);
+    return lbw_model_import(model, "ai.lbw", 1, err);
+}
+
+static enum lbw_status use(struct lbw_model *model, struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    struct lbw_index index;
+    struct lbw_tensor tensor;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status =
+        lbw_tensor_view(&tensor, model, model->proto->graph->initializer[1], err);
+    lbw_index_release(&index);
+    LBW_TRY(status);
+    LBW_TRY(edit(model, err));
+    void *data = NULL;
+    size_t size;
+    LBW_TRY(lbw_model_save_memory(model, &data, &size, err));
+    lbw_free(data);
+    return lbw_model_save(model, saved_path, err);
+}
+
+static enum lbw_status whole(struct lbw_error *err)
+{
+    struct lbw_model *model = NULL;
+    LBW_TRY(lbw_model_open(&model, path, err));
+    enum lbw_status status = use(model, err);
+    lbw_model_close(&model);
+    return status;
+}
+
+static enum lbw_status zipped(struct lbw_error *err)
+{
+    struct lbw_model *model = NULL;
+    LBW_TRY(lbw_model_open(&model, packed_path, err));
+    enum lbw_status status = lbw_model_save(model, packed_path, err);
+    lbw_model_close(&model);
+    return status;
+}
+
+static void test_whole(void **state)
+{
+    (void)state;
+    assert_true(oom_run("open, index, edit, save", whole));
+}
+
+static void test_zipped(void **state)
+{
+    (void)state;
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open(&model, path, NULL), LBW_OK);
+    assert_int_equal(lbw_model_save(model, packed_path, NULL), LBW_OK);
+    lbw_model_close(&model);
+    assert_true(oom_run("gzip", zipped));
+}
+
+int main(void)
+{
+    snprintf(path, sizeof path, "%s", temporary_path("oom.onnx"));
+    snprintf(packed_path, sizeof packed_path, "%s.gz", path);
+    snprintf(saved_path, sizeof saved_path, "%s.saved", path);
+    snprintf(data_path, sizeof data_path, "%s.data", path);
+    write_model();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),
+        cmocka_unit_test(test_zipped),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    unlink(path);
+    unlink(packed_path);
+    unlink(saved_path);
+    unlink(data_path);
+    return failed;
+}
