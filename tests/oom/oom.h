@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fails the n-th allocation of a scenario, for n = 1, 2, … until it runs through. The program is
- * linked with --wrap for each function below (see tests/meson.build), so every allocation that
- * this project makes is counted; those inside other libraries are not.
+ * Fails the n-th allocation of a scenario, for n = 1, 2, … until it runs through. The program
+ * is linked with --wrap for each function below (see tests/meson.build), so every allocation
+ * that this project makes is counted; those inside other libraries are not.
  */
 #ifndef LBW_TESTS_OOM_H
 #define LBW_TESTS_OOM_H
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/arena.h"
 
 static atomic_long oom_left = -1; /* allocations until one fails; negative: none will */
 static atomic_bool oom_for_ever;  /* and all after it */
@@ -30,6 +30,14 @@ void *__wrap_realloc(void *old, size_t size);
 char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t size);
 void __wrap_free(void *memory);
+void *__real_lbw_arena_alloc(struct lbw_arena *arena, size_t size);
+void *__real_lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size);
+void *__real_lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size);
+char *__real_lbw_arena_strdup(struct lbw_arena *arena, const char *text);
+void *__wrap_lbw_arena_alloc(struct lbw_arena *arena, size_t size);
+void *__wrap_lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size);
+void *__wrap_lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size);
+char *__wrap_lbw_arena_strdup(struct lbw_arena *arena, const char *text);
 
 static bool oom_is_due(void)
 {
@@ -89,6 +97,26 @@ void __wrap_free(void *memory)
     if (memory)
         atomic_fetch_sub(&oom_live, 1);
     __real_free(memory);
+}
+
+void *__wrap_lbw_arena_alloc(struct lbw_arena *arena, size_t size)
+{
+    return oom_is_due() ? NULL : __real_lbw_arena_alloc(arena, size);
+}
+
+void *__wrap_lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size)
+{
+    return oom_is_due() ? NULL : __real_lbw_arena_calloc(arena, num, size);
+}
+
+void *__wrap_lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size)
+{
+    return oom_is_due() ? NULL : __real_lbw_arena_memdup(arena, data, size);
+}
+
+char *__wrap_lbw_arena_strdup(struct lbw_arena *arena, const char *text)
+{
+    return oom_is_due() ? NULL : __real_lbw_arena_strdup(arena, text);
 }
 
 /*
