@@ -44,6 +44,8 @@ struct lbw_activations {
      */
     enum lbw_status (*settle)(struct lbw_activations *self, size_t node, struct lbw_error *err);
     size_t num_samples;
+    uint64_t
+        identity; /* differs when samples or mode differ: what a state file was made with */
 };
 
 #endif

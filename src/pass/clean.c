@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking away what a rewrite left unused, and nothing else. */
+#include "pass/pass.h"
+
+#include <string.h>
+
+#include "onnx/build.h"
+
+/* Read by someone before the rewrite, by no one now. */
+static bool is_orphan(const struct lbw_scope *before, const struct lbw_scope *now,
+                      const char *name)
+{
+    const struct lbw_value *was = name ? lbw_strmap_get(&before->values, name) : NULL;
+    const struct lbw_value *is = name ? lbw_strmap_get(&now->values, name) : NULL;
+    return was && was->uses && is && !is->uses && !is->is_output;
+}
+
+static bool node_is_orphan(const struct lbw_scope *before, const struct lbw_scope *now,
+                           const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < node->n_output; i++)
+        if (node->output[i] && *node->output[i] && !is_orphan(before, now, node->output[i]))
+            return false;
+    return node->n_output > 0;
+}
+
+/* One sweep over a scope; true when something went. */
+static bool sweep_scope(const struct lbw_scope *before, struct lbw_scope *now)
+{
+    Onnx__GraphProto *graph = now->graph;
+    bool changed = false;
+    for (size_t i = graph ? graph->n_initializer : 0; i-- > 0;) {
+        Onnx__TensorProto *tensor = graph->initializer[i];
+        if (!is_orphan(before, now, tensor->name))
+            continue;
+        lbw_graph_remove_input(graph, tensor->name);
+        lbw_graph_remove_initializer(graph, tensor);
+        changed = true;
+    }
+    size_t num, num_kept = 0;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(now, &num);
+    for (size_t i = 0; i < num; i++)
+        if (!node_is_orphan(before, now, nodes[i]))
+            nodes[num_kept++] = nodes[i];
+    *(graph ? &graph->n_node : &now->function->n_node) = num_kept;
+    return changed || num_kept < num;
+}
+
+enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
+                          struct lbw_error *err)
+{
+    for (bool changed = true; changed;) {
+        struct lbw_index now;
+        LBW_TRY(lbw_index_init(&now, model, err));
+        changed = false;
+        const struct lbw_scope *old = before->scopes;
+        /* scopes come in the same order as long as no body is added or removed */
+        for (struct lbw_scope *s = now.scopes; s && old; s = s->next, old = old->next)
+            if (s->graph == old->graph && s->function == old->function)
+                changed = sweep_scope(old, s) || changed;
+        lbw_index_release(&now);
+    }
+    return LBW_OK;
+}

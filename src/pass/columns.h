@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* The input columns of a layer (im2col) at sampled output positions, turned into moments. */
+#ifndef LBW_SRC_PASS_COLUMNS_H
+#define LBW_SRC_PASS_COLUMNS_H
+
+#include "num/reconstruct.h"
+#include "pass/activations.h"
+#include "pass/pass.h"
+
+/* How a node reads its input, from its attributes; spatial dims at most 3. */
+struct lbw_geometry {
+    size_t num_spatial; /* 0 for Gemm and MatMul: rows of the last axis */
+    bool is_transposed;
+    int64_t kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3], output_padding[3];
+    int64_t output_shape[3]; /* of ConvTranspose where given, else 0 */
+    char auto_pad;           /* 'N'otset, 'V'alid, 'U'pper, 'L'ower */
+};
+
+/* False for a node whose columns cannot be formed (odd rank, contradictory attributes). */
+bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
+                     const Onnx__NodeProto *node);
+
+/* Collects the columns of one weight over samples and consumers; one moment set per group. */
+struct lbw_columns {
+    const struct lbw_weight *weight;
+    struct lbw_geometry geometry;
+    struct lbw_moments *moments; /* layout.groups */
+    size_t num_samples;          /* that will be shown, all consumers together */
+    uint64_t seed;
+    /* where the current consumer's own means go: groups × K sums of reference and converted */
+    double *own_x, *own_y;
+    double own_count;
+    /* buffered columns of a layer without groups */
+    float *x, *y;
+    size_t num_buffered, capacity;
+    size_t *offsets; /* of the sampled positions: num_positions × taps, SIZE_MAX: padding */
+    size_t offsets_capacity;
+};
+
+enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weight *weight,
+                                 size_t num_samples, uint64_t seed, struct lbw_error *err);
+void lbw_columns_release(struct lbw_columns *columns);
+
+/* Starts on another consumer: its geometry, and its own means from zero. */
+bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node);
+
+/* Adds one sample's columns; an lbw_activation_fn with the columns as `user`. */
+enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
+                                struct lbw_error *err);
+
+/* Adds what is still buffered. */
+void lbw_columns_flush(struct lbw_columns *columns);
+
+#endif

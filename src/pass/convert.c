@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Conversion on one screen: weight → codes → encoded model → report. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "pass/activations.h"
+#include "pass/encode.h"
+#include "pass/state.h"
+
+#define DEFAULT_DAMPING 0.01
+
+struct conversion {
+    struct lbw_model *model;
+    const struct lbw_plan *plan;
+    const struct lbw_convert_params *params;
+    struct lbw_calibrator calibrator;
+    struct lbw_state *state;
+    struct lbw_codes *codes; /* one per weight */
+    uint64_t *sizes;         /* encoded bytes, one per weight */
+    struct lbw_report *report;
+    double energy, error; /* of all converted weights */
+    size_t num_planned;
+};
+
+/* weight → codes → encoded model → report; owns nothing. */
+static enum lbw_status convert(struct conversion *c, struct lbw_error *err);
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static enum lbw_status read_weight(float **out, const struct conversion *c,
+                                   const struct lbw_weight *weight, struct lbw_error *err)
+{
+    struct lbw_tensor tensor;
+    LBW_TRY(lbw_tensor_view(&tensor, c->model, weight->tensor, err));
+    float *values = malloc(tensor.count * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_float(&tensor, values, err);
+    if (status == LBW_OK)
+        *out = values;
+    else
+        free(values);
+    return status;
+}
+
+static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stats *stats,
+                     double seconds)
+{
+    struct lbw_report_row *row = &c->report->rows[i];
+    const struct lbw_codes *codes = &c->codes[i];
+    row->converted = true;
+    row->how = stats->is_reconstructed ? "reconstruction" : "projection";
+    row->snr_projection = lbw_snr(stats->energy, stats->error_before);
+    row->snr = lbw_snr(stats->energy, stats->error_after);
+    row->seconds = seconds;
+    row->step_min = INFINITY;
+    for (size_t s = 0; s < codes->num_steps; s++) {
+        row->step_min = fmin(row->step_min, codes->steps[s]);
+        row->step_max = fmax(row->step_max, codes->steps[s]);
+    }
+}
+
+/* Codes for one weight: the projection, and where data is at hand something better. */
+static enum lbw_status quantize_weight(struct conversion *c, size_t i, const float *values,
+                                       struct lbw_error *err)
+{
+    const struct lbw_weight *weight = &c->plan->weights[i];
+    struct lbw_layer_stats stats = {0};
+    double start = now(), error, energy;
+    LBW_TRY(lbw_project(&c->codes[i], weight, values, &c->plan->params, err));
+    lbw_codes_error(&stats.error_before, &stats.energy, weight, &c->codes[i], values);
+    stats.error_after = stats.error_before;
+    if (c->params->activations) {
+        bool is_known = false;
+        LBW_TRY(lbw_state_restore(&is_known, c->state, &c->codes[i], &stats, &c->calibrator,
+                                  weight, err));
+        if (!is_known) {
+            LBW_TRY(lbw_reconstruct_weight(&c->codes[i], &stats, &c->calibrator, weight, values,
+                                           err));
+            LBW_TRY(
+                lbw_state_append(c->state, &c->codes[i], &stats, &c->calibrator, weight, err));
+        }
+    }
+    c->report->rows[i].bytes_before =
+        weight->item.count * lbw_data_type_bits(weight->tensor->data_type) / 8;
+    lbw_codes_error(&error, &energy, weight, &c->codes[i], values);
+    c->error += error;
+    c->energy += energy;
+    fill_row(c, i, &stats, now() - start);
+    return LBW_OK;
+}
+
+static bool tell(const struct conversion *c, const char *what, size_t done)
+{
+    return !c->params->progress ||
+           c->params->progress(c->params->user, what, done, c->num_planned) == 0;
+}
+
+static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
+{
+    size_t done = 0;
+    for (size_t i = 0; i < c->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &c->plan->weights[i];
+        float *values = NULL;
+        if (!weight->item.grid)
+            continue;
+        if (!tell(c, weight->item.tensor, done++))
+            return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
+        LBW_TRY(read_weight(&values, c, weight, err));
+        enum lbw_status status = quantize_weight(c, i, values, err);
+        free(values);
+        LBW_TRY(status);
+    }
+    return tell(c, NULL, done) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
+}
+
+static bool all_zero(struct lbw_model *model, const Onnx__TensorProto *proto)
+{
+    struct lbw_tensor tensor;
+    if (lbw_tensor_view(&tensor, model, proto, NULL) != LBW_OK || !tensor.data)
+        return false;
+    for (size_t i = 0; i < tensor.size; i++)
+        if (tensor.data[i])
+            return false;
+    return true;
+}
+
+/* Takes the zero biases of lbw_prepare() away again where calibration had no use for them. */
+static void drop_zero_biases(struct lbw_model *model)
+{
+    Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = graph->n_initializer; i-- > 0;) {
+        Onnx__TensorProto *tensor = graph->initializer[i];
+        if (!tensor->name || !strstr(tensor->name, LBW_ADDED_BIAS) || !all_zero(model, tensor))
+            continue;
+        for (size_t n = 0; n < graph->n_node; n++) {
+            Onnx__NodeProto *node = graph->node[n];
+            if (node->n_input == 3 && strcmp(node->input[2], tensor->name) == 0)
+                node->n_input = 2;
+        }
+        lbw_graph_remove_initializer(graph, tensor);
+    }
+}
+
+static void sum_up(struct conversion *c)
+{
+    struct lbw_report *r = c->report;
+    uint64_t size = 0;
+    for (size_t i = 0; i < c->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &c->plan->weights[i];
+        struct lbw_report_row *row = &r->rows[i];
+        if (!row->converted)
+            continue;
+        row->bytes_after = c->sizes[i];
+        size += c->sizes[i];
+        r->num_converted++;
+        r->num_weights += weight->item.count;
+    }
+    r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
+    r->snr = lbw_snr(c->energy, c->error);
+    r->calibrated = c->params->activations != NULL;
+    r->bytes_before = c->model->file_size;
+    r->bytes_after = lbw_model_size(c->model);
+}
+
+static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
+{
+    LBW_TRY(lbw_report_new(&c->report, c->plan, err));
+    LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
+    LBW_TRY(quantize(c, err));
+    LBW_TRY(lbw_encode(c->plan, c->codes, c->params->encoding, c->params->inline_nodes,
+                       c->sizes, err));
+    drop_zero_biases(c->model);
+    sum_up(c);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
+                            const struct lbw_plan *plan,
+                            const struct lbw_convert_params *params, struct lbw_error *err)
+{
+    double damping = params->damping > 0 ? params->damping : DEFAULT_DAMPING;
+    struct conversion c = {
+        .model = model,
+        .plan = plan,
+        .params = params,
+        .calibrator = {.activations = params->activations, .plan = plan, .damping = damping},
+        .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
+        .sizes = calloc(plan->num_weights + 1, sizeof *c.sizes),
+    };
+    for (size_t i = 0; i < plan->num_weights; i++)
+        c.num_planned += plan->weights[i].item.grid != NULL;
+    enum lbw_status status = c.codes && c.sizes ? convert(&c, err) : lbw_fail_memory(err);
+    for (size_t i = 0; c.codes && i < plan->num_weights; i++)
+        lbw_codes_release(&c.codes[i]);
+    free(c.codes);
+    free(c.sizes);
+    lbw_state_close(&c.state);
+    if (status == LBW_OK && report)
+        *report = c.report;
+    else
+        lbw_report_free(&c.report);
+    return lbw_within(err, status, "%s", model->name);
+}

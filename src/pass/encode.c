@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* Rewriting the model: old tensors out, codes and decoding nodes in, order kept. */
+#include "pass/encode.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const char *lbw_encoding_name(enum lbw_encoding encoding)
+{
+    static const char *const names[] = {"packed", "dq", "float"};
+    return names[encoding];
+}
+
+uint64_t lbw_encode_estimate(const struct lbw_weight *weight)
+{
+    const struct lbw_grid *grid = weight->item.grid;
+    size_t digits = (size_t)grid->digits_per_word;
+    uint64_t words = (weight->item.count + digits - 1) / digits * (uint64_t)grid->word_size;
+    /* the name stands in codes, scale and node; the rest is tags, dims, operator and domain */
+    return words + 2 * lbw_weight_num_steps(weight) + 7 * strlen(weight->item.tensor) + 120;
+}
+
+bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                         const struct lbw_scope *scope, Onnx__TensorProto *tensor)
+{
+    if (!tensor)
+        return false;
+    if (scope->graph)
+        return lbw_graph_add_initializer(encoder->model, scope->graph, tensor);
+    const char *const none[] = {NULL};
+    const char *const outputs[] = {tensor->name, NULL};
+    Onnx__NodeProto *node = lbw_build_node(encoder->model, "", "Constant", "", none, outputs);
+    out->nodes[out->num_nodes++] = node;
+    return lbw_build_tensor(encoder->model, node, "value", tensor);
+}
+
+/* Where in the weight's own scope it is first read: bodies count where their node stands. */
+static size_t first_position(const struct lbw_weight *weight)
+{
+    size_t num, first = SIZE_MAX;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(weight->value->scope, &num);
+    for (const struct lbw_use *use = weight->value->uses; use; use = use->next) {
+        const struct lbw_scope *scope = use->scope;
+        const Onnx__NodeProto *node = use->node;
+        for (; scope && scope != weight->value->scope; scope = scope->parent)
+            node = scope->owner;
+        for (size_t i = 0; i < num && i < first; i++)
+            if (nodes[i] == node)
+                first = i;
+    }
+    return first == SIZE_MAX ? 0 : first;
+}
+
+/* All decodings of one scope, with the positions where they go. */
+struct insertion {
+    size_t position;
+    const struct lbw_decoding *decoding;
+};
+
+static int by_position(const void *a, const void *b)
+{
+    const struct insertion *p = a, *q = b;
+    if (p->position != q->position)
+        return p->position < q->position ? -1 : 1;
+    return p->decoding < q->decoding ? -1 : p->decoding > q->decoding;
+}
+
+/* The old node list with decodings inserted and replaced Constant nodes left out. */
+static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
+                          struct insertion *insertions, size_t num_insertions,
+                          const struct lbw_strmap *replaced)
+{
+    size_t num, total = 0, next = 0;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
+    for (size_t i = 0; i < num_insertions; i++)
+        total += insertions[i].decoding->num_nodes;
+    Onnx__NodeProto **list = malloc((num + total + 1) * sizeof *list);
+    if (!list)
+        return false;
+    qsort(insertions, num_insertions, sizeof *insertions, by_position);
+    total = 0;
+    for (size_t i = 0; i < num; i++) {
+        for (; next < num_insertions && insertions[next].position == i; next++)
+            for (size_t j = 0; j < insertions[next].decoding->num_nodes; j++)
+                list[total++] = insertions[next].decoding->nodes[j];
+        const char *output = nodes[i]->n_output ? nodes[i]->output[0] : NULL;
+        bool is_replaced = output && lbw_node_is(nodes[i], "Constant") &&
+                           lbw_strmap_get(replaced, output) == nodes[i];
+        if (!is_replaced)
+            list[total++] = nodes[i];
+    }
+    bool done = scope->graph ? lbw_graph_set_nodes(model, scope->graph, list, total)
+                             : lbw_function_set_nodes(model, scope->function, list, total);
+    free(list);
+    return done;
+}
+
+/* Inserts what was made for the weights of one scope. */
+static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_scope *scope,
+                                        const struct lbw_decoding *decodings,
+                                        struct lbw_error *err)
+{
+    struct lbw_strmap replaced = {0};
+    struct insertion *insertions = calloc(plan->num_weights + 1, sizeof *insertions);
+    size_t num = 0;
+    bool done = insertions != NULL;
+    for (size_t i = 0; i < plan->num_weights && done; i++) {
+        const struct lbw_weight *weight = &plan->weights[i];
+        if (weight->value->scope != scope || decodings[i].num_nodes == 0)
+            continue;
+        insertions[num++] = (struct insertion){first_position(weight), &decodings[i]};
+        if (weight->value->producer)
+            done = lbw_strmap_put(&replaced, weight->value->name, weight->value->producer);
+    }
+    if (done && num)
+        done = rebuild_nodes(plan->model, scope, insertions, num, &replaced);
+    free(insertions);
+    lbw_strmap_release(&replaced);
+    return done ? LBW_OK : lbw_fail_memory(err);
+}
+
+/* A converted weight is neither an initializer any more nor an input that could override it. */
+static void remove_old(const struct lbw_weight *weight, bool keeps_tensor)
+{
+    Onnx__GraphProto *graph = weight->value->scope->graph;
+    if (!graph || !weight->value->initializer)
+        return;
+    lbw_graph_remove_input(graph, weight->value->name);
+    if (!keeps_tensor)
+        lbw_graph_remove_initializer(graph, weight->value->initializer);
+}
+
+static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_plan *plan,
+                                  const struct lbw_codes *codes, enum lbw_encoding encoding,
+                                  struct lbw_decoding *decodings, struct lbw_error *err)
+{
+    static lbw_encode_fn *const encodings[] = {lbw_encode_packed, lbw_encode_dq,
+                                               lbw_encode_float};
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        const struct lbw_weight *weight = &plan->weights[i];
+        if (!codes[i].codes)
+            continue;
+        LBW_TRY(lbw_within(err,
+                           encodings[encoding](&decodings[i], encoder, weight, &codes[i], err),
+                           "weight '%s'", weight->item.tensor));
+        remove_old(weight, decodings[i].num_nodes == 0);
+    }
+    for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
+        LBW_TRY(insert_decodings(plan, s, decodings, err));
+    return LBW_OK;
+}
+
+enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
+                           enum lbw_encoding encoding, bool is_inline, uint64_t *sizes,
+                           struct lbw_error *err)
+{
+    struct lbw_encoder encoder = {.model = plan->model,
+                                  .opset = lbw_model_opset(plan->model, ""),
+                                  .is_inline = is_inline};
+    struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
+    if (!decodings)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_names_new(&encoder.names, plan->model, err);
+    if (status == LBW_OK)
+        status = encode_all(&encoder, plan, codes, encoding, decodings, err);
+    for (size_t i = 0; i < plan->num_weights && status == LBW_OK; i++)
+        sizes[i] = decodings[i].size;
+    lbw_names_free(encoder.names);
+    free(decodings);
+    return status;
+}

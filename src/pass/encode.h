@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* How codes become part of a model again, and how they are recognised and read back. */
+#ifndef LBW_SRC_PASS_ENCODE_H
+#define LBW_SRC_PASS_ENCODE_H
+
+#include "onnx/build.h"
+#include "pass/pass.h"
+
+/* The domain of our decoding functions, chosen once and for ever. */
+#define LBW_DOMAIN         "ai.lbw"
+#define LBW_DOMAIN_VERSION 1
+
+/* What all encodings need while a model is rewritten. */
+struct lbw_encoder {
+    struct lbw_model *model;
+    struct lbw_names *names;
+    int64_t opset;  /* of the default domain */
+    bool is_inline; /* packed: nodes in the graph instead of a function */
+};
+
+/* The nodes that will make one weight, to be inserted where it is first read. */
+struct lbw_decoding {
+    Onnx__NodeProto *nodes[32];
+    size_t num_nodes;
+    uint64_t size; /* bytes of codes and scales */
+};
+
+/*
+ * One encoding. Adds tensors to the weight's scope and nodes to `out`, the last of which has
+ * the weight's own name as output. A failed allocation is LBW_ERR_MEMORY.
+ */
+typedef enum lbw_status lbw_encode_fn(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                      const struct lbw_weight *weight,
+                                      const struct lbw_codes *codes, struct lbw_error *err);
+
+lbw_encode_fn lbw_encode_packed;
+lbw_encode_fn lbw_encode_dq;
+lbw_encode_fn lbw_encode_float;
+
+/*
+ * Rewrites the model: `codes` has one entry per weight of the plan, with NULL codes for those
+ * left alone. `sizes` receives the bytes of each converted weight.
+ */
+enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
+                           enum lbw_encoding encoding, bool is_inline, uint64_t *sizes,
+                           struct lbw_error *err);
+
+/* Bytes that the packed form of a weight will take, with its node and names. */
+uint64_t lbw_encode_estimate(const struct lbw_weight *weight);
+
+/* Adds a constant to a graph (as initializer) or function (as Constant node in `out`). */
+bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                         const struct lbw_scope *scope, Onnx__TensorProto *tensor);
+
+/* float32 values in another float type, little-endian, in the arena; NULL when memory is out.
+ */
+void *lbw_encode_narrow(struct lbw_model *model, const float *values, size_t count,
+                        int32_t type, size_t *size);
+
+/* A weight found in encoded form. `kind` is NULL when the value is something else. */
+struct lbw_encoded {
+    const char *kind;            /* "packed", "inline" or "dq" */
+    const struct lbw_grid *grid; /* packed and inline; NULL for dq */
+    const char *type;            /* dq: the type of the codes, "int8" */
+    size_t num_dims;
+    const int64_t *dims;
+    size_t count;
+    int32_t data_type;                /* of the decoded weight */
+    Onnx__TensorProto *codes, *scale; /* words, or integers; scale is NULL when it is 1 */
+    Onnx__TensorProto *outer_scale;   /* dq: a second factor behind the first, or NULL */
+    int64_t scale_axis;
+};
+
+/* Looks at who makes the value. Malformed encodings are LBW_ERR_FORMAT naming the weight. */
+enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
+                                 const struct lbw_value *value, struct lbw_error *err);
+
+/* The float32 values; `out` takes count. */
+enum lbw_status lbw_decode_values(float *out, struct lbw_model *model,
+                                  const struct lbw_encoded *encoded, struct lbw_error *err);
+
+#endif

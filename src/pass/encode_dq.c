@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The dq encoding: DequantizeLinear over the smallest standard type that holds the grid exactly
+ * and that the model's opset has; Cast and Mul below opset 10 (ONNX.md, table of carriers).
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "num/pack.h"
+#include "pass/encode.h"
+
+#define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
+
+/* A standard type that codes may be stored in. */
+struct carrier {
+    int32_t type;
+    int32_t max;    /* largest level magnitude held, as an integer times 2^-shift */
+    int shift;      /* levels are stored times 2^-shift */
+    int64_t opset;  /* least opset of DequantizeLinear (of Cast where uses_cast) */
+    int64_t ir;     /* least IR version */
+    bool uses_cast; /* no DequantizeLinear takes it: Cast and Mul */
+};
+
+/* Smallest first; the first that fits is taken. FLOAT4E2M1 is missing: no runtime here runs it.
+ */
+static const struct carrier carriers[] = {
+    {TYPE(INT2), 1, 0, 25, 13, false},
+    {TYPE(INT4), 7, 0, 21, 10, false},
+    {TYPE(INT8), 127, 0, 10, 4, false},
+    {TYPE(INT8), 127, 0, 6, 4, true},
+    {TYPE(FLOAT8E4M3FN), 32768, 9, 19, 9, false},
+    {TYPE(FLOAT16), 32768, 0, 6, 4, true},
+};
+
+static const struct carrier *choose_carrier(const struct lbw_grid *grid, int64_t opset)
+{
+    for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++)
+        if (grid->levels[grid->num_levels - 1] <= carriers[i].max && opset >= carriers[i].opset)
+            return &carriers[i];
+    return NULL;
+}
+
+/* ± 2^exponent (or 0) as FLOAT8E4M3FN: 4 exponent bits of bias 7, subnormals in steps of 2^-9.
+ */
+static unsigned char float8_of(int32_t level, int shift)
+{
+    if (level == 0)
+        return 0;
+    int exponent = ilogb(fabs((double)level)) - shift;
+    unsigned sign = level < 0 ? 0x80 : 0;
+    unsigned bits = exponent >= -6 ? (unsigned)(exponent + 7) << 3 : 1u << (exponent + 9);
+    return (unsigned char)(sign | bits);
+}
+
+/* One byte per weight for the types that are packed afterwards or are bytes themselves. */
+static void *carry(struct lbw_model *model, const struct lbw_weight *weight,
+                   const uint8_t *codes, const struct carrier *carrier, size_t *size)
+{
+    const int32_t *levels = weight->item.grid->levels;
+    size_t n = weight->item.count, bits = lbw_data_type_bits(carrier->type);
+    *size = (n * bits + 7) / 8;
+    unsigned char *data = lbw_arena_alloc(&model->arena, *size);
+    int8_t *narrow = bits < 8 ? malloc(n) : NULL;
+    if (!data || (bits < 8 && !narrow)) {
+        free(narrow);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        int32_t level = levels[codes[i]];
+        if (carrier->type == TYPE(FLOAT16))
+            lbw_store_le(data + 2 * i, lbw_half_from_float((float)level), 2);
+        else if (carrier->type == TYPE(FLOAT8E4M3FN))
+            data[i] = float8_of(level, carrier->shift);
+        else if (bits == 8)
+            data[i] = (unsigned char)level;
+        else
+            narrow[i] = (int8_t)level;
+    }
+    if (bits == 4)
+        lbw_pack_int4(data, narrow, n);
+    else if (bits == 2)
+        lbw_pack_int2(data, narrow, n);
+    free(narrow);
+    return data;
+}
+
+/* float32 scales; along an axis of the weight for Mul, else a vector, or a scalar. */
+static Onnx__TensorProto *scale_tensor(struct lbw_model *model, const char *name,
+                                       const struct lbw_weight *weight, const float *steps,
+                                       size_t num, int axis, int shift, bool for_mul)
+{
+    unsigned char *data = lbw_arena_alloc(&model->arena, 4 * num);
+    for (size_t i = 0; data && i < num; i++)
+        lbw_store_le(data + 4 * i, lbw_float_bits(ldexpf(steps[i], shift)), 4);
+    int64_t dims[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    size_t num_dims = axis < 0 ? 0 : for_mul ? weight->item.num_dims : 1;
+    if (axis >= 0)
+        dims[for_mul ? axis : 0] = (int64_t)num;
+    return data ? lbw_tensor_new(model, name, TYPE(FLOAT), dims, num_dims, data, 4 * num)
+                : NULL;
+}
+
+/* Names and nodes of one weight on its way from codes to values. */
+struct chain {
+    struct lbw_encoder *encoder;
+    struct lbw_decoding *out;
+    const struct lbw_weight *weight;
+    const struct lbw_codes *codes;
+    const struct carrier *carrier;
+    bool failed;
+};
+
+static const char *make_name(struct chain *c, const char *suffix)
+{
+    struct lbw_model *model = c->encoder->model;
+    char *stem = lbw_arena_printf(&model->arena, "%s.%s", c->weight->item.tensor, suffix);
+    const char *name = stem ? lbw_names_make(c->encoder->names, model, stem) : NULL;
+    c->failed = c->failed || !name;
+    return name ? name : "";
+}
+
+static Onnx__NodeProto *add_node(struct chain *c, const char *op, const char *a, const char *b,
+                                 const char *output)
+{
+    const char *const inputs[] = {a, b, NULL};
+    const char *const outputs[] = {output, NULL};
+    Onnx__NodeProto *node = lbw_build_node(c->encoder->model, "", op, "", inputs, outputs);
+    c->failed = c->failed || !node;
+    c->out->nodes[c->out->num_nodes++] = node;
+    return node;
+}
+
+static const char *add_scale(struct chain *c, const float *steps, size_t num, int axis,
+                             bool for_mul)
+{
+    const char *name = make_name(c, "scale");
+    Onnx__TensorProto *tensor =
+        scale_tensor(c->encoder->model, name, c->weight, steps, num, axis,
+                     steps == c->codes->steps ? c->carrier->shift : 0, for_mul);
+    c->failed =
+        !lbw_encode_constant(c->out, c->encoder, c->weight->value->scope, tensor) || c->failed;
+    c->out->size += 4 * num;
+    return name;
+}
+
+/* DequantizeLinear alone where it can take the scales, else with one scale of 1 before a Mul.
+ */
+static void add_dequantize(struct chain *c, const char *codes, const char *output)
+{
+    static const float one = 1;
+    const struct lbw_codes *q = c->codes;
+    if (q->axis < 0 || c->encoder->opset >= 13) {
+        const char *scale = add_scale(c, q->steps, q->num_steps, q->axis, false);
+        Onnx__NodeProto *node = add_node(c, "DequantizeLinear", codes, scale, output);
+        if (q->axis >= 0 && !lbw_build_int(c->encoder->model, node, "axis", q->axis))
+            c->failed = true;
+        return;
+    }
+    const char *plain = make_name(c, "plain");
+    const char *unit = add_scale(c, &one, 1, -1, false);
+    add_node(c, "DequantizeLinear", codes, unit, plain);
+    add_node(c, "Mul", plain, add_scale(c, q->steps, q->num_steps, q->axis, true), output);
+}
+
+static void add_cast(struct chain *c, const char *input, const char *output, int32_t type)
+{
+    Onnx__NodeProto *node = add_node(c, "Cast", input, NULL, output);
+    c->failed = !lbw_build_int(c->encoder->model, node, "to", type) || c->failed;
+}
+
+static void add_decoding(struct chain *c, const char *codes, const char *output)
+{
+    const struct lbw_codes *q = c->codes;
+    if (!c->carrier->uses_cast) {
+        add_dequantize(c, codes, output);
+        return;
+    }
+    const char *plain = make_name(c, "plain");
+    add_cast(c, codes, plain, TYPE(FLOAT));
+    add_node(c, "Mul", plain, add_scale(c, q->steps, q->num_steps, q->axis, true), output);
+}
+
+enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                              const struct lbw_weight *weight, const struct lbw_codes *codes,
+                              struct lbw_error *err)
+{
+    struct lbw_model *model = encoder->model;
+    const struct lbw_scope *scope = weight->value->scope;
+    int32_t type = weight->tensor->data_type;
+    const struct carrier *carrier = choose_carrier(weight->item.grid, encoder->opset);
+    if (!carrier || lbw_data_type_bits(carrier->type) >= lbw_data_type_bits(type))
+        return lbw_encode_float(out, encoder, weight, codes, err);
+    struct chain c = {encoder, out, weight, codes, carrier, false};
+    size_t size;
+    void *data = carry(model, weight, codes->codes, carrier, &size);
+    const char *name = make_name(&c, "codes");
+    Onnx__TensorProto *tensor =
+        data ? lbw_tensor_new(model, name, carrier->type, weight->item.dims,
+                              weight->item.num_dims, data, size)
+             : NULL;
+    c.failed = !lbw_encode_constant(out, encoder, scope, tensor) || c.failed;
+    out->size = size;
+    if (type == TYPE(FLOAT)) {
+        add_decoding(&c, name, weight->item.tensor);
+    } else {
+        const char *wide = make_name(&c, "float32");
+        add_decoding(&c, name, wide);
+        add_cast(&c, wide, weight->item.tensor, type);
+    }
+    if (model->proto->ir_version < carrier->ir)
+        model->proto->ir_version = carrier->ir;
+    return c.failed ? lbw_fail_memory(err) : LBW_OK;
+}

@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The packed encoding: codes as base-L digits in words, decoded by standard operators, either
+ * in a model-local function of domain ai.lbw or as nodes in the graph itself (docs/format.md).
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/bits.h"
+#include "num/pack.h"
+#include "pass/encode.h"
+
+#define INT64   ONNX__TENSOR_PROTO__DATA_TYPE__INT64
+#define INT32   ONNX__TENSOR_PROTO__DATA_TYPE__INT32
+#define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+#define FLOAT16 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16
+
+/*
+ * The level table is stored relative to the largest level's power of two, so that a scale is
+ * about the largest weight of its group: well inside the range of a half.
+ */
+static float level_unit(const struct lbw_grid *grid)
+{
+    int exponent;
+    frexpf((float)grid->levels[grid->num_levels - 1], &exponent);
+    return ldexpf(1, exponent - 1);
+}
+
+/* Makes decoding nodes, in a function body or in a graph. */
+struct emitter {
+    struct lbw_encoder *encoder;
+    const struct lbw_scope *scope; /* of the graph, NULL in a function of ours */
+    struct lbw_decoding *out;
+    const char *prefix; /* of every name made, "" in a function of ours */
+    const struct lbw_grid *grid;
+    int32_t work_type; /* of the digit arithmetic */
+    bool failed;
+};
+
+static const char *emit_name(struct emitter *e, const char *name)
+{
+    char *full = lbw_arena_printf(&e->encoder->model->arena, "%s%s", e->prefix, name);
+    e->failed = e->failed || !full;
+    return full ? full : "";
+}
+
+/* A node of one output; returns the output's name. */
+static Onnx__NodeProto *emit(struct emitter *e, const char *op, const char *output,
+                             const char *a, const char *b, const char *c)
+{
+    const char *const inputs[] = {a, b, c, NULL};
+    const char *const outputs[] = {output, NULL};
+    Onnx__NodeProto *node =
+        lbw_build_node(e->encoder->model, "", op, *e->prefix ? output : "", inputs, outputs);
+    e->failed = e->failed || !node;
+    e->out->nodes[e->out->num_nodes++] = node;
+    return node;
+}
+
+/*
+ * A constant under its full name: in a graph one per grid is shared by all weights, in a
+ * function it is a node.
+ */
+static const char *emit_tensor(struct emitter *e, const char *name, int32_t type,
+                               unsigned char *data, size_t num, bool is_scalar)
+{
+    static const struct lbw_scope in_function = {0};
+    struct lbw_model *model = e->encoder->model;
+    const struct lbw_scope *scope = e->scope ? e->scope : &in_function;
+    const char *full = scope->graph
+                           ? lbw_arena_printf(&model->arena, "lbw.%s.%s", e->grid->name, name)
+                           : emit_name(e, name);
+    for (size_t i = 0; full && scope->graph && i < scope->graph->n_initializer; i++)
+        if (scope->graph->initializer[i]->name &&
+            strcmp(scope->graph->initializer[i]->name, full) == 0)
+            return full;
+    int64_t dim = (int64_t)num;
+    size_t size = num * lbw_data_type_bits(type) / 8;
+    Onnx__TensorProto *tensor =
+        data && full ? lbw_tensor_new(model, full, type, &dim, is_scalar ? 0 : 1, data, size)
+                     : NULL;
+    e->failed = !lbw_encode_constant(e->out, e->encoder, scope, tensor) || e->failed;
+    return full ? full : "";
+}
+
+static const char *emit_floats(struct emitter *e, const char *name, const float *values,
+                               size_t num)
+{
+    unsigned char *data = lbw_arena_alloc(&e->encoder->model->arena, num * 4);
+    for (size_t i = 0; data && i < num; i++)
+        lbw_store_le(data + 4 * i, lbw_float_bits(values[i]), 4);
+    return emit_tensor(e, name, FLOAT32, data, num, false);
+}
+
+static const char *emit_ints(struct emitter *e, const char *name, int32_t type,
+                             const int64_t *values, size_t num, bool is_scalar)
+{
+    size_t item = lbw_data_type_bits(type) / 8;
+    unsigned char *data = lbw_arena_alloc(&e->encoder->model->arena, num * item);
+    for (size_t i = 0; data && i < num; i++)
+        lbw_store_le(data + item * i, (uint64_t)values[i], item);
+    return emit_tensor(e, name, type, data, num, is_scalar);
+}
+
+static void emit_cast(struct emitter *e, const char *output, const char *input, int32_t type)
+{
+    Onnx__NodeProto *node = emit(e, "Cast", output, input, NULL, NULL);
+    e->failed = !lbw_build_int(e->encoder->model, node, "to", type) || e->failed;
+}
+
+/* All digits of all words at once: Div(words, P) - L·Div(Div(words, P), L), then their levels.
+ */
+static const char *emit_digits(struct emitter *e, const char *words)
+{
+    const struct lbw_grid *grid = e->grid;
+    float levels[LBW_MAX_LEVELS], unit = level_unit(grid);
+    int64_t powers_of_base[64], base = grid->num_levels, power = 1;
+    for (int i = 0; i < grid->num_levels; i++)
+        levels[i] = (float)grid->levels[i] / unit;
+    for (int i = 0; i < grid->digits_per_word; i++, power *= base)
+        powers_of_base[i] = power;
+    const char *column_shape =
+        emit_ints(e, "column", INT64, (const int64_t[]){-1, 1}, 2, false);
+    const char *powers = emit_ints(e, "powers", e->work_type, powers_of_base,
+                                   (size_t)grid->digits_per_word, false);
+    const char *radix = emit_ints(e, "radix", e->work_type, &base, 1, true);
+    const char *table = emit_floats(e, "levels", levels, (size_t)grid->num_levels);
+    const char *wide = emit_name(e, "wide"), *column = emit_name(e, "word");
+    const char *quotient = emit_name(e, "quotient"), *next = emit_name(e, "next");
+    const char *carried = emit_name(e, "carried"), *digits = emit_name(e, "digits");
+    const char *values = emit_name(e, "values");
+    emit_cast(e, wide, words, e->work_type);
+    emit(e, "Reshape", column, wide, column_shape, NULL);
+    emit(e, "Div", quotient, column, powers, NULL);
+    emit(e, "Div", next, quotient, radix, NULL);
+    emit(e, "Mul", carried, next, radix, NULL);
+    emit(e, "Sub", digits, quotient, carried, NULL);
+    emit(e, "Gather", values, table, digits, NULL);
+    return values;
+}
+
+/* Cuts the padding off the flat values. Slice takes attributes below opset 10. */
+static const char *emit_cut(struct emitter *e, const char *values, const char *shape,
+                            int64_t count)
+{
+    struct lbw_model *model = e->encoder->model;
+    const char *flat_shape = emit_ints(e, "flat", INT64, (const int64_t[]){-1}, 1, false);
+    const char *flat = emit_name(e, "line"), *cut = emit_name(e, "cut");
+    emit(e, "Reshape", flat, values, flat_shape, NULL);
+    if (e->encoder->opset >= 10) {
+        const char *start = emit_ints(e, "start", INT64, (const int64_t[]){0}, 1, false);
+        const char *end = emit_name(e, "count");
+        Onnx__NodeProto *product = emit(e, "ReduceProd", end, shape, NULL, NULL);
+        e->failed = !lbw_build_int(model, product, "keepdims", 1) || e->failed;
+        emit(e, "Slice", cut, flat, start, end);
+        return cut;
+    }
+    Onnx__NodeProto *slice = emit(e, "Slice", cut, flat, NULL, NULL);
+    const int64_t zero = 0;
+    e->failed = !lbw_build_ints(model, slice, "starts", &zero, 1) || e->failed;
+    e->failed = !lbw_build_ints(model, slice, "ends", &count, 1) || e->failed;
+    if (!e->failed && !e->scope) { /* in a function: the call's attribute `count` */
+        Onnx__AttributeProto *ends = slice->attribute[slice->n_attribute - 1];
+        ends->n_ints = 0;
+        ends->ref_attr_name = lbw_arena_strdup(&model->arena, "count");
+        e->failed = !ends->ref_attr_name;
+    }
+    return cut;
+}
+
+static void emit_decoding(struct emitter *e, const char *words, const char *scale,
+                          const char *shape, const char *output, int32_t type, int64_t count)
+{
+    const char *cut = emit_cut(e, emit_digits(e, words), shape, count);
+    const char *shaped = emit_name(e, "shaped"), *factor = emit_name(e, "factor");
+    const char *product = type == FLOAT32 ? output : emit_name(e, "product");
+    emit(e, "Reshape", shaped, cut, shape, NULL);
+    emit_cast(e, factor, scale, FLOAT32);
+    emit(e, "Mul", product, shaped, factor, NULL);
+    if (type != FLOAT32)
+        emit_cast(e, output, product, type);
+}
+
+static char **copy_names(struct lbw_model *model, const char *const *names, size_t num)
+{
+    char **copy = lbw_arena_calloc(&model->arena, num, sizeof *copy);
+    for (size_t i = 0; copy && i < num; i++)
+        if (!(copy[i] = lbw_arena_strdup(&model->arena, names[i])))
+            return NULL;
+    return copy;
+}
+
+static Onnx__FunctionProto *find_function(const struct lbw_model *model, const char *name)
+{
+    for (size_t i = 0; i < model->proto->n_functions; i++) {
+        Onnx__FunctionProto *f = model->proto->functions[i];
+        if (f->domain && f->name && strcmp(f->domain, LBW_DOMAIN) == 0 &&
+            strcmp(f->name, name) == 0)
+            return f;
+    }
+    return NULL;
+}
+
+static Onnx__FunctionProto *new_function(struct lbw_encoder *encoder, const char *name)
+{
+    struct lbw_model *model = encoder->model;
+    Onnx__FunctionProto *f = lbw_arena_alloc(&model->arena, sizeof *f);
+    Onnx__OperatorSetIdProto *opset = lbw_arena_alloc(&model->arena, sizeof *opset);
+    Onnx__OperatorSetIdProto **opsets = lbw_arena_calloc(&model->arena, 1, sizeof *opsets);
+    if (!f || !opset || !opsets)
+        return NULL;
+    onnx__function_proto__init(f);
+    onnx__operator_set_id_proto__init(opset);
+    opset->domain = lbw_arena_strdup(&model->arena, "");
+    opset->has_version = 1;
+    opset->version = encoder->opset;
+    opsets[0] = opset;
+    f->name = lbw_arena_strdup(&model->arena, name);
+    f->domain = lbw_arena_strdup(&model->arena, LBW_DOMAIN);
+    f->n_input = 3;
+    f->input = copy_names(model, (const char *const[]){"words", "scale", "shape"}, 3);
+    f->n_output = 1;
+    f->output = copy_names(model, (const char *const[]){"weight"}, 1);
+    f->n_opset_import = 1;
+    f->opset_import = opsets;
+    if (encoder->opset < 10) {
+        f->n_attribute = 1;
+        f->attribute = copy_names(model, (const char *const[]){"count"}, 1);
+    }
+    bool is_whole = opset->domain && f->name && f->domain && f->input && f->output &&
+                    (f->attribute || !f->n_attribute);
+    return is_whole ? f : NULL;
+}
+
+/* The function of that name, made when this is its first use. */
+static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *name,
+                                       const struct lbw_grid *grid, int32_t type,
+                                       struct lbw_error *err)
+{
+    if (find_function(encoder->model, name))
+        return LBW_OK;
+    Onnx__FunctionProto *function = new_function(encoder, name);
+    struct lbw_decoding body = {0};
+    struct emitter e = {.encoder = encoder,
+                        .out = &body,
+                        .prefix = "",
+                        .grid = grid,
+                        .work_type = grid->word_size == 8 ? INT64 : INT32};
+    emit_decoding(&e, "words", "scale", "shape", "weight", type, 0);
+    if (!function || e.failed ||
+        !lbw_function_set_nodes(encoder->model, function, body.nodes, body.num_nodes) ||
+        !lbw_model_add_function(encoder->model, function))
+        return lbw_fail_memory(err);
+    if (encoder->model->proto->ir_version < 8) { /* the first with functions */
+        encoder->model->proto->ir_version = 8;
+        encoder->model->proto->has_ir_version = 1;
+    }
+    return lbw_model_import(encoder->model, LBW_DOMAIN, LBW_DOMAIN_VERSION, err);
+}
+
+/* Calls from inside a function need its own import of our domain. */
+static bool import_in_function(struct lbw_encoder *encoder, const struct lbw_scope *scope)
+{
+    while (scope->parent)
+        scope = scope->parent;
+    Onnx__FunctionProto *f = scope->function;
+    if (!f)
+        return true;
+    for (size_t i = 0; i < f->n_opset_import; i++)
+        if (f->opset_import[i]->domain && strcmp(f->opset_import[i]->domain, LBW_DOMAIN) == 0)
+            return true;
+    struct lbw_arena *arena = &encoder->model->arena;
+    Onnx__OperatorSetIdProto *opset = lbw_arena_alloc(arena, sizeof *opset);
+    Onnx__OperatorSetIdProto **list =
+        lbw_arena_calloc(arena, f->n_opset_import + 1, sizeof *list);
+    if (!opset || !list)
+        return false;
+    onnx__operator_set_id_proto__init(opset);
+    opset->domain = lbw_arena_strdup(arena, LBW_DOMAIN);
+    opset->has_version = 1;
+    opset->version = LBW_DOMAIN_VERSION;
+    if (f->n_opset_import)
+        memcpy(list, f->opset_import, f->n_opset_import * sizeof *list);
+    list[f->n_opset_import++] = opset;
+    f->opset_import = list;
+    return opset->domain != NULL;
+}
+
+static Onnx__TensorProto *words_tensor(struct lbw_encoder *encoder, const char *name,
+                                       const struct lbw_weight *weight,
+                                       const struct lbw_codes *codes, size_t *size)
+{
+    const struct lbw_grid *grid = weight->item.grid;
+    size_t num = lbw_pack_num_words(grid, weight->item.count);
+    *size = num * (size_t)grid->word_size;
+    void *words = lbw_arena_alloc(&encoder->model->arena, *size);
+    int64_t dim = (int64_t)num;
+    if (!words)
+        return NULL;
+    lbw_pack(words, codes->codes, weight->item.count, grid);
+    int32_t type = grid->word_size == 2 ? ONNX__TENSOR_PROTO__DATA_TYPE__UINT16 : INT64;
+    return lbw_tensor_new(encoder->model, name, type, &dim, 1, words, *size);
+}
+
+/* Scales along their axis, as halves where every one of them is exact in a half. */
+static Onnx__TensorProto *scale_tensor(struct lbw_encoder *encoder, const char *name,
+                                       const struct lbw_weight *weight,
+                                       const struct lbw_codes *codes, size_t *size)
+{
+    float unit = level_unit(weight->item.grid);
+    bool fits_half = true;
+    for (size_t i = 0; i < codes->num_steps; i++) {
+        float scale = codes->steps[i] * unit;
+        fits_half = fits_half && lbw_half_to_float(lbw_half_from_float(scale)) == scale;
+    }
+    size_t item = fits_half ? 2 : 4;
+    *size = codes->num_steps * item;
+    unsigned char *data = lbw_arena_alloc(&encoder->model->arena, *size);
+    for (size_t i = 0; data && i < codes->num_steps; i++) {
+        float scale = codes->steps[i] * unit;
+        lbw_store_le(data + i * item,
+                     fits_half ? lbw_half_from_float(scale) : lbw_float_bits(scale), item);
+    }
+    int64_t dims[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    size_t num_dims = codes->axis < 0 ? 0 : weight->item.num_dims;
+    if (codes->axis >= 0)
+        dims[codes->axis] = (int64_t)codes->num_steps;
+    return data ? lbw_tensor_new(encoder->model, name, fits_half ? FLOAT16 : FLOAT32, dims,
+                                 num_dims, data, *size)
+                : NULL;
+}
+
+/* The shape as a tensor, shared by all weights of one scope that have it. */
+static const char *shape_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                  const struct lbw_weight *weight)
+{
+    struct lbw_model *model = encoder->model;
+    const struct lbw_scope *scope = weight->value->scope;
+    size_t num = weight->item.num_dims;
+    unsigned char *data = lbw_arena_alloc(&model->arena, num * 8);
+    char *name = lbw_arena_strdup(&model->arena, "lbw.shape");
+    for (size_t i = 0; data && name && i < num; i++) {
+        lbw_store_le(data + 8 * i, (uint64_t)weight->item.dims[i], 8);
+        name = lbw_arena_printf(&model->arena, "%s%c%lld", name, i ? 'x' : '.',
+                                (long long)weight->item.dims[i]);
+    }
+    if (!data || !name)
+        return NULL;
+    for (size_t i = 0; scope->graph && i < scope->graph->n_initializer; i++) {
+        const Onnx__TensorProto *t = scope->graph->initializer[i];
+        if (t->name && strcmp(t->name, name) == 0 && t->data_type == INT64)
+            return t->name;
+    }
+    if (!scope->graph) /* each weight of a function has constants of its own */
+        name = lbw_arena_printf(&model->arena, "%s.shape", weight->item.tensor);
+    int64_t dim = (int64_t)num;
+    Onnx__TensorProto *tensor =
+        name ? lbw_tensor_new(model, name, INT64, &dim, 1, data, num * 8) : NULL;
+    return lbw_encode_constant(out, encoder, scope, tensor) ? name : NULL;
+}
+
+static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                          const struct lbw_weight *weight, const char *function,
+                          const char *const *inputs)
+{
+    const char *const outputs[] = {weight->item.tensor, NULL};
+    Onnx__NodeProto *node =
+        lbw_build_node(encoder->model, LBW_DOMAIN, function, "", inputs, outputs);
+    int64_t count = (int64_t)weight->item.count;
+    out->nodes[out->num_nodes++] = node;
+    if (encoder->opset < 10 && !lbw_build_ints(encoder->model, node, "count", &count, 1))
+        return false;
+    return node != NULL;
+}
+
+static enum lbw_status encode_inline(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                     const struct lbw_weight *weight, const char *const *inputs,
+                                     struct lbw_error *err)
+{
+    char *prefix = lbw_arena_printf(&encoder->model->arena, "%s.lbw.", weight->item.tensor);
+    struct emitter e = {.encoder = encoder,
+                        .scope = weight->value->scope,
+                        .out = out,
+                        .prefix = prefix ? prefix : "",
+                        .grid = weight->item.grid,
+                        .work_type = weight->item.grid->word_size == 8 ? INT64 : INT32,
+                        .failed = !prefix};
+    emit_decoding(&e, inputs[0], inputs[1], inputs[2], weight->item.tensor,
+                  weight->tensor->data_type, (int64_t)weight->item.count);
+    return e.failed ? lbw_fail_memory(err) : LBW_OK;
+}
+
+enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                  const struct lbw_weight *weight,
+                                  const struct lbw_codes *codes, struct lbw_error *err)
+{
+    struct lbw_model *model = encoder->model;
+    const struct lbw_scope *scope = weight->value->scope;
+    int32_t type = weight->tensor->data_type;
+    size_t words_size = 0, scale_size = 0;
+    char *words_stem = lbw_arena_printf(&model->arena, "%s.words", weight->item.tensor);
+    char *scale_stem = lbw_arena_printf(&model->arena, "%s.scale", weight->item.tensor);
+    const char *words = words_stem ? lbw_names_make(encoder->names, model, words_stem) : NULL;
+    const char *scale = scale_stem ? lbw_names_make(encoder->names, model, scale_stem) : NULL;
+    const char *shape = shape_constant(out, encoder, weight);
+    if (!words || !scale || !shape ||
+        !lbw_encode_constant(out, encoder, scope,
+                             words_tensor(encoder, words, weight, codes, &words_size)) ||
+        !lbw_encode_constant(out, encoder, scope,
+                             scale_tensor(encoder, scale, weight, codes, &scale_size)))
+        return lbw_fail_memory(err);
+    out->size = words_size + scale_size;
+    const char *const inputs[] = {words, scale, shape, NULL};
+    if (encoder->is_inline)
+        return encode_inline(out, encoder, weight, inputs, err);
+    bool is_float = type == FLOAT32;
+    char *function =
+        lbw_arena_printf(&model->arena, "Decode%s%s%s", weight->item.grid->name,
+                         is_float ? "" : "_", is_float ? "" : lbw_data_type_name(type));
+    if (!function)
+        return lbw_fail_memory(err);
+    LBW_TRY(ensure_function(encoder, function, weight->item.grid, type, err));
+    if (!import_in_function(encoder, scope) ||
+        !call_function(out, encoder, weight, function, inputs))
+        return lbw_fail_memory(err);
+    return LBW_OK;
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Encoded weights back to plain float initializers, and the model to what it was. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "onnx/build.h"
+#include "pass/encode.h"
+
+/* The decoded values as a tensor of the weight's own type; NULL when memory is out. */
+static Onnx__TensorProto *decoded_tensor(struct lbw_model *model,
+                                         const struct lbw_encoded *encoded, const char *name,
+                                         const float *values)
+{
+    size_t size;
+    void *data = lbw_encode_narrow(model, values, encoded->count, encoded->data_type, &size);
+    return data ? lbw_tensor_new(model, name, encoded->data_type, encoded->dims,
+                                 encoded->num_dims, data, size)
+                : NULL;
+}
+
+static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
+{
+    size_t num, num_kept = 0;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
+    for (size_t i = 0; i < num; i++)
+        if (nodes[i] != node)
+            nodes[num_kept++] = nodes[i];
+    *(scope->graph ? &scope->graph->n_node : &scope->function->n_node) = num_kept;
+}
+
+/* Replaces the last decoding node by the values: an initializer, or a Constant in a function.
+ */
+static enum lbw_status place(struct lbw_model *model, struct lbw_value *value,
+                             Onnx__TensorProto *tensor, struct lbw_error *err)
+{
+    struct lbw_scope *scope = value->scope;
+    if (!tensor)
+        return lbw_fail_memory(err);
+    if (scope->graph) {
+        remove_node(scope, value->producer);
+        return lbw_graph_add_initializer(model, scope->graph, tensor) ? LBW_OK
+                                                                      : lbw_fail_memory(err);
+    }
+    const char *const none[] = {NULL};
+    const char *const outputs[] = {value->name, NULL};
+    Onnx__NodeProto *node = lbw_build_node(model, "", "Constant", "", none, outputs);
+    if (!lbw_build_tensor(model, node, "value", tensor))
+        return lbw_fail_memory(err);
+    *value->producer = *node;
+    return LBW_OK;
+}
+
+static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_index *index,
+                                    struct lbw_value *value, size_t *num, struct lbw_error *err)
+{
+    struct lbw_encoded encoded;
+    LBW_TRY(lbw_decode_match(&encoded, index, value, err));
+    if (!encoded.kind)
+        return LBW_OK;
+    float *values = malloc((encoded.count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_decode_values(values, model, &encoded, err);
+    if (status == LBW_OK)
+        status = place(model, value, decoded_tensor(model, &encoded, value->name, values), err);
+    free(values);
+    ++*num;
+    return lbw_within(err, status, "weight '%s'", value->name);
+}
+
+/* Values read as a weight somewhere: the only ones worth a look. */
+static bool is_weight_use(const struct lbw_use *use)
+{
+    static const char *const ops[] = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (lbw_node_is(use->node, ops[i]) && use->input <= 1)
+            return true;
+    return false;
+}
+
+static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_index *index,
+                                    struct lbw_scope *scope, size_t *num, struct lbw_error *err)
+{
+    size_t num_nodes;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
+    /* the list shrinks while we walk: take a copy */
+    Onnx__NodeProto **list = malloc((num_nodes + 1) * sizeof *list);
+    if (!list)
+        return lbw_fail_memory(err);
+    memcpy(list, nodes, num_nodes * sizeof *list);
+    enum lbw_status status = LBW_OK;
+    for (size_t i = 0; i < num_nodes && status == LBW_OK; i++) {
+        const char *output = list[i]->n_output ? list[i]->output[0] : NULL;
+        struct lbw_value *value = output ? lbw_strmap_get(&scope->values, output) : NULL;
+        bool is_weight = false;
+        for (const struct lbw_use *use = value ? value->uses : NULL; use; use = use->next)
+            is_weight = is_weight || is_weight_use(use);
+        if (is_weight && value->producer == list[i])
+            status = expand_value(model, index, value, num, err);
+    }
+    free(list);
+    return status;
+}
+
+/* Our functions and our domain, once nothing calls them. */
+static void drop_functions(struct lbw_model *model)
+{
+    Onnx__ModelProto *proto = model->proto;
+    size_t num_kept = 0;
+    for (size_t i = 0; i < proto->n_functions; i++) {
+        const char *domain = proto->functions[i]->domain;
+        if (!domain || strcmp(domain, LBW_DOMAIN) != 0)
+            proto->functions[num_kept++] = proto->functions[i];
+    }
+    proto->n_functions = num_kept;
+    num_kept = 0;
+    for (size_t i = 0; i < proto->n_opset_import; i++) {
+        const char *domain = proto->opset_import[i]->domain;
+        if (!domain || strcmp(domain, LBW_DOMAIN) != 0)
+            proto->opset_import[num_kept++] = proto->opset_import[i];
+    }
+    proto->n_opset_import = num_kept;
+}
+
+static enum lbw_status expand_all(struct lbw_model *model, struct lbw_index *index, size_t *num,
+                                  struct lbw_error *err)
+{
+    for (struct lbw_scope *s = index->scopes; s; s = s->next)
+        LBW_TRY(expand_scope(model, index, s, num, err));
+    LBW_TRY(lbw_clean(model, index, err));
+    if (*num)
+        drop_functions(model);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err)
+{
+    struct lbw_index index;
+    size_t count = 0;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = expand_all(model, &index, &count, err);
+    lbw_index_release(&index);
+    if (status == LBW_OK && num)
+        *num = count;
+    return status;
+}

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Weight tensors as rows of output channels, for every operator that holds weights. */
+#include "pass/pass.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+
+static bool product(size_t *out, const int64_t *dims, size_t num_dims)
+{
+    *out = 1;
+    for (size_t i = 0; i < num_dims; i++)
+        if (dims[i] <= 0 || !lbw_size_mul(out, *out, (size_t)dims[i]))
+            return false;
+    return true;
+}
+
+/* (M, C/group, taps…): rows are contiguous. */
+static bool layout_conv(struct lbw_layout *out, const int64_t *dims, size_t num_dims,
+                        size_t groups)
+{
+    size_t k, taps;
+    if (!product(&k, dims + 1, num_dims - 1) || !product(&taps, dims + 2, num_dims - 2) ||
+        (size_t)dims[0] % groups)
+        return false;
+    size_t rows = (size_t)dims[0] / groups;
+    *out = (struct lbw_layout){groups, rows, k, taps, rows * k, k, taps};
+    return true;
+}
+
+/* (C, M/group, taps…): rows run along axis 1. */
+static bool layout_conv_transpose(struct lbw_layout *out, const int64_t *dims, size_t num_dims,
+                                  size_t groups)
+{
+    size_t taps;
+    if (!product(&taps, dims + 2, num_dims - 2) || (size_t)dims[0] % groups)
+        return false;
+    size_t rows = (size_t)dims[1], channels = (size_t)dims[0] / groups;
+    *out = (struct lbw_layout){
+        groups, rows, channels * taps, taps, channels * rows * taps, taps, rows * taps};
+    return true;
+}
+
+bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
+                   size_t num_dims)
+{
+    size_t count;
+    if (!product(&count, dims, num_dims))
+        return false;
+    if (lbw_node_is(node, "Gemm") || lbw_node_is(node, "MatMul")) {
+        if (num_dims != 2)
+            return false;
+        size_t a = (size_t)dims[0], b = (size_t)dims[1];
+        if (lbw_node_int(node, "transB", 0)) /* (N, K) */
+            *out = (struct lbw_layout){1, a, b, 1, count, b, 1};
+        else /* (K, N) */
+            *out = (struct lbw_layout){1, b, a, 1, count, 1, b};
+        return true;
+    }
+    int64_t groups = lbw_node_int(node, "group", 1);
+    if (num_dims < 3 || groups < 1)
+        return false;
+    if (lbw_node_is(node, "ConvTranspose"))
+        return layout_conv_transpose(out, dims, num_dims, (size_t)groups);
+    return layout_conv(out, dims, num_dims, (size_t)groups);
+}
+
+int lbw_weight_step_axis(const struct lbw_weight *weight)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    if (weight->item.group == LBW_GROUP_TENSOR)
+        return -1;
+    if (strcmp(weight->item.op, "ConvTranspose") == 0 && layout->groups > 1)
+        return layout->rows == 1 ? (layout->k == layout->taps ? 0 : -1) : -1;
+    return weight->item.axis;
+}
+
+size_t lbw_weight_num_steps(const struct lbw_weight *weight)
+{
+    int axis = lbw_weight_step_axis(weight);
+    return axis < 0 ? 1 : (size_t)weight->item.dims[axis];
+}
+
+size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size_t row)
+{
+    return lbw_weight_step_axis(weight) < 0 ? 0 : group * weight->layout.rows + row;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/* What the passes share: a planned weight with its place in the graph, and its codes. */
+#ifndef LBW_SRC_PASS_PASS_H
+#define LBW_SRC_PASS_PASS_H
+
+#include <lbw/convert.h>
+
+#include "onnx/index.h"
+#include "onnx/tensor.h"
+
+/* How a weight's values are laid out as rows: output channels of one group share one input. */
+struct lbw_layout {
+    size_t groups;
+    size_t rows; /* output channels in a group */
+    size_t k;    /* input values of one output: channels of a group × kernel taps */
+    /* value i of row r of group g is at g·group_stride + r·row_stride + (i/taps)·in_stride +
+     * i%taps */
+    size_t taps;
+    size_t group_stride, row_stride, in_stride;
+};
+
+static inline size_t lbw_layout_offset(const struct lbw_layout *layout, size_t group,
+                                       size_t row, size_t i)
+{
+    return group * layout->group_stride + row * layout->row_stride +
+           i / layout->taps * layout->in_stride + i % layout->taps;
+}
+
+/* A node that reads a planned weight as its weight. */
+struct lbw_consumer {
+    struct lbw_scope *scope;
+    Onnx__NodeProto *node;
+    size_t position; /* in the scope's nodes */
+};
+
+/* One planned weight. `item` comes first: the public view is a cast away. */
+struct lbw_weight {
+    struct lbw_plan_item item;
+    struct lbw_value *value;   /* the name that consumers read */
+    Onnx__TensorProto *tensor; /* its constant values, NULL when computed or encoded */
+    struct lbw_layout layout;  /* of the first consumer */
+    struct lbw_consumer *consumers;
+    size_t num_consumers;
+    bool is_fixed;   /* cannot be converted, whatever a plan file says */
+    bool is_uniform; /* every use is a consumer of the same layout: calibration can be joint */
+};
+
+struct lbw_plan {
+    struct lbw_model *model;
+    struct lbw_index index;
+    struct lbw_plan_params params; /* pointers inside are not kept */
+    struct lbw_weight *weights;    /* in node order, in the model's arena */
+    size_t num_weights;
+    size_t num_folded;
+};
+
+/* A weight on its grid. */
+struct lbw_codes {
+    uint8_t *codes; /* item.count, in the tensor's own order; owned; NULL: not converted */
+    float *steps;   /* num_steps; owned */
+    size_t num_steps;
+    int axis; /* of the steps; -1 when there is one for all */
+};
+
+/* The group and row of which axis of the weight the steps run along; -1 for one step. */
+int lbw_weight_step_axis(const struct lbw_weight *weight);
+
+/* The number of steps: dims[axis], or 1. */
+size_t lbw_weight_num_steps(const struct lbw_weight *weight);
+
+/* The step index of row r of group g, given the axis. */
+size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size_t row);
+
+/* Layout of a weight read by `node`; false when its rank or group count makes no sense. */
+bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
+                   size_t num_dims);
+
+/* prepare.c: exact rewrites before planning (see lbw_plan_new()). */
+enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
+                            struct lbw_error *err);
+
+/* The suffix of zero biases that lbw_prepare() adds. */
+#define LBW_ADDED_BIAS ".lbw_bias"
+
+/* clean.c: drops nodes and initializers that were read before a rewrite and no longer are. */
+enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
+                          struct lbw_error *err);
+
+/* project.c: the data-free projection of one weight. */
+enum lbw_status lbw_project(struct lbw_codes *out, const struct lbw_weight *weight,
+                            const float *values, const struct lbw_plan_params *params,
+                            struct lbw_error *err);
+void lbw_codes_release(struct lbw_codes *codes);
+
+/* The float values of a converted weight, in the tensor's order. `out` takes item.count. */
+void lbw_codes_decode(float *out, const struct lbw_weight *weight,
+                      const struct lbw_codes *codes);
+
+/* Signal and error energy of a converted weight against its values. */
+void lbw_codes_error(double *error, double *energy, const struct lbw_weight *weight,
+                     const struct lbw_codes *codes, const float *values);
+
+/* The layer's output, or without calibration the weight itself: energies of signal and error.
+ */
+struct lbw_layer_stats {
+    bool is_reconstructed;
+    double energy, error_before, error_after;
+};
+
+/*
+ * reconstruct.c: better codes for one weight from what its consumers see. On entry `codes`
+ * holds the projection; when the weight's inputs are out of reach it is left as it is and
+ * stats->is_reconstructed is false. Corrected biases are written into the model.
+ */
+struct lbw_calibrator {
+    struct lbw_activations *activations;
+    const struct lbw_plan *plan;
+    double damping;
+    uint64_t seed; /* of sampled positions; advanced from weight to weight */
+};
+enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
+                                       struct lbw_calibrator *calibrator,
+                                       const struct lbw_weight *weight, const float *values,
+                                       struct lbw_error *err);
+
+/* Makes the converted side of the activations use these codes from now on. */
+enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
+                                const struct lbw_weight *weight, const struct lbw_codes *codes,
+                                struct lbw_error *err);
+
+/*
+ * The bias of one consumer, one value per output channel, where it has a float32 one of its
+ * own: read (NULL otherwise), or written to the model and the activations (otherwise nothing).
+ */
+const float *lbw_bias_read(float *out, const struct lbw_calibrator *calibrator,
+                           const struct lbw_weight *weight, const Onnx__NodeProto *node);
+enum lbw_status lbw_bias_write(struct lbw_calibrator *calibrator,
+                               const struct lbw_weight *weight, const Onnx__NodeProto *node,
+                               const float *bias, struct lbw_error *err);
+
+/* report.c */
+enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
+                               struct lbw_error *err);
+
+/* SNR in dB; 200 when there is no error. */
+double lbw_snr(double energy, double error);
+
+#endif

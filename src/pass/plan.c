@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Planning: which weights a model has, and what is to become of each. */
+#include "pass/pass.h"
+
+#include <math.h>
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "num/quantize.h"
+#include "pass/encode.h"
+
+#define DEFAULT_OPS "Conv,ConvTranspose"
+/* A weight is worth converting when that saves at least this share of the model file. */
+#define LEAST_SHARE (1.0 / 2000)
+
+const char *lbw_method_name(enum lbw_method method)
+{
+    static const char *const names[] = {"optimal", "ternary", "threshold"};
+    return names[method];
+}
+
+const char *lbw_scale_name(enum lbw_scale scale)
+{
+    static const char *const names[] = {"real", "pow2"};
+    return names[scale];
+}
+
+const char *lbw_group_name(enum lbw_group group)
+{
+    static const char *const names[] = {"channel", "tensor"};
+    return names[group];
+}
+
+/* The operators that hold weights, with the inputs to look at. */
+static const struct {
+    const char *op;
+    size_t first, last;
+} weight_ops[] = {{"Conv", 1, 1}, {"ConvTranspose", 1, 1}, {"Gemm", 1, 1}, {"MatMul", 0, 1}};
+
+#define NUM_WEIGHT_OPS (sizeof weight_ops / sizeof *weight_ops)
+
+/* True when the comma-separated list names the operator. */
+static bool list_names(const char *list, const char *op)
+{
+    size_t length = strlen(op);
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strncmp(p, op, length) == 0 && (p[length] == ',' || !p[length]))
+            return true;
+    return false;
+}
+
+static enum lbw_status check_ops(const char *list, struct lbw_error *err)
+{
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t length = strcspn(p, ","), i = 0;
+        while (i < NUM_WEIGHT_OPS && (strlen(weight_ops[i].op) != length ||
+                                      strncmp(p, weight_ops[i].op, length) != 0))
+            i++;
+        if (i == NUM_WEIGHT_OPS)
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "'%.*s' holds no weights that can be converted (Conv, "
+                            "ConvTranspose, Gemm, MatMul do)",
+                            (int)length, p);
+    }
+    return LBW_OK;
+}
+
+/* What builds the plan, with the compiled rules. */
+struct planner {
+    struct lbw_plan *plan;
+    const struct lbw_plan_params *params;
+    regex_t *regexes;
+    size_t num_regexes;
+    size_t capacity;
+    float *values; /* scratch for one weight */
+    size_t values_capacity;
+};
+
+static enum lbw_status compile_rules(struct planner *planner, struct lbw_error *err)
+{
+    const struct lbw_plan_params *params = planner->params;
+    planner->regexes = calloc(params->num_rules + 1, sizeof *planner->regexes);
+    if (!planner->regexes)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < params->num_rules; i++) {
+        int code =
+            regcomp(&planner->regexes[i], params->rules[i].regex, REG_EXTENDED | REG_NOSUB);
+        if (code != 0) {
+            char text[200];
+            regerror(code, &planner->regexes[i], text, sizeof text);
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is no regular expression: %s",
+                            params->rules[i].regex, text);
+        }
+        planner->num_regexes++;
+    }
+    return LBW_OK;
+}
+
+static const char *node_label(const Onnx__NodeProto *node)
+{
+    if (node->name && *node->name)
+        return node->name;
+    return node->n_output && node->output[0] ? node->output[0] : "";
+}
+
+static const char *scope_label(struct lbw_model *model, const struct lbw_scope *scope)
+{
+    const char *label = "";
+    if (scope->function)
+        label = lbw_arena_printf(&model->arena, "function '%s'", scope->function->name);
+    else if (scope->owner)
+        label = lbw_arena_printf(&model->arena, "body of '%s'", node_label(scope->owner));
+    return label ? label : "";
+}
+
+/* The planned weight of that value, or a new one at the end; NULL when memory is out. */
+static struct lbw_weight *weight_for(struct planner *planner, struct lbw_value *value)
+{
+    struct lbw_plan *plan = planner->plan;
+    for (size_t i = 0; i < plan->num_weights; i++)
+        if (plan->weights[i].value == value)
+            return &plan->weights[i];
+    if (plan->num_weights == planner->capacity) {
+        size_t capacity = 2 * planner->capacity + 16;
+        struct lbw_weight *grown =
+            lbw_arena_calloc(&plan->model->arena, capacity, sizeof *grown);
+        if (!grown)
+            return NULL;
+        if (plan->num_weights)
+            memcpy(grown, plan->weights, plan->num_weights * sizeof *grown);
+        plan->weights = grown;
+        planner->capacity = capacity;
+    }
+    struct lbw_weight *weight = &plan->weights[plan->num_weights++];
+    weight->value = value;
+    return weight;
+}
+
+static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
+                         struct lbw_consumer consumer)
+{
+    struct lbw_consumer *grown =
+        lbw_arena_calloc(&model->arena, weight->num_consumers + 1, sizeof *grown);
+    if (!grown)
+        return false;
+    if (weight->num_consumers)
+        memcpy(grown, weight->consumers, weight->num_consumers * sizeof *grown);
+    grown[weight->num_consumers++] = consumer;
+    weight->consumers = grown;
+    return true;
+}
+
+/* Finds the weights that the nodes of one scope read. */
+static enum lbw_status collect(struct planner *planner, struct lbw_scope *scope,
+                               struct lbw_error *err)
+{
+    const char *ops = planner->params->ops ? planner->params->ops : DEFAULT_OPS;
+    size_t num_nodes;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
+    for (size_t n = 0; n < num_nodes; n++) {
+        size_t o = 0;
+        while (o < NUM_WEIGHT_OPS && !lbw_node_is(nodes[n], weight_ops[o].op))
+            o++;
+        if (o == NUM_WEIGHT_OPS || !list_names(ops, weight_ops[o].op))
+            continue;
+        for (size_t i = weight_ops[o].first; i <= weight_ops[o].last; i++) {
+            struct lbw_value *value = lbw_index_find(scope, lbw_node_input(nodes[n], i));
+            if (!value || (o == 3 && !lbw_index_constant(&planner->plan->index, value, true)))
+                continue; /* MatMul of two computed tensors holds no weight */
+            struct lbw_weight *weight = weight_for(planner, value);
+            if (!weight || !add_consumer(planner->plan->model, weight,
+                                         (struct lbw_consumer){scope, nodes[n], n}))
+                return lbw_fail_memory(err);
+        }
+    }
+    return LBW_OK;
+}
+
+/* Why these values are better left as they are, or NULL. */
+static const char *structure_of(const float *w, size_t n)
+{
+    float first = 0;
+    size_t num_values = 0, num_nonzero = 0;
+    bool integers = true;
+    for (size_t i = 0; i < n; i++) {
+        integers = integers && w[i] == rintf(w[i]) && fabsf(w[i]) < 65536;
+        num_nonzero += w[i] != 0;
+        if (w[i] != 0 && num_values == 0) {
+            first = w[i];
+            num_values = 1;
+        } else if (w[i] != 0 && w[i] != first) {
+            num_values = 2;
+        }
+    }
+    if (num_values == 0)
+        return "all zero";
+    if (num_values == 1 && num_nonzero == n)
+        return "structural: one constant";
+    if (num_values == 1)
+        return "structural: one value and zeros";
+    return integers ? "structural: exact integers" : NULL;
+}
+
+static bool is_float_type(int32_t type)
+{
+    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
+}
+
+static void keep(struct lbw_weight *weight, const char *reason, bool is_fixed)
+{
+    weight->item.grid = NULL;
+    weight->item.reason = reason ? reason : "";
+    weight->is_fixed = is_fixed;
+}
+
+static enum lbw_status read_values(struct planner *planner, const struct lbw_tensor *tensor,
+                                   struct lbw_error *err)
+{
+    if (tensor->count > planner->values_capacity) {
+        free(planner->values);
+        planner->values_capacity = 0;
+        planner->values = malloc(tensor->count * sizeof(float));
+        if (!planner->values)
+            return lbw_fail_memory(err);
+        planner->values_capacity = tensor->count;
+    }
+    return lbw_tensor_read_float(tensor, planner->values, err);
+}
+
+/* Every consumer sees the weight in the same layout, and nothing else reads it. */
+static bool uses_agree(const struct lbw_weight *weight)
+{
+    struct lbw_layout layout;
+    size_t num_uses = 0;
+    for (const struct lbw_use *use = weight->value->uses; use; use = use->next)
+        num_uses++;
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        if (!lbw_layout_of(&layout, weight->consumers[i].node, weight->item.dims,
+                           weight->item.num_dims) ||
+            memcmp(&layout, &weight->layout, sizeof layout) != 0)
+            return false;
+    return num_uses == weight->num_consumers && !weight->value->is_output;
+}
+
+/* The statistics of a weight, and the reasons that lie in its values. */
+static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight *weight,
+                                      const struct lbw_tensor *tensor, struct lbw_error *err)
+{
+    LBW_TRY(read_values(planner, tensor, err));
+    const float *w = planner->values;
+    for (size_t i = 0; i < tensor->count; i++) {
+        weight->item.max_magnitude = fmaxf(weight->item.max_magnitude, fabsf(w[i]));
+        weight->item.num_zeros += w[i] == 0;
+    }
+    if (!lbw_all_finite(w, tensor->count)) {
+        keep(weight, "holds NaN or infinity", true);
+        return LBW_OK;
+    }
+    const char *structure = planner->params->all ? NULL : structure_of(w, tensor->count);
+    if (structure)
+        keep(weight, structure, false);
+    return LBW_OK;
+}
+
+/* True where converting is worth its while; else the reason is set. */
+static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
+{
+    struct lbw_model *model = planner->plan->model;
+    uint64_t before = weight->item.count * lbw_data_type_bits(weight->tensor->data_type) / 8;
+    uint64_t after = lbw_encode_estimate(weight);
+    if (after >= before) {
+        keep(weight, "would not get smaller", false);
+        return planner->params->all;
+    }
+    if ((double)(before - after) < (double)model->file_size * LEAST_SHARE) {
+        char *text = lbw_arena_printf(&model->arena, "small: would save %llu bytes",
+                                      (unsigned long long)(before - after));
+        keep(weight, text, false);
+        return planner->params->all;
+    }
+    return true;
+}
+
+static const struct lbw_grid *ruled_grid(const struct planner *planner,
+                                         const struct lbw_plan_item *item, bool *skipped)
+{
+    const struct lbw_grid *grid =
+        planner->params->grid ? planner->params->grid : lbw_grid_by_name("4");
+    *skipped = false;
+    for (size_t i = 0; i < planner->num_regexes; i++)
+        if (regexec(&planner->regexes[i], item->node, 0, NULL, 0) == 0 ||
+            regexec(&planner->regexes[i], item->tensor, 0, NULL, 0) == 0) {
+            *skipped = !planner->params->rules[i].grid;
+            if (!*skipped)
+                grid = planner->params->rules[i].grid;
+        }
+    return grid;
+}
+
+/* Everything that is known of a weight before its values are looked at. */
+static enum lbw_status describe(struct planner *planner, struct lbw_weight *weight,
+                                struct lbw_tensor *tensor, struct lbw_error *err)
+{
+    struct lbw_plan_item *item = &weight->item;
+    struct lbw_model *model = planner->plan->model;
+    const struct lbw_consumer *first = &weight->consumers[0];
+    *item = (struct lbw_plan_item){
+        .node = node_label(first->node),
+        .op = first->node->op_type,
+        .tensor = weight->value->name,
+        .scope = scope_label(model, weight->value->scope),
+        .type = "?",
+        .encoded = "",
+        .axis = lbw_node_is(first->node, "ConvTranspose") ? 1 : 0,
+        .num_uses = weight->num_consumers,
+        .scale = planner->params->scale,
+        .group = planner->params->group,
+        .reason = "",
+    };
+    *tensor = (struct lbw_tensor){0};
+    weight->tensor = lbw_index_constant(&planner->plan->index, weight->value, true);
+    if (!weight->tensor)
+        return LBW_OK;
+    LBW_TRY(lbw_within(err, lbw_tensor_view(tensor, model, weight->tensor, err), "node '%s'",
+                       item->node));
+    item->type = lbw_data_type_name(tensor->data_type);
+    item->num_dims = tensor->num_dims;
+    item->dims = tensor->dims;
+    item->count = tensor->count;
+    if (lbw_node_is(first->node, "MatMul") ||
+        (lbw_node_is(first->node, "Gemm") && !lbw_node_int(first->node, "transB", 0)))
+        item->axis = 1;
+    return LBW_OK;
+}
+
+/* A weight that some node computes: encoded already, or out of reach. */
+static enum lbw_status decide_computed(struct planner *planner, struct lbw_weight *weight,
+                                       struct lbw_error *err)
+{
+    struct lbw_encoded encoded;
+    LBW_TRY(lbw_decode_match(&encoded, &planner->plan->index, weight->value, err));
+    if (!encoded.kind) {
+        keep(weight, "computed at run time", true);
+        return LBW_OK;
+    }
+    char *text = lbw_arena_printf(&planner->plan->model->arena, "%s %s", encoded.kind,
+                                  encoded.grid ? encoded.grid->name : encoded.type);
+    weight->item.encoded = text ? text : "";
+    weight->item.type = "float32";
+    weight->item.dims = encoded.dims;
+    weight->item.num_dims = encoded.num_dims;
+    weight->item.count = encoded.count;
+    keep(weight, "already encoded", true);
+    return LBW_OK;
+}
+
+static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight,
+                              struct lbw_error *err)
+{
+    struct lbw_tensor tensor;
+    bool skipped;
+    LBW_TRY(describe(planner, weight, &tensor, err));
+    if (!weight->tensor)
+        return decide_computed(planner, weight, err);
+    if (!is_float_type(tensor.data_type)) {
+        keep(weight, "no float type", true);
+        return LBW_OK;
+    }
+    if (!lbw_layout_of(&weight->layout, weight->consumers[0].node, tensor.dims,
+                       tensor.num_dims)) {
+        keep(weight, "shape does not fit its operator", true);
+        return LBW_OK;
+    }
+    weight->is_uniform = uses_agree(weight);
+    weight->item.grid = ruled_grid(planner, &weight->item, &skipped);
+    const struct lbw_grid *grid = weight->item.grid;
+    if (saves_enough(planner, weight))
+        weight->item.grid = grid;
+    LBW_TRY(look_at_values(planner, weight, &tensor, err));
+    if (skipped && !weight->is_fixed)
+        keep(weight, "skipped on request", false);
+    return LBW_OK;
+}
+
+/* A model whose weights are codes already is not quantized a second time by accident. */
+static enum lbw_status refuse_encoded(const struct planner *planner, struct lbw_error *err)
+{
+    const struct lbw_plan *plan = planner->plan;
+    size_t num_encoded = 0;
+    const char *example = "";
+    for (size_t i = 0; i < plan->num_weights; i++)
+        if (*plan->weights[i].item.encoded) {
+            num_encoded++;
+            example = plan->weights[i].item.tensor;
+        }
+    if (!num_encoded || planner->params->requantize)
+        return LBW_OK;
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                    "%s: holds %zu encoded weights already ('%s'): expand it first, or say "
+                    "--requantize",
+                    plan->model->name, num_encoded, example);
+}
+
+static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
+{
+    struct lbw_plan *plan = planner->plan;
+    LBW_TRY(compile_rules(planner, err));
+    if (planner->params->ops)
+        LBW_TRY(check_ops(planner->params->ops, err));
+    if (planner->params->requantize)
+        LBW_TRY(lbw_expand(plan->model, NULL, err));
+    LBW_TRY(lbw_prepare(plan->model, planner->params->keep_batchnorm, &plan->num_folded, err));
+    LBW_TRY(lbw_index_init(&plan->index, plan->model, err));
+    for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
+        LBW_TRY(collect(planner, s, err));
+    for (size_t i = 0; i < plan->num_weights; i++)
+        LBW_TRY(decide(planner, &plan->weights[i], err));
+    return refuse_encoded(planner, err);
+}
+
+enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
+                             const struct lbw_plan_params *params, struct lbw_error *err)
+{
+    struct lbw_plan *plan = calloc(1, sizeof *plan);
+    if (!plan)
+        return lbw_fail_memory(err);
+    plan->model = model;
+    plan->params = *params;
+    plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
+    struct planner planner = {.plan = plan, .params = params};
+    enum lbw_status status = fill(&planner, err);
+    for (size_t i = 0; i < planner.num_regexes; i++)
+        regfree(&planner.regexes[i]);
+    free(planner.regexes);
+    free(planner.values);
+    if (status != LBW_OK)
+        lbw_plan_free(&plan);
+    else
+        *out = plan;
+    return status;
+}
+
+void lbw_plan_free(struct lbw_plan **plan)
+{
+    if (!*plan)
+        return;
+    lbw_index_release(&(*plan)->index);
+    free(*plan);
+    *plan = NULL;
+}
+
+size_t lbw_plan_num_items(const struct lbw_plan *plan)
+{
+    return plan->num_weights;
+}
+
+const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i)
+{
+    return &plan->weights[i].item;
+}
+
+size_t lbw_plan_num_folded(const struct lbw_plan *plan)
+{
+    return plan->num_folded;
+}

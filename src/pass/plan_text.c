@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* The plan as text or JSON, and back: the surface of golden tests, review and hand edits. */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "pass/pass.h"
+
+static void print_shape(FILE *f, const struct lbw_plan_item *item)
+{
+    if (item->num_dims == 0)
+        fputs("?", f);
+    for (size_t i = 0; i < item->num_dims; i++)
+        fprintf(f, "%s%lld", i ? "x" : "", (long long)item->dims[i]);
+}
+
+/* As JSON would, but only where a name would fall apart otherwise. */
+static void print_name(FILE *f, const char *name)
+{
+    bool is_plain = *name && !strpbrk(name, " \t\r\n\"\\#");
+    if (is_plain) {
+        fputs(name, f);
+        return;
+    }
+    fputc('"', f);
+    for (const char *p = name; *p; p++) {
+        if (*p == '"' || *p == '\\')
+            fputc('\\', f);
+        fputc(*p, f);
+    }
+    fputc('"', f);
+}
+
+/* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]: only the first four are read back. */
+static void print_item(FILE *f, const struct lbw_plan_item *item)
+{
+    fprintf(f, "%-5s %-5s %-8s ", item->grid ? item->grid->name : "-",
+            lbw_scale_name(item->scale), lbw_group_name(item->group));
+    print_name(f, item->tensor);
+    fputc(' ', f);
+    print_shape(f, item);
+    fprintf(f, " %d %s ", item->axis, item->op);
+    print_name(f, item->node);
+    if (*item->scope || *item->reason)
+        fprintf(f, "  # %s%s%s", item->reason, *item->scope && *item->reason ? ", in " : "",
+                item->scope);
+    fputc('\n', f);
+}
+
+static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
+                                  struct lbw_error *err)
+{
+    size_t size;
+    FILE *f = open_memstream(out, &size);
+    if (!f)
+        return lbw_fail_memory(err);
+    fputs("# grid scale group   tensor shape axis op node   (edit the first three; - keeps)\n",
+          f);
+    for (size_t i = 0; i < plan->num_weights; i++)
+        print_item(f, &plan->weights[i].item);
+    bool failed = ferror(f) != 0;
+    if (fclose(f) != 0 || failed) {
+        free(*out);
+        return lbw_fail_memory(err);
+    }
+    return LBW_OK;
+}
+
+static json_t *item_json(const struct lbw_plan_item *item)
+{
+    json_t *shape = json_array();
+    for (size_t i = 0; i < item->num_dims; i++)
+        json_array_append_new(shape, json_integer(item->dims[i]));
+    return json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:I, s:I}",
+                     "grid", item->grid ? item->grid->name : NULL, "scale",
+                     lbw_scale_name(item->scale), "group", lbw_group_name(item->group),
+                     "tensor", item->tensor, "node", item->node, "op", item->op, "scope",
+                     item->scope, "type", item->type, "reason", item->reason, "shape", shape,
+                     "axis", item->axis, "uses", (json_int_t)item->num_uses, "zeros",
+                     (json_int_t)item->num_zeros);
+}
+
+static enum lbw_status print_json(char **out, const struct lbw_plan *plan,
+                                  struct lbw_error *err)
+{
+    json_t *list = json_array();
+    bool failed = !list;
+    for (size_t i = 0; i < plan->num_weights && !failed; i++)
+        failed = json_array_append_new(list, item_json(&plan->weights[i].item)) != 0;
+    json_t *root = json_pack("{s:i, s:o}", "lbw_plan", 1, "weights", list);
+    char *text = root && !failed ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    json_decref(root);
+    if (!text)
+        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the model is no UTF-8");
+    *out = text;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, bool json,
+                               struct lbw_error *err)
+{
+    char *text = NULL;
+    LBW_TRY(json ? print_json(&text, plan, err) : print_text(&text, plan, err));
+    *out = text;
+    return LBW_OK;
+}
+
+/* One weight's wishes, as read from a file. */
+struct wish {
+    const char *grid, *scale, *group, *tensor;
+};
+
+static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish,
+                                  struct lbw_error *err)
+{
+    struct lbw_weight *weight = NULL;
+    for (size_t i = 0; i < plan->num_weights && !weight; i++)
+        if (strcmp(plan->weights[i].item.tensor, wish->tensor) == 0)
+            weight = &plan->weights[i];
+    if (!weight)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the model has no weight '%s'", wish->tensor);
+    struct lbw_plan_item *item = &weight->item;
+    bool keeps = strcmp(wish->grid, "-") == 0;
+    const struct lbw_grid *grid = keeps ? NULL : lbw_grid_by_name(wish->grid);
+    if (!keeps && !grid)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s': there is no grid '%s'",
+                        wish->tensor, wish->grid);
+    if (grid && weight->is_fixed)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",
+                        wish->tensor, item->reason);
+    if (strcmp(wish->scale, "real") != 0 && strcmp(wish->scale, "pow2") != 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s': scale '%s' is not real or pow2",
+                        wish->tensor, wish->scale);
+    if (strcmp(wish->group, "channel") != 0 && strcmp(wish->group, "tensor") != 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "weight '%s': group '%s' is not channel or tensor", wish->tensor,
+                        wish->group);
+    if (!grid && item->grid)
+        item->reason = "kept by the plan file";
+    else if (grid)
+        item->reason = "";
+    item->grid = grid;
+    item->scale = strcmp(wish->scale, "real") == 0 ? LBW_SCALE_REAL : LBW_SCALE_POW2;
+    item->group = strcmp(wish->group, "tensor") == 0 ? LBW_GROUP_TENSOR : LBW_GROUP_CHANNEL;
+    return LBW_OK;
+}
+
+static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_t size,
+                                  struct lbw_error *err)
+{
+    json_error_t problem;
+    json_t *root = json_loadb(data, size, JSON_REJECT_DUPLICATES, &problem);
+    if (!root)
+        return lbw_fail(err, LBW_ERR_FORMAT, "line %d: %s", problem.line, problem.text);
+    json_t *list = json_object_get(root, "weights"), *entry;
+    size_t i;
+    enum lbw_status status =
+        json_is_array(list) ? LBW_OK : lbw_fail(err, LBW_ERR_FORMAT, "no array 'weights'");
+    json_array_foreach(list, i, entry)
+    {
+        struct wish wish = {.scale = "real", .group = "channel"};
+        if (status != LBW_OK)
+            break;
+        if (json_unpack_ex(entry, &problem, 0, "{s:s?, s:s, s?s, s?s}", "grid", &wish.grid,
+                           "tensor", &wish.tensor, "scale", &wish.scale, "group",
+                           &wish.group) != 0) {
+            status = lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: %s", i, problem.text);
+            break;
+        }
+        wish.grid = wish.grid ? wish.grid : "-";
+        status = apply_wish(plan, &wish, err);
+    }
+    json_decref(root);
+    return status;
+}
+
+/* Cuts one word off *text in place, quoted or plain; NULL at the end of the line. */
+static char *next_word(char **text)
+{
+    char *in = *text + strspn(*text, " \t\r"), *word, *out;
+    if (!*in || *in == '#')
+        return NULL;
+    if (*in != '"') {
+        word = in;
+        in += strcspn(in, " \t\r");
+        *text = *in ? in + 1 : in;
+        *in = '\0';
+        return word;
+    }
+    for (word = out = ++in; *in && *in != '"'; *out++ = *in++)
+        if (*in == '\\' && in[1])
+            in++;
+    *text = *in ? in + 1 : in;
+    *out = '\0';
+    return word;
+}
+
+static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_error *err)
+{
+    for (int line = 1; *text; line++) {
+        char *end = text + strcspn(text, "\n"), *rest = text;
+        text = *end ? end + 1 : end;
+        *end = '\0';
+        struct wish wish = {.grid = next_word(&rest)};
+        if (!wish.grid)
+            continue;
+        wish.scale = next_word(&rest);
+        wish.group = wish.scale ? next_word(&rest) : NULL;
+        wish.tensor = wish.group ? next_word(&rest) : NULL;
+        if (!wish.tensor)
+            return lbw_fail(err, LBW_ERR_FORMAT, "line %d: expected GRID SCALE GROUP TENSOR",
+                            line);
+        LBW_TRY(lbw_within(err, apply_wish(plan, &wish, err), "line %d", line));
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct lbw_error *err)
+{
+    struct lbw_bytes bytes;
+    LBW_TRY(lbw_bytes_read(&bytes, path, err));
+    char *text = malloc(bytes.size + 1);
+    if (!text) {
+        lbw_bytes_release(&bytes);
+        return lbw_fail_memory(err);
+    }
+    if (bytes.size)
+        memcpy(text, bytes.data, bytes.size);
+    text[bytes.size] = '\0';
+    size_t size = bytes.size;
+    lbw_bytes_release(&bytes);
+    enum lbw_status status;
+    if (strlen(text) != size)
+        status = lbw_fail(err, LBW_ERR_FORMAT, "is no text");
+    else if (text[strspn(text, " \t\r\n")] == '{')
+        status = apply_json(plan, text, size, err);
+    else
+        status = apply_text(plan, text, err);
+    free(text);
+    return lbw_within(err, status, "%s", path);
+}

@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/* Exact rewrites before planning: BatchNormalization into the Conv before it, zero biases. */
+#include "pass/pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx/build.h"
+
+#define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+
+static bool is_conv(const Onnx__NodeProto *node)
+{
+    return lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose");
+}
+
+/* The constant float32 tensor behind input i, as `count` values in `*out` (malloc'ed). */
+static bool read_constant(float **out, struct lbw_tensor *tensor, const struct lbw_index *index,
+                          const struct lbw_scope *scope, const Onnx__NodeProto *node, size_t i)
+{
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, i));
+    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    if (!proto || lbw_tensor_view(tensor, index->model, proto, NULL) != LBW_OK ||
+        tensor->data_type != FLOAT32)
+        return false;
+    *out = malloc((tensor->count ? tensor->count : 1) * sizeof(float));
+    if (*out && lbw_tensor_read_float(tensor, *out, NULL) == LBW_OK)
+        return true;
+    free(*out);
+    *out = NULL;
+    return false;
+}
+
+/* One Conv with the BatchNormalization that alone reads it. */
+struct fold {
+    struct lbw_scope *scope;
+    Onnx__NodeProto *conv, *norm;
+    struct lbw_tensor weight;
+    size_t channels;
+    float *w, *b;                       /* weight; bias or NULL */
+    float *scale, *offset, *mean, *var; /* of the normalization, channels each */
+};
+
+static void fold_release(struct fold *f)
+{
+    free(f->w);
+    free(f->b);
+    free(f->scale);
+    free(f->offset);
+    free(f->mean);
+    free(f->var);
+}
+
+/* In inference form, and with its statistics where they can be read. */
+static bool norm_is_plain(const Onnx__NodeProto *norm)
+{
+    size_t num_outputs = 0;
+    for (size_t i = 0; i < norm->n_output; i++)
+        num_outputs += norm->output[i] && *norm->output[i];
+    return num_outputs == 1 && norm->n_input >= 5 &&
+           lbw_node_int(norm, "training_mode", 0) == 0 && lbw_node_int(norm, "spatial", 1) == 1;
+}
+
+/* The Conv whose output is read by this normalization and by nothing else, or NULL. */
+static Onnx__NodeProto *conv_before(const struct lbw_scope *scope, const Onnx__NodeProto *norm)
+{
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(norm, 0));
+    if (!value || value->scope != scope || !value->producer || !is_conv(value->producer))
+        return NULL;
+    bool is_alone = value->uses && !value->uses->next && !value->is_output;
+    return is_alone ? value->producer : NULL;
+}
+
+static bool fold_read(struct fold *f, const struct lbw_index *index)
+{
+    struct lbw_tensor t;
+    if (!read_constant(&f->w, &f->weight, index, f->scope, f->conv, 1) ||
+        f->weight.num_dims < 3)
+        return false;
+    bool transposed = lbw_node_is(f->conv, "ConvTranspose");
+    size_t groups = (size_t)lbw_node_int(f->conv, "group", 1);
+    f->channels = transposed ? (size_t)f->weight.dims[1] * groups : (size_t)f->weight.dims[0];
+    if (*lbw_node_input(f->conv, 2) &&
+        (!read_constant(&f->b, &t, index, f->scope, f->conv, 2) || t.count != f->channels))
+        return false;
+    float **parts[] = {&f->scale, &f->offset, &f->mean, &f->var};
+    for (size_t i = 0; i < 4; i++)
+        if (!read_constant(parts[i], &t, index, f->scope, f->norm, i + 1) ||
+            t.count != f->channels)
+            return false;
+    return true;
+}
+
+/* The folded values, in place of f->w and f->offset: w·g and (b - mean)·g + offset. */
+static bool fold_values(struct fold *f)
+{
+    struct lbw_layout layout;
+    if (!lbw_layout_of(&layout, f->conv, f->weight.dims, f->weight.num_dims) ||
+        layout.groups * layout.rows != f->channels)
+        return false;
+    double epsilon = lbw_node_float(f->norm, "epsilon", 1e-5f);
+    for (size_t g = 0; g < layout.groups; g++)
+        for (size_t r = 0; r < layout.rows; r++) {
+            size_t c = g * layout.rows + r;
+            double gain = f->scale[c] / sqrt((double)f->var[c] + epsilon);
+            if (!isfinite(gain))
+                return false;
+            for (size_t i = 0; i < layout.k; i++) {
+                float *w = &f->w[lbw_layout_offset(&layout, g, r, i)];
+                *w = (float)(*w * gain);
+            }
+            double bias = f->b ? f->b[c] : 0;
+            f->offset[c] = (float)((bias - f->mean[c]) * gain + f->offset[c]);
+        }
+    return true;
+}
+
+/* Replaces input i of a node, making room for it where the list is shorter. */
+static bool set_input(struct lbw_model *model, Onnx__NodeProto *node, size_t i, char *name)
+{
+    if (i >= node->n_input) {
+        char **inputs = lbw_arena_calloc(&model->arena, i + 1, sizeof *inputs);
+        if (!inputs)
+            return false;
+        memcpy(inputs, node->input, node->n_input * sizeof *inputs);
+        for (size_t j = node->n_input; j < i; j++)
+            inputs[j] = lbw_arena_strdup(&model->arena, "");
+        node->input = inputs;
+        node->n_input = i + 1;
+    }
+    node->input[i] = name;
+    return name != NULL;
+}
+
+/* The initializer behind input i when nothing but this input reads it: it may be overwritten.
+ */
+static Onnx__TensorProto *own_initializer(const struct lbw_scope *scope,
+                                          const Onnx__NodeProto *node, size_t i)
+{
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, i));
+    bool is_alone = value && value->scope == scope && value->initializer && value->uses &&
+                    !value->uses->next && !value->is_output;
+    return is_alone ? value->initializer : NULL;
+}
+
+/*
+ * New constant values as input i of the node, copied into the arena: under the old name where
+ * no one else reads it, else as an initializer with a name made from `stem`.
+ */
+static bool set_constant(struct lbw_model *model, struct lbw_names *names,
+                         const struct lbw_scope *scope, Onnx__NodeProto *node, size_t i,
+                         const char *stem, int32_t type, const int64_t *dims, size_t num_dims,
+                         const void *data, size_t size)
+{
+    Onnx__TensorProto *old = own_initializer(scope, node, i);
+    const char *name = old ? old->name : lbw_names_make(names, model, stem);
+    void *copy = lbw_arena_memdup(&model->arena, data, size);
+    if (!name || !copy)
+        return false;
+    Onnx__TensorProto *tensor = lbw_tensor_new(model, name, type, dims, num_dims, copy, size);
+    if (!tensor)
+        return false;
+    if (old) {
+        *old = *tensor;
+        lbw_graph_remove_input(scope->graph, name);
+        return true;
+    }
+    return lbw_graph_add_initializer(model, scope->graph, tensor) &&
+           set_input(model, node, i, tensor->name);
+}
+
+static bool fold_write(struct fold *f, struct lbw_model *model, struct lbw_names *names)
+{
+    const char *weight_name = lbw_node_input(f->conv, 1);
+    const char *bias_name = lbw_node_input(f->conv, 2);
+    char *bias_stem = lbw_arena_printf(&model->arena, "%s.bias", weight_name);
+    int64_t channels = (int64_t)f->channels;
+    if (!bias_stem ||
+        !set_constant(model, names, f->scope, f->conv, 2, *bias_name ? bias_name : bias_stem,
+                      FLOAT32, &channels, 1, f->offset, f->channels * sizeof(float)) ||
+        !set_constant(model, names, f->scope, f->conv, 1, weight_name, FLOAT32, f->weight.dims,
+                      f->weight.num_dims, f->w, f->weight.count * sizeof(float)))
+        return false;
+    f->conv->output[0] = f->norm->output[0];
+    return true;
+}
+
+/* Folds one normalization if that is exact; *folded tells. */
+static enum lbw_status fold_one(bool *folded, struct lbw_index *index, struct lbw_names *names,
+                                struct lbw_scope *scope, Onnx__NodeProto *norm,
+                                struct lbw_error *err)
+{
+    struct fold f = {.scope = scope, .norm = norm};
+    enum lbw_status status = LBW_OK;
+    *folded = false;
+    if (!norm_is_plain(norm) || !(f.conv = conv_before(scope, norm)))
+        return LBW_OK;
+    if (fold_read(&f, index) && fold_values(&f)) {
+        *folded = fold_write(&f, index->model, names);
+        if (!*folded)
+            status = lbw_fail_memory(err);
+    }
+    fold_release(&f);
+    return status;
+}
+
+static enum lbw_status fold_scope(size_t *num, struct lbw_index *index, struct lbw_names *names,
+                                  struct lbw_scope *scope, struct lbw_error *err)
+{
+    size_t num_nodes, num_kept = 0;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
+    for (size_t i = 0; i < num_nodes; i++) {
+        bool folded = false;
+        Onnx__NodeProto *node = nodes[i];
+        if (lbw_node_is(node, "BatchNormalization"))
+            LBW_TRY(fold_one(&folded, index, names, scope, node, err));
+        if (!folded)
+            nodes[num_kept++] = node;
+        else
+            ++*num;
+    }
+    scope->graph->n_node = num_kept;
+    return LBW_OK;
+}
+
+static enum lbw_status fold_all(struct lbw_model *model, struct lbw_index *index,
+                                size_t *num_folded, struct lbw_error *err)
+{
+    struct lbw_names *names = NULL;
+    LBW_TRY(lbw_names_new(&names, model, err));
+    enum lbw_status status = LBW_OK;
+    for (struct lbw_scope *s = index->scopes; s && status == LBW_OK; s = s->next)
+        if (s->graph)
+            status = fold_scope(num_folded, index, names, s, err);
+    lbw_names_free(names);
+    return status;
+}
+
+/* A bias that other nodes read too: this node gets a copy, so that it can be corrected alone.
+ */
+static bool unshare_bias(struct lbw_model *model, const struct lbw_index *index,
+                         struct lbw_names *names, const struct lbw_scope *scope,
+                         Onnx__NodeProto *node)
+{
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 2));
+    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    struct lbw_tensor bias;
+    if (!proto || !value->uses || !value->uses->next ||
+        lbw_tensor_view(&bias, model, proto, NULL) != LBW_OK || !bias.data)
+        return true;
+    return set_constant(model, names, scope, node, 2, value->name, bias.data_type, bias.dims,
+                        bias.num_dims, bias.data, bias.size);
+}
+
+static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index,
+                          struct lbw_names *names, const struct lbw_scope *scope,
+                          Onnx__NodeProto *node)
+{
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 1));
+    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    struct lbw_tensor weight;
+    struct lbw_layout layout;
+    if (!proto || lbw_tensor_view(&weight, model, proto, NULL) != LBW_OK ||
+        !lbw_layout_of(&layout, node, weight.dims, weight.num_dims))
+        return true;
+    int64_t channels = (int64_t)(layout.groups * layout.rows);
+    size_t size = (size_t)channels * lbw_data_type_bits(weight.data_type) / 8;
+    char *stem = lbw_arena_printf(&model->arena, "%s" LBW_ADDED_BIAS, value->name);
+    void *zeros = lbw_arena_calloc(&model->arena, size + 1, 1);
+    return stem && zeros &&
+           set_constant(model, names, scope, node, 2, stem, weight.data_type, &channels, 1,
+                        zeros, size);
+}
+
+/* Every Conv of the main graph with a constant weight gets a bias of its own. */
+static enum lbw_status own_biases(struct lbw_model *model, struct lbw_index *index,
+                                  struct lbw_names *names, struct lbw_error *err)
+{
+    struct lbw_scope *scope = index->scopes;
+    size_t num;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
+    for (size_t i = 0; i < num; i++) {
+        if (!is_conv(nodes[i]))
+            continue;
+        bool done = *lbw_node_input(nodes[i], 2)
+                        ? unshare_bias(model, index, names, scope, nodes[i])
+                        : add_zero_bias(model, index, names, scope, nodes[i]);
+        if (!done)
+            return lbw_fail_memory(err);
+    }
+    return LBW_OK;
+}
+
+/*
+ * Below IR 4 every initializer has to be a graph input as well, and none can be overridden:
+ * from IR 4 on the same meaning is an initializer that is no input.
+ */
+static void raise_ir(struct lbw_model *model)
+{
+    Onnx__GraphProto *graph = model->proto->graph;
+    if (model->proto->ir_version >= 4)
+        return;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        lbw_graph_remove_input(graph, graph->initializer[i]->name);
+    model->proto->ir_version = 4;
+    model->proto->has_ir_version = 1;
+}
+
+static enum lbw_status fold_and_clean(struct lbw_model *model, size_t *num_folded,
+                                      struct lbw_error *err)
+{
+    struct lbw_index before;
+    LBW_TRY(lbw_index_init(&before, model, err));
+    enum lbw_status status = fold_all(model, &before, num_folded, err);
+    if (status == LBW_OK && *num_folded)
+        status = lbw_clean(model, &before, err);
+    lbw_index_release(&before);
+    return status;
+}
+
+enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
+                            struct lbw_error *err)
+{
+    struct lbw_index index;
+    struct lbw_names *names;
+    *num_folded = 0;
+    raise_ir(model);
+    if (!keep_batchnorm)
+        LBW_TRY(fold_and_clean(model, num_folded, err));
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = lbw_names_new(&names, model, err);
+    if (status == LBW_OK) {
+        status = own_biases(model, &index, names, err);
+        lbw_names_free(names);
+    }
+    lbw_index_release(&index);
+    return status;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+/* Projection of one weight without data, and what codes mean: every method, group and scale. */
+#include "pass/pass.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "num/quantize.h"
+
+void lbw_codes_release(struct lbw_codes *codes)
+{
+    free(codes->codes);
+    free(codes->steps);
+    *codes = (struct lbw_codes){0};
+}
+
+/* The values of one output channel, gathered into a row, and codes scattered back. */
+static void gather(float *row, const struct lbw_layout *layout, const float *values, size_t g,
+                   size_t r)
+{
+    for (size_t i = 0; i < layout->k; i++)
+        row[i] = values[lbw_layout_offset(layout, g, r, i)];
+}
+
+static void scatter(uint8_t *codes, const struct lbw_layout *layout, const uint8_t *row,
+                    size_t g, size_t r)
+{
+    for (size_t i = 0; i < layout->k; i++)
+        codes[lbw_layout_offset(layout, g, r, i)] = row[i];
+}
+
+static enum lbw_status project_channels(struct lbw_codes *out, const struct lbw_weight *weight,
+                                        const float *values,
+                                        const struct lbw_quantize_params *params,
+                                        struct lbw_error *err)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    float *row = malloc(layout->k * sizeof *row);
+    uint8_t *row_codes = malloc(layout->k);
+    enum lbw_status status = row && row_codes ? LBW_OK : lbw_fail_memory(err);
+    for (size_t g = 0; g < layout->groups && status == LBW_OK; g++)
+        for (size_t r = 0; r < layout->rows && status == LBW_OK; r++) {
+            gather(row, layout, values, g, r);
+            status = lbw_quantize(row_codes, &out->steps[lbw_weight_step_index(weight, g, r)],
+                                  row, layout->k, weight->item.grid, params, err);
+            if (status == LBW_OK)
+                scatter(out->codes, layout, row_codes, g, r);
+        }
+    free(row);
+    free(row_codes);
+    return status;
+}
+
+enum lbw_status lbw_project(struct lbw_codes *out, const struct lbw_weight *weight,
+                            const float *values, const struct lbw_plan_params *params,
+                            struct lbw_error *err)
+{
+    struct lbw_codes codes = {
+        .codes = malloc(weight->item.count),
+        .num_steps = lbw_weight_num_steps(weight),
+        .axis = lbw_weight_step_axis(weight),
+    };
+    codes.steps = malloc(codes.num_steps * sizeof(float));
+    struct lbw_quantize_params quantize = {
+        .method = params->method, .scale = weight->item.scale, .mu = params->mu};
+    enum lbw_status status;
+    if (!codes.codes || !codes.steps)
+        status = lbw_fail_memory(err);
+    else if (codes.axis < 0)
+        status = lbw_quantize(codes.codes, codes.steps, values, weight->item.count,
+                              weight->item.grid, &quantize, err);
+    else
+        status = project_channels(&codes, weight, values, &quantize, err);
+    if (status == LBW_OK)
+        *out = codes;
+    else
+        lbw_codes_release(&codes);
+    return lbw_within(err, status, "weight '%s'", weight->item.tensor);
+}
+
+void lbw_codes_decode(float *out, const struct lbw_weight *weight,
+                      const struct lbw_codes *codes)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    const int32_t *levels = weight->item.grid->levels;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++) {
+            float step = codes->steps[lbw_weight_step_index(weight, g, r)];
+            for (size_t i = 0; i < layout->k; i++) {
+                size_t at = lbw_layout_offset(layout, g, r, i);
+                out[at] = step * (float)levels[codes->codes[at]];
+            }
+        }
+}
+
+void lbw_codes_error(double *error, double *energy, const struct lbw_weight *weight,
+                     const struct lbw_codes *codes, const float *values)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    const int32_t *levels = weight->item.grid->levels;
+    *error = *energy = 0;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++) {
+            float step = codes->steps[lbw_weight_step_index(weight, g, r)];
+            for (size_t i = 0; i < layout->k; i++) {
+                size_t at = lbw_layout_offset(layout, g, r, i);
+                double w = values[at];
+                double difference = (double)(step * (float)levels[codes->codes[at]]) - w;
+                *error += difference * difference;
+                *energy += w * w;
+            }
+        }
+}
+
+double lbw_snr(double energy, double error)
+{
+    double least = energy * 1e-20;
+    if (!(energy > 0))
+        return error > 0 ? -200 : 200;
+    return 10 * log10(energy / (error > least ? error : least));
+}

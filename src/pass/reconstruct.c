@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* Calibrating one weight: show, collect, round, correct the bias (LBW.md section 4). */
+#include <math.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "base/thread.h"
+#include "onnx/build.h"
+#include "num/quantize.h"
+#include "pass/columns.h"
+
+/* Steps tried for a weight with one step for all rows, as fractions of an octave. */
+#define TENSOR_STEPS_PER_OCTAVE 8
+
+/* All groups of one weight, solved side by side. */
+struct solver {
+    const struct lbw_weight *weight;
+    const struct lbw_columns *columns;
+    struct lbw_reconstruct_params params;
+    float *rows;    /* weights as rows: groups × rows × k */
+    uint8_t *codes; /* the same */
+    float *steps;   /* groups × rows */
+    double *correction;
+    struct lbw_reconstruct_stats *stats; /* groups */
+    atomic_int status;
+    struct lbw_error err;
+};
+
+static void solve_group(void *user, size_t g)
+{
+    struct solver *s = user;
+    const struct lbw_layout *layout = &s->weight->layout;
+    struct lbw_error err = {0};
+    size_t row = g * layout->rows;
+    enum lbw_status status =
+        lbw_reconstruct(s->codes + row * layout->k, s->steps + row, s->correction + row,
+                        s->rows + row * layout->k, layout->rows, &s->columns->moments[g],
+                        s->weight->item.grid, &s->params, &s->stats[g], &err);
+    int expected = LBW_OK;
+    if (status != LBW_OK && atomic_compare_exchange_strong(&s->status, &expected, status))
+        s->err = err; /* read only after all threads are done */
+}
+
+static enum lbw_status solve(struct solver *s, struct lbw_reconstruct_stats *total,
+                             struct lbw_error *err)
+{
+    size_t groups = s->weight->layout.groups;
+    s->params.num_threads = groups > 1 ? 1 : 0;
+    lbw_parallel_for(groups, 0, solve_group, s);
+    if (s->status != LBW_OK)
+        return lbw_fail(err, (enum lbw_status)s->status, "%s", s->err.message);
+    *total = (struct lbw_reconstruct_stats){0};
+    for (size_t g = 0; g < groups; g++) {
+        total->energy += s->stats[g].energy;
+        total->error_before += s->stats[g].error_before;
+        total->error_after += s->stats[g].error_after;
+    }
+    return LBW_OK;
+}
+
+/* One step for the whole tensor: tries some around the data-free one. */
+static enum lbw_status solve_one_step(struct solver *s, float base,
+                                      struct lbw_reconstruct_stats *total,
+                                      struct lbw_error *err)
+{
+    bool is_pow2 = s->weight->item.scale == LBW_SCALE_POW2;
+    int per_octave = is_pow2 ? 1 : TENSOR_STEPS_PER_OCTAVE;
+    double best = INFINITY;
+    float best_step = base;
+    for (int i = -2 * per_octave; i <= per_octave; i++) {
+        float step = base * exp2f((float)i / (float)per_octave);
+        s->params.step = is_pow2 ? step : lbw_round_step(step);
+        LBW_TRY(solve(s, total, err));
+        if (total->error_after < best) {
+            best = total->error_after;
+            best_step = s->params.step;
+        }
+    }
+    s->params.step = best_step;
+    return solve(s, total, err);
+}
+
+static bool solver_alloc(struct solver *s)
+{
+    const struct lbw_layout *layout = &s->weight->layout;
+    size_t rows = layout->groups * layout->rows;
+    s->rows = malloc(rows * layout->k * sizeof *s->rows);
+    s->codes = malloc(rows * layout->k);
+    s->steps = malloc(rows * sizeof *s->steps);
+    s->correction = malloc(rows * sizeof *s->correction);
+    s->stats = calloc(layout->groups, sizeof *s->stats);
+    return s->rows && s->codes && s->steps && s->correction && s->stats;
+}
+
+static void solver_release(struct solver *s)
+{
+    free(s->rows);
+    free(s->codes);
+    free(s->steps);
+    free(s->correction);
+    free(s->stats);
+}
+
+static void rows_from_tensor(float *rows, const struct lbw_layout *layout, const float *values)
+{
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++)
+            for (size_t i = 0; i < layout->k; i++)
+                *rows++ = values[lbw_layout_offset(layout, g, r, i)];
+}
+
+static void codes_to_tensor(struct lbw_codes *codes, const struct lbw_weight *weight,
+                            const uint8_t *rows, const float *steps)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++) {
+            codes->steps[lbw_weight_step_index(weight, g, r)] = steps[g * layout->rows + r];
+            for (size_t i = 0; i < layout->k; i++)
+                codes->codes[lbw_layout_offset(layout, g, r, i)] = *rows++;
+        }
+}
+
+/* The input that carries the layer's data, "" where it is not what we can form columns of. */
+static const char *data_input(const struct lbw_weight *weight, const Onnx__NodeProto *node)
+{
+    const char *other = lbw_node_input(node, 1);
+    return strcmp(other, weight->item.tensor) == 0 ? lbw_node_input(node, 0) : "";
+}
+
+/* A weight of the main graph whose every use is alike. */
+static bool is_reachable(const struct lbw_weight *weight)
+{
+    if (!weight->is_uniform || weight->value->scope->parent || !weight->value->scope->graph)
+        return false;
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        if (weight->consumers[i].scope != weight->value->scope ||
+            !*data_input(weight, weight->consumers[i].node))
+            return false;
+    return true;
+}
+
+/* The means of one consumer's own inputs. */
+struct means {
+    double *x, *y; /* groups × k */
+};
+
+static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
+                               struct lbw_calibrator *calibrator, struct lbw_error *err)
+{
+    const struct lbw_weight *weight = columns->weight;
+    struct lbw_activations *activations = calibrator->activations;
+    size_t size = weight->layout.groups * weight->layout.k;
+    LBW_TRY(activations->settle(activations, weight->consumers[0].position, err));
+    for (size_t i = 0; i < weight->num_consumers; i++) {
+        const Onnx__NodeProto *node = weight->consumers[i].node;
+        if (!lbw_columns_begin(columns, node))
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its attributes are unusual");
+        LBW_TRY(activations->show(activations, data_input(weight, node), lbw_columns_add,
+                                  columns, err));
+        double count = columns->own_count > 0 ? columns->own_count : 1;
+        for (size_t j = 0; j < size; j++) {
+            means->x[i * size + j] = columns->own_x[j] / count;
+            means->y[i * size + j] = columns->own_y[j] / count;
+        }
+    }
+    lbw_columns_flush(columns);
+    return LBW_OK;
+}
+
+/* The float32 bias of a consumer that no other node reads, or NULL. */
+static struct lbw_value *own_bias(const struct lbw_calibrator *calibrator,
+                                  const struct lbw_weight *weight, const Onnx__NodeProto *node,
+                                  struct lbw_tensor *tensor)
+{
+    if (lbw_node_is(node, "MatMul"))
+        return NULL;
+    struct lbw_value *value = lbw_index_find(weight->value->scope, lbw_node_input(node, 2));
+    Onnx__TensorProto *proto =
+        value ? lbw_index_constant(&calibrator->plan->index, value, true) : NULL;
+    bool fits = proto && value->uses && !value->uses->next &&
+                lbw_tensor_view(tensor, calibrator->plan->model, proto, NULL) == LBW_OK &&
+                tensor->count == weight->layout.groups * weight->layout.rows &&
+                tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    return fits ? value : NULL;
+}
+
+const float *lbw_bias_read(float *out, const struct lbw_calibrator *calibrator,
+                           const struct lbw_weight *weight, const Onnx__NodeProto *node)
+{
+    struct lbw_tensor tensor;
+    bool is_read = own_bias(calibrator, weight, node, &tensor) &&
+                   lbw_tensor_read_float(&tensor, out, NULL) == LBW_OK;
+    return is_read ? out : NULL;
+}
+
+enum lbw_status lbw_bias_write(struct lbw_calibrator *calibrator,
+                               const struct lbw_weight *weight, const Onnx__NodeProto *node,
+                               const float *bias, struct lbw_error *err)
+{
+    struct lbw_model *model = calibrator->plan->model;
+    struct lbw_tensor tensor;
+    struct lbw_value *value = own_bias(calibrator, weight, node, &tensor);
+    if (!value)
+        return LBW_OK;
+    unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count * 4);
+    for (size_t i = 0; data && i < tensor.count; i++)
+        lbw_store_le(data + 4 * i, lbw_float_bits(bias[i]), 4);
+    Onnx__TensorProto *proto = lbw_index_constant(&calibrator->plan->index, value, true);
+    Onnx__TensorProto *corrected =
+        data ? lbw_tensor_new(model, tensor.name, tensor.data_type, tensor.dims,
+                              tensor.num_dims, data, tensor.count * 4)
+             : NULL;
+    if (!corrected)
+        return lbw_fail_memory(err);
+    if (value->initializer)
+        lbw_graph_remove_input(value->scope->graph, value->name);
+    *proto = *corrected;
+    return calibrator->activations->replace(calibrator->activations, value->name, bias,
+                                            tensor.count, err);
+}
+
+/* b̂ = b + W·E[x] - Q·E[y] for one consumer. */
+static enum lbw_status correct_bias(const struct solver *s, const double *mean_x,
+                                    const double *mean_y, struct lbw_calibrator *calibrator,
+                                    const Onnx__NodeProto *node, struct lbw_error *err)
+{
+    const struct lbw_layout *layout = &s->weight->layout;
+    const int32_t *levels = s->weight->item.grid->levels;
+    size_t rows = layout->groups * layout->rows;
+    float *bias = malloc(rows * sizeof *bias);
+    if (!bias)
+        return lbw_fail_memory(err);
+    if (!lbw_bias_read(bias, calibrator, s->weight, node)) {
+        free(bias);
+        return LBW_OK;
+    }
+    for (size_t row = 0; row < rows; row++) {
+        const double *x = mean_x + row / layout->rows * layout->k;
+        const double *y = mean_y + row / layout->rows * layout->k;
+        double sum = bias[row];
+        for (size_t i = 0; i < layout->k; i++) {
+            float level = (float)levels[s->codes[row * layout->k + i]];
+            sum += s->rows[row * layout->k + i] * x[i] - s->steps[row] * level * y[i];
+        }
+        if (isfinite((float)sum))
+            bias[row] = (float)sum;
+    }
+    enum lbw_status status = lbw_bias_write(calibrator, s->weight, node, bias, err);
+    free(bias);
+    return status;
+}
+
+static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
+                                    struct solver *s, const struct means *means,
+                                    struct lbw_calibrator *calibrator, const float *values,
+                                    struct lbw_error *err)
+{
+    const struct lbw_weight *weight = s->weight;
+    size_t size = weight->layout.groups * weight->layout.k;
+    struct lbw_reconstruct_stats total;
+    rows_from_tensor(s->rows, &weight->layout, values);
+    if (codes->axis < 0)
+        LBW_TRY(solve_one_step(s, codes->steps[0], &total, err));
+    else
+        LBW_TRY(solve(s, &total, err));
+    codes_to_tensor(codes, weight, s->codes, s->steps);
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        LBW_TRY(correct_bias(s, means->x + i * size, means->y + i * size, calibrator,
+                             weight->consumers[i].node, err));
+    *stats =
+        (struct lbw_layer_stats){true, total.energy, total.error_before, total.error_after};
+    return LBW_OK;
+}
+
+static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats *stats,
+                                 struct lbw_calibrator *calibrator,
+                                 const struct lbw_weight *weight, const float *values,
+                                 struct lbw_error *err)
+{
+    size_t size = weight->layout.groups * weight->layout.k * weight->num_consumers;
+    struct lbw_columns columns = {0};
+    struct solver s = {.weight = weight, .columns = &columns};
+    struct means means = {calloc(size, sizeof(double)), calloc(size, sizeof(double))};
+    s.params = (struct lbw_reconstruct_params){.scale = weight->item.scale,
+                                               .damping = calibrator->damping};
+    enum lbw_status status =
+        means.x && means.y && solver_alloc(&s) ? LBW_OK : lbw_fail_memory(err);
+    if (status == LBW_OK)
+        status = lbw_columns_init(&columns, weight,
+                                  calibrator->activations->num_samples * weight->num_consumers,
+                                  calibrator->seed++, err);
+    if (status == LBW_OK)
+        status = collect(&columns, &means, calibrator, err);
+    if (status == LBW_OK)
+        status = round_weight(codes, stats, &s, &means, calibrator, values, err);
+    lbw_columns_release(&columns);
+    solver_release(&s);
+    free(means.x);
+    free(means.y);
+    return status;
+}
+
+enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
+                                const struct lbw_weight *weight, const struct lbw_codes *codes,
+                                struct lbw_error *err)
+{
+    struct lbw_activations *activations = calibrator->activations;
+    if (weight->value->scope->parent || !weight->value->scope->graph)
+        return LBW_OK; /* the runtime keeps the float values of what it cannot be shown */
+    float *decoded = malloc(weight->item.count * sizeof *decoded);
+    if (!decoded)
+        return lbw_fail_memory(err);
+    lbw_codes_decode(decoded, weight, codes);
+    enum lbw_status status = activations->replace(activations, weight->item.tensor, decoded,
+                                                  weight->item.count, err);
+    free(decoded);
+    return lbw_within(err, status, "weight '%s'", weight->item.tensor);
+}
+
+enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
+                                       struct lbw_calibrator *calibrator,
+                                       const struct lbw_weight *weight, const float *values,
+                                       struct lbw_error *err)
+{
+    if (is_reachable(weight)) {
+        enum lbw_status status = calibrate(codes, stats, calibrator, weight, values, err);
+        if (status != LBW_OK && status != LBW_ERR_UNSUPPORTED)
+            return lbw_within(err, status, "weight '%s'", weight->item.tensor);
+    }
+    return lbw_weight_show(calibrator, weight, codes, err);
+}

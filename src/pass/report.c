@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* The report: what became of each weight, for people and as JSON. */
+#include "pass/pass.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
+                               struct lbw_error *err)
+{
+    struct lbw_report *report = calloc(1, sizeof *report);
+    if (!report)
+        return lbw_fail_memory(err);
+    report->rows = calloc(plan->num_weights + 1, sizeof *report->rows);
+    if (!report->rows) {
+        free(report);
+        return lbw_fail_memory(err);
+    }
+    report->num_rows = plan->num_weights;
+    for (size_t i = 0; i < plan->num_weights; i++)
+        report->rows[i] = (struct lbw_report_row){.item = &plan->weights[i].item,
+                                                  .how = plan->weights[i].item.reason};
+    *out = report;
+    return LBW_OK;
+}
+
+void lbw_report_free(struct lbw_report **report)
+{
+    if (!*report)
+        return;
+    free((*report)->rows);
+    free(*report);
+    *report = NULL;
+}
+
+/* JSON has no infinity. */
+static json_t *number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *row_json(const struct lbw_report_row *row)
+{
+    json_t *shape = json_array();
+    for (size_t i = 0; i < row->item->num_dims; i++)
+        json_array_append_new(shape, json_integer(row->item->dims[i]));
+    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:b, s:s}", "node", row->item->node, "op",
+                            row->item->op, "tensor", row->item->tensor, "shape", shape,
+                            "converted", row->converted, "how", row->how);
+    if (!out || !row->converted)
+        return out;
+    json_t *more = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "grid", row->item->grid->name,
+        "scale", lbw_scale_name(row->item->scale), "group", lbw_group_name(row->item->group),
+        "snr_projection", number(row->snr_projection), "snr", number(row->snr), "step_min",
+        number(row->step_min), "step_max", number(row->step_max), "seconds",
+        number(row->seconds), "bytes_before", (json_int_t)row->bytes_before, "bytes_after",
+        (json_int_t)row->bytes_after);
+    json_object_update(out, more);
+    json_decref(more);
+    return out;
+}
+
+enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
+                                 struct lbw_error *err)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < report->num_rows; i++)
+        json_array_append_new(rows, row_json(&report->rows[i]));
+    json_t *root = json_pack(
+        "{s:b, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "calibrated", report->calibrated,
+        "num_converted", (json_int_t)report->num_converted, "num_weights",
+        (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
+        "snr", number(report->snr), "bytes_before", (json_int_t)report->bytes_before,
+        "bytes_after", (json_int_t)report->bytes_after, "weights", rows);
+    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    json_decref(root);
+    if (!text)
+        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the report is no UTF-8");
+    *out = text;
+    return LBW_OK;
+}

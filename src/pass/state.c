@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The state file: a header that names the run, then one checksummed record per finished weight.
+ * A record cut short by a crash is dropped and made again.
+ */
+#include "pass/state.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bits.h"
+#include "base/file.h"
+#include "pass/activations.h"
+
+#define MAGIC      "LBWSTAT1"
+#define MAGIC_SIZE ((size_t)8)
+
+struct lbw_state {
+    char *path;
+    FILE *file;             /* for appending */
+    unsigned char *records; /* of an earlier run, whole ones only */
+    size_t size;            /* of records */
+    size_t at;              /* next record: weights come in the same order again */
+};
+
+static uint64_t hash(uint64_t h, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        h = (h ^ bytes[i]) * 0x100000001b3;
+    return h;
+}
+
+static uint64_t hash_text(uint64_t h, const char *text)
+{
+    return hash(h, text, strlen(text) + 1);
+}
+
+/* Everything that the results depend on: weights, plan, calibration. */
+static uint64_t fingerprint(const struct lbw_plan *plan,
+                            const struct lbw_convert_params *params)
+{
+    uint64_t h = 0xcbf29ce484222325;
+    h = hash(h, &params->damping, sizeof params->damping);
+    h = hash(h, &params->activations->identity, sizeof params->activations->identity);
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        const struct lbw_plan_item *item = &plan->weights[i].item;
+        struct lbw_tensor tensor;
+        h = hash_text(h, item->tensor);
+        h = hash_text(h, item->grid ? item->grid->name : "");
+        h = hash_text(h, lbw_scale_name(item->scale));
+        h = hash_text(h, lbw_group_name(item->group));
+        if (item->grid &&
+            lbw_tensor_view(&tensor, plan->model, plan->weights[i].tensor, NULL) == LBW_OK &&
+            tensor.data)
+            h = hash(h, tensor.data, tensor.size);
+    }
+    return h;
+}
+
+/* The number of bytes of whole, unharmed records. */
+static size_t whole_records(const unsigned char *data, size_t size)
+{
+    size_t at = 0;
+    while (size - at >= 16) {
+        uint64_t length = lbw_load_u64(data + at), sum = lbw_load_u64(data + at + 8);
+        if (length > size - at - 16 ||
+            hash(0xcbf29ce484222325, data + at + 16, (size_t)length) != sum)
+            break;
+        at += 16 + (size_t)length;
+    }
+    return at;
+}
+
+static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
+                                    struct lbw_error *err)
+{
+    struct lbw_bytes bytes;
+    if (access(state->path, F_OK) != 0)
+        return LBW_OK;
+    LBW_TRY(lbw_bytes_read(&bytes, state->path, err));
+    enum lbw_status status = LBW_OK;
+    if (bytes.size < MAGIC_SIZE + 8 || memcmp(bytes.data, MAGIC, MAGIC_SIZE) != 0) {
+        status = bytes.size == 0 ? LBW_OK
+                                 : lbw_fail(err, LBW_ERR_FORMAT, "%s: is no state file of lbw",
+                                            state->path);
+    } else if (lbw_load_u64(bytes.data + MAGIC_SIZE) != run) {
+        status =
+            lbw_fail(err, LBW_ERR_ARGUMENT,
+                     "%s: was written with another model, plan or calibration", state->path);
+    } else {
+        const unsigned char *data = bytes.data + MAGIC_SIZE + 8;
+        state->size = whole_records(data, bytes.size - MAGIC_SIZE - 8);
+        state->records = malloc(state->size + 1);
+        if (state->records)
+            memcpy(state->records, data, state->size);
+        else
+            status = lbw_fail_memory(err);
+    }
+    lbw_bytes_release(&bytes);
+    return status;
+}
+
+/* Opens for appending, behind the records that are whole. */
+static enum lbw_status open_file(struct lbw_state *state, uint64_t run, struct lbw_error *err)
+{
+    size_t keep = MAGIC_SIZE + 8 + state->size;
+    if (state->records && truncate(state->path, (off_t)keep) != 0)
+        return lbw_fail_errno(err, "%s: cannot write", state->path);
+    state->file = fopen(state->path, state->records ? "ab" : "wb");
+    if (!state->file)
+        return lbw_fail_errno(err, "%s: cannot write", state->path);
+    unsigned char header[MAGIC_SIZE + 8];
+    memcpy(header, MAGIC, MAGIC_SIZE);
+    lbw_store_le(header + MAGIC_SIZE, run, 8);
+    if (!state->records &&
+        (fwrite(header, sizeof header, 1, state->file) != 1 || fflush(state->file) != 0))
+        return lbw_fail_errno(err, "%s: cannot write", state->path);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_state_open(struct lbw_state **out, const struct lbw_plan *plan,
+                               const struct lbw_convert_params *params, struct lbw_error *err)
+{
+    if (!params->state || !params->activations)
+        return LBW_OK;
+    struct lbw_state *state = calloc(1, sizeof *state);
+    if (!state)
+        return lbw_fail_memory(err);
+    state->path = strdup(params->state);
+    uint64_t run = fingerprint(plan, params);
+    enum lbw_status status = state->path ? read_earlier(state, run, err) : lbw_fail_memory(err);
+    if (status == LBW_OK)
+        status = open_file(state, run, err);
+    if (status == LBW_OK)
+        *out = state;
+    else
+        lbw_state_close(&state);
+    return status;
+}
+
+void lbw_state_close(struct lbw_state **state)
+{
+    if (!*state)
+        return;
+    if ((*state)->file)
+        fclose((*state)->file);
+    free((*state)->records);
+    free((*state)->path);
+    free(*state);
+    *state = NULL;
+}
+
+/* A record being read or written: checked, with one sticky failure. */
+struct cursor {
+    unsigned char *data;
+    size_t size, at;
+    bool failed;
+};
+
+static void get(struct cursor *c, void *out, size_t size)
+{
+    c->failed = c->failed || size > c->size - c->at;
+    if (!c->failed && size) {
+        memcpy(out, c->data + c->at, size);
+        c->at += size;
+    }
+}
+
+static void put(struct cursor *c, const void *data, size_t size)
+{
+    if (c->failed || size > SIZE_MAX / 4) {
+        c->failed = true;
+        return;
+    }
+    if (c->size - c->at < size) {
+        size_t larger = 2 * (c->size + size);
+        unsigned char *grown = realloc(c->data, larger);
+        if (!grown) {
+            c->failed = true;
+            return;
+        }
+        c->data = grown;
+        c->size = larger;
+    }
+    if (size)
+        memcpy(c->data + c->at, data, size);
+    c->at += size;
+}
+
+static enum lbw_status restore_biases(struct cursor *c, struct lbw_calibrator *calibrator,
+                                      const struct lbw_weight *weight, struct lbw_error *err)
+{
+    size_t rows = weight->layout.groups * weight->layout.rows;
+    float *bias = malloc(rows * sizeof *bias);
+    enum lbw_status status = bias ? LBW_OK : lbw_fail_memory(err);
+    for (size_t i = 0; i < weight->num_consumers && status == LBW_OK; i++) {
+        uint64_t has_bias = 0;
+        get(c, &has_bias, sizeof has_bias);
+        if (!has_bias || c->failed)
+            continue;
+        get(c, bias, rows * sizeof *bias);
+        if (!c->failed)
+            status = lbw_bias_write(calibrator, weight, weight->consumers[i].node, bias, err);
+    }
+    free(bias);
+    return status;
+}
+
+static enum lbw_status restore(struct cursor *c, struct lbw_codes *codes,
+                               struct lbw_layer_stats *stats, struct lbw_calibrator *calibrator,
+                               const struct lbw_weight *weight, struct lbw_error *err)
+{
+    get(c, &calibrator->seed, sizeof calibrator->seed);
+    get(c, stats, sizeof *stats);
+    get(c, codes->codes, weight->item.count);
+    get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
+    if (c->failed)
+        return lbw_fail(err, LBW_ERR_FORMAT, "the state of weight '%s' is damaged",
+                        weight->item.tensor);
+    LBW_TRY(restore_biases(c, calibrator, weight, err));
+    return lbw_weight_show(calibrator, weight, codes, err);
+}
+
+enum lbw_status lbw_state_restore(bool *found, struct lbw_state *state, struct lbw_codes *codes,
+                                  struct lbw_layer_stats *stats,
+                                  struct lbw_calibrator *calibrator,
+                                  const struct lbw_weight *weight, struct lbw_error *err)
+{
+    *found = false;
+    if (!state || state->at >= state->size)
+        return LBW_OK;
+    size_t length = (size_t)lbw_load_u64(state->records + state->at);
+    struct cursor c = {.data = state->records + state->at + 16, .size = length};
+    state->at += 16 + length;
+    *found = true;
+    return restore(&c, codes, stats, calibrator, weight, err);
+}
+
+static void put_biases(struct cursor *c, const struct lbw_calibrator *calibrator,
+                       const struct lbw_weight *weight)
+{
+    size_t rows = weight->layout.groups * weight->layout.rows;
+    float *bias = malloc(rows * sizeof *bias);
+    c->failed = c->failed || !bias;
+    for (size_t i = 0; i < weight->num_consumers && !c->failed; i++) {
+        uint64_t has_bias =
+            lbw_bias_read(bias, calibrator, weight, weight->consumers[i].node) != NULL;
+        put(c, &has_bias, sizeof has_bias);
+        if (has_bias)
+            put(c, bias, rows * sizeof *bias);
+    }
+    free(bias);
+}
+
+enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes *codes,
+                                 const struct lbw_layer_stats *stats,
+                                 const struct lbw_calibrator *calibrator,
+                                 const struct lbw_weight *weight, struct lbw_error *err)
+{
+    if (!state)
+        return LBW_OK;
+    struct cursor c = {0};
+    unsigned char header[16] = {0};
+    put(&c, header, sizeof header);
+    put(&c, &calibrator->seed, sizeof calibrator->seed);
+    put(&c, stats, sizeof *stats);
+    put(&c, codes->codes, weight->item.count);
+    put(&c, codes->steps, codes->num_steps * sizeof *codes->steps);
+    put_biases(&c, calibrator, weight);
+    enum lbw_status status = LBW_OK;
+    if (c.failed) {
+        status = lbw_fail_memory(err);
+    } else {
+        lbw_store_le(c.data, c.at - 16, 8);
+        lbw_store_le(c.data + 8, hash(0xcbf29ce484222325, c.data + 16, c.at - 16), 8);
+        if (fwrite(c.data, c.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
+            fdatasync(fileno(state->file)) != 0)
+            status = lbw_fail_errno(err, "%s: cannot write", state->path);
+    }
+    free(c.data);
+    return status;
+}
