@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <lbw/image.h>
+#include <lbw/model.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -99,6 +100,12 @@ LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *na
 
 /* Frees what lbw_profile_read() made; harmless for copies of built-in ones. */
 LBW_API void lbw_profile_release(struct lbw_profile *profile);
+
+/*
+ * The built-in profile that the model's outputs look like (their shapes and names, and who
+ * exported it), or NULL: what is taken when the user names none.
+ */
+LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
 
 /*
  * Sets one field of `preprocess` from text, as the options --size WxH, --resize

@@ -53,6 +53,10 @@ size_t lbw_feed_num_samples(const struct lbw_feed *feed);
 size_t lbw_feed_num_inputs(const struct lbw_feed *feed);
 const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t i);
 
+/* Pictures of the folder that could not be read, and why: "DIR/a.png: broken PNG: …". */
+size_t lbw_feed_num_skipped(const struct lbw_feed *feed);
+const char *lbw_feed_skipped(const struct lbw_feed *feed, size_t i);
+
 /* Makes sample i: one array per input, in the order of lbw_feed_input(). Same i, same bytes. */
 enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
                              struct lbw_error *err);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* What a model's input most likely wants, when nobody says. */
+#ifndef LBW_SRC_RUN_ASSUME_H
+#define LBW_SRC_RUN_ASSUME_H
+
+#include <lbw/profile.h>
+
+#include "onnx/model.h"
+
+/*
+ * Preprocessing for the picture input `input`, `channels` of them (1 or 3; sides are left 0).
+ * In this order: the profile that the outputs look like; the normalisation whose results in
+ * the first Conv best fit the statistics of the BatchNormalization behind it; RGB / 255,
+ * stretched. *why receives text that says which; it lives as long as the model.
+ */
+enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **why,
+                                      struct lbw_model *model, const char *input, int channels,
+                                      struct lbw_error *err);
+
+#endif

@@ -1,0 +1,438 @@
+/* SPDX-License-Identifier: MIT */
+/* One array per input and sample: resolves shapes, then fills from pictures or arrays. */
+#include "run/feed.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/bits.h"
+#include "base/error.h"
+#include "onnx/tensor.h"
+#include "run/array.h"
+#include "run/assume.h"
+#include "run/pictures.h"
+
+#define MAX_SIDE 16384
+
+/* The input that takes pictures, and where its axes are. */
+struct picture_input {
+    size_t at;       /* in inputs[] */
+    size_t batch;    /* pictures in one sample */
+    size_t channels; /* 1 or 3 */
+    size_t height_axis, width_axis;
+    bool channels_last;
+};
+
+struct lbw_feed {
+    struct lbw_arena arena;
+    size_t num_samples;
+    size_t num_inputs;
+    struct lbw_feed_input *inputs;
+    const char *assumed;
+    struct lbw_pictures *pictures;
+    struct picture_input picture;
+    struct lbw_preprocess preprocess;
+};
+
+static int32_t type_by_name(const char *name)
+{
+    for (int32_t type = 1; type < 64; type++)
+        if (!strcmp(lbw_data_type_name(type), name))
+            return type;
+    return 0;
+}
+
+/* "?x3x416x416" */
+static void print_shape(char *out, size_t size, const int64_t *dims, int num_dims)
+{
+    size_t used = 0;
+    snprintf(out, size, "%s", num_dims < 0 ? "of unknown rank" : num_dims ? "" : "scalar");
+    for (int i = 0; i < num_dims && used < size; i++) {
+        const char *between = i ? "x" : "";
+        int put = dims[i] < 0 ? snprintf(out + used, size - used, "%s?", between)
+                              : snprintf(out + used, size - used, "%s%lld", between,
+                                         (long long)dims[i]);
+        used += (size_t)put;
+    }
+}
+
+/* Copies what the model says; dynamic dims stay -1 until they are resolved. */
+static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                   struct lbw_error *err)
+{
+    feed->inputs = lbw_arena_calloc(&feed->arena, info->num_inputs, sizeof *feed->inputs);
+    if (!feed->inputs)
+        return lbw_fail_memory(err);
+    feed->num_inputs = info->num_inputs;
+    if (!info->num_inputs)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the model has no input");
+    for (size_t i = 0; i < info->num_inputs; i++) {
+        const struct lbw_port *port = &info->inputs[i];
+        struct lbw_feed_input *input = &feed->inputs[i];
+        input->name = lbw_arena_strdup(&feed->arena, port->name);
+        if (!input->name)
+            return lbw_fail_memory(err);
+        input->data_type = type_by_name(port->type);
+        if (!lbw_array_has_numbers(input->data_type))
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "input '%s' takes %s", port->name,
+                            port->type);
+        input->num_dims = port->num_dims < 0 ? 0 : (size_t)port->num_dims;
+        memcpy(input->dims, port->dims, sizeof input->dims);
+    }
+    return LBW_OK;
+}
+
+static bool is_channels(int64_t dim)
+{
+    return dim == 1 || dim == 3;
+}
+
+/*
+ * A picture has rank 4, or 3 without the batch, and 1 or 3 channels before or behind the sides.
+ * An input of which only the rank is known is taken for NCHW; so is one of unknown rank.
+ */
+static bool find_axes(struct picture_input *out, struct lbw_feed_input *input, bool has_rank)
+{
+    if (!has_rank) {
+        input->num_dims = 4;
+        for (int i = 0; i < 4; i++)
+            input->dims[i] = -1;
+    }
+    if (input->num_dims < 3 || input->num_dims > 4)
+        return false;
+    size_t first = input->num_dims - 3;
+    int64_t before = input->dims[first], behind = input->dims[first + 2];
+    bool is_last = !is_channels(before) && is_channels(behind);
+    if (!is_channels(before) && !is_last && before >= 0)
+        return false;
+    int64_t channels = is_last ? behind : before;
+    out->channels = channels == 1 ? 1 : 3;
+    out->channels_last = is_last;
+    out->height_axis = first + !is_last;
+    out->width_axis = first + 1 + !is_last;
+    out->batch = input->num_dims == 4 && input->dims[0] > 0 ? (size_t)input->dims[0] : 1;
+    return true;
+}
+
+static bool is_float(int32_t data_type)
+{
+    return data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
+           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
+/* The first input that can be a picture; float ones before integers. */
+static enum lbw_status find_picture_input(struct lbw_feed *feed,
+                                          const struct lbw_model_info *info,
+                                          struct lbw_error *err)
+{
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < feed->num_inputs; i++) {
+            struct lbw_feed_input *input = &feed->inputs[i];
+            bool has_rank = info->inputs[i].num_dims >= 0;
+            if (is_float(input->data_type) == !pass &&
+                find_axes(&feed->picture, input, has_rank)) {
+                feed->picture.at = i;
+                return LBW_OK;
+            }
+        }
+    char shape[128];
+    print_shape(shape, sizeof shape, feed->inputs[0].dims, (int)feed->inputs[0].num_dims);
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                    "no input takes pictures (the first, '%s', is %s); give arrays: FILE.npz",
+                    feed->inputs[0].name, shape);
+}
+
+/* "[640, 640]" or "640", as Ultralytics writes it: height, then width. */
+static void size_from_metadata(int *width, int *height, const struct lbw_model_info *info)
+{
+    for (size_t i = 0; i < info->num_metadata; i++) {
+        if (strcmp(info->metadata[2 * i], "imgsz"))
+            continue;
+        int h, w;
+        int num = sscanf(info->metadata[2 * i + 1], "[ %5d , %5d", &h, &w);
+        if (num != 2)
+            num = sscanf(info->metadata[2 * i + 1], "%5d", &h);
+        if (num < 1)
+            continue;
+        *height = h;
+        *width = num == 2 ? w : h;
+    }
+}
+
+static int round_up(int side, int multiple)
+{
+    return multiple > 1 ? (side + multiple - 1) / multiple * multiple : side;
+}
+
+/* A side that the model fixes stays; others come from the user, the profile or metadata. */
+static enum lbw_status resolve_side(int *out, const struct lbw_feed_input *input, size_t axis,
+                                    int wanted, int otherwise, int multiple,
+                                    struct lbw_error *err)
+{
+    int64_t fixed = input->dims[axis];
+    if (fixed > 0 && wanted > 0 && wanted != fixed)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "input '%s' has a side of %lld, which --size cannot make %d",
+                        input->name, (long long)fixed, wanted);
+    int64_t side = fixed > 0 ? fixed : round_up(wanted > 0 ? wanted : otherwise, multiple);
+    char shape[128];
+    print_shape(shape, sizeof shape, input->dims, (int)input->num_dims);
+    if (side <= 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "input '%s' leaves its size open (%s): give --size WIDTHxHEIGHT",
+                        input->name, shape);
+    if (side > MAX_SIDE)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "input '%s' is %s", input->name, shape);
+    *out = (int)side;
+    return LBW_OK;
+}
+
+static enum lbw_status resolve_picture(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                       const struct lbw_feed_params *params,
+                                       struct lbw_error *err)
+{
+    struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
+    struct lbw_preprocess *preprocess = &feed->preprocess;
+    bool is_gray = preprocess->color == LBW_COLOR_GRAY;
+    if (is_gray != (feed->picture.channels == 1))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "input '%s' takes %zu channel%s, the preprocessing makes %d",
+                        input->name, feed->picture.channels,
+                        feed->picture.channels == 1 ? "" : "s", is_gray ? 1 : 3);
+    int width = 0, height = 0;
+    size_from_metadata(&width, &height, info);
+    width = preprocess->width ? preprocess->width : width;
+    height = preprocess->height ? preprocess->height : height;
+    LBW_TRY(resolve_side(&preprocess->width, input, feed->picture.width_axis, params->width,
+                         width, preprocess->multiple, err));
+    LBW_TRY(resolve_side(&preprocess->height, input, feed->picture.height_axis, params->height,
+                         height, preprocess->multiple, err));
+    preprocess->channels_last = feed->picture.channels_last;
+    input->dims[feed->picture.width_axis] = preprocess->width;
+    input->dims[feed->picture.height_axis] = preprocess->height;
+    size_t channels_axis =
+        feed->picture.channels_last ? input->num_dims - 1 : input->num_dims - 3;
+    input->dims[channels_axis] = (int64_t)feed->picture.channels;
+    if (input->num_dims == 4)
+        input->dims[0] = (int64_t)feed->picture.batch;
+    return LBW_OK;
+}
+
+/* What the small inputs beside the picture mean, in models of PaddleDetection and RT-DETR. */
+static double side_value(const char *name, size_t i, const struct lbw_preprocess *preprocess)
+{
+    if (strstr(name, "scale_factor"))
+        return 1;
+    if (strstr(name, "im_shape") || strstr(name, "image_shape"))
+        return i % 2 ? preprocess->width : preprocess->height;
+    if (strstr(name, "target_size"))
+        return i % 2 ? preprocess->height : preprocess->width;
+    return 0;
+}
+
+static const char *side_meaning(const char *name)
+{
+    if (strstr(name, "scale_factor"))
+        return "1";
+    if (strstr(name, "im_shape") || strstr(name, "image_shape") || strstr(name, "target_size"))
+        return "the picture's size";
+    return "zeros";
+}
+
+/* Inputs beside the picture: dynamic dims become 1. */
+static void resolve_others(struct lbw_feed *feed)
+{
+    for (size_t i = 0; i < feed->num_inputs; i++)
+        for (size_t k = 0; i != feed->picture.at && k < feed->inputs[i].num_dims; k++)
+            if (feed->inputs[i].dims[k] < 0)
+                feed->inputs[i].dims[k] = 1;
+}
+
+/* One line on source, preprocessing and the inputs beside the picture. */
+static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
+{
+    char line[384];
+    lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
+    const char *text = lbw_arena_printf(
+        &feed->arena, "%zu %s, %s%s%s%s", feed->num_samples * feed->picture.batch,
+        lbw_pictures_are_generated(feed->pictures) ? "generated pictures" : "pictures", line,
+        why ? " (" : "", why ? why : "", why ? ")" : "");
+    for (size_t i = 0; text && i < feed->num_inputs; i++)
+        if (i != feed->picture.at)
+            text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
+                                    feed->inputs[i].name, side_meaning(feed->inputs[i].name));
+    feed->assumed = text;
+    return text ? LBW_OK : lbw_fail_memory(err);
+}
+
+static enum lbw_status open_pictures(struct lbw_feed *feed, struct lbw_model *model,
+                                     const struct lbw_model_info *info,
+                                     const struct lbw_feed_params *params,
+                                     struct lbw_error *err)
+{
+    const char *why = NULL;
+    LBW_TRY(find_picture_input(feed, info, err));
+    const struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
+    if (params->preprocess)
+        feed->preprocess = *params->preprocess;
+    else
+        LBW_TRY(lbw_assume_preprocess(&feed->preprocess, &why, model, input->name,
+                                      (int)feed->picture.channels, err));
+    if (!params->preprocess && !is_float(input->data_type)) {
+        for (int c = 0; c < 3; c++)
+            feed->preprocess.mean[c] = 0, feed->preprocess.std[c] = 1;
+        why = "the input takes whole numbers: 0 to 255";
+    }
+    LBW_TRY(resolve_picture(feed, info, params, err));
+    resolve_others(feed);
+    size_t most = params->max_samples, batch = feed->picture.batch;
+    if (most && !lbw_size_mul(&most, most, batch))
+        most = 0;
+    LBW_TRY(lbw_pictures_open(&feed->pictures, params->source, most, params->seed, err));
+    feed->num_samples = (lbw_pictures_num(feed->pictures) + batch - 1) / batch;
+    return describe(feed, why, err);
+}
+
+enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
+                              const struct lbw_feed_params *params, const char **assumed,
+                              struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    struct lbw_feed *feed = calloc(1, sizeof *feed);
+    if (!feed)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_within(err, list_inputs(feed, &info, err), "%s", model->name);
+    if (status == LBW_OK)
+        status = open_pictures(feed, model, &info, params, err);
+    if (status != LBW_OK) {
+        lbw_feed_close(&feed);
+        return status;
+    }
+    *out = feed;
+    if (assumed)
+        *assumed = feed->assumed;
+    return LBW_OK;
+}
+
+void lbw_feed_close(struct lbw_feed **feed)
+{
+    if (!*feed)
+        return;
+    lbw_pictures_close(&(*feed)->pictures);
+    lbw_arena_release(&(*feed)->arena);
+    free(*feed);
+    *feed = NULL;
+}
+
+size_t lbw_feed_num_samples(const struct lbw_feed *feed)
+{
+    return feed->num_samples;
+}
+
+size_t lbw_feed_num_inputs(const struct lbw_feed *feed)
+{
+    return feed->num_inputs;
+}
+
+size_t lbw_feed_num_skipped(const struct lbw_feed *feed)
+{
+    return feed->pictures ? lbw_pictures_num_skipped(feed->pictures) : 0;
+}
+
+const char *lbw_feed_skipped(const struct lbw_feed *feed, size_t i)
+{
+    return lbw_pictures_skipped(feed->pictures, i);
+}
+
+const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t i)
+{
+    return &feed->inputs[i];
+}
+
+/*
+ * The sides of generated picture i: photographs are seldom as square as inputs are, so where
+ * the aspect is kept, some padding belongs to what the model sees.
+ */
+static void generated_sides(int *width, int *height, const struct lbw_preprocess *preprocess,
+                            size_t i)
+{
+    static const double aspects[] = {4 / 3.0, 3 / 4.0, 3 / 2.0, 1, 4 / 3.0, 2 / 3.0};
+    *width = preprocess->width;
+    *height = preprocess->height;
+    if (preprocess->resize == LBW_RESIZE_STRETCH)
+        return;
+    double aspect = aspects[i % (sizeof aspects / sizeof *aspects)];
+    if (*width > *height * aspect)
+        *width = (int)(*height * aspect);
+    else
+        *height = (int)(*width / aspect);
+    *width = *width < 1 ? 1 : *width;
+    *height = *height < 1 ? 1 : *height;
+}
+
+/* Picture `number` as `out`, width × height × channels floats. */
+static enum lbw_status make_picture(float *out, const struct lbw_feed *feed, size_t number,
+                                    struct lbw_error *err)
+{
+    struct lbw_image image = {0};
+    int width, height;
+    generated_sides(&width, &height, &feed->preprocess, number);
+    LBW_TRY(lbw_pictures_read(&image, feed->pictures, number, width, height, err));
+    enum lbw_status status = lbw_preprocess_image(out, NULL, &image, &feed->preprocess, err);
+    lbw_image_release(&image);
+    return status;
+}
+
+static enum lbw_status fill_pictures(struct lbw_array *array, struct lbw_feed *feed, size_t i,
+                                     struct lbw_error *err)
+{
+    size_t area = (size_t)feed->preprocess.width * (size_t)feed->preprocess.height;
+    size_t count = area * feed->picture.channels;
+    float *values = malloc(count * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = LBW_OK;
+    size_t one = array->size / feed->picture.batch, num = lbw_pictures_num(feed->pictures);
+    for (size_t k = 0; k < feed->picture.batch && status == LBW_OK; k++) {
+        status = make_picture(values, feed, (i * feed->picture.batch + k) % num, err);
+        if (status == LBW_OK)
+            lbw_numbers_convert((char *)array->data + k * one, array->data_type, values,
+                                ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, count);
+    }
+    free(values);
+    return status;
+}
+
+static void fill_other(struct lbw_array *array, const struct lbw_feed *feed, size_t input)
+{
+    size_t size = lbw_data_type_bits(array->data_type) / 8;
+    for (size_t i = 0; i < array->size / size; i++)
+        lbw_number_store((char *)array->data + i * size,
+                         side_value(feed->inputs[input].name, i, &feed->preprocess),
+                         array->data_type);
+}
+
+enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
+                             struct lbw_error *err)
+{
+    enum lbw_status status = LBW_OK;
+    size_t made = 0;
+    for (; made < feed->num_inputs && status == LBW_OK; made++) {
+        const struct lbw_feed_input *input = &feed->inputs[made];
+        arrays[made] = (struct lbw_array){0};
+        status =
+            lbw_array_init(&arrays[made], input->data_type, input->dims, input->num_dims, err);
+        if (status == LBW_OK && made == feed->picture.at)
+            status = fill_pictures(&arrays[made], feed, i, err);
+        else if (status == LBW_OK)
+            fill_other(&arrays[made], feed, made);
+    }
+    for (size_t k = 0; status != LBW_OK && k < made; k++)
+        lbw_array_release(&arrays[k]);
+    return status;
+}
