@@ -28,15 +28,40 @@ LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **out, const void
 /* Frees the model and everything borrowed from it, and sets *model to NULL. NULL is fine. */
 LBW_API void lbw_model_close(struct lbw_model **model);
 
-/* Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed. */
+/*
+ * Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed.
+ * External data comes into the file. LBW_ERR_UNSUPPORTED for more than 2 GiB.
+ */
 LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
                                        struct lbw_error *err);
+
+/* Where lbw_model_save_external() puts large tensors; zeros stand for the defaults. */
+struct lbw_external_params {
+    const char *file; /* a plain name, for a file beside the model: "model.data" */
+    size_t threshold; /* bytes from which a tensor goes there; 0: 1024 */
+    size_t alignment; /* of each tensor, a power of two; 0: 4096 (Windows maps by 65536) */
+};
+
+/*
+ * Saves a model in two files, which is how one beyond 2 GiB has to be: initializers of at least
+ * the threshold, and whatever was external before, go to `params->file` in the folder of
+ * `path`. Both files are written and synced before either gets its name, the model last: an
+ * interrupted run never leaves a model without its data. The opened model stays as it was.
+ * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz", or the file's name has a slash, ends in
+ * ".gz" or is the model's own.
+ */
+LBW_API enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *path,
+                                                const struct lbw_external_params *params,
+                                                struct lbw_error *err);
 
 /* Serialises into *data (the caller frees it with lbw_free()) and *size. */
 LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data,
                                               size_t *size, struct lbw_error *err);
 
-/* The number of bytes lbw_model_save() would write. */
+/*
+ * The number of bytes lbw_model_save() would write (as long as data is external: to within the
+ * few bytes that refer to it).
+ */
 LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
 
 /* An input or output of the model. */

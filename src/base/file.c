@@ -320,9 +320,14 @@ static void sync_folder(const char *path)
     free(folder);
 }
 
-enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err)
+static enum lbw_status writer_status(const struct lbw_writer *w, struct lbw_error *err)
 {
-    struct lbw_writer *w = *writer;
+    errno = w->failed_errno;
+    return errno ? lbw_fail_errno(err, "%s: cannot write", w->path) : LBW_OK;
+}
+
+enum lbw_status lbw_writer_sync(struct lbw_writer *w, struct lbw_error *err)
+{
     if (!w->failed_errno && w->gzip) {
         errno = 0;
         if (gzclose(w->gzip) != Z_OK)
@@ -331,11 +336,18 @@ enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *
     }
     if (!w->failed_errno && w->temporary && fsync(w->fd) != 0)
         w->failed_errno = errno;
-    if (!w->failed_errno && w->temporary && rename(w->temporary, w->path) != 0)
+    return writer_status(w, err);
+}
+
+enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err)
+{
+    struct lbw_writer *w = *writer;
+    enum lbw_status status = lbw_writer_sync(w, err);
+    if (status == LBW_OK && w->temporary && rename(w->temporary, w->path) != 0) {
         w->failed_errno = errno;
-    if (w->failed_errno) {
-        errno = w->failed_errno;
-        enum lbw_status status = lbw_fail_errno(err, "%s: cannot write", w->path);
+        status = writer_status(w, err);
+    }
+    if (status != LBW_OK) {
         lbw_writer_abort(writer);
         return status;
     }

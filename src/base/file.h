@@ -44,6 +44,12 @@ void lbw_writer_write(struct lbw_writer *writer, const void *data, size_t size);
 /* Bytes written so far (before compression). */
 uint64_t lbw_writer_size(const struct lbw_writer *writer);
 
+/*
+ * Brings everything to the disk, so that what can fail has failed before one of several files
+ * gets its name. Nothing is to be written behind it; commit or abort is still to come.
+ */
+enum lbw_status lbw_writer_sync(struct lbw_writer *writer, struct lbw_error *err);
+
 /* Syncs, renames and frees; on failure the temporary file is removed. *writer becomes NULL. */
 enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err);
 

@@ -14,6 +14,8 @@
 #include "onnx/tensor.h"
 #include "onnx/walk.h"
 
+#define WARM_SIZE ((size_t)1024 * 1024) /* less is not worth a system call */
+
 /* One file, mapped whole. */
 struct lbw_external_file {
     struct lbw_external_file *next;
@@ -169,6 +171,20 @@ static enum lbw_status find_file(struct lbw_external_file **out, struct lbw_mode
     return LBW_OK;
 }
 
+/* Gives the pages within the values viewed before back to the system, if they are many. */
+static void keep_warm(struct lbw_model *model, const unsigned char *data, size_t size)
+{
+    if (data != model->warm && model->warm_size >= WARM_SIZE) {
+        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+        uintptr_t start = ((uintptr_t)model->warm + page - 1) / page * page;
+        uintptr_t end = ((uintptr_t)model->warm + model->warm_size) / page * page;
+        if (start < end)
+            madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+    model->warm = data;
+    model->warm_size = size;
+}
+
 enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                                   struct lbw_model *model, const Onnx__TensorProto *tensor,
                                   size_t expected, struct lbw_error *err)
@@ -188,6 +204,7 @@ enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                         place.location, file->size);
     *out = file->data ? file->data + place.offset : (const unsigned char *)"";
     *size = (size_t)wanted;
+    keep_warm(model, *out, *size);
     return LBW_OK;
 }
 
@@ -197,8 +214,8 @@ struct inlining {
     enum lbw_status status;
 };
 
-static enum lbw_status inline_tensor(struct lbw_model *model, Onnx__TensorProto *tensor,
-                                     struct lbw_error *err)
+enum lbw_status lbw_external_inline_tensor(struct lbw_model *model, Onnx__TensorProto *tensor,
+                                           struct lbw_error *err)
 {
     const unsigned char *data = NULL;
     size_t size = 0;
@@ -226,7 +243,7 @@ static bool inline_message(ProtobufCMessage *message, void *user)
     struct inlining *inlining = user;
     Onnx__TensorProto *tensor = lbw_walk_tensor(message);
     if (tensor && lbw_tensor_is_external(tensor))
-        inlining->status = inline_tensor(inlining->model, tensor, inlining->err);
+        inlining->status = lbw_external_inline_tensor(inlining->model, tensor, inlining->err);
     return inlining->status == LBW_OK;
 }
 

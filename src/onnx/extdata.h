@@ -14,15 +14,20 @@ bool lbw_tensor_is_external(const Onnx__TensorProto *tensor);
  * location must be a relative path inside the model's folder: absolute paths, "..", symbolic
  * links and ranges past the end of the file are refused. LBW_ERR_FORMAT, LBW_ERR_IO, and
  * LBW_ERR_UNSUPPORTED for a model that did not come from a file.
+ *
+ * So that walking the weights of a model larger than memory keeps only one of them in memory,
+ * the pages of the values viewed before are given back; they are read again when touched.
  */
 enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                                   struct lbw_model *model, const Onnx__TensorProto *tensor,
                                   size_t expected, struct lbw_error *err);
 
 /*
- * Turns every external tensor of the model into one with raw data; the data itself stays in the
- * mapped files (read-only: replace raw_data, never write into it).
+ * Turns one or every external tensor of the model into one with raw data; the data itself stays
+ * in the mapped files (read-only: replace raw_data, never write into it).
  */
+enum lbw_status lbw_external_inline_tensor(struct lbw_model *model, Onnx__TensorProto *tensor,
+                                           struct lbw_error *err);
 enum lbw_status lbw_external_inline(struct lbw_model *model, struct lbw_error *err);
 
 /* Bytes of all external data that the model refers to, as far as the tensors say it. */

@@ -110,14 +110,13 @@ uint64_t lbw_model_size(const struct lbw_model *model)
     return onnx__model_proto__get_packed_size(model->proto) + lbw_external_size(model);
 }
 
-/* Brings external data in and checks that the whole fits one protobuf message. */
-static enum lbw_status prepare(size_t *size, struct lbw_model *model, struct lbw_error *err)
+static enum lbw_status check_size(size_t size, struct lbw_error *err)
 {
-    LBW_TRY(lbw_external_inline(model, err));
-    *size = onnx__model_proto__get_packed_size(model->proto);
-    if (*size > INT_MAX)
+    if (size > INT_MAX)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "%zu bytes are more than the 2 GiB one ONNX file may have", *size);
+                        "%zu bytes are more than the 2 GiB one ONNX file may have; the weights "
+                        "have to go to external data",
+                        size);
     return LBW_OK;
 }
 
@@ -148,26 +147,40 @@ static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     }
 }
 
-enum lbw_status lbw_model_save(struct lbw_model *model, const char *path, struct lbw_error *err)
+enum lbw_status lbw_model_write(const struct lbw_model *model, struct lbw_writer *writer,
+                                struct lbw_error *err)
 {
-    size_t size;
-    enum lbw_status status = prepare(&size, model, err);
-    if (status != LBW_OK)
-        return lbw_within(err, status, "%s", model->name);
-    struct sink sink = {.base = {sink_append}};
-    LBW_TRY(lbw_writer_open(&sink.writer, path, err));
+    LBW_TRY(check_size(onnx__model_proto__get_packed_size(model->proto), err));
+    struct sink sink = {.base = {sink_append}, .writer = writer};
     onnx__model_proto__pack_to_buffer(model->proto, &sink.base);
     sink_flush(&sink);
-    return lbw_writer_commit(&sink.writer, err);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_model_save(struct lbw_model *model, const char *path, struct lbw_error *err)
+{
+    struct lbw_writer *writer = NULL;
+    enum lbw_status status = lbw_external_inline(model, err);
+    if (status != LBW_OK)
+        return lbw_within(err, status, "%s", model->name);
+    LBW_TRY(lbw_writer_open(&writer, path, err));
+    status = lbw_model_write(model, writer, err);
+    if (status == LBW_OK)
+        return lbw_writer_commit(&writer, err);
+    lbw_writer_abort(&writer);
+    return lbw_within(err, status, "%s", path);
 }
 
 enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data, size_t *size,
                                       struct lbw_error *err)
 {
-    size_t packed_size;
-    enum lbw_status status = prepare(&packed_size, model, err);
-    void *packed = status == LBW_OK ? malloc(packed_size ? packed_size : 1) : NULL;
-    if (status == LBW_OK && !packed)
+    void *packed = NULL;
+    enum lbw_status status = lbw_external_inline(model, err);
+    size_t packed_size =
+        status == LBW_OK ? onnx__model_proto__get_packed_size(model->proto) : 0;
+    if (status == LBW_OK)
+        status = check_size(packed_size, err);
+    if (status == LBW_OK && !(packed = malloc(packed_size ? packed_size : 1)))
         status = lbw_fail_memory(err);
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);

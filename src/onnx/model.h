@@ -12,6 +12,7 @@
 #include "onnx.pb-c.h"
 
 struct lbw_external_file;
+struct lbw_writer;
 struct lbw_grown;
 
 /* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
@@ -22,6 +23,8 @@ struct lbw_model {
     const char *folder; /* where external data is looked for; NULL when read from memory */
     uint64_t file_size; /* bytes of the (inflated) model file, without external data */
     struct lbw_external_file *external_files; /* external data mapped so far */
+    const unsigned char *warm;                /* the external values viewed last, */
+    size_t warm_size;                         /* see lbw_external_view() */
     struct lbw_grown *grown;                  /* lists that build.c has made longer */
 };
 
@@ -31,5 +34,12 @@ int64_t lbw_model_opset(const struct lbw_model *model, const char *domain);
 /* Adds or raises the import of a domain. */
 enum lbw_status lbw_model_import(struct lbw_model *model, const char *domain, int64_t version,
                                  struct lbw_error *err);
+
+/*
+ * Writes the tree as it is; what goes wrong shows when the writer is committed. Refuses
+ * (LBW_ERR_UNSUPPORTED) what is too large for one protobuf message.
+ */
+enum lbw_status lbw_model_write(const struct lbw_model *model, struct lbw_writer *writer,
+                                struct lbw_error *err);
 
 #endif

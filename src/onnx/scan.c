@@ -160,22 +160,34 @@ static enum lbw_status scan_message(const struct scan *s,
     return LBW_OK;
 }
 
+static const char *find_magic(const unsigned char *data, size_t size)
+{
+    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++) {
+        const struct magic *m = &magics[i];
+        if (size >= m->offset + m->size && memcmp(data + m->offset, m->bytes, m->size) == 0)
+            return m->what;
+    }
+    return NULL;
+}
+
 enum lbw_status lbw_scan_model(const void *data, size_t size, struct lbw_error *err)
 {
     if (size == 0)
         return lbw_fail(err, LBW_ERR_FORMAT, "empty");
-    for (size_t i = 0; i < sizeof magics / sizeof *magics; i++) {
-        const struct magic *m = &magics[i];
-        if (size >= m->offset + m->size &&
-            memcmp((const char *)data + m->offset, m->bytes, m->size) == 0)
-            return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model but %s", m->what);
-    }
+    struct scan scan = {data, err};
+    enum lbw_status status = LBW_ERR_FORMAT;
+    if (size <= INT_MAX)
+        status = scan_message(&scan, &onnx__model_proto__descriptor, data,
+                              (const uint8_t *)data + size, 0);
+    /* Only what is no model may be called something else: a model's text can look like a magic.
+     */
+    const char *what = status != LBW_OK ? find_magic(data, size) : NULL;
+    if (what)
+        return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model but %s", what);
     if (size > INT_MAX)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                         "%zu bytes are more than the 2 GiB a protobuf message may have (larger "
                         "models keep their weights in external data)",
                         size);
-    struct scan scan = {data, err};
-    return scan_message(&scan, &onnx__model_proto__descriptor, data,
-                        (const uint8_t *)data + size, 0);
+    return status;
 }

@@ -13,7 +13,7 @@
 #include "onnx/index.h"
 #include "onnx/tensor.h"
 
-static char path[300], packed_path[310], saved_path[310], data_path[310];
+static char path[300], packed_path[310], saved_path[310], data_path[310], out_data_path[310];
 
 /* 40 nodes of which one has a body, a function, an external tensor, a large one, a port. */
 static void write_model(void)
@@ -107,6 +107,22 @@ static enum lbw_status zipped(struct lbw_error *err)
     return status;
 }
 
+static enum lbw_status external(struct lbw_error *err)
+{
+    struct lbw_model *model = NULL;
+    struct lbw_external_params params = {strrchr(out_data_path, '/') + 1, 4, 0};
+    LBW_TRY(lbw_model_open(&model, path, err));
+    enum lbw_status status = lbw_model_save_external(model, saved_path, &params, err);
+    lbw_model_close(&model);
+    return status;
+}
+
+static void test_external(void **state)
+{
+    (void)state;
+    assert_true(oom_run("external data", external));
+}
+
 static void test_whole(void **state)
 {
     (void)state;
@@ -129,15 +145,18 @@ int main(void)
     snprintf(packed_path, sizeof packed_path, "%s.gz", path);
     snprintf(saved_path, sizeof saved_path, "%s.saved", path);
     snprintf(data_path, sizeof data_path, "%s.data", path);
+    snprintf(out_data_path, sizeof out_data_path, "%s.out", path);
     write_model();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_zipped),
+        cmocka_unit_test(test_external),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
     unlink(packed_path);
     unlink(saved_path);
     unlink(data_path);
+    unlink(out_data_path);
     return failed;
 }

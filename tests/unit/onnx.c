@@ -58,7 +58,13 @@ static void test_other_files(void **state)
                    cases[i].message);
     expect_bad("\x1c\0\0\0TFL3", 8, LBW_ERR_FORMAT,
                "memory: not an ONNX model but a TensorFlow Lite model");
-    struct lbw_model *model = NULL;
+    struct text graph = {0}, t = {0};
+    put_text(&graph, 2, "g");
+    put_int(&t, 1, 8);
+    put_text(&t, 4, "TFL3"); /* a domain that looks like another file's magic */
+    put_message(&t, 7, &graph);
+    struct lbw_model *model = open_text(&t);
+    lbw_model_close(&model);
     struct lbw_error err = {0};
     assert_int_equal(lbw_model_open(&model, "/nonexistent/m.onnx", &err), LBW_ERR_IO);
     assert_string_equal(err.message,

@@ -389,6 +389,102 @@ static void test_external_refused(void **state)
     free(t.data);
 }
 
+/* --- external data written --- */
+
+static size_t size_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 ? (size_t)st.st_size : SIZE_MAX;
+}
+
+/* 'e' external, 'w' of 6 floats, 'big' of 3000: all of them leave the file, or the largest. */
+static void test_save_external(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_external(&graph, "inner/w.bin", "4", NULL);
+    put_initializer(&graph, "w", 7, 6);
+    put_initializer(&graph, "big", 100, 3000);
+    struct text t = wrap(&graph);
+    char path[400], copy[400], data[400];
+    snprintf(path, sizeof path, "%s/m.onnx", external_folder());
+    snprintf(copy, sizeof copy, "%s/copy.onnx", external_folder());
+    snprintf(data, sizeof data, "%s/copy.data", external_folder());
+    write_file(path, t.data, t.size);
+    write_file(copy, "old", 3);
+    write_file(data, "old", 3);
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open(&model, path, NULL), LBW_OK);
+    struct lbw_external_params params = {"copy.data", 12, 256};
+    Onnx__TensorProto *e = model->proto->graph->initializer[0];
+    for (int i = 0; i < 2; i++) { /* the model stays as it was, so it can be done again */
+        assert_int_equal(lbw_model_save_external(model, copy, &params, NULL), LBW_OK);
+        assert_int_equal(size_of(data), 12288 + 12);
+        assert_true(lbw_tensor_is_external(e));
+        assert_string_equal(e->external_data[0]->value, "inner/w.bin");
+    }
+    params.threshold = 0; /* 1024 */
+    assert_int_equal(lbw_model_save_external(model, copy, &params, NULL), LBW_OK);
+    assert_int_equal(size_of(data), 12000);
+    lbw_model_close(&model);
+    assert_int_equal(lbw_model_open(&model, copy, NULL), LBW_OK);
+    static const float first[] = {2, 7, 100};
+    for (size_t i = 0; i < 3; i++) {
+        const Onnx__TensorProto *proto = model->proto->graph->initializer[i];
+        struct lbw_tensor view;
+        float values[3000];
+        assert_int_equal(lbw_tensor_is_external(proto), i == 2);
+        assert_int_equal(lbw_tensor_view(&view, model, proto, NULL), LBW_OK);
+        assert_int_equal(lbw_tensor_read_float(&view, values, NULL), LBW_OK);
+        assert_true(values[0] == first[i] &&
+                    values[view.count - 1] == first[i] + view.count - 1);
+    }
+    /* In place: the old data stays readable while it is replaced. */
+    assert_int_equal(lbw_model_save_external(model, copy, &params, NULL), LBW_OK);
+    assert_int_equal(size_of(data), 12000);
+    params.threshold = 1 << 20; /* nothing is that large: no second file is touched */
+    assert_int_equal(lbw_model_save_external(model, path, &params, NULL), LBW_OK);
+    assert_int_equal(size_of(data), 12000);
+    assert_true(size_of(path) > 12000);
+    lbw_model_close(&model);
+    free(t.data);
+}
+
+static void test_save_external_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *file;
+        size_t alignment;
+        enum lbw_status status;
+        const char *message;
+    } cases[] = {
+        {"-", "d", 0, LBW_ERR_ARGUMENT,
+         "-: external data needs a model in a plain file of its own"},
+        {"m.gz", "d", 0, LBW_ERR_ARGUMENT,
+         "m.gz: external data needs a model in a plain file of its own"},
+        {"/dev/null", "d", 0, LBW_ERR_ARGUMENT,
+         "/dev/null: external data needs a model in a plain file of its own"},
+        {"m", NULL, 0, LBW_ERR_ARGUMENT, "m: external data cannot be called ''"},
+        {"m", "..", 0, LBW_ERR_ARGUMENT, "m: external data cannot be called '..'"},
+        {"m", "a/b", 0, LBW_ERR_ARGUMENT, "m: external data cannot be called 'a/b'"},
+        {"m", "d.gz", 0, LBW_ERR_ARGUMENT, "m: external data cannot be called 'd.gz'"},
+        {"x/m", "m", 0, LBW_ERR_ARGUMENT, "x/m: external data cannot be called 'm'"},
+        {"m", "d", 3, LBW_ERR_ARGUMENT, "m: an alignment of 3 is no power of two"},
+        {"/nonexistent/m", "d", 0, LBW_ERR_IO,
+         "/nonexistent/m: cannot write: No such file or directory"},
+    };
+    struct lbw_model *model = open_small();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_external_params params = {cases[i].file, 0, cases[i].alignment};
+        struct lbw_error err = {0};
+        assert_int_equal(lbw_model_save_external(model, cases[i].path, &params, &err),
+                         cases[i].status);
+        assert_string_equal(err.message, cases[i].message);
+    }
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +494,8 @@ int main(void)
         cmocka_unit_test(test_integer_types),
         cmocka_unit_test_setup_teardown(test_external, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_external_refused, make_folder, remove_folder),
+        cmocka_unit_test_setup_teardown(test_save_external, make_folder, remove_folder),
+        cmocka_unit_test(test_save_external_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+/* External data, write side: the tree points elsewhere while it is written, then back again. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "onnx/extdata.h"
+#include "onnx/tensor.h"
+#include "onnx/walk.h"
+
+#define DEFAULT_THRESHOLD ((size_t)1024)
+#define DEFAULT_ALIGNMENT ((size_t)4096)
+
+/* A tensor that may move, and what it was. */
+struct moved {
+    Onnx__TensorProto *tensor;
+    Onnx__TensorProto before;
+};
+
+struct job {
+    struct lbw_model *model;
+    struct lbw_external_params params;
+    struct lbw_writer *data;
+    struct lbw_writer *tree;
+    struct moved *moved;
+    size_t num_moved;
+    size_t capacity;
+    struct lbw_error *err;
+};
+
+static bool remember(struct job *job, Onnx__TensorProto *tensor)
+{
+    if (job->num_moved == job->capacity) {
+        size_t capacity = job->capacity ? 2 * job->capacity : 256;
+        struct moved *larger = realloc(job->moved, capacity * sizeof *larger);
+        if (!larger)
+            return false;
+        job->moved = larger;
+        job->capacity = capacity;
+    }
+    job->moved[job->num_moved++] = (struct moved){tensor, *tensor};
+    return true;
+}
+
+/* Initializers of every graph; other tensors (attributes) only when they are external now. */
+static bool find_candidates(ProtobufCMessage *message, void *user)
+{
+    struct job *job = user;
+    Onnx__TensorProto *tensor = lbw_walk_tensor(message);
+    if (tensor)
+        return !lbw_tensor_is_external(tensor) || remember(job, tensor);
+    if (message->descriptor != &onnx__graph_proto__descriptor)
+        return true;
+    const Onnx__GraphProto *graph = (const Onnx__GraphProto *)message;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (!lbw_tensor_is_external(graph->initializer[i]) &&
+            !remember(job, graph->initializer[i]))
+            return false;
+    return true;
+}
+
+static bool add_entry(struct job *job, Onnx__TensorProto *tensor, const char *key,
+                      const char *value)
+{
+    Onnx__StringStringEntryProto *entry = lbw_arena_alloc(&job->model->arena, sizeof *entry);
+    if (!entry || !value)
+        return false;
+    onnx__string_string_entry_proto__init(entry);
+    entry->key = lbw_arena_strdup(&job->model->arena, key);
+    entry->value = (char *)(uintptr_t)value;
+    tensor->external_data[tensor->n_external_data++] = entry;
+    return entry->key != NULL;
+}
+
+/* Makes the tensor say where its values are now. */
+static bool refer(struct job *job, Onnx__TensorProto *tensor, uint64_t offset, size_t size)
+{
+    struct lbw_arena *arena = &job->model->arena;
+    tensor->has_raw_data = false;
+    tensor->raw_data = (ProtobufCBinaryData){0};
+    tensor->has_data_location = true;
+    tensor->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
+    tensor->n_external_data = 0;
+    tensor->external_data = lbw_arena_alloc(arena, 3 * sizeof *tensor->external_data);
+    return tensor->external_data && add_entry(job, tensor, "location", job->params.file) &&
+           add_entry(job, tensor, "offset",
+                     lbw_arena_printf(arena, "%llu", (unsigned long long)offset)) &&
+           add_entry(job, tensor, "length", lbw_arena_printf(arena, "%zu", size));
+}
+
+static void pad(struct lbw_writer *writer, size_t alignment)
+{
+    static const char zeros[4096];
+    size_t left = (size_t)(-lbw_writer_size(writer) & (alignment - 1));
+    for (; left > sizeof zeros; left -= sizeof zeros)
+        lbw_writer_write(writer, zeros, sizeof zeros);
+    lbw_writer_write(writer, zeros, left);
+}
+
+/* Values in a typed field stay where they are: no large model keeps its weights there. */
+static enum lbw_status move(struct job *job, Onnx__TensorProto *tensor)
+{
+    bool is_external = lbw_tensor_is_external(tensor);
+    const unsigned char *data = tensor->raw_data.data;
+    size_t size = tensor->raw_data.len;
+    if (!is_external && (!tensor->has_raw_data || size < job->params.threshold))
+        return LBW_OK;
+    if (is_external) {
+        struct lbw_tensor view = {0};
+        LBW_TRY(lbw_tensor_view(&view, job->model, tensor, job->err));
+        data = view.data;
+        size = view.size;
+        if (size < job->params.threshold)
+            return lbw_external_inline_tensor(job->model, tensor, job->err);
+    }
+    pad(job->data, job->params.alignment);
+    uint64_t offset = lbw_writer_size(job->data);
+    lbw_writer_write(job->data, data, size);
+    return refer(job, tensor, offset, size) ? LBW_OK : lbw_fail_memory(job->err);
+}
+
+static bool ends_in_gz(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 3 && strcmp(name + length - 3, ".gz") == 0;
+}
+
+static enum lbw_status check_params(const struct lbw_external_params *params, const char *path,
+                                    struct lbw_error *err)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/'), *file = params->file ? params->file : "";
+    bool is_special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+    if (strcmp(path, "-") == 0 || ends_in_gz(path) || is_special)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: external data needs a model in a plain file of its own", path);
+    if (!*file || strcmp(file, ".") == 0 || strcmp(file, "..") == 0 || strchr(file, '/') ||
+        ends_in_gz(file) || strcmp(slash ? slash + 1 : path, file) == 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: external data cannot be called '%s'", path,
+                        file);
+    if (params->alignment & (params->alignment - 1))
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: an alignment of %zu is no power of two",
+                        path, params->alignment);
+    return LBW_OK;
+}
+
+/* Writes both files whole, without a name yet. */
+static enum lbw_status write_both(struct job *job, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *data_path =
+        lbw_arena_printf(&job->model->arena, "%.*s%s", slash ? (int)(slash - path) + 1 : 0,
+                         path, job->params.file);
+    if (!data_path || !lbw_walk(&job->model->proto->base, find_candidates, job))
+        return lbw_fail_memory(job->err);
+    LBW_TRY(lbw_writer_open(&job->tree, path, job->err));
+    LBW_TRY(lbw_writer_open(&job->data, data_path, job->err));
+    for (size_t i = 0; i < job->num_moved; i++)
+        LBW_TRY(move(job, job->moved[i].tensor));
+    LBW_TRY(lbw_model_write(job->model, job->tree, job->err));
+    LBW_TRY(lbw_writer_sync(job->data, job->err));
+    return lbw_writer_sync(job->tree, job->err);
+}
+
+/*
+ * Names both files, which can hardly fail any more. A model that is replaced goes first, so
+ * that at no moment an old model meets new data.
+ */
+static enum lbw_status commit_both(struct job *job, const char *path)
+{
+    if (lbw_writer_size(job->data) == 0) {
+        lbw_writer_abort(&job->data);
+        return lbw_writer_commit(&job->tree, job->err);
+    }
+    unlink(path);
+    LBW_TRY(lbw_writer_commit(&job->data, job->err));
+    return lbw_writer_commit(&job->tree, job->err);
+}
+
+enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *path,
+                                        const struct lbw_external_params *params,
+                                        struct lbw_error *err)
+{
+    LBW_TRY(check_params(params, path, err));
+    struct job job = {.model = model, .params = *params, .err = err};
+    if (!job.params.threshold)
+        job.params.threshold = DEFAULT_THRESHOLD;
+    if (!job.params.alignment)
+        job.params.alignment = DEFAULT_ALIGNMENT;
+    enum lbw_status status = write_both(&job, path);
+    for (size_t i = 0; i < job.num_moved; i++)
+        *job.moved[i].tensor = job.moved[i].before;
+    free(job.moved);
+    if (status == LBW_OK)
+        status = commit_both(&job, path);
+    lbw_writer_abort(&job.data);
+    lbw_writer_abort(&job.tree);
+    return status;
+}
