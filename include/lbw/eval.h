@@ -89,6 +89,10 @@ LBW_API size_t lbw_dataset_num_images(const struct lbw_dataset *dataset);
 /* The path of picture i. */
 LBW_API const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t i);
 
+/* COCO's number for a class, for files in its result format; class_index without COCO labels.
+ */
+LBW_API int64_t lbw_dataset_category(const struct lbw_dataset *dataset, int class_index);
+
 /* What was left out and why, one line each, for the user to see. */
 LBW_API size_t lbw_dataset_num_notes(const struct lbw_dataset *dataset);
 LBW_API const char *lbw_dataset_note(const struct lbw_dataset *dataset, size_t i);
@@ -178,13 +182,20 @@ LBW_API enum lbw_status lbw_eval(struct lbw_evaluation **out, struct lbw_model *
                                  struct lbw_error *err);
 LBW_API void lbw_evaluation_free(struct lbw_evaluation **evaluation);
 
+/* What one model found in one picture; borrowed from the evaluation and its dataset. */
+struct lbw_eval_picture {
+    const char *path;
+    int64_t id;                  /* COCO's, else the place in the folder */
+    const struct lbw_box *boxes; /* best first */
+    size_t num_boxes;
+};
+
 /*
- * Boxes found by model `model` in picture i of those evaluated (*path receives its name), best
- * first: those that counted for AP against labels, or else for agreement. Borrowed.
+ * Picture i of the num_images evaluated: the boxes that counted for AP against labels, or
+ * without labels for agreement.
  */
-LBW_API const struct lbw_box *lbw_evaluation_boxes(const struct lbw_evaluation *evaluation,
-                                                   size_t model, size_t i, size_t *num_boxes,
-                                                   const char **path);
+LBW_API struct lbw_eval_picture lbw_evaluation_picture(const struct lbw_evaluation *evaluation,
+                                                       size_t model, size_t i);
 
 #ifdef __cplusplus
 }

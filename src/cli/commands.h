@@ -6,9 +6,11 @@
 #include "cli/option.h"
 
 extern const struct lbw_command lbw_cmd_completion;
+extern const struct lbw_command lbw_cmd_eval;
 extern const struct lbw_command lbw_cmd_grids;
 extern const struct lbw_command lbw_cmd_help; /* main.c */
 extern const struct lbw_command lbw_cmd_manual;
+extern const struct lbw_command lbw_cmd_profiles;
 extern const struct lbw_command lbw_cmd_version;
 
 #endif

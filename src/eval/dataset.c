@@ -306,6 +306,14 @@ const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t i)
     return dataset->pictures[i].path;
 }
 
+int64_t lbw_dataset_category(const struct lbw_dataset *dataset, int class_index)
+{
+    bool is_known = dataset->categories && class_index >= 0 &&
+                    (size_t)class_index < dataset->num_names &&
+                    dataset->categories[class_index] >= 0;
+    return is_known ? dataset->categories[class_index] : class_index;
+}
+
 size_t lbw_dataset_num_notes(const struct lbw_dataset *dataset)
 {
     return dataset->num_notes;

@@ -25,6 +25,7 @@ struct lbw_dataset {
     size_t num_pictures;
     const char *const *names; /* classes; NULL when none are known */
     size_t num_names;
+    int64_t *categories;   /* COCO's id of each class, -1 for none; NULL without COCO */
     size_t num_classes;    /* named, or the highest index in the labels + 1 */
     size_t num_unlabelled; /* left out */
     const char **notes;

@@ -113,6 +113,23 @@ static enum lbw_status take_names(struct coco *coco, struct lbw_error *err)
     return LBW_OK;
 }
 
+static enum lbw_status map_categories(struct coco *coco, struct lbw_error *err)
+{
+    struct lbw_dataset *dataset = coco->dataset;
+    int64_t *ids = lbw_arena_calloc(&dataset->arena, dataset->num_names, sizeof *ids);
+    if (!ids)
+        return lbw_fail_memory(err);
+    for (size_t c = 0; c < dataset->num_names; c++)
+        ids[c] = -1;
+    for (size_t i = 0; i < coco->num_categories; i++) {
+        int c = lbw_dataset_class(dataset, coco->categories[i].name);
+        if (c >= 0)
+            ids[c] = coco->categories[i].id;
+    }
+    dataset->categories = ids;
+    return LBW_OK;
+}
+
 static enum lbw_status read_images(struct coco *coco, const struct lbw_strmap *pictures,
                                    struct lbw_error *err)
 {
@@ -241,6 +258,7 @@ static enum lbw_status fill(struct coco *coco, const struct lbw_strmap *pictures
 {
     LBW_TRY(read_categories(coco, err));
     LBW_TRY(take_names(coco, err));
+    LBW_TRY(map_categories(coco, err));
     LBW_TRY(read_images(coco, pictures, err));
     LBW_TRY(read_annotations(coco, err));
     if (coco->num_absent)

@@ -313,7 +313,8 @@ static enum lbw_status measure_labels(struct owner *owner, size_t d, struct lbw_
                                shot->finds[d].labelled.items, shot->finds[d].labelled.num};
     }
     return lbw_map_compute(&model->ap, model->classes, owner->public.num_classes, scenes,
-                           owner->num_shots, owner->params.num_threads, err);
+                           owner->num_shots, LBW_COCO_MAX_BOXES, owner->params.num_threads,
+                           err);
 }
 
 /* Boxes come sorted, so those that count stand in front. */
@@ -384,7 +385,7 @@ static enum lbw_status measure_agreement(struct owner *owner, size_t d,
         scenes[i] = (struct lbw_scene){truths, num, found->items, found->num};
     }
     return lbw_map_compute(&model->agreement, classes, owner->public.num_classes, scenes,
-                           owner->num_shots, owner->params.num_threads, err);
+                           owner->num_shots, 0, owner->params.num_threads, err);
 }
 
 static enum lbw_status measure(struct owner *owner, struct lbw_error *err)
@@ -498,16 +499,13 @@ void lbw_evaluation_free(struct lbw_evaluation **evaluation)
     *evaluation = NULL;
 }
 
-const struct lbw_box *lbw_evaluation_boxes(const struct lbw_evaluation *evaluation,
-                                           size_t model, size_t i, size_t *num_boxes,
-                                           const char **path)
+struct lbw_eval_picture lbw_evaluation_picture(const struct lbw_evaluation *evaluation,
+                                               size_t model, size_t i)
 {
     const struct owner *owner = (const struct owner *)evaluation;
     const struct shot *shot = &owner->shots[i];
     const struct find *find = &shot->finds[model];
     const struct lbw_boxes *boxes = owner->is_labelled ? &find->labelled : &find->agreement;
-    *num_boxes = boxes->num;
-    if (path)
-        *path = shot->picture->path;
-    return boxes->items;
+    return (struct lbw_eval_picture){shot->picture->path, shot->picture->id, boxes->items,
+                                     boxes->num};
 }

@@ -15,7 +15,6 @@
 
 #define NUM_IOUS    10
 #define NUM_RECALLS 101
-#define MAX_BOXES   100 /* COCO: per picture and class */
 
 enum verdict {
     VERDICT_MISS = 0,
@@ -40,6 +39,7 @@ struct goal {
 struct class_work {
     const struct lbw_scene *scenes;
     size_t num_scenes;
+    size_t max_boxes;
     int class_index;
     struct entry *entries; /* room for all boxes of the class */
     size_t num_entries;
@@ -53,6 +53,7 @@ struct class_work {
 struct job {
     const struct lbw_scene *scenes;
     size_t num_scenes;
+    size_t max_boxes;
     struct lbw_ap *classes;
     bool *failed; /* per class: out of memory */
 };
@@ -212,8 +213,8 @@ static bool measure_coco(struct class_work *work, double area_min, double area_m
         struct entry *first = work->entries + work->num_entries;
         size_t num = collect(work, scene);
         size_t num_goals = collect_goals(work, scene, area_min, area_max);
-        if (num > MAX_BOXES)
-            num = MAX_BOXES;
+        if (work->max_boxes && num > work->max_boxes)
+            num = work->max_boxes;
         for (size_t i = 0; i < num; i++)
             match_box(work, &first[i], work->boxes[i], num_goals, area_min, area_max);
         work->num_entries += num;
@@ -309,7 +310,7 @@ static const struct lbw_ap nothing = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0};
 static void run_class(void *user, size_t c)
 {
     struct job *job = user;
-    struct class_work work = {job->scenes, job->num_scenes, (int)c};
+    struct class_work work = {job->scenes, job->num_scenes, job->max_boxes, (int)c};
     size_t num_boxes = 0, most_boxes = 0, most_truths = 0;
     for (size_t s = 0; s < job->num_scenes; s++) {
         const struct lbw_scene *scene = &job->scenes[s];
@@ -373,9 +374,9 @@ static struct lbw_ap mean_over_classes(const struct lbw_ap *classes, size_t num_
 
 enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, size_t num_classes,
                                 const struct lbw_scene *scenes, size_t num_scenes,
-                                unsigned num_threads, struct lbw_error *err)
+                                size_t max_boxes, unsigned num_threads, struct lbw_error *err)
 {
-    struct job job = {scenes, num_scenes, NULL, NULL};
+    struct job job = {scenes, num_scenes, max_boxes, NULL, NULL};
     enum lbw_status status = LBW_OK;
     job.classes = calloc(num_classes + 1, sizeof *job.classes);
     job.failed = calloc(num_classes + 1, sizeof *job.failed);

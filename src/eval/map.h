@@ -5,6 +5,8 @@
 
 #include <lbw/eval.h>
 
+#define LBW_COCO_MAX_BOXES 100
+
 /* One picture: what is there and what was found (in any order). Borrowed. */
 struct lbw_scene {
     const struct lbw_truth *truths;
@@ -16,11 +18,12 @@ struct lbw_scene {
 /*
  * Fills `classes` (num_classes items) and `mean` (over the classes with something labelled; a
  * field is -1 when there is none). Boxes and truths of a class outside [0, num_classes) are
- * left out. Equal scores keep the order of scenes, then of boxes. `num_threads` 0: all
- * processors; the numbers do not depend on it. LBW_ERR_MEMORY.
+ * left out. Equal scores keep the order of scenes, then of boxes. COCO's measures look at the
+ * best `max_boxes` of a picture and class (COCO's own number is 100; 0: all). `num_threads` 0:
+ * all processors; the numbers do not depend on it. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, size_t num_classes,
                                 const struct lbw_scene *scenes, size_t num_scenes,
-                                unsigned num_threads, struct lbw_error *err);
+                                size_t max_boxes, unsigned num_threads, struct lbw_error *err);
 
 #endif

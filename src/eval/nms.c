@@ -22,40 +22,28 @@ float lbw_box_iou(const struct lbw_box *a, const struct lbw_box *b)
     return either > 0 ? both / either : 0;
 }
 
+/* A place in the list, ordered by score; equal scores in the order they came. */
 struct ranked {
     float score;
     size_t place;
 };
 
-static int by_score(const void *a, const void *b)
+static bool is_before(const struct ranked *a, const struct ranked *b)
 {
-    const struct ranked *l = a, *r = b;
-    if (l->score != r->score)
-        return l->score > r->score ? -1 : 1;
-    return l->place < r->place ? -1 : l->place > r->place;
+    return a->score != b->score ? a->score > b->score : a->place < b->place;
 }
 
-enum lbw_status lbw_boxes_sort(struct lbw_box *boxes, size_t num, struct lbw_error *err)
+static void sift_down(struct ranked *heap, size_t num, size_t i)
 {
-    if (num < 2)
-        return LBW_OK;
-    struct ranked *ranks = malloc(num * sizeof *ranks);
-    struct lbw_box *copy = malloc(num * sizeof *copy);
-    enum lbw_status status = LBW_OK;
-    if (!ranks || !copy) {
-        status = lbw_fail_memory(err);
-        goto out;
+    struct ranked item = heap[i];
+    for (size_t child; (child = 2 * i + 1) < num; i = child) {
+        if (child + 1 < num && is_before(&heap[child + 1], &heap[child]))
+            child++;
+        if (!is_before(&heap[child], &item))
+            break;
+        heap[i] = heap[child];
     }
-    for (size_t i = 0; i < num; i++)
-        ranks[i] = (struct ranked){boxes[i].score, i};
-    qsort(ranks, num, sizeof *ranks, by_score);
-    memcpy(copy, boxes, num * sizeof *copy);
-    for (size_t i = 0; i < num; i++)
-        boxes[i] = copy[ranks[i].place];
-out:
-    free(ranks);
-    free(copy);
-    return status;
+    heap[i] = item;
 }
 
 static bool is_suppressed(const struct lbw_box *box, const struct lbw_box *kept, size_t num,
@@ -68,19 +56,40 @@ static bool is_suppressed(const struct lbw_box *box, const struct lbw_box *kept,
     return false;
 }
 
+/*
+ * A low threshold gives tens of thousands of boxes of which a hundred stay, so they are taken
+ * from a heap, best first, instead of being sorted.
+ */
 enum lbw_status lbw_boxes_suppress(struct lbw_box *boxes, size_t *num,
                                    const struct lbw_nms_params *params, struct lbw_error *err)
 {
-    LBW_TRY(lbw_boxes_sort(boxes, *num, err));
-    size_t num_kept = 0;
-    for (size_t i = 0; i < *num; i++) {
-        if (params->max_boxes && num_kept == params->max_boxes)
-            break;
-        if (params->iou <= 0 || !is_suppressed(&boxes[i], boxes, num_kept, params))
-            boxes[num_kept++] = boxes[i];
+    size_t num_left = *num, num_kept = 0;
+    size_t most = params->max_boxes && params->max_boxes < *num ? params->max_boxes : *num;
+    struct ranked *heap = malloc((*num + 1) * sizeof *heap);
+    struct lbw_box *kept = malloc((most + 1) * sizeof *kept);
+    enum lbw_status status = LBW_OK;
+    if (!heap || !kept) {
+        status = lbw_fail_memory(err);
+        goto out;
     }
+    for (size_t i = 0; i < *num; i++)
+        heap[i] = (struct ranked){boxes[i].score, i};
+    for (size_t i = *num / 2; i-- > 0;)
+        sift_down(heap, *num, i);
+    while (num_left && num_kept < most) {
+        const struct lbw_box *box = &boxes[heap[0].place];
+        if (params->iou <= 0 || !is_suppressed(box, kept, num_kept, params))
+            kept[num_kept++] = *box;
+        heap[0] = heap[--num_left];
+        sift_down(heap, num_left, 0);
+    }
+    if (num_kept)
+        memcpy(boxes, kept, num_kept * sizeof *kept);
     *num = num_kept;
-    return LBW_OK;
+out:
+    free(heap);
+    free(kept);
+    return status;
 }
 
 void lbw_boxes_pair(ptrdiff_t *wanted_pair, const struct lbw_box *wanted, size_t num_wanted,

@@ -11,16 +11,16 @@
 /* Intersection over union; 0 where the union is empty. */
 float lbw_box_iou(const struct lbw_box *a, const struct lbw_box *b);
 
-/* Highest score first; equal scores keep their order. LBW_ERR_MEMORY. */
-enum lbw_status lbw_boxes_sort(struct lbw_box *boxes, size_t num, struct lbw_error *err);
-
 struct lbw_nms_params {
     float iou;        /* a box that overlaps a better one by more than this goes; 0: none go */
     size_t max_boxes; /* kept at most; 0: any number */
     bool any_class;   /* boxes of different classes suppress each other, too */
 };
 
-/* Sorts and thins `boxes` in place and sets *num to what is left. LBW_ERR_MEMORY. */
+/*
+ * Thins `boxes` in place and sets *num to what is left, highest score first; equal scores keep
+ * their order. LBW_ERR_MEMORY.
+ */
 enum lbw_status lbw_boxes_suppress(struct lbw_box *boxes, size_t *num,
                                    const struct lbw_nms_params *params, struct lbw_error *err);
 

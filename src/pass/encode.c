@@ -155,8 +155,9 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
                            struct lbw_error *err)
 {
     struct lbw_encoder encoder = {.model = plan->model,
-                                  .opset = lbw_model_opset(plan->model, ""),
-                                  .is_inline = is_inline};
+                                  .opset = lbw_model_opset(plan->model, "")};
+    /* below opset 9 a Constant node, all a function has, cannot hold integers */
+    encoder.is_inline = is_inline || encoder.opset < 9;
     struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
     if (!decodings)
         return lbw_fail_memory(err);

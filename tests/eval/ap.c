@@ -85,8 +85,8 @@ int main(int argc, char **argv)
         boxes[i] = boxes_of(labels, detections, p->id, &scenes[i].num_boxes);
         scenes[i].boxes = boxes[i];
     }
-    if (lbw_map_compute(&mean, classes, dataset->num_classes, scenes, dataset->num_pictures, 0,
-                        &err) != LBW_OK)
+    if (lbw_map_compute(&mean, classes, dataset->num_classes, scenes, dataset->num_pictures,
+                        LBW_COCO_MAX_BOXES, 0, &err) != LBW_OK)
         return 1;
     print(&mean, classes, dataset->num_classes);
     for (size_t i = 0; i < dataset->num_pictures; i++)

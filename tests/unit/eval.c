@@ -90,7 +90,7 @@ static struct lbw_ap compute(const struct lbw_scene *scenes, size_t num, struct 
                              size_t num_classes)
 {
     struct lbw_ap mean;
-    assert_int_equal(lbw_map_compute(&mean, classes, num_classes, scenes, num, 2, NULL),
+    assert_int_equal(lbw_map_compute(&mean, classes, num_classes, scenes, num, 100, 2, NULL),
                      LBW_OK);
     return mean;
 }
@@ -246,6 +246,7 @@ static void test_coco(void **state)
     assert_int_equal(d->pictures[1].num_truths, 2);
     const struct lbw_truth *t = d->pictures[1].truths;
     assert_int_equal(t[0].class_index, 1); /* by category id: dog, traffic light */
+    assert_int_equal(lbw_dataset_category(d, 1), 90);
     assert_true(t[0].is_crowd && !t[1].is_crowd);
     assert_float_equal(t[0].area, 7, 0);
     assert_float_equal(t[1].area, 12, 0);

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw profiles: the detector families that need no file of one's own. */
+#include <stdio.h>
+
+#include <lbw/profile.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/table.h"
+#include "cli/talk.h"
+
+struct profiles_values {
+    bool json;
+};
+
+static int print_json(const struct lbw_profile *profiles, size_t num)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < num; i++) {
+        const struct lbw_profile *p = &profiles[i];
+        char input[256];
+        lbw_preprocess_describe(input, sizeof input, &p->preprocess);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "name",
+                                        p->name, "family", lbw_family_name(p->family),
+                                        "description", p->description, "input", input,
+                                        "classes", p->num_classes, "score", (double)p->score,
+                                        "nms", (double)p->nms, "max_boxes", p->max_boxes));
+    }
+    return lbw_json_print(list);
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    (void)arguments;
+    const struct profiles_values *v = values;
+    size_t num;
+    const struct lbw_profile *profiles = lbw_profiles(&num);
+    if (v->json)
+        return print_json(profiles, num);
+    static const struct lbw_column columns[] = {
+        {"profile", LBW_ALIGN_LEFT},
+        {"what it reads", LBW_ALIGN_LEFT},
+        {"what it feeds", LBW_ALIGN_LEFT},
+    };
+    struct lbw_table table;
+    lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < num; i++) {
+        char input[256];
+        lbw_preprocess_describe(input, sizeof input, &profiles[i].preprocess);
+        lbw_table_cell(&table, "%s", profiles[i].name);
+        lbw_table_cell(&table, "%s", profiles[i].description);
+        lbw_table_cell(&table, "%s", input);
+    }
+    lbw_table_print(&table, stdout, 0);
+    lbw_table_release(&table);
+    return LBW_EXIT_DONE;
+}
+
+static const struct lbw_option options[] = {
+    {"json", 0, LBW_OPTION_FLAG, offsetof(struct profiles_values, json), NULL,
+     "print JSON for machines"},
+    {0},
+};
+
+const struct lbw_command lbw_cmd_profiles = {
+    .name = "profiles",
+    .summary = "list the detector families that are known",
+    .arguments = "",
+    .description =
+        "A profile says how a detector wants its pictures and how its outputs become boxes. "
+        "These\nare built in; --profile FILE.json names one of your own:\n\n"
+        "    {\"extends\": \"yolov8\", \"size\": [640, 640], \"labels\": [\"cat\", \"dog\"]}",
+    .options = options,
+    .values_size = sizeof(struct profiles_values),
+    .run = run,
+};
