@@ -10,5 +10,6 @@
 #include <lbw/image.h>
 #include <lbw/model.h>
 #include <lbw/plan.h>
+#include <lbw/runtime.h>
 
 #endif

@@ -45,7 +45,7 @@ static enum lbw_status open_side(struct lbw_stage *stage, struct lbw_side *side,
     const struct lbw_frontier *frontier = stage->frontier;
     const struct lbw_slice *slice = &side->slice;
     const struct lbw_session_params params = {
-        .num_threads = 1, .optimize = 1, .decode_once = 1, .short_lived = 1};
+        .num_threads = 1, .optimize = 99, .decode_once = 1, .short_lived = 1};
     struct lbw_array *inputs =
         lbw_arena_calloc(&stage->arena, slice->num_inputs, sizeof *inputs);
     bool *open_dims = lbw_arena_calloc(&stage->arena, slice->num_inputs, sizeof *open_dims);

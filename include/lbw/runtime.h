@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* ONNX Runtime: which one is there, and whether two models give the same numbers in it. */
+#ifndef LBW_RUNTIME_H
+#define LBW_RUNTIME_H
+
+#include <stdbool.h>
+
+#include <lbw/image.h>
+#include <lbw/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Loads ONNX Runtime unless it is loaded and says its version, "1.30.0" (static storage).
+ * LBW_ERR_RUNTIME says where it was looked for.
+ */
+LBW_API enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err);
+
+/* What both models are fed; zero-initialised: 4 generated images. */
+struct lbw_compare_params {
+    const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
+    size_t num_samples; /* at most so many; 0: 4 */
+    const struct lbw_preprocess *preprocess; /* NULL: inferred from model A */
+    int width, height;                       /* of dynamic inputs; 0: the model's own */
+    uint64_t seed;                           /* of generated images */
+    unsigned num_threads;                    /* 0: all processors */
+    lbw_progress_fn progress;
+    void *user;
+};
+
+/*
+ * One output over all samples; integers and truth values count as numbers. Two NaN agree, and
+ * so do two equal infinities; where only one side is finite, or the infinities differ, the
+ * error is infinite. The sums behind SNR and cosine are taken where both sides are finite.
+ */
+struct lbw_compare_row {
+    const char *name;
+    const char *type; /* of model A: "float32" */
+    int num_dims;
+    int64_t dims[8];     /* of the first sample in model A */
+    bool has_same_shape; /* else max_error and relative_error are infinite, counts partial */
+    uint64_t num_values;
+    uint64_t num_unlike; /* values of which only one is finite, or that are unlike infinities */
+    double max_error;    /* largest |a - b| */
+    double max_value;    /* largest finite |a| */
+    double relative_error; /* max_error / max_value; 0 when both are 0 */
+    double snr;            /* 10 log10(Σa² / Σ(a-b)²) dB; INFINITY when equal */
+    double cosine;         /* Σab / √(Σa² Σb²); 1 when both are all zeros */
+};
+
+struct lbw_comparison {
+    size_t num_samples;
+    const char *assumed; /* one line on what was assumed about the input; "" for nothing */
+    size_t num_rows;
+    struct lbw_compare_row *rows; /* in the order of model A's outputs */
+};
+
+/*
+ * Runs both models on the same inputs. LBW_ERR_ARGUMENT when their inputs or outputs have other
+ * names (the order may differ); LBW_ERR_RUNTIME when ONNX Runtime is missing or refuses one,
+ * with "A" or "B" named; LBW_ERR_UNSUPPORTED for outputs that are no tensors of numbers. Freed
+ * by lbw_comparison_free().
+ */
+LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out, struct lbw_model *a,
+                                    struct lbw_model *b,
+                                    const struct lbw_compare_params *params,
+                                    struct lbw_error *err);
+LBW_API void lbw_comparison_free(struct lbw_comparison **comparison);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
