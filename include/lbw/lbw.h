@@ -5,6 +5,7 @@
 
 #include <lbw/base.h>
 #include <lbw/convert.h>
+#include <lbw/draw.h>
 #include <lbw/eval.h>
 #include <lbw/grid.h>
 #include <lbw/image.h>

@@ -6,6 +6,7 @@
 #include "cli/option.h"
 
 extern const struct lbw_command lbw_cmd_completion;
+extern const struct lbw_command lbw_cmd_detect;
 extern const struct lbw_command lbw_cmd_eval;
 extern const struct lbw_command lbw_cmd_grids;
 extern const struct lbw_command lbw_cmd_help; /* main.c */

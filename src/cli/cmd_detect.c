@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw detect: what a model finds in pictures, drawn on them. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <lbw/draw.h>
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/picture.h"
+#include "cli/table.h"
+#include "cli/talk.h"
+
+#define PAIR_IOU .5f
+
+struct detect_values {
+    const char *output, *reference;
+    struct lbw_option_list titles;
+    struct lbw_picture_values picture;
+    double score, nms;
+    bool json;
+};
+
+/* A model and what it found in the picture at hand. */
+struct side {
+    const char *path;
+    struct lbw_model *model;
+    struct lbw_detector *detector;
+    struct lbw_box *boxes;
+    size_t num_boxes;
+};
+
+struct job {
+    const struct detect_values *v;
+    struct side model, reference;
+    struct lbw_profile profile;
+    struct lbw_box *compared; /* boxes of both, when there is a reference */
+    enum lbw_mark *marks;
+    size_t num_compared;
+    json_t *list; /* results for --json */
+    struct lbw_table table;
+    struct lbw_error err;
+};
+
+static enum lbw_status open_side(struct job *job, struct side *side)
+{
+    const struct lbw_detector_params params = {.score = (float)job->v->score,
+                                               .nms = (float)job->v->nms};
+    enum lbw_status status = lbw_model_open(&side->model, side->path, &job->err);
+    if (status == LBW_OK)
+        status =
+            lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
+    return status;
+}
+
+static void close_side(struct side *side)
+{
+    lbw_free(side->boxes);
+    lbw_detector_close(&side->detector);
+    lbw_model_close(&side->model);
+}
+
+static enum lbw_status run_side(struct job *job, struct side *side,
+                                const struct lbw_image *image)
+{
+    lbw_free(side->boxes);
+    side->boxes = NULL;
+    side->num_boxes = 0;
+    return lbw_detector_run(side->detector, image, &side->boxes, &side->num_boxes, &job->err);
+}
+
+static size_t num_marked(const struct job *job, enum lbw_mark mark)
+{
+    size_t num = 0;
+    for (size_t i = 0; i < job->num_compared; i++)
+        num += job->marks[i] == mark;
+    return num;
+}
+
+/* "yolox_nano" of "models/yolox_nano.onnx", or what --title says. */
+static void title_of(const struct job *job, const struct side *side, char *out, size_t size)
+{
+    size_t which = side == &job->model && job->v->reference ? 1 : 0;
+    if (which < job->v->titles.num) {
+        snprintf(out, size, "%s", job->v->titles.items[which]);
+        return;
+    }
+    const char *slash = strrchr(side->path, '/');
+    snprintf(out, size, "%s", slash ? slash + 1 : side->path);
+    char *dot = strrchr(out, '.');
+    if (dot && dot != out)
+        *dot = '\0';
+}
+
+static void subtitle_of(const struct job *job, const struct side *side, char *out, size_t size)
+{
+    char bytes[LBW_TEXT_SIZE];
+    int used = snprintf(out, size, "%s · %zu box%s",
+                        lbw_text_bytes(bytes, lbw_model_size(side->model)), side->num_boxes,
+                        side->num_boxes == 1 ? "" : "es");
+    if (side == &job->model && job->v->reference)
+        snprintf(out + used, size - (size_t)used, ", %zu lost, %zu invented",
+                 num_marked(job, LBW_MARK_LOST), num_marked(job, LBW_MARK_INVENTED));
+}
+
+static enum lbw_status draw(struct job *job, const struct lbw_image *image, const char *path)
+{
+    char titles[2][128], subtitles[2][128];
+    const struct side *sides[2] = {&job->model, NULL};
+    size_t num = 1;
+    if (job->v->reference) {
+        sides[0] = &job->reference;
+        sides[1] = &job->model;
+        num = 2;
+    }
+    struct lbw_panel panels[2];
+    for (size_t i = 0; i < num; i++) {
+        title_of(job, sides[i], titles[i], sizeof titles[i]);
+        subtitle_of(job, sides[i], subtitles[i], sizeof subtitles[i]);
+        panels[i] = (struct lbw_panel){titles[i], subtitles[i], sides[i]->boxes, NULL,
+                                       sides[i]->num_boxes};
+    }
+    if (job->v->reference) {
+        panels[1].boxes = job->compared;
+        panels[1].marks = job->marks;
+        panels[1].num_boxes = job->num_compared;
+    }
+    return lbw_draw(path, image, panels, num, job->profile.labels, job->profile.num_labels,
+                    &job->err);
+}
+
+static const char *mark_name(enum lbw_mark mark)
+{
+    static const char *const names[] = {"", "lost", "invented"};
+    return names[mark];
+}
+
+static void report_box(struct job *job, const char *path, const struct lbw_box *box,
+                       enum lbw_mark mark)
+{
+    char number[24];
+    const char *name = number;
+    snprintf(number, sizeof number, "%d", box->class_index);
+    if ((size_t)box->class_index < job->profile.num_labels)
+        name = job->profile.labels[box->class_index];
+    if (job->v->json) {
+        json_array_append_new(job->list,
+                              json_pack("{s:s, s:s, s:f, s:[f,f,f,f], s:s}", "image", path,
+                                        "class", name, "score", (double)box->score, "box",
+                                        (double)box->x, (double)box->y, (double)box->width,
+                                        (double)box->height, "mark", mark_name(mark)));
+        return;
+    }
+    lbw_table_cell(&job->table, "%s", path);
+    lbw_table_cell(&job->table, "%s", name);
+    lbw_table_cell(&job->table, "%.2f", (double)box->score);
+    lbw_table_cell(&job->table, "%.0f", (double)box->x);
+    lbw_table_cell(&job->table, "%.0f", (double)box->y);
+    lbw_table_cell(&job->table, "%.0f", (double)box->width);
+    lbw_table_cell(&job->table, "%.0f", (double)box->height);
+    lbw_table_cell(&job->table, "%s", mark_name(mark));
+}
+
+static void report(struct job *job, const char *path)
+{
+    if (job->v->reference)
+        for (size_t i = 0; i < job->num_compared; i++)
+            report_box(job, path, &job->compared[i], job->marks[i]);
+    else
+        for (size_t i = 0; i < job->model.num_boxes; i++)
+            report_box(job, path, &job->model.boxes[i], LBW_MARK_NONE);
+}
+
+/* Where the drawing of a picture goes: the output itself, or NAME.png in that folder. */
+static char *output_path(const char *output, const char *picture, bool is_folder)
+{
+    if (!is_folder)
+        return strdup(output);
+    const char *slash = strrchr(picture, '/');
+    const char *name = slash ? slash + 1 : picture;
+    const char *dot = strrchr(name, '.');
+    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
+    size_t size = strlen(output) + (size_t)stem + sizeof "/.png";
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/%.*s.png", output, stem, name);
+    return path;
+}
+
+static enum lbw_status detect(struct job *job, const char *path, bool is_folder)
+{
+    struct lbw_image image = {0};
+    enum lbw_status status = lbw_image_read(&image, path, &job->err);
+    if (status == LBW_OK)
+        status = run_side(job, &job->model, &image);
+    if (status == LBW_OK && job->v->reference)
+        status = run_side(job, &job->reference, &image);
+    if (status == LBW_OK && job->v->reference) {
+        lbw_free(job->compared);
+        lbw_free(job->marks);
+        job->compared = NULL;
+        job->marks = NULL;
+        status = lbw_compare_boxes(&job->compared, &job->marks, &job->num_compared,
+                                   job->reference.boxes, job->reference.num_boxes,
+                                   job->model.boxes, job->model.num_boxes, PAIR_IOU, &job->err);
+    }
+    if (status == LBW_OK && job->v->output) {
+        char *to = output_path(job->v->output, path, is_folder);
+        if (to)
+            status = draw(job, &image, to);
+        else
+            status = LBW_ERR_MEMORY;
+        free(to);
+    }
+    if (status == LBW_OK)
+        report(job, path);
+    lbw_image_release(&image);
+    return status;
+}
+
+static bool is_a_folder(const char *path)
+{
+    struct stat st;
+    return path && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static const struct lbw_column columns[] = {
+    {"picture", LBW_ALIGN_SHRINK}, {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
+    {"x", LBW_ALIGN_RIGHT},        {"y", LBW_ALIGN_RIGHT},    {"width", LBW_ALIGN_RIGHT},
+    {"height", LBW_ALIGN_RIGHT},   {"", LBW_ALIGN_LEFT},
+};
+
+/* Pictures that cannot be read are named; the command fails only when all are. */
+static int detect_all(struct job *job, int num, char **paths, bool is_folder)
+{
+    int num_bad = 0;
+    for (int i = 0; i < num; i++) {
+        enum lbw_status status = detect(job, paths[i], is_folder);
+        if (status == LBW_OK)
+            continue;
+        bool is_fatal = status != LBW_ERR_IO && status != LBW_ERR_FORMAT;
+        int code = lbw_explain(&job->err);
+        if (is_fatal || ++num_bad == num)
+            return code;
+    }
+    bool to_stdout = job->v->output && strcmp(job->v->output, "-") == 0;
+    if (job->v->json)
+        return lbw_json_print(json_incref(job->list));
+    if (!to_stdout)
+        lbw_table_print(&job->table, stdout, 0);
+    return LBW_EXIT_DONE;
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    struct job job = {.v = values};
+    bool is_folder = is_a_folder(job.v->output);
+    job.model.path = arguments[0];
+    job.reference.path = job.v->reference;
+    if (!job.v->picture.profile)
+        return lbw_usage_error("detect", "what kind of detector? Say --profile NAME");
+    if (job.v->output && num_arguments > 2 && !is_folder)
+        return lbw_usage_error("detect", "several pictures need a folder for --output");
+    job.list = json_array();
+    lbw_table_init(&job.table, columns, sizeof columns / sizeof *columns);
+    enum lbw_status status = lbw_picture_resolve(&job.profile, &job.v->picture, NULL, &job.err);
+    if (status == LBW_OK)
+        status = open_side(&job, &job.model);
+    if (status == LBW_OK && job.v->reference)
+        status = open_side(&job, &job.reference);
+    int code = status == LBW_OK ? detect_all(&job, num_arguments - 1, arguments + 1, is_folder)
+                                : lbw_explain(&job.err);
+    close_side(&job.model);
+    close_side(&job.reference);
+    lbw_free(job.compared);
+    lbw_free(job.marks);
+    lbw_profile_release(&job.profile);
+    lbw_table_release(&job.table);
+    json_decref(job.list);
+    return code;
+}
+
+#define AT(member) offsetof(struct detect_values, member)
+
+/* clang-format off */
+static const struct lbw_option options[] = {
+    {"output", 'o', LBW_OPTION_STRING, AT(output), "OUT.png|DIR",
+     "draw the boxes; a folder for several pictures"},
+    {"reference", 'r', LBW_OPTION_STRING, AT(reference), "FLOAT.onnx",
+     "compare with this model: both drawn side by side, lost and invented boxes marked"},
+    LBW_PICTURE_OPTIONS(struct detect_values, picture),
+    {"score", 0, LBW_OPTION_FLOAT, AT(score), "X", "boxes below are not shown (default 0.5)",
+     .min = 0, .max = 1},
+    {"nms", 0, LBW_OPTION_FLOAT, AT(nms), "X",
+     "overlap above which the weaker box goes (default: the profile's)", .min = 0, .max = 1},
+    {"title", 0, LBW_OPTION_LIST, AT(titles), "TEXT",
+     "above the drawing in place of the file's name; with a reference, its title comes first"},
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
+    {0},
+};
+/* clang-format on */
+
+static const struct detect_values defaults = {.score = .5};
+
+const struct lbw_command lbw_cmd_detect = {
+    .name = "detect",
+    .summary = "find boxes in pictures and draw them",
+    .arguments = "MODEL IMAGE…",
+    .description = "Prints what MODEL finds in each picture and draws it where --output says. "
+                   "With --reference\nboth models are drawn: dashed boxes are lost, boxes with "
+                   "a second line around them invented.",
+    .example = "lbw detect 4bit.onnx street.jpg -p yolox --reference float.onnx -o street.png",
+    .options = options,
+    .values_size = sizeof(struct detect_values),
+    .defaults = &defaults,
+    .min_arguments = 2,
+    .max_arguments = 1000,
+    .run = run,
+};
