@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw compare: do two models give the same numbers? */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/picture.h"
+#include "cli/progress.h"
+#include "cli/table.h"
+#include "cli/talk.h"
+
+struct compare_values {
+    const char *data;
+    int64_t samples, seed;
+    double rtol; /* below 0: not given */
+    struct lbw_picture_values picture;
+    bool json;
+};
+
+static const struct compare_values defaults = {.data = "generated", .samples = 4, .rtol = -1};
+
+static enum lbw_status compare(struct lbw_comparison **out, char **paths,
+                               const struct compare_values *v, struct lbw_error *err)
+{
+    struct lbw_profile profile = {0};
+    struct lbw_model *a = NULL, *b = NULL;
+    enum lbw_status status = lbw_picture_resolve(&profile, &v->picture, NULL, err);
+    const struct lbw_compare_params params = {
+        .source = v->data,
+        .num_samples = (size_t)v->samples,
+        .preprocess = lbw_picture_given(&v->picture) ? &profile.preprocess : NULL,
+        .width = profile.preprocess.width,
+        .height = profile.preprocess.height,
+        .seed = (uint64_t)v->seed,
+        .progress = lbw_progress_step,
+    };
+    if (status == LBW_OK)
+        status = lbw_model_open(&a, paths[0], err);
+    if (status == LBW_OK)
+        status = lbw_model_open(&b, paths[1], err);
+    if (status == LBW_OK)
+        status = lbw_compare(out, a, b, &params, err);
+    lbw_model_close(&a);
+    lbw_model_close(&b);
+    lbw_profile_release(&profile);
+    return status;
+}
+
+static void print_table(const struct lbw_comparison *comparison)
+{
+    static const struct lbw_column columns[] = {
+        {"output", LBW_ALIGN_SHRINK},  {"type", LBW_ALIGN_LEFT},
+        {"shape", LBW_ALIGN_LEFT},     {"max error", LBW_ALIGN_RIGHT},
+        {"relative", LBW_ALIGN_RIGHT}, {"SNR", LBW_ALIGN_RIGHT},
+        {"cosine", LBW_ALIGN_RIGHT},
+    };
+    struct lbw_table table;
+    lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
+    for (size_t i = 0; i < comparison->num_rows; i++) {
+        const struct lbw_compare_row *row = &comparison->rows[i];
+        char shape[96];
+        lbw_table_cell(&table, "%s", row->name);
+        lbw_table_cell(&table, "%s", row->type);
+        lbw_table_cell(&table, "%s", lbw_text_shape(shape, (size_t)row->num_dims, row->dims));
+        if (row->has_same_shape)
+            lbw_table_cell(&table, "%.3g", row->max_error);
+        else
+            lbw_table_cell(&table, "other shape");
+        lbw_table_cell(&table, "%.3g", row->relative_error);
+        if (row->max_error > 0)
+            lbw_table_cell(&table, "%.1f dB", row->snr);
+        else
+            lbw_table_cell(&table, "equal");
+        lbw_table_cell(&table, "%.6f", row->cosine);
+    }
+    lbw_table_print(&table, stdout, 0);
+    lbw_table_release(&table);
+    printf("\n%s\n", comparison->assumed);
+}
+
+static json_t *json_row(const struct lbw_compare_row *row)
+{
+    json_t *dims = json_array();
+    for (int i = 0; i < row->num_dims; i++)
+        json_array_append_new(dims, json_integer(row->dims[i]));
+    return json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
+                     row->name, "type", row->type, "shape", dims, "same_shape",
+                     (int)row->has_same_shape, "values", (json_int_t)row->num_values, "unlike",
+                     (json_int_t)row->num_unlike, "max_error", lbw_json_real(row->max_error),
+                     "max_value", lbw_json_real(row->max_value), "relative_error",
+                     lbw_json_real(row->relative_error), "snr", lbw_json_real(row->snr),
+                     "cosine", lbw_json_real(row->cosine));
+}
+
+static int print_json(const struct lbw_comparison *comparison, bool is_met)
+{
+    json_t *rows = json_array();
+    for (size_t i = 0; i < comparison->num_rows; i++)
+        json_array_append_new(rows, json_row(&comparison->rows[i]));
+    return lbw_json_print(json_pack("{s:I, s:s, s:b, s:o}", "samples",
+                                    (json_int_t)comparison->num_samples, "input",
+                                    comparison->assumed, "met", (int)is_met, "outputs", rows));
+}
+
+/* The output that is furthest off. */
+static const struct lbw_compare_row *worst_row(const struct lbw_comparison *comparison)
+{
+    const struct lbw_compare_row *worst = NULL;
+    for (size_t i = 0; i < comparison->num_rows; i++)
+        if (!worst || comparison->rows[i].relative_error > worst->relative_error)
+            worst = &comparison->rows[i];
+    return worst;
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    const struct compare_values *v = values;
+    struct lbw_comparison *comparison = NULL;
+    struct lbw_error err = {0};
+    lbw_progress_begin("comparing", v->json);
+    enum lbw_status status = compare(&comparison, arguments, v, &err);
+    lbw_progress_end();
+    if (status != LBW_OK)
+        return lbw_explain(&err);
+    const struct lbw_compare_row *worst = worst_row(comparison);
+    bool is_met = v->rtol < 0 || !worst || worst->relative_error <= v->rtol;
+    int code = LBW_EXIT_DONE;
+    if (v->json)
+        code = print_json(comparison, is_met);
+    else
+        print_table(comparison);
+    if (!is_met && code == LBW_EXIT_DONE) {
+        lbw_talk("output '%s' is off by %.3g of its largest magnitude, more than %g",
+                 worst->name, worst->relative_error, v->rtol);
+        code = LBW_EXIT_UNMET;
+    }
+    lbw_comparison_free(&comparison);
+    return code;
+}
+
+#define AT(member) offsetof(struct compare_values, member)
+
+static const struct lbw_option options[] = {
+    {"data", 'd', LBW_OPTION_STRING, AT(data), "generated[:N]|DIR|FILE",
+     "what both models are fed: generated pictures (the default), a folder of JPEG and PNG "
+     "files, or arrays in a .npz or .npy file"},
+    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N", "at most N of them (default 4)",
+     .min = 1, .max = 1000000},
+    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
+     .max = 9e15},
+    {"rtol", 0, LBW_OPTION_FLOAT, AT(rtol), "X",
+     "exit with 3 when an output's largest error exceeds X times its largest magnitude",
+     .min = 0, .max = 1e300},
+    LBW_PICTURE_OPTIONS(struct compare_values, picture),
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON; infinite numbers are null"},
+    {0},
+};
+
+const struct lbw_command lbw_cmd_compare = {
+    .name = "compare",
+    .summary = "run two models on the same inputs and compare their outputs",
+    .arguments = "A B",
+    .description =
+        "Runs both models in ONNX Runtime and prints per output the largest error, the same as "
+        "a share of the largest magnitude in A, the signal-to-noise ratio and the cosine "
+        "between both.",
+    .example = "lbw compare yolox.onnx yolox-5.onnx --data photos --samples 16",
+    .options = options,
+    .values_size = sizeof(struct compare_values),
+    .defaults = &defaults,
+    .min_arguments = 2,
+    .max_arguments = 2,
+    .run = run,
+};
