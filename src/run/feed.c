@@ -12,6 +12,8 @@
 #include "onnx/tensor.h"
 #include "run/array.h"
 #include "run/assume.h"
+#include "run/feed_arrays.h"
+#include "run/npz.h"
 #include "run/pictures.h"
 
 #define MAX_SIDE 16384
@@ -31,6 +33,7 @@ struct lbw_feed {
     size_t num_inputs;
     struct lbw_feed_input *inputs;
     const char *assumed;
+    struct lbw_feed_arrays *arrays; /* either these or pictures */
     struct lbw_pictures *pictures;
     struct picture_input picture;
     struct lbw_preprocess preprocess;
@@ -297,6 +300,22 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, struct lbw_model *mo
     return describe(feed, why, err);
 }
 
+static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                   const struct lbw_feed_params *params, struct lbw_error *err)
+{
+    bool *has_rank = lbw_arena_calloc(&feed->arena, feed->num_inputs, sizeof *has_rank);
+    if (!has_rank)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < feed->num_inputs; i++)
+        has_rank[i] = info->inputs[i].num_dims >= 0;
+    LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
+                                 feed->num_inputs, params->max_samples, err));
+    feed->num_samples = lbw_feed_arrays_num_samples(feed->arrays);
+    feed->assumed = lbw_arena_printf(&feed->arena, "%zu samples of %s, as they are",
+                                     feed->num_samples, params->source);
+    return feed->assumed ? LBW_OK : lbw_fail_memory(err);
+}
+
 enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
                               const struct lbw_feed_params *params, const char **assumed,
                               struct lbw_error *err)
@@ -307,7 +326,9 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
     if (!feed)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_within(err, list_inputs(feed, &info, err), "%s", model->name);
-    if (status == LBW_OK)
+    if (status == LBW_OK && params->source && lbw_npz_is_one(params->source))
+        status = open_arrays(feed, &info, params, err);
+    else if (status == LBW_OK)
         status = open_pictures(feed, model, &info, params, err);
     if (status != LBW_OK) {
         lbw_feed_close(&feed);
@@ -323,6 +344,7 @@ void lbw_feed_close(struct lbw_feed **feed)
 {
     if (!*feed)
         return;
+    lbw_feed_arrays_close(&(*feed)->arrays);
     lbw_pictures_close(&(*feed)->pictures);
     lbw_arena_release(&(*feed)->arena);
     free(*feed);
@@ -427,7 +449,9 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
         arrays[made] = (struct lbw_array){0};
         status =
             lbw_array_init(&arrays[made], input->data_type, input->dims, input->num_dims, err);
-        if (status == LBW_OK && made == feed->picture.at)
+        if (status == LBW_OK && feed->arrays)
+            lbw_feed_arrays_fill(&arrays[made], feed->arrays, made, i);
+        else if (status == LBW_OK && made == feed->picture.at)
             status = fill_pictures(&arrays[made], feed, i, err);
         else if (status == LBW_OK)
             fill_other(&arrays[made], feed, made);
