@@ -75,8 +75,8 @@ struct lbw_report {
     size_t num_converted;
     size_t num_weights;     /* values converted */
     double bits_per_weight; /* codes and scales, over num_weights */
-    double snr;             /* of all converted weights together (projection error), dB */
-    uint64_t bytes_before;  /* of the whole model file */
+    double snr; /* dB: mean over calibrated layers' outputs, or of all weights together */
+    uint64_t bytes_before; /* of the whole model file */
     uint64_t bytes_after;
     bool calibrated;
 };

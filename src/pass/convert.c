@@ -21,6 +21,8 @@ struct conversion {
     uint64_t *sizes;         /* encoded bytes, one per weight */
     struct lbw_report *report;
     double energy, error; /* of all converted weights */
+    double sum_of_snr;    /* of all reconstructed layers' outputs, dB */
+    size_t num_reconstructed;
     size_t num_planned;
 };
 
@@ -60,6 +62,8 @@ static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stat
     row->snr_projection = lbw_snr(stats->energy, stats->error_before);
     row->snr = lbw_snr(stats->energy, stats->error_after);
     row->seconds = seconds;
+    c->num_reconstructed += stats->is_reconstructed;
+    c->sum_of_snr += stats->is_reconstructed ? row->snr : 0;
     row->step_min = INFINITY;
     for (size_t s = 0; s < codes->num_steps; s++) {
         row->step_min = fmin(row->step_min, codes->steps[s]);
@@ -164,7 +168,8 @@ static void sum_up(struct conversion *c)
         r->num_weights += weight->item.count;
     }
     r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
-    r->snr = lbw_snr(c->energy, c->error);
+    r->snr = c->num_reconstructed ? c->sum_of_snr / (double)c->num_reconstructed
+                                  : lbw_snr(c->energy, c->error);
     r->calibrated = c->params->activations != NULL;
     r->bytes_before = c->model->file_size;
     r->bytes_after = lbw_model_size(c->model);
@@ -175,6 +180,8 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
     LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
     LBW_TRY(quantize(c, err));
+    for (size_t i = 0; i < c->plan->num_weights; i++)
+        LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     LBW_TRY(lbw_encode(c->plan, c->codes, c->params->encoding, c->params->inline_nodes,
                        c->sizes, err));
     drop_zero_biases(c->model);

@@ -60,6 +60,9 @@ struct lbw_codes {
     float *steps;   /* num_steps; owned */
     size_t num_steps;
     int axis; /* of the steps; -1 when there is one for all */
+    float **
+        biases; /* corrected ones, num_biases of rows × groups values; owned, NULL: as it was */
+    size_t num_biases; /* consumers of the weight, or 0 */
 };
 
 /* The group and row of which axis of the weight the steps run along; -1 for one step. */
@@ -123,20 +126,17 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
                                        const struct lbw_weight *weight, const float *values,
                                        struct lbw_error *err);
 
-/* Makes the converted side of the activations use these codes from now on. */
+/* Makes the converted side of the activations use these codes and biases from now on. */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 const struct lbw_weight *weight, const struct lbw_codes *codes,
                                 struct lbw_error *err);
 
-/*
- * The bias of one consumer, one value per output channel, where it has a float32 one of its
- * own: read (NULL otherwise), or written to the model and the activations (otherwise nothing).
- */
-const float *lbw_bias_read(float *out, const struct lbw_calibrator *calibrator,
-                           const struct lbw_weight *weight, const Onnx__NodeProto *node);
-enum lbw_status lbw_bias_write(struct lbw_calibrator *calibrator,
-                               const struct lbw_weight *weight, const Onnx__NodeProto *node,
-                               const float *bias, struct lbw_error *err);
+/* Room for one corrected bias per consumer. */
+bool lbw_codes_alloc_biases(struct lbw_codes *codes, const struct lbw_weight *weight);
+
+/* Writes corrected biases into the model, once calibration no longer looks at it. */
+enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                               const struct lbw_codes *codes, struct lbw_error *err);
 
 /* report.c */
 enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,

@@ -10,9 +10,19 @@
 
 void lbw_codes_release(struct lbw_codes *codes)
 {
+    for (size_t i = 0; i < codes->num_biases; i++)
+        free(codes->biases[i]);
+    free(codes->biases);
     free(codes->codes);
     free(codes->steps);
     *codes = (struct lbw_codes){0};
+}
+
+bool lbw_codes_alloc_biases(struct lbw_codes *codes, const struct lbw_weight *weight)
+{
+    codes->biases = calloc(weight->num_consumers, sizeof *codes->biases);
+    codes->num_biases = codes->biases ? weight->num_consumers : 0;
+    return codes->biases != NULL;
 }
 
 /* The values of one output channel, gathered into a row, and codes scattered back. */

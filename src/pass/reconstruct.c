@@ -171,44 +171,34 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
 }
 
 /* The float32 bias of a consumer that no other node reads, or NULL. */
-static struct lbw_value *own_bias(const struct lbw_calibrator *calibrator,
-                                  const struct lbw_weight *weight, const Onnx__NodeProto *node,
-                                  struct lbw_tensor *tensor)
+static struct lbw_value *own_bias(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                                  const Onnx__NodeProto *node, struct lbw_tensor *tensor)
 {
     if (lbw_node_is(node, "MatMul"))
         return NULL;
     struct lbw_value *value = lbw_index_find(weight->value->scope, lbw_node_input(node, 2));
-    Onnx__TensorProto *proto =
-        value ? lbw_index_constant(&calibrator->plan->index, value, true) : NULL;
+    Onnx__TensorProto *proto = value ? lbw_index_constant(&plan->index, value, true) : NULL;
     bool fits = proto && value->uses && !value->uses->next &&
-                lbw_tensor_view(tensor, calibrator->plan->model, proto, NULL) == LBW_OK &&
+                lbw_tensor_view(tensor, plan->model, proto, NULL) == LBW_OK &&
                 tensor->count == weight->layout.groups * weight->layout.rows &&
                 tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
     return fits ? value : NULL;
 }
 
-const float *lbw_bias_read(float *out, const struct lbw_calibrator *calibrator,
-                           const struct lbw_weight *weight, const Onnx__NodeProto *node)
+static enum lbw_status write_one_bias(const struct lbw_plan *plan,
+                                      const struct lbw_weight *weight,
+                                      const Onnx__NodeProto *node, const float *bias,
+                                      struct lbw_error *err)
 {
+    struct lbw_model *model = plan->model;
     struct lbw_tensor tensor;
-    bool is_read = own_bias(calibrator, weight, node, &tensor) &&
-                   lbw_tensor_read_float(&tensor, out, NULL) == LBW_OK;
-    return is_read ? out : NULL;
-}
-
-enum lbw_status lbw_bias_write(struct lbw_calibrator *calibrator,
-                               const struct lbw_weight *weight, const Onnx__NodeProto *node,
-                               const float *bias, struct lbw_error *err)
-{
-    struct lbw_model *model = calibrator->plan->model;
-    struct lbw_tensor tensor;
-    struct lbw_value *value = own_bias(calibrator, weight, node, &tensor);
+    struct lbw_value *value = own_bias(plan, weight, node, &tensor);
     if (!value)
         return LBW_OK;
     unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count * 4);
     for (size_t i = 0; data && i < tensor.count; i++)
         lbw_store_le(data + 4 * i, lbw_float_bits(bias[i]), 4);
-    Onnx__TensorProto *proto = lbw_index_constant(&calibrator->plan->index, value, true);
+    Onnx__TensorProto *proto = lbw_index_constant(&plan->index, value, true);
     Onnx__TensorProto *corrected =
         data ? lbw_tensor_new(model, tensor.name, tensor.data_type, tensor.dims,
                               tensor.num_dims, data, tensor.count * 4)
@@ -218,25 +208,34 @@ enum lbw_status lbw_bias_write(struct lbw_calibrator *calibrator,
     if (value->initializer)
         lbw_graph_remove_input(value->scope->graph, value->name);
     *proto = *corrected;
-    return calibrator->activations->replace(calibrator->activations, value->name, bias,
-                                            tensor.count, err);
+    return LBW_OK;
 }
 
-/* b̂ = b + W·E[x] - Q·E[y] for one consumer. */
-static enum lbw_status correct_bias(const struct solver *s, const double *mean_x,
-                                    const double *mean_y, struct lbw_calibrator *calibrator,
+enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                               const struct lbw_codes *codes, struct lbw_error *err)
+{
+    for (size_t i = 0; i < codes->num_biases; i++)
+        if (codes->biases[i])
+            LBW_TRY(
+                write_one_bias(plan, weight, weight->consumers[i].node, codes->biases[i], err));
+    return LBW_OK;
+}
+
+/* b̂ = b + W·E[x] - Q·E[y] for one consumer; *out stays NULL where it has no bias of its own. */
+static enum lbw_status correct_bias(float **out, const struct solver *s, const double *mean_x,
+                                    const double *mean_y, const struct lbw_plan *plan,
                                     const Onnx__NodeProto *node, struct lbw_error *err)
 {
     const struct lbw_layout *layout = &s->weight->layout;
     const int32_t *levels = s->weight->item.grid->levels;
     size_t rows = layout->groups * layout->rows;
-    float *bias = malloc(rows * sizeof *bias);
+    struct lbw_tensor tensor;
+    if (!own_bias(plan, s->weight, node, &tensor))
+        return LBW_OK;
+    float *bias = *out = malloc(rows * sizeof *bias);
     if (!bias)
         return lbw_fail_memory(err);
-    if (!lbw_bias_read(bias, calibrator, s->weight, node)) {
-        free(bias);
-        return LBW_OK;
-    }
+    LBW_TRY(lbw_tensor_read_float(&tensor, bias, err));
     for (size_t row = 0; row < rows; row++) {
         const double *x = mean_x + row / layout->rows * layout->k;
         const double *y = mean_y + row / layout->rows * layout->k;
@@ -248,9 +247,7 @@ static enum lbw_status correct_bias(const struct solver *s, const double *mean_x
         if (isfinite((float)sum))
             bias[row] = (float)sum;
     }
-    enum lbw_status status = lbw_bias_write(calibrator, s->weight, node, bias, err);
-    free(bias);
-    return status;
+    return LBW_OK;
 }
 
 static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
@@ -267,9 +264,11 @@ static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_st
     else
         LBW_TRY(solve(s, &total, err));
     codes_to_tensor(codes, weight, s->codes, s->steps);
+    if (!lbw_codes_alloc_biases(codes, weight))
+        return lbw_fail_memory(err);
     for (size_t i = 0; i < weight->num_consumers; i++)
-        LBW_TRY(correct_bias(s, means->x + i * size, means->y + i * size, calibrator,
-                             weight->consumers[i].node, err));
+        LBW_TRY(correct_bias(&codes->biases[i], s, means->x + i * size, means->y + i * size,
+                             calibrator->plan, weight->consumers[i].node, err));
     *stats =
         (struct lbw_layer_stats){true, total.energy, total.error_before, total.error_after};
     return LBW_OK;
@@ -317,6 +316,12 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
     enum lbw_status status = activations->replace(activations, weight->item.tensor, decoded,
                                                   weight->item.count, err);
     free(decoded);
+    size_t rows = weight->layout.groups * weight->layout.rows;
+    for (size_t i = 0; i < codes->num_biases && status == LBW_OK; i++)
+        if (codes->biases[i])
+            status =
+                activations->replace(activations, lbw_node_input(weight->consumers[i].node, 2),
+                                     codes->biases[i], rows, err);
     return lbw_within(err, status, "weight '%s'", weight->item.tensor);
 }
 

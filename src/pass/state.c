@@ -191,23 +191,23 @@ static void put(struct cursor *c, const void *data, size_t size)
     c->at += size;
 }
 
-static enum lbw_status restore_biases(struct cursor *c, struct lbw_calibrator *calibrator,
+static enum lbw_status restore_biases(struct cursor *c, struct lbw_codes *codes,
                                       const struct lbw_weight *weight, struct lbw_error *err)
 {
     size_t rows = weight->layout.groups * weight->layout.rows;
-    float *bias = malloc(rows * sizeof *bias);
-    enum lbw_status status = bias ? LBW_OK : lbw_fail_memory(err);
-    for (size_t i = 0; i < weight->num_consumers && status == LBW_OK; i++) {
+    if (!lbw_codes_alloc_biases(codes, weight))
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < codes->num_biases; i++) {
         uint64_t has_bias = 0;
         get(c, &has_bias, sizeof has_bias);
         if (!has_bias || c->failed)
             continue;
-        get(c, bias, rows * sizeof *bias);
-        if (!c->failed)
-            status = lbw_bias_write(calibrator, weight, weight->consumers[i].node, bias, err);
+        codes->biases[i] = malloc(rows * sizeof(float));
+        if (!codes->biases[i])
+            return lbw_fail_memory(err);
+        get(c, codes->biases[i], rows * sizeof(float));
     }
-    free(bias);
-    return status;
+    return LBW_OK;
 }
 
 static enum lbw_status restore(struct cursor *c, struct lbw_codes *codes,
@@ -218,10 +218,10 @@ static enum lbw_status restore(struct cursor *c, struct lbw_codes *codes,
     get(c, stats, sizeof *stats);
     get(c, codes->codes, weight->item.count);
     get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
+    LBW_TRY(restore_biases(c, codes, weight, err));
     if (c->failed)
         return lbw_fail(err, LBW_ERR_FORMAT, "the state of weight '%s' is damaged",
                         weight->item.tensor);
-    LBW_TRY(restore_biases(c, calibrator, weight, err));
     return lbw_weight_show(calibrator, weight, codes, err);
 }
 
@@ -240,20 +240,16 @@ enum lbw_status lbw_state_restore(bool *found, struct lbw_state *state, struct l
     return restore(&c, codes, stats, calibrator, weight, err);
 }
 
-static void put_biases(struct cursor *c, const struct lbw_calibrator *calibrator,
+static void put_biases(struct cursor *c, const struct lbw_codes *codes,
                        const struct lbw_weight *weight)
 {
     size_t rows = weight->layout.groups * weight->layout.rows;
-    float *bias = malloc(rows * sizeof *bias);
-    c->failed = c->failed || !bias;
-    for (size_t i = 0; i < weight->num_consumers && !c->failed; i++) {
-        uint64_t has_bias =
-            lbw_bias_read(bias, calibrator, weight, weight->consumers[i].node) != NULL;
+    for (size_t i = 0; i < weight->num_consumers; i++) {
+        uint64_t has_bias = i < codes->num_biases && codes->biases[i];
         put(c, &has_bias, sizeof has_bias);
         if (has_bias)
-            put(c, bias, rows * sizeof *bias);
+            put(c, codes->biases[i], rows * sizeof(float));
     }
-    free(bias);
 }
 
 enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes *codes,
@@ -270,7 +266,7 @@ enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes
     put(&c, stats, sizeof *stats);
     put(&c, codes->codes, weight->item.count);
     put(&c, codes->steps, codes->num_steps * sizeof *codes->steps);
-    put_biases(&c, calibrator, weight);
+    put_biases(&c, codes, weight);
     enum lbw_status status = LBW_OK;
     if (c.failed) {
         status = lbw_fail_memory(err);
