@@ -7,6 +7,8 @@ cd "$(dirname "$0")/.."
 build_lbw
 get_onnxruntime
 # The judges of some tests; without them those tests skip.
+LBW_PYTHON=$PWD/build/ort-venv/bin/python
+export LBW_PYTHON
 install_python numpy onnx onnxruntime pycocotools ||
     echo 'setup: some Python packages are missing, their tests will skip' >&2
 

@@ -43,6 +43,7 @@ struct lbw_plan_params {
     bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
     bool all;            /* also weights that are better left alone (structural, tiny) */
     bool requantize;     /* accept a model that already holds encoded weights */
+    bool as_is; /* for looking only: the model is not changed, encoded weights not refused */
 };
 
 /* One weight. Strings and dims belong to the plan. */

@@ -228,6 +228,11 @@ static int open_target(struct lbw_writer *w)
     return open_temporary(w);
 }
 
+static const char *shown(const char *path)
+{
+    return strcmp(path, "-") == 0 ? "standard output" : path;
+}
+
 static bool ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), end_length = strlen(end);
@@ -247,7 +252,7 @@ enum lbw_status lbw_writer_open(struct lbw_writer **out, const char *path,
     else
         errno = ENOMEM;
     if (w->fd < 0) {
-        enum lbw_status status = lbw_fail_errno(err, "%s: cannot write", path);
+        enum lbw_status status = lbw_fail_errno(err, "%s: cannot write", shown(path));
         writer_free(&w);
         return status;
     }
@@ -323,7 +328,7 @@ static void sync_folder(const char *path)
 static enum lbw_status writer_status(const struct lbw_writer *w, struct lbw_error *err)
 {
     errno = w->failed_errno;
-    return errno ? lbw_fail_errno(err, "%s: cannot write", w->path) : LBW_OK;
+    return errno ? lbw_fail_errno(err, "%s: cannot write", shown(w->path)) : LBW_OK;
 }
 
 enum lbw_status lbw_writer_sync(struct lbw_writer *w, struct lbw_error *err)

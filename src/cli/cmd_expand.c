@@ -41,8 +41,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     } else if (!v->quiet) {
         char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
         FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
-        fprintf(to, "%s: %zu weight%s expanded, %s to %s\n", v->output, num,
-                num == 1 ? "" : "s", lbw_text_bytes(a, before), lbw_text_bytes(b, after));
+        fprintf(to, "%s: %zu weight%s expanded, %s to %s\n",
+                to == stderr ? "standard output" : v->output, num, num == 1 ? "" : "s",
+                lbw_text_bytes(a, before), lbw_text_bytes(b, after));
     }
     lbw_model_close(&model);
     return code;

@@ -78,6 +78,24 @@ static void add_name(struct lbw_table *table, const char *name, const char *scop
         lbw_table_cell(table, "%s", name);
 }
 
+/* A weight that is computed while the model runs has no numbers to show. */
+static void add_numbers(struct lbw_table *table, const struct lbw_plan_item *item)
+{
+    char shape[96], count[LBW_TEXT_SIZE];
+    if (!item->count) {
+        for (int i = 0; i < 5; i++)
+            lbw_table_cell(table, "?");
+        lbw_table_cell(table, "%s", item->reason);
+        return;
+    }
+    lbw_table_cell(table, "%s", lbw_text_shape(shape, item->num_dims, item->dims));
+    lbw_table_cell(table, "%s", item->type);
+    lbw_table_cell(table, "%s", lbw_text_count(count, item->count));
+    lbw_table_cell(table, "%.4g", (double)item->max_magnitude);
+    lbw_table_cell(table, "%.1f %%", 100.0 * (double)item->num_zeros / (double)item->count);
+    lbw_table_cell(table, "%s", item->encoded);
+}
+
 static void print_weights(const struct lbw_plan *plan)
 {
     static const struct lbw_column columns[] = {
@@ -91,17 +109,10 @@ static void print_weights(const struct lbw_plan *plan)
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < lbw_plan_num_items(plan); i++) {
         const struct lbw_plan_item *item = lbw_plan_item(plan, i);
-        char shape[96], count[LBW_TEXT_SIZE];
         add_name(&table, item->node, item->scope);
         lbw_table_cell(&table, "%s", item->op);
         lbw_table_cell(&table, "%s", item->tensor);
-        lbw_table_cell(&table, "%s", lbw_text_shape(shape, item->num_dims, item->dims));
-        lbw_table_cell(&table, "%s", item->type);
-        lbw_table_cell(&table, "%s", lbw_text_count(count, item->count));
-        lbw_table_cell(&table, "%.4g", (double)item->max_magnitude);
-        lbw_table_cell(&table, "%.1f %%",
-                       item->count ? 100.0 * (double)item->num_zeros / (double)item->count : 0);
-        lbw_table_cell(&table, "%s", item->encoded);
+        add_numbers(&table, item);
     }
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
@@ -116,6 +127,10 @@ static void print_total(const struct lbw_plan *plan)
         encoded += *lbw_plan_item(plan, i)->encoded != '\0';
     }
     char text[LBW_TEXT_SIZE];
+    if (!num) {
+        puts("no convolution weights");
+        return;
+    }
     printf("\n%zu weight%s, %s parameters", num, num == 1 ? "" : "s",
            lbw_text_count(text, count));
     if (encoded)
@@ -182,8 +197,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct lbw_model *model = NULL;
     struct lbw_model_info info;
     struct lbw_plan *plan = NULL;
-    struct lbw_plan_params params = {
-        .ops = v->ops, .keep_batchnorm = true, .all = true, .requantize = true};
+    struct lbw_plan_params params = {.ops = v->ops, .as_is = true};
     uint64_t size = 0;
     int code = LBW_EXIT_DONE;
     enum lbw_status status = lbw_model_open(&model, path, &err);
@@ -198,8 +212,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     } else if (v->json) {
         code = print_json(path, &info, size, plan);
     } else {
-        print_head(path, &info, size);
-        print_weights(plan);
+        print_head(strcmp(path, "-") == 0 ? "standard input" : path, &info, size);
+        if (lbw_plan_num_items(plan))
+            print_weights(plan);
         print_total(plan);
     }
     lbw_plan_free(&plan);

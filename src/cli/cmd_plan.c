@@ -27,8 +27,9 @@ static void talk_summary(const struct lbw_plan *plan)
     char text[LBW_TEXT_SIZE];
     fprintf(stderr, "%zu of %zu weights would be converted, %s parameters", converted, num,
             lbw_text_count(text, count));
-    if (lbw_plan_num_folded(plan))
-        fprintf(stderr, "; BatchNormalization folded %zu times", lbw_plan_num_folded(plan));
+    size_t folded = lbw_plan_num_folded(plan);
+    if (folded)
+        fprintf(stderr, "; %zu BatchNormalization%s folded", folded, folded == 1 ? "" : "s");
     putc('\n', stderr);
 }
 

@@ -87,10 +87,6 @@ static enum lbw_status open_calibration(struct job *job)
     lbw_progress_note("reading calibration data");
     status = lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
     lbw_progress_clear();
-    if (status == LBW_ERR_RUNTIME)
-        fprintf(stderr,
-                "Calibration runs the model. Without it detectors lose nearly all their "
-                "boxes; to have it\nthat way nevertheless: --calib none.\n");
     if (status != LBW_OK)
         return status;
     describe_data(job);
@@ -171,6 +167,16 @@ static void warn(const struct job *job)
             "their boxes that way");
 }
 
+static int explain(const struct job *job)
+{
+    int code = lbw_explain(&job->err);
+    if (job->err.status == LBW_ERR_RUNTIME)
+        fputs("Calibration runs the model. To round without it, which costs a detector nearly "
+              "all its boxes:\n--calib none.\n",
+              stderr);
+    return code;
+}
+
 static double now(void)
 {
     struct timespec t;
@@ -194,7 +200,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status == LBW_OK)
         warn(&job);
     else
-        code = lbw_explain(&job.err);
+        code = explain(&job);
     lbw_report_free(&job.report);
     lbw_calibrate_close(&job.activations);
     lbw_profile_release(&job.profile);

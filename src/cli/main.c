@@ -11,10 +11,24 @@
 #include "cli/option.h"
 #include "cli/talk.h"
 
+/* clang-format off */
 const struct lbw_command *const lbw_commands[] = {
-    &lbw_cmd_compare,    &lbw_cmd_eval,   &lbw_cmd_detect, &lbw_cmd_profiles, &lbw_cmd_grids,
-    &lbw_cmd_completion, &lbw_cmd_manual, &lbw_cmd_help,   &lbw_cmd_version,  NULL,
+    &lbw_cmd_inspect,
+    &lbw_cmd_plan,
+    &lbw_cmd_quantize,
+    &lbw_cmd_compare,
+    &lbw_cmd_eval,
+    &lbw_cmd_detect,
+    &lbw_cmd_expand,
+    &lbw_cmd_grids,
+    &lbw_cmd_profiles,
+    &lbw_cmd_completion,
+    &lbw_cmd_manual,
+    &lbw_cmd_help,
+    &lbw_cmd_version,
+    NULL,
 };
+/* clang-format on */
 
 const struct lbw_command *lbw_command_find(const char *name)
 {

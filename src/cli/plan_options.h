@@ -68,7 +68,7 @@ struct lbw_plan_values {
          "X",                                                                                  \
          "of --method threshold, as a share of the largest weight (default 0.75)",             \
          .min = 0.01,                                                                          \
-         .max = 4},                                                                            \
+         .max = 1.4},                                                                          \
         {"group",                                                                              \
          0,                                                                                    \
          LBW_OPTION_CHOICE,                                                                    \

@@ -159,13 +159,23 @@ static void print_cell(FILE *to, const char *text, enum lbw_align align, size_t 
     fputs(is_last ? "\n" : "  ", to);
 }
 
-/* The last column that holds anything: rows end there, without trailing blanks. */
-static size_t row_length(const struct lbw_table *table, size_t first)
+static const char *cell_text(const struct lbw_table *table, size_t row, size_t column)
+{
+    return row ? table->cells[(row - 1) * table->num_columns + column]
+               : table->columns[column].title;
+}
+
+/* Row 0 is the headings. Rows end at the last cell that holds anything: no trailing blanks. */
+static void print_row(const struct lbw_table *table, FILE *to, int indent, size_t row,
+                      const size_t *widths)
 {
     size_t length = table->num_columns;
-    while (length > 1 && !*table->cells[first + length - 1])
+    while (length > 1 && !*cell_text(table, row, length - 1))
         length--;
-    return length;
+    fprintf(to, "%*s", indent, "");
+    for (size_t i = 0; i < length; i++)
+        print_cell(to, cell_text(table, row, i), table->columns[i].align, widths[i],
+                   i + 1 == length);
 }
 
 void lbw_table_print(const struct lbw_table *table, FILE *to, int indent)
@@ -182,16 +192,7 @@ void lbw_table_print(const struct lbw_table *table, FILE *to, int indent)
     int terminal = lbw_terminal_width(to);
     if (terminal)
         shrink(widths, table, (size_t)(terminal > indent ? terminal - indent : 1));
-    fprintf(to, "%*s", indent, "");
-    for (size_t i = 0; i < num; i++)
-        print_cell(to, table->columns[i].title, table->columns[i].align, widths[i],
-                   i + 1 == num);
-    for (size_t row = 0; row + num <= table->num_cells; row += num) {
-        size_t length = row_length(table, row);
-        fprintf(to, "%*s", indent, "");
-        for (size_t i = 0; i < length; i++)
-            print_cell(to, table->cells[row + i], table->columns[i].align, widths[i],
-                       i + 1 == length);
-    }
+    for (size_t row = 0; row <= table->num_cells / num; row++)
+        print_row(table, to, indent, row, widths);
     free(widths);
 }

@@ -217,18 +217,27 @@ static void keep(struct lbw_weight *weight, const char *reason, bool is_fixed)
     weight->is_fixed = is_fixed;
 }
 
-static enum lbw_status read_values(struct planner *planner, const struct lbw_tensor *tensor,
-                                   struct lbw_error *err)
+/* Room for `count` values in planner->values. */
+static enum lbw_status reserve_values(struct planner *planner, size_t count,
+                                      struct lbw_error *err)
 {
-    if (tensor->count > planner->values_capacity) {
-        free(planner->values);
-        planner->values_capacity = 0;
-        planner->values = malloc(tensor->count * sizeof(float));
-        if (!planner->values)
-            return lbw_fail_memory(err);
-        planner->values_capacity = tensor->count;
+    if (count <= planner->values_capacity)
+        return LBW_OK;
+    free(planner->values);
+    planner->values_capacity = 0;
+    planner->values = malloc(count * sizeof(float));
+    if (!planner->values)
+        return lbw_fail_memory(err);
+    planner->values_capacity = count;
+    return LBW_OK;
+}
+
+static void count_values(struct lbw_weight *weight, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        weight->item.max_magnitude = fmaxf(weight->item.max_magnitude, fabsf(values[i]));
+        weight->item.num_zeros += values[i] == 0;
     }
-    return lbw_tensor_read_float(tensor, planner->values, err);
 }
 
 /* Every consumer sees the weight in the same layout, and nothing else reads it. */
@@ -250,12 +259,10 @@ static bool uses_agree(const struct lbw_weight *weight)
 static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight *weight,
                                       const struct lbw_tensor *tensor, struct lbw_error *err)
 {
-    LBW_TRY(read_values(planner, tensor, err));
+    LBW_TRY(reserve_values(planner, tensor->count, err));
+    LBW_TRY(lbw_tensor_read_float(tensor, planner->values, err));
     const float *w = planner->values;
-    for (size_t i = 0; i < tensor->count; i++) {
-        weight->item.max_magnitude = fmaxf(weight->item.max_magnitude, fabsf(w[i]));
-        weight->item.num_zeros += w[i] == 0;
-    }
+    count_values(weight, w, tensor->count);
     if (!lbw_all_finite(w, tensor->count)) {
         keep(weight, "holds NaN or infinity", true);
         return LBW_OK;
@@ -274,7 +281,7 @@ static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
     uint64_t after = lbw_encode_estimate(weight);
     if (after >= before) {
         keep(weight, "would not get smaller", false);
-        return planner->params->all;
+        return false;
     }
     if ((double)(before - after) < (double)model->file_size * LEAST_SHARE) {
         char *text = lbw_arena_printf(&model->arena, "small: would save %llu bytes",
@@ -354,6 +361,9 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     weight->item.dims = encoded.dims;
     weight->item.num_dims = encoded.num_dims;
     weight->item.count = encoded.count;
+    LBW_TRY(reserve_values(planner, encoded.count, err));
+    LBW_TRY(lbw_decode_values(planner->values, planner->plan->model, &encoded, err));
+    count_values(weight, planner->values, encoded.count);
     keep(weight, "already encoded", true);
     return LBW_OK;
 }
@@ -378,8 +388,10 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
     weight->is_uniform = uses_agree(weight);
     weight->item.grid = ruled_grid(planner, &weight->item, &skipped);
     const struct lbw_grid *grid = weight->item.grid;
-    if (saves_enough(planner, weight))
+    if (saves_enough(planner, weight)) {
         weight->item.grid = grid;
+        weight->item.reason = "";
+    }
     LBW_TRY(look_at_values(planner, weight, &tensor, err));
     if (skipped && !weight->is_fixed)
         keep(weight, "skipped on request", false);
@@ -397,7 +409,7 @@ static enum lbw_status refuse_encoded(const struct planner *planner, struct lbw_
             num_encoded++;
             example = plan->weights[i].item.tensor;
         }
-    if (!num_encoded || planner->params->requantize)
+    if (!num_encoded || planner->params->requantize || planner->params->as_is)
         return LBW_OK;
     return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                     "%s: holds %zu encoded weights already ('%s'): expand it first, or say "
@@ -411,9 +423,11 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
     LBW_TRY(compile_rules(planner, err));
     if (planner->params->ops)
         LBW_TRY(check_ops(planner->params->ops, err));
-    if (planner->params->requantize)
+    if (planner->params->requantize && !planner->params->as_is)
         LBW_TRY(lbw_expand(plan->model, NULL, err));
-    LBW_TRY(lbw_prepare(plan->model, planner->params->keep_batchnorm, &plan->num_folded, err));
+    if (!planner->params->as_is)
+        LBW_TRY(
+            lbw_prepare(plan->model, planner->params->keep_batchnorm, &plan->num_folded, err));
     LBW_TRY(lbw_index_init(&plan->index, plan->model, err));
     for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
         LBW_TRY(collect(planner, s, err));

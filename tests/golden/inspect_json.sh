@@ -1,0 +1,2 @@
+make_model detector model.onnx
+lbw inspect --json model.onnx

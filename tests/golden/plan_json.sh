@@ -1,0 +1,2 @@
+make_model detector model.onnx
+lbw plan --json --bits 5 model.onnx
