@@ -76,8 +76,8 @@ struct lbw_dataset_params {
 
 /*
  * Reads the folder and the labels; pictures are opened later. A picture without labels is left
- * out and noted; only when none is left is that an error. LBW_ERR_FORMAT and LBW_ERR_ARGUMENT
- * name the file and the class that the model does not know.
+ * out and noted; only when none is left is that an error. LBW_ERR_FORMAT names the file, and
+ * the class that the model does not know; LBW_ERR_ARGUMENT an empty folder.
  */
 LBW_API enum lbw_status lbw_dataset_open(struct lbw_dataset **out,
                                          const struct lbw_dataset_params *params,

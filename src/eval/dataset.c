@@ -230,7 +230,7 @@ static enum lbw_status drop_unlabelled(struct lbw_dataset *dataset, const char *
     dataset->num_unlabelled = dataset->num_pictures - kept;
     dataset->num_pictures = kept;
     if (!kept)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no labels for any of the %zu pictures (%s)",
+        return lbw_fail(err, LBW_ERR_FORMAT, "%s: no labels for any of the %zu pictures (%s)",
                         labels, dataset->num_unlabelled, first);
     if (dataset->num_unlabelled == 1)
         return lbw_dataset_add_note(dataset, err, "%s: no labels, left out", first);

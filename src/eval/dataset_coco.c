@@ -213,10 +213,9 @@ static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_pictu
     LBW_TRY(read_box(truth, coco, i, object, err));
     truth->class_index = lbw_dataset_class(coco->dataset, category->name);
     if (truth->class_index < 0)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: class '%s' is none of the model's %zu classes ('%s', …)",
-                        coco->path, category->name, coco->dataset->num_names,
-                        coco->dataset->names[0]);
+        return lbw_fail(
+            err, LBW_ERR_FORMAT, "%s: class '%s' is none of the model's %zu classes ('%s', …)",
+            coco->path, category->name, coco->dataset->num_names, coco->dataset->names[0]);
     *picture = image->place == SIZE_MAX ? NULL : &coco->dataset->pictures[image->place];
     return LBW_OK;
 }

@@ -36,7 +36,7 @@ static enum lbw_status parse_line(struct lbw_truth *out, struct lbw_dataset *dat
     if (width < 0 || height < 0 || width > 1.01 || height > 1.01)
         return lbw_fail(err, LBW_ERR_FORMAT, "width and height are shares, 0 … 1, not pixels");
     if (dataset->num_names && class >= (double)dataset->num_names)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "class %g, but the model has only %zu", class,
+        return lbw_fail(err, LBW_ERR_FORMAT, "class %g, but the model has only %zu", class,
                         dataset->num_names);
     *out = (struct lbw_truth){.x = cx - width / 2,
                               .y = cy - height / 2,

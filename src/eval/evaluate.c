@@ -247,7 +247,7 @@ static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
         public->num_unreadable++;
     }
     if (!kept && owner->num_shots)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "none of the %zu pictures can be read: %s",
+        return lbw_fail(err, owner->shots[0].status, "none of the %zu pictures can be read: %s",
                         owner->num_shots, owner->shots[0].err.message);
     owner->num_shots = public->num_images = kept;
     public->num_notes = num;
@@ -265,7 +265,7 @@ static enum lbw_status check_classes(const struct owner *owner, struct lbw_error
             for (size_t b = 0; b < boxes->num; b++)
                 if ((size_t)boxes->items[b].class_index >= num_classes)
                     return lbw_fail(
-                        err, LBW_ERR_ARGUMENT,
+                        err, LBW_ERR_FORMAT,
                         "the model finds class %d (counted from 0), the labels have %zu",
                         boxes->items[b].class_index, num_classes);
         }

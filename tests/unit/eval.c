@@ -260,8 +260,7 @@ static void test_coco(void **state)
     assert_int_equal(open_labels(&d, in_folder("labels.json"), names, 3, &err), LBW_OK);
     assert_int_equal(d->pictures[1].truths[0].class_index, 1);
     lbw_dataset_close(&d);
-    assert_int_equal(open_labels(&d, in_folder("labels.json"), names, 2, &err),
-                     LBW_ERR_ARGUMENT);
+    assert_int_equal(open_labels(&d, in_folder("labels.json"), names, 2, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "class 'dog' is none of the model's 2 classes"));
 }
 
@@ -327,7 +326,7 @@ static void test_voc(void **state)
     lbw_dataset_close(&d);
 
     assert_int_equal(open_labels(&d, in_folder("voc"), NULL, 0, &err), LBW_ERR_ARGUMENT);
-    assert_int_equal(open_labels(&d, in_folder("voc"), names, 1, &err), LBW_ERR_ARGUMENT);
+    assert_int_equal(open_labels(&d, in_folder("voc"), names, 1, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "a.xml: line 1: class 'dog'"));
     put("voc/c.xml", "<annotation><object><name>dog</name></object></annotation>");
     assert_int_equal(open_labels(&d, in_folder("voc"), names, 2, &err), LBW_ERR_FORMAT);
