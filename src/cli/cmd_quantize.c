@@ -76,16 +76,14 @@ static enum lbw_status open_calibration(struct job *job)
         .seed = (uint64_t)v->seed,
         .independent = v->no_sequential,
     };
-    enum lbw_status status = lbw_picture_resolve(&job->profile, &v->picture, NULL, &job->err);
-    if (status != LBW_OK)
-        return status;
     if (lbw_picture_given(&v->picture))
         params.preprocess = &job->profile.preprocess;
     params.width = job->profile.preprocess.width;
     params.height = job->profile.preprocess.height;
     const char *assumed = NULL;
     lbw_progress_note("reading calibration data");
-    status = lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
+    enum lbw_status status =
+        lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
     lbw_progress_clear();
     if (status != LBW_OK)
         return status;
@@ -108,7 +106,9 @@ static enum lbw_status write_report(struct job *job)
 static enum lbw_status convert(struct job *job)
 {
     const struct quantize_values *v = job->v;
-    enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
+    enum lbw_status status = lbw_picture_resolve(&job->profile, &v->picture, NULL, &job->err);
+    if (status == LBW_OK)
+        status = lbw_model_open(&job->model, job->input, &job->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
     if (status == LBW_OK && wants_calibration(v) && num_planned(job->plan))

@@ -61,10 +61,8 @@ static void print_layers(FILE *to, const struct lbw_report *report,
 static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers)
 {
     const struct lbw_report_row **rows = calloc(report->num_rows + 1, sizeof *rows);
-    if (!rows || !report->num_converted) {
-        free(rows);
+    if (!rows)
         return;
-    }
     size_t num = 0;
     for (size_t i = 0; i < report->num_rows; i++)
         if (report->rows[i].converted)
@@ -197,6 +195,10 @@ void lbw_summary_print(FILE *to, const struct lbw_report *report,
     fprintf(to, "%s: %zu of %zu weights (%s parameters) in %s\n", summary->output,
             report->num_converted, report->num_rows, lbw_text_count(count, report->num_weights),
             lbw_text_seconds(time, summary->seconds));
+    if (!report->num_converted) {
+        print_left_alone(to, report);
+        return;
+    }
     fprintf(to, "encoding %s, ", lbw_encoding_name(summary->encoding));
     if (report->calibrated)
         fprintf(to, "calibrated with %s\n\n", summary->data);
@@ -204,7 +206,6 @@ void lbw_summary_print(FILE *to, const struct lbw_report *report,
         fputs("projected without calibration\n\n", to);
     print_sizes(to, report);
     print_snr(to, report, summary->all_layers);
-    if (report->num_converted)
-        fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    fprintf(to, "  all weights together: %.1f dB\n", report->snr);
     print_left_alone(to, report);
 }

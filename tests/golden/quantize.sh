@@ -1,0 +1,19 @@
+# Without calibration every number is the same everywhere; only the time is not.
+make_model detector model.onnx
+quantize() {
+    lbw quantize model.onnx --calib none "$@" 2>&1 | sed 's/ in [0-9.]* s$/ in T s/'
+}
+quantize -o small.onnx
+quantize -o small.onnx -b 2 --encoding dq --scale pow2 --group tensor
+quantize -o small.onnx -b 6 -b 'body=4x2d2' --encoding float --all --skip stem
+quantize -o small.onnx.gz -q --inline
+lbw inspect small.onnx.gz | tail -n 9
+# A weight that is encoded already is not quantized by accident.
+lbw quantize small.onnx.gz -o again.onnx --calib none
+echo $?
+lbw quantize small.onnx.gz -o again.onnx --calib none --requantize -q
+# Nothing to do is said, not hidden.
+make_model plain plain.onnx
+lbw quantize plain.onnx -o same.onnx | sed 's/ in [0-9.]* s$/ in T s/'
+cmp plain.onnx same.onnx && echo same
+ls
