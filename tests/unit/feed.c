@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: MIT */
+/* Feeding: which input takes the picture, how large it is, what is assumed, what is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <sys/stat.h>
+#include <turbojpeg.h>
+#include <cmocka.h>
+
+#include <lbw/profile.h>
+
+#include "../npy.h"
+#include "base/bits.h"
+#include "run/feed.h"
+
+/* -1 is a dynamic dim, -2 ends the list; NULL: not even the rank is known. */
+static void put_shaped(struct text *graph, unsigned field, const char *name, int32_t type,
+                       const int64_t *dims)
+{
+    struct text shape = {0}, tensor = {0}, holder = {0}, value = {0};
+    put_int(&tensor, 1, (uint64_t)type);
+    for (size_t i = 0; dims && dims[i] > -2; i++) {
+        struct text dim = {0};
+        if (dims[i] < 0)
+            put_text(&dim, 2, "n");
+        else
+            put_int(&dim, 1, (uint64_t)dims[i]);
+        put_message(&shape, 1, &dim);
+    }
+    if (dims)
+        put_message(&tensor, 2, &shape);
+    put_message(&holder, 1, &tensor);
+    put_text(&value, 1, name);
+    put_message(&value, 2, &holder);
+    put_message(graph, field, &value);
+}
+
+#define DIMS(...) ((const int64_t[]){__VA_ARGS__, -2})
+
+/* A model of which only the ports count: input "x" and output "y". */
+static struct lbw_model *model_of(int32_t type, const int64_t *input, const int64_t *output)
+{
+    struct text graph = {0};
+    put_node(&graph, 1, "Identity", "x", "y", NULL);
+    put_shaped(&graph, 11, "x", type, input);
+    put_shaped(&graph, 12, "y", type, output);
+    struct text t = wrap(&graph);
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, NULL), LBW_OK);
+    free(t.data);
+    return model;
+}
+
+/* The message of opening, or "" and the first sample in *out. */
+static const char *first_sample(struct lbw_array *out, struct lbw_model *model,
+                                const struct lbw_feed_params *params)
+{
+    static char message[600];
+    struct lbw_feed *feed = NULL;
+    struct lbw_error err = {0};
+    const char *assumed = NULL;
+    *message = '\0';
+    if (lbw_feed_open(&feed, model, params, &assumed, &err) != LBW_OK) {
+        assert_null(feed);
+        strcpy(message, err.message);
+        return message;
+    }
+    assert_non_null(assumed);
+    assert_int_equal(lbw_feed_num_inputs(feed), 1);
+    assert_int_equal(lbw_feed_get(feed, 0, out, &err), LBW_OK);
+    const struct lbw_feed_input *input = lbw_feed_input(feed, 0);
+    assert_int_equal(out->num_dims, input->num_dims);
+    assert_memory_equal(out->dims, input->dims, out->num_dims * sizeof *out->dims);
+    lbw_feed_close(&feed);
+    return message;
+}
+
+static void test_shapes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t dims[6];
+        int width, height; /* given by the user */
+        int64_t expected[6];
+        const char *message;
+    } cases[] = {
+        {{1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
+        {{1, 24, 32, 3, -2}, 0, 0, {1, 24, 32, 3}, ""},
+        {{-1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
+        {{2, 1, 24, 32, -2}, 0, 0, {2, 1, 24, 32}, ""},
+        {{3, 24, 32, -2}, 0, 0, {3, 24, 32}, ""},
+        {{-1, 3, -1, -1, -2}, 60, 33, {1, 3, 64, 64}, ""}, /* multiples of 32 */
+        {{-1, -1, -1, -1, -2}, 64, 32, {1, 3, 32, 64}, ""},
+        {{1, 3, 24, 32, -2}, 32, 24, {1, 3, 24, 32}, ""},
+        {{1, 3, 24, 32, -2},
+         64,
+         24,
+         {0},
+         "input 'x' has a side of 32, which --size cannot make 64"},
+        {{-1, 3, -1, -1, -2},
+         0,
+         0,
+         {0},
+         "input 'x' leaves its size open (?x3x?x?): give --size WIDTHxHEIGHT"},
+        {{1, 7, 24, 32, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays: FILE.npz"},
+        {{1, 10, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x10); give arrays: FILE.npz"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].dims, DIMS(1));
+        struct lbw_feed_params params = {.width = cases[i].width, .height = cases[i].height};
+        struct lbw_array array = {0};
+        assert_string_equal(first_sample(&array, model, &params), cases[i].message);
+        size_t size = 4;
+        for (size_t k = 0; k < array.num_dims; k++) {
+            assert_int_equal(array.dims[k], cases[i].expected[k]);
+            size *= (size_t)array.dims[k];
+        }
+        if (!*cases[i].message)
+            assert_int_equal(array.size, size);
+        lbw_array_release(&array);
+        lbw_model_close(&model);
+    }
+    struct lbw_model *model = model_of(TYPE(FLOAT), NULL, DIMS(1));
+    struct lbw_array array = {0};
+    struct lbw_feed_params params = {.width = 64, .height = 32};
+    assert_string_equal(first_sample(&array, model, &params), "");
+    assert_int_equal(array.num_dims, 4);
+    assert_int_equal(array.dims[3], 64);
+    lbw_array_release(&array);
+    lbw_model_close(&model);
+}
+
+/* float16 and uint8 inputs get the same pictures as float32 ones. */
+static void test_types(void **state)
+{
+    (void)state;
+    static const int32_t types[] = {TYPE(FLOAT), TYPE(FLOAT16), TYPE(UINT8), TYPE(INT32)};
+    struct lbw_array arrays[4] = {0};
+    for (size_t i = 0; i < 4; i++) {
+        struct lbw_model *model = model_of(types[i], DIMS(1, 3, 16, 16), DIMS(1));
+        struct lbw_preprocess raw = {.std = {1, 1, 1}};
+        /* Whole numbers are told from the type alone. */
+        struct lbw_feed_params params = {.preprocess = i < 2 ? &raw : NULL};
+        assert_string_equal(first_sample(&arrays[i], model, &params), "");
+        assert_int_equal(arrays[i].data_type, types[i]);
+        lbw_model_close(&model);
+    }
+    for (size_t i = 0; i < 3 * 16 * 16; i++) {
+        float value = ((float *)arrays[0].data)[i];
+        assert_true(lbw_half_to_float(((uint16_t *)arrays[1].data)[i]) == value);
+        assert_true((float)((uint8_t *)arrays[2].data)[i] == value);
+        assert_true((float)((int32_t *)arrays[3].data)[i] == value);
+    }
+    for (size_t i = 0; i < 4; i++)
+        lbw_array_release(&arrays[i]);
+}
+
+static void test_several_inputs(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_node(&graph, 1, "Identity", "image", "y", NULL);
+    put_shaped(&graph, 11, "im_shape", TYPE(FLOAT), DIMS(-1, 2));
+    put_shaped(&graph, 11, "image", TYPE(FLOAT), DIMS(-1, 3, 16, 32));
+    put_shaped(&graph, 11, "scale_factor", TYPE(FLOAT), DIMS(-1, 2));
+    put_shaped(&graph, 11, "w", TYPE(FLOAT), DIMS(3)); /* an initializer is not fed */
+    put_initializer(&graph, "w", 1, 3);
+    put_port(&graph, 12, "y");
+    struct text t = wrap(&graph);
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, NULL), LBW_OK);
+    free(t.data);
+    struct lbw_feed *feed = NULL;
+    const char *assumed = NULL;
+    struct lbw_feed_params params = {.source = "generated:3"};
+    assert_int_equal(lbw_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
+    assert_string_equal(assumed,
+                        "3 generated pictures, 32x16 stretch rgb, mean 0,0,0, std "
+                        "255,255,255 (assumed: nothing in the model says otherwise); "
+                        "input 'im_shape': the picture's size; input 'scale_factor': 1");
+    assert_int_equal(lbw_feed_num_samples(feed), 3);
+    assert_int_equal(lbw_feed_num_inputs(feed), 3);
+    struct lbw_array arrays[3];
+    assert_int_equal(lbw_feed_get(feed, 2, arrays, NULL), LBW_OK);
+    const float *shape = arrays[0].data, *scale = arrays[2].data;
+    assert_true(shape[0] == 16 && shape[1] == 32 && scale[0] == 1 && scale[1] == 1);
+    for (int i = 0; i < 3; i++)
+        lbw_array_release(&arrays[i]);
+    lbw_feed_close(&feed);
+    assert_null(feed);
+    lbw_model_close(&model);
+}
+
+/* Which profile the outputs look like. */
+static void test_guess(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t input[5], output[5];
+        const char *profile;
+    } cases[] = {
+        {{1, 3, 416, 416, -2}, {1, 3549, 85, -2}, "yolox"},
+        {{1, 3, 640, 640, -2}, {1, 25200, 85, -2}, "yolov5"},
+        {{1, 3, 640, 640, -2}, {1, 84, 8400, -2}, "yolov8"},
+        {{1, 3, 640, 480, -2}, {1, 6, 6300, -2}, "yolov8"},
+        {{1, 3, 352, 352, -2}, {1, 85, 22, 22, -2}, "fastestdet"},
+        {{1, 3, 224, 224, -2}, {1, 1000, -2}, NULL},
+        {{1, 3, -1, -1, -2}, {1, -1, 85, -2}, NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].input, cases[i].output);
+        const struct lbw_profile *profile = lbw_profile_guess(model);
+        if (cases[i].profile) {
+            assert_non_null(profile);
+            assert_string_equal(profile->name, cases[i].profile);
+        } else {
+            assert_null(profile);
+        }
+        lbw_model_close(&model);
+    }
+}
+
+static void put_constant(struct text *graph, const char *name, const int64_t *dims,
+                         const float *values, size_t num)
+{
+    struct text tensor = {0};
+    for (size_t i = 0; dims[i] > -2; i++)
+        put_int(&tensor, 1, (uint64_t)dims[i]);
+    put_int(&tensor, 2, TYPE(FLOAT));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, values, num * sizeof *values);
+    put_message(graph, 5, &tensor);
+}
+
+/*
+ * A Conv that passes red, green and blue through and a BatchNormalization that remembers what
+ * photographs look like under a normalisation: it must be recognised.
+ */
+static void test_batch_normalization(void **state)
+{
+    (void)state;
+    static const struct {
+        float mean[3], std[3];
+        const char *why;
+    } cases[] = {
+        {{0, 0, 0}, {255, 255, 255}, "BatchNormalization: 0 to 1)"},
+        {{127.5f, 127.5f, 127.5f}, {127.5f, 127.5f, 127.5f}, "BatchNormalization: -1 to 1)"},
+        {{123.675f, 116.28f, 103.53f},
+         {58.395f, 57.12f, 57.375f},
+         "BatchNormalization: ImageNet's mean and deviation)"},
+        {{123.675f, 116.28f, 103.53f}, {1, 1, 1}, "BatchNormalization: ImageNet's mean alone)"},
+        {{0, 0, 0}, {1, 1, 1}, "BatchNormalization: 0 to 255)"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        static const float photograph[3] = {125, 116, 101}, deviation[3] = {65, 66, 69};
+        float weight[9] = {1, 0, 0, 0, 1, 0, 0, 0, 1}, mean[3], variance[3],
+              ones[3] = {1, 1, 1};
+        for (int c = 0; c < 3; c++) {
+            float share = deviation[c] / cases[i].std[c];
+            mean[c] = (photograph[c] - cases[i].mean[c]) / cases[i].std[c];
+            variance[c] = share * share;
+        }
+        struct text graph = {0};
+        put_node(&graph, 1, "Conv", "x w", "c", NULL);
+        put_node(&graph, 1, "BatchNormalization", "c s s m v", "y", NULL);
+        put_constant(&graph, "w", DIMS(3, 3, 1, 1), weight, 9);
+        put_constant(&graph, "s", DIMS(3), ones, 3);
+        put_constant(&graph, "m", DIMS(3), mean, 3);
+        put_constant(&graph, "v", DIMS(3), variance, 3);
+        put_shaped(&graph, 11, "x", TYPE(FLOAT), DIMS(1, 3, 32, 32));
+        put_port(&graph, 12, "y");
+        struct text t = wrap(&graph);
+        struct lbw_model *model = NULL;
+        struct lbw_feed *feed = NULL;
+        struct lbw_error err = {0};
+        struct lbw_feed_params params = {0};
+        const char *assumed = "";
+        assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, &err), LBW_OK);
+        assert_int_equal(lbw_feed_open(&feed, model, &params, &assumed, &err), LBW_OK);
+        if (!strstr(assumed, cases[i].why))
+            fail_msg("\"%s\", expected \"%s\"", assumed, cases[i].why);
+        lbw_feed_close(&feed);
+        lbw_model_close(&model);
+        free(t.data);
+    }
+}
+
+static void write_jpeg(const char *folder, const char *name, unsigned char gray)
+{
+    char path[600];
+    unsigned char pixels[16 * 16], *jpeg = NULL;
+    unsigned long size = 0;
+    memset(pixels, gray, sizeof pixels);
+    tjhandle handle = tjInitCompress();
+    assert_int_equal(
+        tjCompress2(handle, pixels, 16, 0, 16, TJPF_GRAY, &jpeg, &size, TJSAMP_GRAY, 95, 0), 0);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    write_file(path, jpeg, size);
+    tjFree(jpeg);
+    tjDestroy(handle);
+}
+
+/* The gray of each sample of the folder, rounded to tens. */
+static size_t grays(int *out, struct lbw_model *model, const char *folder, size_t most,
+                    size_t *skipped)
+{
+    struct lbw_preprocess raw = {.std = {1, 1, 1}};
+    struct lbw_feed_params params = {.source = folder, .max_samples = most, .preprocess = &raw};
+    struct lbw_feed *feed = NULL;
+    struct lbw_error err = {0};
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_OK);
+    size_t num = lbw_feed_num_samples(feed);
+    for (size_t i = 0; i < num; i++) {
+        struct lbw_array array;
+        assert_int_equal(lbw_feed_get(feed, i, &array, &err), LBW_OK);
+        out[i] = (int)lrintf(*(float *)array.data / 10) * 10;
+        lbw_array_release(&array);
+    }
+    *skipped = lbw_feed_num_skipped(feed);
+    for (size_t i = 0; i < *skipped; i++)
+        assert_non_null(strstr(lbw_feed_skipped(feed, i), folder));
+    lbw_feed_close(&feed);
+    return num;
+}
+
+static void test_folder(void **state)
+{
+    (void)state;
+    char folder[300], path[600];
+    strcpy(folder, temporary_path("folder"));
+    assert_int_equal(mkdir(folder, 0700), 0);
+    struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, 16, 16), DIMS(1));
+    struct lbw_feed_params params = {.source = folder};
+    struct lbw_feed *feed = NULL;
+    struct lbw_error err = {0};
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
+
+    snprintf(path, sizeof path, "%s/0.png", folder);
+    write_file(path, "not a png", 9);
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "none of 1 pictures is readable; the first: "));
+    snprintf(path, sizeof path, "%s/labels.txt", folder);
+    write_file(path, "0 0 0 1 1", 9);
+    static const char *const names[] = {"c.jpg", "a.jpg", "d.JPEG", "b.jpg"};
+    for (size_t i = 0; i < 4; i++)
+        write_jpeg(folder, names[i], (unsigned char)(names[i][0] - 'a' + 1) * 10);
+    int got[8];
+    size_t skipped;
+    assert_int_equal(grays(got, model, folder, 0, &skipped), 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(got[i], 10 * (i + 1)); /* in the order of their names */
+    assert_int_equal(skipped, 1);
+    assert_int_equal(grays(got, model, folder, 2, &skipped), 2); /* 0 a | b c d: a and c */
+    assert_int_equal(got[0], 10);
+    assert_int_equal(got[1], 30);
+    assert_int_equal(grays(got, model, folder, 5, &skipped), 4);
+    lbw_model_close(&model);
+
+    /* A fixed batch of 3 takes the four pictures in two samples, the last filled up. */
+    model = model_of(TYPE(FLOAT), DIMS(3, 3, 16, 16), DIMS(1));
+    assert_int_equal(grays(got, model, folder, 0, &skipped), 2);
+    assert_int_equal(got[1], 40);
+    lbw_model_close(&model);
+    static const char *const all[] = {"c.jpg", "a.jpg", "d.JPEG",
+                                      "b.jpg", "0.png", "labels.txt"};
+    for (size_t i = 0; i < 6; i++) {
+        snprintf(path, sizeof path, "%s/%s", folder, all[i]);
+        unlink(path);
+    }
+    rmdir(folder);
+}
+
+static void test_sources(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *source, *message;
+    } cases[] = {
+        {"generated:0", "'generated:0': expected generated:N with N from 1 to 1000000"},
+        {"generated:-1", "'generated:-1': expected generated:N with N from 1 to 1000000"},
+        {"generated:5x", "'generated:5x': expected generated:N with N from 1 to 1000000"},
+        {"/nonexistent/x", "/nonexistent/x: cannot open: No such file or directory"},
+    };
+    struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, 16, 16), DIMS(1));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_feed_params params = {.source = cases[i].source};
+        struct lbw_array array;
+        assert_string_equal(first_sample(&array, model, &params), cases[i].message);
+    }
+    struct lbw_feed_params params = {.source = "generated:5", .max_samples = 4};
+    struct lbw_feed *feed = NULL;
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_feed_num_samples(feed), 4);
+    lbw_feed_close(&feed);
+    params = (struct lbw_feed_params){0};
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_feed_num_samples(feed), 32);
+    lbw_feed_close(&feed);
+    struct lbw_preprocess gray = {.color = LBW_COLOR_GRAY, .std = {1, 1, 1}};
+    params.preprocess = &gray;
+    struct lbw_array array;
+    assert_string_equal(first_sample(&array, model, &params),
+                        "input 'x' takes 3 channels, the preprocessing makes 1");
+    lbw_model_close(&model);
+}
+
+/* Writes "x" (and "y") of the shapes, counting up from 0, and opens the feed of the model. */
+static const char *feed_arrays(struct lbw_feed **feed, struct lbw_model *model,
+                               const char *name, const char *shape, size_t count)
+{
+    static char message[600];
+    float values[600];
+    assert_true(count <= 600);
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)i;
+    struct zip_text zip = {0};
+    struct text array = npy("<f4", shape, values, count * 4);
+    zip_add(&zip, name, &array, true);
+    struct text t = zip_finish(&zip);
+    const char *path = temporary_path("feed.npz");
+    write_file(path, t.data, t.size);
+    free(t.data);
+    struct lbw_feed_params params = {.source = path};
+    struct lbw_error err = {0};
+    lbw_feed_open(feed, model, &params, NULL, &err);
+    unlink(path);
+    const char *end = strstr(err.message, "feed.npz: ");
+    strcpy(message, end ? end + strlen("feed.npz: ") : err.message);
+    return message;
+}
+
+static void test_arrays(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t input[6];
+        const char *name, *shape;
+        size_t count, samples, first_of_last;
+        const char *message;
+    } cases[] = {
+        {{1, 2, 3, -2}, "x.npy", "(5, 2, 3)", 30, 5, 24, ""},
+        {{-1, 2, 3, -2}, "x.npy", "(5, 2, 3)", 30, 5, 24, ""},
+        {{2, 2, 3, -2}, "x.npy", "(5, 2, 3)", 30, 2, 12, ""},
+        {{1, 2, 3, -2}, "x.npy", "(5, 1, 2, 3)", 30, 5, 24, ""},
+        {{-1, -1, 3, -2}, "other.npy", "(1, 2, 3)", 6, 1, 0, ""}, /* the only one */
+        {{5, -2}, "x.npy", "(2, 5)", 10, 2, 5, ""},
+        {{7, 2, 3, -2},
+         "x.npy",
+         "(5, 2, 3)",
+         30,
+         0,
+         0,
+         "input 'x': the array holds no whole sample"},
+        {{1, 2, 4, -2},
+         "x.npy",
+         "(5, 2, 3)",
+         30,
+         0,
+         0,
+         "input 'x': the array is 5x2x3, the input 1x2x4"},
+        {{1, 2, 3, -2}, "x.npy", "(6,)", 6, 0, 0, "input 'x': the array is 6, the input 1x2x3"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_model *model = model_of(TYPE(DOUBLE), cases[i].input, DIMS(1));
+        struct lbw_feed *feed = NULL;
+        assert_string_equal(
+            feed_arrays(&feed, model, cases[i].name, cases[i].shape, cases[i].count),
+            cases[i].message);
+        if (feed) {
+            struct lbw_array array;
+            size_t num = lbw_feed_num_samples(feed);
+            assert_int_equal(num, cases[i].samples);
+            assert_int_equal(lbw_feed_get(feed, num - 1, &array, NULL), LBW_OK);
+            assert_int_equal(array.data_type, TYPE(DOUBLE));
+            const double *values = array.data;
+            assert_true(values[0] == (double)cases[i].first_of_last);
+            assert_true(values[array.size / 8 - 1] ==
+                        (double)(cases[i].first_of_last + array.size / 8 - 1));
+            lbw_array_release(&array);
+            lbw_feed_close(&feed);
+        }
+        lbw_model_close(&model);
+    }
+}
+
+/* With two inputs the names count; one sample serves all. */
+static void test_two_arrays(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_node(&graph, 1, "Add", "a b", "y", NULL);
+    put_shaped(&graph, 11, "a", TYPE(FLOAT), DIMS(1, 2));
+    put_shaped(&graph, 11, "b", TYPE(INT64), NULL);
+    put_port(&graph, 12, "y");
+    struct text t = wrap(&graph);
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, NULL), LBW_OK);
+    free(t.data);
+    static const float a[] = {1, 2, 3, 4, 5, 6};
+    static const int64_t b = 9;
+    const char *path = temporary_path("two.npz");
+    struct lbw_feed *feed = NULL;
+    struct lbw_error err = {0};
+    for (int with_b = 0; with_b < 2; with_b++) {
+        struct zip_text zip = {0};
+        struct text array = npy("<f4", "(3, 2)", a, sizeof a);
+        zip_add(&zip, "a.npy", &array, false);
+        array = npy("<i8", "(1,)", &b, sizeof b);
+        zip_add(&zip, with_b ? "b.npy" : "c.npy", &array, false);
+        t = zip_finish(&zip);
+        write_file(path, t.data, t.size);
+        free(t.data);
+        struct lbw_feed_params params = {.source = path, .max_samples = 2};
+        enum lbw_status status = lbw_feed_open(&feed, model, &params, NULL, &err);
+        assert_int_equal(status, with_b ? LBW_OK : LBW_ERR_ARGUMENT);
+    }
+    assert_non_null(strstr(err.message, "no array 'b'; there are 'a', 'c'"));
+    struct lbw_array arrays[2];
+    assert_int_equal(lbw_feed_num_samples(feed), 2);
+    assert_int_equal(lbw_feed_get(feed, 1, arrays, NULL), LBW_OK);
+    assert_true(((float *)arrays[0].data)[0] == 5); /* of three the first and the last */
+    assert_true(*(int64_t *)arrays[1].data == 9);
+    lbw_array_release(&arrays[0]);
+    lbw_array_release(&arrays[1]);
+    lbw_feed_close(&feed);
+    unlink(path);
+    lbw_model_close(&model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_several_inputs),
+        cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_batch_normalization),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_two_arrays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
