@@ -127,56 +127,63 @@ static bool has_suffix(const char *name, const char *suffix)
     return length > suffix_length && strcasecmp(name + length - suffix_length, suffix) == 0;
 }
 
-static int is_picture(const struct dirent *entry)
+static bool is_picture(const char *name)
 {
-    return entry->d_name[0] != '.' &&
-           (has_suffix(entry->d_name, ".jpg") || has_suffix(entry->d_name, ".jpeg") ||
-            has_suffix(entry->d_name, ".png"));
+    return name[0] != '.' &&
+           (has_suffix(name, ".jpg") || has_suffix(name, ".jpeg") || has_suffix(name, ".png"));
 }
 
-/* Not alphasort(): its order depends on the locale. */
-static int by_name(const struct dirent **a, const struct dirent **b)
+/* By bytes: an order that depends on the locale would give other results elsewhere. */
+static int by_name(const void *a, const void *b)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    const struct lbw_picture *l = a, *r = b;
+    return strcmp(l->name, r->name);
 }
 
-static void free_entries(struct dirent **entries, int num)
+static enum lbw_status add_picture(struct lbw_dataset *dataset, const char *folder,
+                                   const char *name, size_t *capacity, struct lbw_error *err)
 {
-    for (int i = 0; i < num; i++)
-        free(entries[i]);
-    free(entries);
+    if (dataset->num_pictures == *capacity) {
+        size_t larger = *capacity ? 2 * *capacity : 64;
+        struct lbw_picture *pictures =
+            lbw_arena_calloc(&dataset->arena, larger, sizeof *pictures);
+        if (!pictures)
+            return lbw_fail_memory(err);
+        if (*capacity)
+            memcpy(pictures, dataset->pictures, *capacity * sizeof *pictures);
+        dataset->pictures = pictures;
+        *capacity = larger;
+    }
+    size_t length = strlen(folder);
+    const char *slash = length && folder[length - 1] == '/' ? "" : "/";
+    char *path = lbw_arena_printf(&dataset->arena, "%s%s%s", folder, slash, name);
+    if (!path)
+        return lbw_fail_memory(err);
+    dataset->pictures[dataset->num_pictures++] =
+        (struct lbw_picture){.path = path, .name = path + strlen(path) - strlen(name)};
+    return LBW_OK;
 }
 
-static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *folder,
+static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *path,
                                      struct lbw_error *err)
 {
-    struct dirent **entries;
-    int num = scandir(folder, &entries, is_picture, by_name);
-    if (num < 0)
-        return lbw_fail_errno(err, "%s: cannot list the folder of pictures", folder);
+    size_t capacity = 0;
     enum lbw_status status = LBW_OK;
-    size_t length = strlen(folder);
-    bool has_slash = length && folder[length - 1] == '/';
-    dataset->pictures =
-        lbw_arena_calloc(&dataset->arena, (size_t)num, sizeof *dataset->pictures);
-    if (!dataset->pictures)
-        status = lbw_fail_memory(err);
-    for (int i = 0; status == LBW_OK && i < num; i++) {
-        char *path = lbw_arena_printf(&dataset->arena, "%s%s%s", folder, has_slash ? "" : "/",
-                                      entries[i]->d_name);
-        if (!path) {
-            status = lbw_fail_memory(err);
-            break;
-        }
-        struct lbw_picture *picture = &dataset->pictures[dataset->num_pictures++];
-        picture->path = path;
-        picture->name = path + strlen(path) - strlen(entries[i]->d_name);
-        picture->id = i;
-    }
-    free_entries(entries, num);
-    if (status == LBW_OK && num == 0)
-        status = lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file", folder);
-    return status;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return lbw_fail_errno(err, "%s: cannot list the folder of pictures", path);
+    for (struct dirent *entry; status == LBW_OK && (entry = readdir(folder));)
+        if (is_picture(entry->d_name))
+            status = add_picture(dataset, path, entry->d_name, &capacity, err);
+    closedir(folder);
+    if (status != LBW_OK)
+        return status;
+    if (!dataset->num_pictures)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file", path);
+    qsort(dataset->pictures, dataset->num_pictures, sizeof *dataset->pictures, by_name);
+    for (size_t i = 0; i < dataset->num_pictures; i++)
+        dataset->pictures[i].id = (int64_t)i;
+    return LBW_OK;
 }
 
 /* The format of a folder is the first one that has a file there. */

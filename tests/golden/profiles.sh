@@ -1,0 +1,15 @@
+lbw profiles
+mkdir pictures
+lbw eval none.onnx
+lbw eval none.onnx -i pictures
+lbw eval none.onnx -i pictures -p yolox
+lbw eval none.onnx -i pictures -p yolox -l pictures
+lbw eval none.onnx -i nowhere -p yolox -l pictures
+lbw eval none.onnx -i pictures -p yolo99 -l pictures
+: > pictures/a.jpg
+lbw eval none.onnx -i pictures -p yolox -l pictures
+echo 0 .5 .5 .5 > pictures/a.txt
+lbw eval none.onnx -i pictures -p yolox -l pictures
+lbw detect none.onnx pictures/a.jpg
+lbw detect none.onnx pictures/a.jpg pictures/a.jpg -p yolox -o a.png
+lbw detect none.onnx pictures/a.jpg -p yolox
