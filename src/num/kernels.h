@@ -18,8 +18,8 @@ struct lbw_decision {
     int num; /* of thresholds, and of magnitudes above zero */
     int zero_code;
     bool is_octaves;
-    uint32_t thresholds[LBW_MAX_MAGNITUDES];  /* ascending */
-    float magnitudes[LBW_MAX_MAGNITUDES + 1]; /* 0 and the positive levels */
+    uint32_t thresholds[LBW_MAX_MAGNITUDES]; /* ascending */
+    float magnitudes[LBW_MAX_LEVELS];        /* 0 and the positive levels */
 };
 
 /*
@@ -50,8 +50,12 @@ struct lbw_kernels {
                     size_t n, const float values[LBW_MAX_LEVELS]);
 };
 
-/* Those this processor can run, slowest (the C reference) first; *num receives how many. */
-const struct lbw_kernels *const *lbw_kernels_all(size_t *num);
+#define LBW_MAX_KERNELS 3
+
+extern const struct lbw_kernels lbw_kernels_portable, lbw_kernels_avx2, lbw_kernels_avx512;
+
+/* Those that this processor can run, slowest (the C reference) first; returns how many. */
+size_t lbw_kernels_all(const struct lbw_kernels *out[LBW_MAX_KERNELS]);
 
 /* The fastest of them. */
 const struct lbw_kernels *lbw_kernels_best(void);
