@@ -18,7 +18,52 @@ struct cell {
     double count, sum;
 };
 
-void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n)
+/*
+ * Many weights: count and sum share one 64-bit word, and four tables in turn keep the next add
+ * from waiting for the last. A word holds up to 2^16 - 1 weights: their count above bit 48, the
+ * sum of their raw bits below.
+ */
+#define NUM_TABLES  4
+#define TABLE_SIZE  1024             /* bins with the sign bit in front */
+#define TABLE_PITCH (TABLE_SIZE + 8) /* equal bins of two tables not 4096 bytes apart */
+#define ROUND_SIZE  ((size_t)NUM_TABLES << 15) /* weights between two flushes */
+#define MANY        ((size_t)1024)
+#define ONE         (UINT64_C(1) << 48)
+
+static void flush(struct lbw_histogram *histogram, uint64_t tables[NUM_TABLES][TABLE_PITCH])
+{
+    for (uint64_t bin = 0; bin < TABLE_SIZE; bin++) {
+        if ((tables[0][bin] | tables[1][bin] | tables[2][bin] | tables[3][bin]) == 0)
+            continue;
+        uint64_t count = 0, sum = 0;
+        for (int j = 0; j < NUM_TABLES; j++) {
+            count += tables[j][bin] >> 48;
+            sum += tables[j][bin] & (ONE - 1);
+            tables[j][bin] = 0;
+        }
+        /* take sign and exponent out of each, put the implicit bit of normal ones in */
+        uint64_t implicit = bin >> 1 & 0xff ? 0x800000 : 0;
+        histogram->count[bin % LBW_NUM_BINS] += count;
+        histogram->mantissa[bin % LBW_NUM_BINS] += sum - count * ((bin >> 1 << 23) - implicit);
+    }
+}
+
+static void add_many(struct lbw_histogram *histogram, const float *w, size_t n)
+{
+    uint64_t tables[NUM_TABLES][TABLE_PITCH] = {{0}};
+    for (size_t i = 0; i < n; i += ROUND_SIZE) {
+        size_t end = n - i < ROUND_SIZE ? n : i + ROUND_SIZE;
+        for (size_t k = i; k < end; k += NUM_TABLES)
+#pragma GCC unroll 4
+            for (size_t j = 0; j < NUM_TABLES; j++) {
+                uint32_t bits = lbw_float_bits(w[k + j]);
+                tables[j][bits >> 22] += bits + ONE;
+            }
+        flush(histogram, tables);
+    }
+}
+
+static void add_few(struct lbw_histogram *histogram, const float *w, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = lbw_float_bits(w[i]) & 0x7fffffff;
@@ -26,6 +71,22 @@ void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n
         histogram->count[bits >> 22]++;
         histogram->mantissa[bits >> 22] += (bits & 0x7fffff) | implicit;
     }
+}
+
+void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n)
+{
+    size_t many = n < MANY ? 0 : n / NUM_TABLES * NUM_TABLES;
+    if (many)
+        add_many(histogram, w, many);
+    add_few(histogram, w + many, n - many);
+}
+
+int lbw_histogram_top(const struct lbw_histogram *histogram)
+{
+    int bin = LBW_NUM_BINS - 1;
+    while (bin > 0 && histogram->count[bin] == 0)
+        bin--;
+    return bin;
 }
 
 static struct cell cell_add(struct cell a, struct cell b)
@@ -61,9 +122,7 @@ static double gain(struct cell cell, double q)
 int lbw_histogram_exponent(const struct lbw_histogram *histogram, uint64_t total, int num,
                            int least, int most)
 {
-    int top_bin = LBW_NUM_BINS - 3;
-    while (top_bin > 0 && histogram->count[top_bin] == 0)
-        top_bin--;
+    int top_bin = lbw_histogram_top(histogram);
     int top = top_bin / 2 - BIAS + (top_bin & 1);
     top = top < least ? least : top;
 

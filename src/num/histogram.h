@@ -25,6 +25,9 @@ struct lbw_histogram {
 /* Adds n values. Zeros are counted in bin 0. */
 void lbw_histogram_add(struct lbw_histogram *histogram, const float *w, size_t n);
 
+/* The highest bin that counts any value but zeros; 0 or 1 also when there is none. */
+int lbw_histogram_top(const struct lbw_histogram *histogram);
+
 /*
  * The exponent s in [least, most] of the top level 2^s with the least Σ(q - w)² over all
  * nearest projections onto {0, ±2^s, …, ±2^(s-num+1)}; of equally good ones the largest that

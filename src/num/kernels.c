@@ -2,9 +2,12 @@
 /* The portable inner loops, which define the results, and the choice among versions. */
 #include "num/kernels_lanes.h"
 
-static uint32_t greatest(const float *w, size_t n)
+static void scan(uint32_t *greatest, double *sum, const float *w, size_t n)
 {
-    return greatest_from(0, w, 0, n);
+    double sums[LBW_LANES] = {0};
+    *greatest = 0;
+    scan_from(greatest, sums, w, 0, n);
+    *sum = sum_lanes(sums);
 }
 
 static void nearest(uint8_t *codes, const float *w, size_t n,
@@ -37,7 +40,7 @@ static void compare(double *error, double *energy, const float *w, const uint8_t
     *energy = sum_lanes(energies);
 }
 
-const struct lbw_kernels lbw_kernels_portable = {"C", greatest, nearest, fit, look_up, compare};
+const struct lbw_kernels lbw_kernels_portable = {"C", scan, nearest, fit, look_up, compare};
 
 size_t lbw_kernels_all(const struct lbw_kernels *out[LBW_MAX_KERNELS])
 {

@@ -17,8 +17,9 @@
 struct lbw_decision {
     int num; /* of thresholds, and of magnitudes above zero */
     int zero_code;
+    bool is_one_term;
     bool is_octaves;
-    uint32_t thresholds[LBW_MAX_MAGNITUDES]; /* ascending */
+    uint32_t thresholds[LBW_MAX_MAGNITUDES]; /* ascending; then INT32_MAX */
     float magnitudes[LBW_MAX_LEVELS];        /* 0 and the positive levels */
 };
 
@@ -31,8 +32,8 @@ struct lbw_decision {
 struct lbw_kernels {
     const char *name;
 
-    /* The greatest of |w| as float bits: 0x7f800000 and above are not finite. */
-    uint32_t (*greatest)(const float *w, size_t n);
+    /* *greatest: the greatest |w| as float bits, from 0x7f800000 on not finite; *sum = Σ|w|. */
+    void (*scan)(uint32_t *greatest, double *sum, const float *w, size_t n);
 
     void (*nearest)(uint8_t *codes, const float *w, size_t n,
                     const struct lbw_decision *decision);

@@ -23,17 +23,21 @@ static inline int magnitude_index(uint32_t bits, const struct lbw_decision *deci
 
 static inline double sum_lanes(double lanes[LBW_LANES])
 {
+#pragma GCC unroll 4
     for (int half = LBW_LANES / 2; half; half /= 2)
+#pragma GCC unroll 8
         for (int j = 0; j < half; j++)
             lanes[j] += lanes[j + half];
     return lanes[0];
 }
 
-static inline uint32_t greatest_from(uint32_t greatest, const float *w, size_t i, size_t n)
+static inline void scan_from(uint32_t *greatest, double sums[LBW_LANES], const float *w,
+                             size_t i, size_t n)
 {
-    for (; i < n; i++)
-        greatest = magnitude_bits(w[i]) > greatest ? magnitude_bits(w[i]) : greatest;
-    return greatest;
+    for (; i < n; i++) {
+        *greatest = magnitude_bits(w[i]) > *greatest ? magnitude_bits(w[i]) : *greatest;
+        sums[i % LBW_LANES] += fabs((double)w[i]);
+    }
 }
 
 static inline void nearest_from(uint8_t *codes, const float *w, size_t i, size_t n,

@@ -2,9 +2,10 @@
 /*
  * The inner loops over vectors of WIDTH floats, 16 weights a round: included once per
  * instruction set by kernels_x86.c, which defines WIDTH, ISA (the functions' target attribute),
- * NAME(x), and where only an instruction will do: minimum(), maximum(),
- * convert(), bytes_store(), bytes_load() and table_look_up(), on vector types of its own. Every
- * sum is taken in the lanes that kernels.h prescribes.
+ * NAME(x), and where only an instruction will do: the vector types,
+ * minimum(), maximum(), convert(), bytes_store(), bytes_load(), table_look_up(), search() (the
+ * number of thresholds reached) and load_rest() (vector j of what remains, zeros behind it).
+ * Every sum is taken in the lanes that kernels.h prescribes.
  */
 #define ROUND (LBW_LANES / WIDTH) /* vectors that hold the 16 weights of one round */
 
@@ -34,85 +35,152 @@ ISA static inline void NAME(widen)(doubles out[2], floats in)
     out[1] = NAME(convert)(parts[1]);
 }
 
-/* The number of thresholds that magnitudes reach, as magnitude_index(). */
-ISA static inline ints NAME(index)(ints bits, const struct lbw_decision *decision)
+/* What the loops need of a decision, kept in registers. */
+struct NAME(decider) {
+    ints first, before_second, most, zero_code;
+    const struct lbw_decision *decision;
+};
+
+ISA static inline struct NAME(decider) NAME(decider)(const struct lbw_decision *decision)
 {
-    ints index = {0};
-    if (decision->is_octaves) {
-        /* -1 for each comparison that holds; above the second threshold, count octaves */
-        index -= bits >= NAME(splat)(decision->thresholds[0]);
-        if (decision->num > 1) {
-            ints above = bits - NAME(splat)(decision->thresholds[1]);
-            ints octaves = NAME(minimum)(above >> 23, NAME(splat)((uint32_t)decision->num - 2));
-            index += (octaves + 1) & (above >= 0);
-        }
-    } else {
-        for (int i = 0; i < decision->num; i++)
-            index -= bits >= NAME(splat)(decision->thresholds[i]);
-    }
-    return index;
+    return (struct NAME(decider)){NAME(splat)(decision->thresholds[0]),
+                                  NAME(splat)(decision->thresholds[1] - (1U << 23)),
+                                  NAME(splat)((uint32_t)decision->num - 1),
+                                  NAME(splat)((uint32_t)decision->zero_code), decision};
 }
 
-ISA static uint32_t NAME(greatest)(const float *w, size_t n)
+/*
+ * The number of thresholds that magnitudes reach, as magnitude_index(). With octaves, one for
+ * the first, and one for each octave from half the second up (a comparison that holds is -1).
+ */
+ISA static inline ints NAME(index)(ints bits, const struct NAME(decider) * decider,
+                                   bool is_octaves)
 {
-    ints most[4] = {{0}};
+    if (!is_octaves)
+        return NAME(search)(bits, decider->decision);
+    ints octaves = NAME(minimum)((bits - decider->before_second) >> 23, decider->most);
+    return NAME(maximum)(octaves, (ints){0}) - (bits >= decider->first);
+}
+
+ISA static inline void NAME(scan_add)(ints *most, doubles sums[2], ints bits)
+{
+    doubles a[2];
+    bits &= NAME(splat)(0x7fffffff);
+    *most = NAME(maximum)(bits, *most);
+    NAME(widen)(a, (floats)bits);
+    sums[0] += a[0];
+    sums[1] += a[1];
+}
+
+ISA static void NAME(scan)(uint32_t *greatest, double *sum, const float *w, size_t n)
+{
+    ints most[ROUND] = {{0}};
+    doubles sums[2 * ROUND] = {{0}};
     size_t i = 0;
-    for (; i + 4 * WIDTH <= n; i += 4 * WIDTH)
-        for (int j = 0; j < 4; j++) {
-            ints bits = NAME(load_bits)(w + i + j * WIDTH) & NAME(splat)(0x7fffffff);
-            most[j] = NAME(maximum)(bits, most[j]);
-        }
-    uint32_t greatest = 0;
-    for (int j = 0; j < 4; j++)
-        for (int k = 0; k < WIDTH; k++)
-            greatest = (uint32_t)most[j][k] > greatest ? (uint32_t)most[j][k] : greatest;
-    return greatest_from(greatest, w, i, n);
+    for (; i + LBW_LANES <= n; i += LBW_LANES)
+        for (int j = 0; j < ROUND; j++)
+            NAME(scan_add)(&most[j], sums + 2 * j, NAME(load_bits)(w + i + j * WIDTH));
+    if (i < n)
+        for (int j = 0; j < ROUND; j++)
+            NAME(scan_add)(&most[j], sums + 2 * j, NAME(load_rest)(w + i, n - i, j));
+    double lanes[LBW_LANES];
+    memcpy(lanes, sums, sizeof sums);
+    *sum = sum_lanes(lanes);
+    int32_t all[LBW_LANES], greatest_of_all = 0;
+    memcpy(all, most, sizeof most);
+    for (int j = 0; j < LBW_LANES; j++)
+        greatest_of_all = all[j] > greatest_of_all ? all[j] : greatest_of_all;
+    *greatest = (uint32_t)greatest_of_all;
+}
+
+ISA static inline ints NAME(codes)(ints bits, const struct NAME(decider) * decider,
+                                   bool is_octaves)
+{
+    ints sign = bits >> 31;
+    ints index = NAME(index)(bits & NAME(splat)(0x7fffffff), decider, is_octaves);
+    return ((index ^ sign) - sign) + decider->zero_code;
+}
+
+FORCE_INLINE ISA static inline void NAME(nearest_of)(uint8_t *codes, const float *w, size_t n,
+                                                     const struct lbw_decision *decision,
+                                                     bool is_octaves)
+{
+    const struct NAME(decider) decider = NAME(decider)(decision);
+    ints out[ROUND];
+    size_t i = 0;
+    for (; i + LBW_LANES <= n; i += LBW_LANES) {
+        for (int j = 0; j < ROUND; j++)
+            out[j] = NAME(codes)(NAME(load_bits)(w + i + j * WIDTH), &decider, is_octaves);
+        NAME(bytes_store)(codes + i, out);
+    }
+    if (i < n) {
+        uint8_t rest[LBW_LANES];
+        for (int j = 0; j < ROUND; j++)
+            out[j] = NAME(codes)(NAME(load_rest)(w + i, n - i, j), &decider, is_octaves);
+        NAME(bytes_store)(rest, out);
+        memcpy(codes + i, rest, n - i);
+    }
 }
 
 ISA static void NAME(nearest)(uint8_t *codes, const float *w, size_t n,
                               const struct lbw_decision *decision)
 {
-    size_t i = 0;
-    for (; i + LBW_LANES <= n; i += LBW_LANES) {
-        ints out[ROUND];
-        for (int j = 0; j < ROUND; j++) {
-            ints bits = NAME(load_bits)(w + i + j * WIDTH), sign = bits >> 31;
-            ints index = NAME(index)(bits & NAME(splat)(0x7fffffff), decision);
-            out[j] = ((index ^ sign) - sign) + NAME(splat)((uint32_t)decision->zero_code);
-        }
-        NAME(bytes_store)(codes + i, out);
+    if (decision->is_octaves)
+        NAME(nearest_of)(codes, w, n, decision, true);
+    else
+        NAME(nearest_of)(codes, w, n, decision, false);
+}
+
+/* Adds m·|w| and m·m, m the magnitude, of one vector; zeros add nothing. */
+ISA static inline void NAME(fit_add)(doubles crosses[2], doubles squares[2], ints bits,
+                                     const struct NAME(decider) * decider, bool is_octaves)
+{
+    bits &= NAME(splat)(0x7fffffff);
+    ints index = NAME(index)(bits, decider, is_octaves);
+    floats magnitude;
+    if (is_octaves) /* 2^(index - 1), made of its exponent */
+        magnitude = (floats)(((index + 126) << 23) & (bits >= decider->first));
+    else
+        magnitude = NAME(table_look_up)(index, decider->decision->magnitudes);
+    doubles m[2], a[2];
+    NAME(widen)(m, magnitude);
+    NAME(widen)(a, (floats)bits);
+    for (int k = 0; k < 2; k++) {
+        crosses[k] += m[k] * a[k];
+        squares[k] += m[k] * m[k];
     }
-    nearest_from(codes, w, i, n, decision);
+}
+
+FORCE_INLINE ISA static inline void NAME(fit_of)(double *cross, double *square, const float *w,
+                                                 size_t n, const struct lbw_decision *decision,
+                                                 bool is_octaves)
+{
+    const struct NAME(decider) decider = NAME(decider)(decision);
+    doubles crosses[2 * ROUND] = {{0}}, squares[2 * ROUND] = {{0}};
+    size_t i = 0;
+    for (; i + LBW_LANES <= n; i += LBW_LANES)
+        for (int j = 0; j < ROUND; j++)
+            NAME(fit_add)
+    (crosses + 2 * j, squares + 2 * j, NAME(load_bits)(w + i + j * WIDTH), &decider,
+     is_octaves);
+    if (i < n)
+        for (int j = 0; j < ROUND; j++)
+            NAME(fit_add)
+    (crosses + 2 * j, squares + 2 * j, NAME(load_rest)(w + i, n - i, j), &decider, is_octaves);
+    double lanes[2][LBW_LANES];
+    memcpy(lanes[0], crosses, sizeof crosses);
+    memcpy(lanes[1], squares, sizeof squares);
+    *cross = sum_lanes(lanes[0]);
+    *square = sum_lanes(lanes[1]);
 }
 
 ISA static void NAME(fit)(double *cross, double *square, const float *w, size_t n,
                           const struct lbw_decision *decision)
 {
-    doubles crosses[2 * ROUND] = {{0}}, squares[2 * ROUND] = {{0}};
-    size_t i = 0;
-    for (; i + LBW_LANES <= n; i += LBW_LANES)
-        for (int j = 0; j < ROUND; j++) {
-            ints bits = NAME(load_bits)(w + i + j * WIDTH) & NAME(splat)(0x7fffffff);
-            ints index = NAME(index)(bits, decision);
-            floats magnitude;
-            if (decision->is_octaves)
-                magnitude = (floats)(((index + 126) << 23) & (index > 0));
-            else
-                magnitude = NAME(table_look_up)(index, decision->magnitudes);
-            doubles m[2], a[2];
-            NAME(widen)(m, magnitude);
-            NAME(widen)(a, (floats)bits);
-            for (int k = 0; k < 2; k++) {
-                crosses[2 * j + k] += m[k] * a[k];
-                squares[2 * j + k] += m[k] * m[k];
-            }
-        }
-    double lanes[2][LBW_LANES];
-    memcpy(lanes[0], crosses, sizeof crosses);
-    memcpy(lanes[1], squares, sizeof squares);
-    fit_from(lanes[0], lanes[1], w, i, n, decision);
-    *cross = sum_lanes(lanes[0]);
-    *square = sum_lanes(lanes[1]);
+    if (decision->is_octaves)
+        NAME(fit_of)(cross, square, w, n, decision, true);
+    else
+        NAME(fit_of)(cross, square, w, n, decision, false);
 }
 
 ISA static void NAME(look_up)(float *out, const uint8_t *codes, size_t n,

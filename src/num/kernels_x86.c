@@ -7,6 +7,8 @@
 #include <immintrin.h>
 #include <string.h>
 
+#define FORCE_INLINE __attribute__((always_inline))
+
 /* Tables hold LBW_MAX_LEVELS floats, indices stay below 64. */
 
 #define ISA     __attribute__((target("avx2")))
@@ -53,10 +55,26 @@ ISA static inline avx2_floats avx2_table_look_up(avx2_ints index, const float *t
     return (avx2_floats)_mm256_i32gather_ps(table, (__m256i)index, 4);
 }
 
+ISA static inline avx2_ints avx2_search(avx2_ints bits, const struct lbw_decision *decision)
+{
+    avx2_ints index = {0};
+    for (int i = 0; i < decision->num; i++)
+        index -= bits >= (avx2_ints){0} + (int32_t)decision->thresholds[i];
+    return index;
+}
+
+ISA static inline avx2_ints avx2_load_rest(const float *w, size_t num, int vector)
+{
+    const avx2_ints lanes = {0, 1, 2, 3, 4, 5, 6, 7};
+    avx2_ints is_there = lanes < (avx2_ints){0} + ((int32_t)num - 8 * vector);
+    const int *from = (const int *)(const void *)w + (num > 8 ? 8 * vector : 0);
+    return (avx2_ints)_mm256_maskload_epi32(from, (__m256i)is_there);
+}
+
 #include "num/kernels_vector.h"
 
-const struct lbw_kernels lbw_kernels_avx2 = {"AVX2",   avx2_greatest, avx2_nearest,
-                                             avx2_fit, avx2_look_up,  avx2_compare};
+const struct lbw_kernels lbw_kernels_avx2 = {"AVX2",   avx2_scan,    avx2_nearest,
+                                             avx2_fit, avx2_look_up, avx2_compare};
 
 #undef ISA
 #undef NAME
@@ -108,9 +126,33 @@ ISA static inline avx512_floats avx512_table_look_up(avx512_ints index, const fl
     return (avx512_floats)_mm512_mask_blend_ps(is_high, low, high);
 }
 
+/* Binary search, one step per bit of the index, in the 32 thresholds that two registers hold.
+ */
+ISA static inline avx512_ints avx512_search(avx512_ints bits,
+                                            const struct lbw_decision *decision)
+{
+    __m512i low = _mm512_loadu_si512(decision->thresholds);
+    __m512i high = _mm512_loadu_si512(decision->thresholds + 16);
+    __m512i index = _mm512_setzero_si512();
+#pragma GCC unroll 5
+    for (int step = 16; step; step /= 2) {
+        __m512i probe = _mm512_add_epi32(index, _mm512_set1_epi32(step - 1));
+        __m512i threshold = _mm512_permutex2var_epi32(low, probe, high);
+        __mmask16 reached = _mm512_cmpge_epi32_mask((__m512i)bits, threshold);
+        index = _mm512_mask_add_epi32(index, reached, index, _mm512_set1_epi32(step));
+    }
+    return (avx512_ints)index;
+}
+
+ISA static inline avx512_ints avx512_load_rest(const float *w, size_t num, int vector)
+{
+    (void)vector;
+    return (avx512_ints)_mm512_maskz_loadu_epi32((__mmask16)((1U << num) - 1), w);
+}
+
 #include "num/kernels_vector.h"
 
-const struct lbw_kernels lbw_kernels_avx512 = {"AVX-512",  avx512_greatest, avx512_nearest,
-                                               avx512_fit, avx512_look_up,  avx512_compare};
+const struct lbw_kernels lbw_kernels_avx512 = {"AVX-512",  avx512_scan,    avx512_nearest,
+                                               avx512_fit, avx512_look_up, avx512_compare};
 
 #endif

@@ -6,6 +6,136 @@
 
 #include "base/bits.h"
 
+#define MAX_DIGITS 27
+
+/*
+ * A word is taken in parts of `part` digits, base^part < 2^32, whose chains of multiplications
+ * or divisions run side by side. With all the numbers constant, divisions become
+ * multiplications and the loops over digits unroll.
+ */
+struct shape {
+    uint32_t base;
+    size_t digits, part, size; /* per word; of one part; bytes of a word */
+};
+
+#define ALWAYS_INLINE __attribute__((always_inline)) static inline
+
+ALWAYS_INLINE uint64_t power(uint32_t base, size_t exponent)
+{
+    uint64_t product = 1;
+    for (size_t i = 0; i < exponent; i++)
+        product *= base;
+    return product;
+}
+
+ALWAYS_INLINE uint64_t join(const uint8_t *codes, struct shape shape)
+{
+    uint64_t word = 0;
+    size_t num_parts = (shape.digits + shape.part - 1) / shape.part;
+#pragma GCC unroll 8
+    for (size_t p = num_parts; p-- > 0;) {
+        size_t first = p * shape.part;
+        size_t num = shape.digits - first < shape.part ? shape.digits - first : shape.part;
+        uint32_t value = 0;
+#pragma GCC unroll 32
+        for (size_t j = num; j-- > 0;)
+            value = value * shape.base + codes[first + j];
+        word = word * power(shape.base, shape.part) + value;
+    }
+    return word;
+}
+
+/* Returns what is left behind the last digit: not 0 when the word is out of range. */
+ALWAYS_INLINE uint32_t split(uint8_t *codes, uint64_t word, struct shape shape)
+{
+    uint32_t excess = 0;
+    size_t num_parts = (shape.digits + shape.part - 1) / shape.part;
+#pragma GCC unroll 8
+    for (size_t p = 0; p < num_parts; p++) {
+        size_t first = p * shape.part;
+        size_t num = shape.digits - first < shape.part ? shape.digits - first : shape.part;
+        uint64_t limit = power(shape.base, num);
+        uint32_t value = (uint32_t)(word % limit);
+        word /= limit;
+#pragma GCC unroll 32
+        for (size_t j = 0; j < num; j++) {
+            codes[first + j] = (uint8_t)(value % shape.base);
+            value /= shape.base;
+        }
+        excess |= value;
+    }
+    return excess | (word != 0);
+}
+
+ALWAYS_INLINE void pack_shape(unsigned char *out, const uint8_t *codes, size_t n,
+                              struct shape shape)
+{
+    size_t i = 0;
+    for (; n - i >= shape.digits; i += shape.digits, out += shape.size)
+        lbw_store_le(out, join(codes + i, shape), shape.size);
+    if (i < n) {
+        uint8_t rest[MAX_DIGITS] = {0};
+        memcpy(rest, codes + i, n - i);
+        lbw_store_le(out, join(rest, shape), shape.size);
+    }
+}
+
+ALWAYS_INLINE bool unpack_shape(uint8_t *codes, const unsigned char *in, size_t n,
+                                struct shape shape)
+{
+    size_t i = 0;
+    uint32_t excess = 0;
+    for (; n - i >= shape.digits; i += shape.digits, in += shape.size)
+        excess |=
+            split(codes + i, shape.size == 2 ? lbw_load_u16(in) : lbw_load_u64(in), shape);
+    if (i < n) {
+        uint8_t rest[MAX_DIGITS];
+        excess |= split(rest, shape.size == 2 ? lbw_load_u16(in) : lbw_load_u64(in), shape);
+        memcpy(codes + i, rest, n - i);
+    }
+    return excess == 0;
+}
+
+/* base, digits, digits of a part, bytes: the word sizes of grid.c once more, as constants */
+#define SHAPES(X)                                                                              \
+    X(3, 10, 5, 2)                                                                             \
+    X(5, 27, 9, 8)                                                                             \
+    X(7, 22, 8, 8)                                                                             \
+    X(9, 5, 5, 2)                                                                              \
+    X(13, 17, 6, 8)                                                                            \
+    X(17, 15, 5, 8)                                                                            \
+    X(21, 14, 5, 8)                                                                            \
+    X(33, 3, 3, 2)                                                                             \
+    X(37, 3, 3, 2)                                                                             \
+    X(53, 10, 5, 8)
+
+#define DEFINE(base, digits, part, size)                                                       \
+    static void pack_##base(unsigned char *out, const uint8_t *codes, size_t n)                \
+    {                                                                                          \
+        pack_shape(out, codes, n, (struct shape){base, digits, part, size});                   \
+    }                                                                                          \
+    static bool unpack_##base(uint8_t *codes, const unsigned char *in, size_t n)               \
+    {                                                                                          \
+        return unpack_shape(codes, in, n, (struct shape){base, digits, part, size});           \
+    }
+SHAPES(DEFINE)
+
+#define ROW(base, digits, part, size) {base, pack_##base, unpack_##base},
+
+static const struct packer {
+    int base;
+    void (*pack)(unsigned char *out, const uint8_t *codes, size_t n);
+    bool (*unpack)(uint8_t *codes, const unsigned char *in, size_t n);
+} packers[] = {SHAPES(ROW)};
+
+static const struct packer *packer_of(const struct lbw_grid *grid)
+{
+    const struct packer *packer = packers;
+    while (packer->base != grid->num_levels)
+        packer++;
+    return packer;
+}
+
 size_t lbw_pack_num_words(const struct lbw_grid *grid, size_t n)
 {
     size_t k = (size_t)grid->digits_per_word;
@@ -14,31 +144,12 @@ size_t lbw_pack_num_words(const struct lbw_grid *grid, size_t n)
 
 void lbw_pack(void *words, const uint8_t *codes, size_t n, const struct lbw_grid *grid)
 {
-    unsigned char *out = words;
-    size_t k = (size_t)grid->digits_per_word, size = (size_t)grid->word_size;
-    for (size_t i = 0; i < n; i += k, out += size) {
-        uint64_t word = 0;
-        for (size_t j = n - i < k ? n - i : k; j-- > 0;)
-            word = word * (uint64_t)grid->num_levels + codes[i + j];
-        lbw_store_le(out, word, size);
-    }
+    packer_of(grid)->pack(words, codes, n);
 }
 
 bool lbw_unpack(uint8_t *codes, const void *words, size_t n, const struct lbw_grid *grid)
 {
-    const unsigned char *in = words;
-    size_t k = (size_t)grid->digits_per_word, size = (size_t)grid->word_size;
-    uint64_t base = (uint64_t)grid->num_levels, excess = 0;
-    for (size_t i = 0; i < n; i += k, in += size) {
-        uint64_t word = size == 2 ? lbw_load_u16(in) : lbw_load_u64(in);
-        for (size_t j = 0; j < k; j++) {
-            if (i + j < n)
-                codes[i + j] = (uint8_t)(word % base);
-            word /= base;
-        }
-        excess |= word;
-    }
-    return excess == 0;
+    return packer_of(grid)->unpack(codes, words, n);
 }
 
 static void pack_bits(unsigned char *out, const int8_t *values, size_t n, size_t bits)

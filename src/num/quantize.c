@@ -13,17 +13,24 @@
 #include "num/kernels.h"
 #include "num/ternary.h"
 
+#define NOT_FINITE 0x7f800000U /* float bits from here on */
+
 /* Weights below 2^-64 are looked at times 2^64, where every threshold is a normal float. */
-#define TINY       0x1p-64f
+#define TINY       0x1p-64F
 #define TINY_SHIFT 64
 
-/* One group on its way; `grid` as given by the user. */
+/* From this many weights on, one pass into a histogram beats one pass per exponent. */
+#define MANY 2048
+
+/* One group on its way. */
 struct job {
     const float *w;
     size_t n;
     const struct lbw_grid *grid;
     const struct lbw_kernels *kernels;
     float greatest; /* max|w| > 0 */
+    double sum;     /* Σ|w| */
+    struct lbw_decision decision;
 };
 
 static int num_magnitudes(const struct lbw_grid *grid)
@@ -47,54 +54,100 @@ static bool is_step(float step, const struct lbw_grid *grid)
     return step > 0 && isfinite(step * top_level(grid));
 }
 
-/* Σw² - Σ(q - w)² for the nearest levels of a step, and the step that is best for those. */
-static double gain_of(float *refitted, const struct job *job, float step)
+/* What the nearest levels of a step achieve, all as Σw² - Σ(q - w)². */
+struct fit {
+    double gain;   /* with this step */
+    double better; /* with the same levels and the step that is best for them */
+    float step;    /* that step; 0 when all levels are 0 */
+};
+
+static struct fit fit_step(struct job *job, float step)
 {
-    struct lbw_decision decision;
     double cross, square;
-    lbw_decision_nearest(&decision, job->grid, step);
-    job->kernels->fit(&cross, &square, job->w, job->n, &decision);
-    *refitted = square > 0 ? (float)(cross / square) : 0;
-    return (double)step * (2 * cross - (double)step * square);
+    lbw_decision_set_step(&job->decision, step);
+    job->kernels->fit(&cross, &square, job->w, job->n, &job->decision);
+    return (struct fit){(double)step * (2 * cross - (double)step * square),
+                        square > 0 ? cross * (cross / square) : 0,
+                        square > 0 ? (float)(cross / square) : 0};
 }
 
-/* The exponent of the smallest level, from the histogram. */
-static int optimal_one_term(const struct job *job)
+static enum lbw_status fail_not_finite(struct lbw_error *err)
 {
-    struct lbw_histogram histogram = {0};
-    int num = num_magnitudes(job->grid);
-    int shift = job->greatest < TINY ? TINY_SHIFT : 0;
-    if (shift) {
-        float scaled[256];
-        for (size_t i = 0; i < job->n; i += 256) {
-            size_t size = job->n - i < 256 ? job->n - i : 256;
-            for (size_t j = 0; j < size; j++)
-                scaled[j] = job->w[i + j] * 0x1p64f;
-            lbw_histogram_add(&histogram, scaled, size);
-        }
-    } else {
-        lbw_histogram_add(&histogram, job->w, job->n);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "a weight is infinite or not a number");
+}
+
+/* Largest magnitude and sum; all but the histogram begins with them. */
+static enum lbw_status scan(struct job *job, struct lbw_error *err)
+{
+    uint32_t greatest;
+    job->kernels->scan(&greatest, &job->sum, job->w, job->n);
+    if (greatest >= NOT_FINITE)
+        return fail_not_finite(err);
+    job->greatest = lbw_float_from_bits(greatest);
+    return LBW_OK;
+}
+
+static void add_scaled(struct lbw_histogram *histogram, const struct job *job)
+{
+    float scaled[256];
+    for (size_t i = 0; i < job->n; i += 256) {
+        size_t size = job->n - i < 256 ? job->n - i : 256;
+        for (size_t j = 0; j < size; j++)
+            scaled[j] = job->w[i + j] * 0x1p64F;
+        lbw_histogram_add(histogram, scaled, size);
     }
+}
+
+/* The exponent of the smallest level in one pass; `greatest` is set to a power of two or 0. */
+static enum lbw_status optimal_from_histogram(int *exponent, struct job *job,
+                                              struct lbw_error *err)
+{
+    struct lbw_histogram histogram = {{0}, {0}};
+    int num = num_magnitudes(job->grid), shift = 0;
+    lbw_histogram_add(&histogram, job->w, job->n);
+    uint32_t top = (uint32_t)lbw_histogram_top(&histogram) << 22;
+    if (top >= NOT_FINITE)
+        return fail_not_finite(err);
+    if (lbw_float_from_bits(top) < TINY) {
+        memset(&histogram, 0, sizeof histogram);
+        add_scaled(&histogram, job);
+        shift = TINY_SHIFT;
+        top = (uint32_t)lbw_histogram_top(&histogram) << 22;
+    }
+    job->greatest = lbw_float_from_bits(top & 0x7f800000);
     int s = lbw_histogram_exponent(&histogram, job->n, num, num - 150 + shift, 127);
-    return s - shift - (num - 1);
+    *exponent = s - shift - (num - 1);
+    return LBW_OK;
+}
+
+/* Where trial begins: no larger step is better. */
+static int first_trial(const struct job *job)
+{
+    int exponent;
+    double ratio = frexp((double)job->greatest / (double)top_level(job->grid), &exponent);
+    /* one term: the level above the top one is reached from 1.5 times that on */
+    if (job->grid->terms == 1)
+        return exponent - 1 + (ratio >= 0.75);
+    /* the least step that reaches all; doubled, levels stay levels but for {0, 1, 3, 4, 5} */
+    return exponent + (job->grid->bits == 2);
 }
 
 /*
- * The exponent of the smallest level, by trying all that may be best: no gain exceeds 2·q·|w|
- * in sum, which ends the search; above twice the largest weight all levels round to zero.
+ * The exponent of the smallest level by trying all that may be best: no gain exceeds 2·q·|w|
+ * in sum, which ends the search.
  */
-static int optimal_two_terms(const struct job *job)
+static int optimal_by_trial(struct job *job)
 {
-    double sum = 0, best_gain = -1;
-    for (size_t i = 0; i < job->n; i++)
-        sum += fabs((double)job->w[i]);
-    int most = most_exponent(job->grid), top = ilogbf(job->greatest) + 1;
-    int best = top = top < most ? top : most;
+    double best_gain = -1;
+    float largest = top_level(job->grid);
+    int most = most_exponent(job->grid);
+    int top = first_trial(job);
+    int best = top = top > most ? most : top < -149 ? -149 : top;
     for (int k = top; k >= -149; k--) {
-        float refitted, step = ldexpf(1, k);
-        if (2 * (double)step * (double)top_level(job->grid) * sum <= best_gain)
+        float step = ldexpf(1, k);
+        if (2 * (double)step * (double)largest * job->sum <= best_gain)
             break;
-        double gain = gain_of(&refitted, job, step);
+        double gain = fit_step(job, step).gain;
         if (gain > best_gain) {
             best_gain = gain;
             best = k;
@@ -103,44 +156,40 @@ static int optimal_two_terms(const struct job *job)
     return best;
 }
 
-/* Alternates nearest levels and best step until that gains no more. */
-static double refit(float *step, const struct job *job)
-{
-    float better;
-    double gain = gain_of(&better, job, *step);
-    for (int i = 0; i < 12 && is_step(better, job->grid); i++) {
-        float next;
-        double better_gain = gain_of(&next, job, better);
-        if (!(better_gain > gain))
-            break;
-        gain = better_gain;
-        *step = better;
-        better = next;
-    }
-    return gain;
-}
+/* 2^(i/16 - 1): where the search for a real step begins, relative to the best power of two. */
+static const float starts[] = {0.5000000F, 0.5221369F, 0.5452539F, 0.5693943F, 0.5946036F,
+                               0.6209289F, 0.6484198F, 0.6771278F, 0.7071068F, 0.7384131F,
+                               0.7711054F, 0.8052452F, 0.8408964F, 0.8781261F, 0.9170040F,
+                               0.9576033F, 1.0000000F, 1.0442738F, 1.0905077F, 1.1387886F,
+                               1.1892071F, 1.2418578F, 1.2968396F, 1.3542555F, 1.4142136F};
 
-/* From a power of two to the best real step found near it. */
-static float refine(const struct job *job, float pow2)
+/*
+ * From a power of two to the best real step found near it: of several steps the one whose
+ * levels promise most, then nearest levels and best step in turn, until the step moves by less
+ * than rounding it will do. One term repeats itself after an octave but for both ends, and the
+ * best is more often below; two terms have more local optima in less than that.
+ */
+static float refine(struct job *job, float pow2)
 {
-    static const float starts[] = {1, 0.84089642f, 1.1892071f, 1.4142135f};
-    float best = pow2, unused;
-    double best_gain = gain_of(&unused, job, pow2);
-    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
-        float step = pow2 * starts[i];
-        if (!is_step(step, job->grid))
-            continue;
-        refit(&step, job);
-        step = lbw_round_step(step);
-        if (!is_step(step, job->grid))
-            continue;
-        double gain = gain_of(&unused, job, step);
-        if (gain > best_gain) {
-            best_gain = gain;
-            best = step;
-        }
+    struct fit best = fit_step(job, pow2);
+    double pow2_gain = best.gain;
+    bool is_one_term = job->grid->terms == 1;
+    size_t stride = is_one_term ? 2 : 1;
+    for (size_t i = is_one_term ? 0 : 8; i < sizeof starts / sizeof starts[0]; i += stride) {
+        struct fit fit = fit_step(job, pow2 * starts[i]);
+        if (fit.better > best.better)
+            best = fit;
     }
-    return best;
+    for (int i = 0; i < 4 && is_step(best.step, job->grid); i++) {
+        struct fit next = fit_step(job, best.step);
+        bool is_settled = fabsf(next.step - best.step) <= best.step * 0x1p-11F;
+        if (next.better > best.better)
+            best = next;
+        if (is_settled)
+            break;
+    }
+    float real = lbw_round_step(best.step);
+    return is_step(real, job->grid) && fit_step(job, real).gain > pow2_gain ? real : pow2;
 }
 
 /* The paper's scheme: codes by thresholds on µ, then the best exponent for those codes. */
@@ -159,7 +208,7 @@ static void threshold(uint8_t *codes, float *step, const struct job *job,
     *step = params->scale == LBW_SCALE_REAL && is_step(real, job->grid) ? real : pow2;
 }
 
-static enum lbw_status check(const float *w, size_t n, const struct lbw_grid *grid,
+static enum lbw_status check(size_t n, const struct lbw_grid *grid,
                              const struct lbw_quantize_params *params, struct lbw_error *err)
 {
     if (n == 0)
@@ -174,8 +223,21 @@ static enum lbw_status check(const float *w, size_t n, const struct lbw_grid *gr
     if (params->method == LBW_METHOD_THRESHOLD && !(params->mu > 0 && params->mu < 1.5F))
         return lbw_fail(err, LBW_ERR_ARGUMENT, "mu is %g, not between 0 and 1.5",
                         (double)params->mu);
-    if (!lbw_all_finite(w, n))
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "a weight is infinite or not a number");
+    return LBW_OK;
+}
+
+/* The power of two to start from; nothing when all weights are zero (`greatest` is 0). */
+static enum lbw_status find_exponent(int *exponent, struct job *job, enum lbw_method method,
+                                     struct lbw_error *err)
+{
+    if (method == LBW_METHOD_OPTIMAL && job->grid->terms == 1 && job->n >= MANY)
+        return optimal_from_histogram(exponent, job, err);
+    LBW_TRY(scan(job, err));
+    if (job->greatest == 0)
+        return LBW_OK;
+    if (method == LBW_METHOD_TERNARY)
+        return lbw_ternary_exponent(exponent, job->w, job->n, err);
+    *exponent = optimal_by_trial(job);
     return LBW_OK;
 }
 
@@ -183,9 +245,14 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
                              const struct lbw_grid *grid,
                              const struct lbw_quantize_params *params, struct lbw_error *err)
 {
-    LBW_TRY(check(w, n, grid, params, err));
-    struct job job = {w, n, grid, lbw_kernels_best(), 0};
-    job.greatest = lbw_float_from_bits(job.kernels->greatest(w, n));
+    LBW_TRY(check(n, grid, params, err));
+    struct job job = {.w = w, .n = n, .grid = grid, .kernels = lbw_kernels_best()};
+    lbw_decision_nearest(&job.decision, grid, 1);
+    int exponent = 0;
+    if (params->method == LBW_METHOD_THRESHOLD)
+        LBW_TRY(scan(&job, err));
+    else
+        LBW_TRY(find_exponent(&exponent, &job, params->method, err));
     if (job.greatest == 0) {
         memset(codes, grid->zero_code, n);
         *step = 1;
@@ -195,23 +262,20 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
         threshold(codes, step, &job, params);
         return LBW_OK;
     }
-    int k;
-    if (params->method == LBW_METHOD_TERNARY)
-        LBW_TRY(lbw_ternary_exponent(&k, w, n, err));
-    else if (grid->terms == 1)
-        k = optimal_one_term(&job);
-    else
-        k = optimal_two_terms(&job);
-    *step = ldexpf(1, k);
+    *step = ldexpf(1, exponent);
     if (params->scale == LBW_SCALE_REAL)
         *step = refine(&job, *step);
-    lbw_nearest(codes, w, n, grid, *step);
+    lbw_decision_set_step(&job.decision, *step);
+    job.kernels->nearest(codes, w, n, &job.decision);
     return LBW_OK;
 }
 
 bool lbw_all_finite(const float *w, size_t n)
 {
-    return lbw_kernels_best()->greatest(w, n) < 0x7f800000;
+    uint32_t greatest;
+    double sum;
+    lbw_kernels_best()->scan(&greatest, &sum, w, n);
+    return greatest < NOT_FINITE;
 }
 
 void lbw_nearest(uint8_t *codes, const float *w, size_t n, const struct lbw_grid *grid,

@@ -15,6 +15,7 @@
 
 #define NUM_VECTORS 10000
 #define MAX_SIZE    40
+#define MANY        2048
 
 static const struct lbw_quantize_params optimal = {LBW_METHOD_OPTIMAL, LBW_SCALE_POW2, 0};
 
@@ -127,10 +128,11 @@ static void test_brute_force(void **state)
     struct lbw_random random = {2};
     for (size_t g = 0; g < num; g++) {
         for (int i = 0; i < (grids[g].terms == 1 ? NUM_VECTORS : NUM_VECTORS / 20); i++) {
-            float w[MAX_SIZE], step;
-            uint8_t codes[MAX_SIZE];
-            size_t n = vector(w, &random);
-            assert_int_equal(lbw_quantize(codes, &step, w, n, &grids[g], &optimal, NULL),
+            /* zeros change no error, but many weights take another path than few */
+            float w[MANY + 3] = {0}, step;
+            uint8_t codes[MANY + 3];
+            size_t n = vector(w, &random), padded = i % 2 ? n : MANY + (size_t)i / 2 % 4;
+            assert_int_equal(lbw_quantize(codes, &step, w, padded, &grids[g], &optimal, NULL),
                              LBW_OK);
             assert_true(step > 0 &&
                         isfinite(step * (float)grids[g].levels[grids[g].num_levels - 1]));
@@ -276,12 +278,115 @@ static void test_nearest(void **state)
     }
 }
 
+static void test_zeros(void **state)
+{
+    (void)state;
+    size_t num;
+    const struct lbw_grid *grids = lbw_grids(&num);
+    static const float zeros[MANY] = {0, -0.0F};
+    for (size_t g = 0; g < num; g++)
+        for (size_t n = 1; n <= MANY; n += MANY - 1)
+            for (int scale = 0; scale < 2; scale++) {
+                struct lbw_quantize_params params = {
+                    LBW_METHOD_OPTIMAL, scale ? LBW_SCALE_POW2 : LBW_SCALE_REAL, 0};
+                uint8_t codes[MANY];
+                float step = 0, decoded[MANY];
+                assert_int_equal(lbw_quantize(codes, &step, zeros, n, &grids[g], &params, NULL),
+                                 LBW_OK);
+                assert_true(step == 1);
+                lbw_dequantize(decoded, codes, n, &grids[g], step);
+                for (size_t i = 0; i < n; i++)
+                    assert_true(decoded[i] == 0);
+            }
+}
+
+static void assert_refused(const float *w, size_t n, const char *grid,
+                           struct lbw_quantize_params params, const char *message)
+{
+    struct lbw_error err = {0};
+    uint8_t codes[MANY] = {99};
+    float step = 99;
+    assert_int_equal(lbw_quantize(codes, &step, w, n, lbw_grid_by_name(grid), &params, &err),
+                     LBW_ERR_ARGUMENT);
+    assert_non_null(strstr(err.message, message));
+    assert_true(step == 99 && codes[0] == 99);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    float w[MANY] = {1, 2, 3};
+    struct lbw_quantize_params params = {LBW_METHOD_OPTIMAL, LBW_SCALE_POW2, 0};
+    assert_refused(w, 0, "4", params, "no weights");
+    static const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 3; i++) {
+        w[1] = bad[i];
+        assert_refused(w, 3, "4", params, "not a number");
+        assert_refused(w, MANY, "4", params, "not a number");
+        assert_refused(w, 3, "4x2", params, "not a number");
+        w[1] = 2;
+    }
+    params.method = LBW_METHOD_TERNARY;
+    assert_refused(w, 3, "3", params, "grid 3");
+    assert_refused(w, 3, "2x2", params, "grid 2x2");
+    params = (struct lbw_quantize_params){LBW_METHOD_THRESHOLD, LBW_SCALE_POW2, 0.75F};
+    assert_refused(w, 3, "2", params, "grid 2");
+    assert_refused(w, 3, "3x2", params, "grid 3x2");
+    params.mu = 1.5F;
+    assert_refused(w, 3, "3", params, "mu is 1.5");
+    params.mu = NAN;
+    assert_refused(w, 3, "3", params, "mu is nan");
+}
+
+/* Codes and step do not depend on the order of the weights, nor step on their signs. */
+static void test_order(void **state)
+{
+    (void)state;
+    struct lbw_random random = {7};
+    const struct lbw_grid *grid = lbw_grid_by_name("5");
+    static float w[100003], reversed[100003];
+    static uint8_t codes[100003], codes_reversed[100003];
+    size_t n = sizeof w / sizeof w[0];
+    for (uint32_t family = 0; family < 8; family++) {
+        float step, step_reversed;
+        for (size_t i = 0; i < n; i++) {
+            w[i] = weight(&random, family);
+            reversed[n - 1 - i] = -w[i];
+        }
+        assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_OK);
+        assert_int_equal(
+            lbw_quantize(codes_reversed, &step_reversed, reversed, n, grid, &optimal, NULL),
+            LBW_OK);
+        assert_true(step == step_reversed);
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(codes[i] + codes_reversed[n - 1 - i], grid->num_levels - 1);
+    }
+}
+
+static void test_round_step(void **state)
+{
+    (void)state;
+    assert_true(lbw_round_step(0x1p-149F) == 0x1p-149F);
+    assert_true(lbw_round_step(0x1p-20F) == 0x1p-20F);
+    assert_true(lbw_round_step(0x1.002p0F) == 1);
+    assert_true(lbw_round_step(0x1.002002p0F) == 0x1.004p0F);
+    assert_true(lbw_round_step(0x1.fffffep127F) == 2047 * 0x1p117F);
+    struct lbw_random random = {8};
+    for (int i = 0; i < NUM_VECTORS; i++) {
+        float step = (float)ldexp(1 + lbw_random_unit(&random), (int)(i % 28) - 13);
+        uint16_t half = lbw_half_from_float(step);
+        assert_true(lbw_round_step(step) == lbw_half_to_float(half));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_brute_force), cmocka_unit_test(test_theorem),
         cmocka_unit_test(test_threshold),   cmocka_unit_test(test_real_never_worse),
-        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_nearest),     cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_order),
+        cmocka_unit_test(test_round_step),
     };
     return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }
