@@ -14,13 +14,8 @@ show() {
     "$@"
 }
 
-model=samples/shapes/shapes.onnx
-if [ -f $model ]; then
-    calibration="--profile samples/shapes/profile.json --calib samples/shapes/calib"
-else
-    model=build/model.onnx
-    calibration='--calib generated'
-    build/tests/make_model detector $model
-fi
-show build/lbw quantize $model -o build/small.onnx --bits 4 $calibration
-show build/lbw compare $model build/small.onnx
+shapes=samples/shapes
+show build/lbw quantize $shapes/shapes.onnx -o build/small.onnx --bits 4 \
+    --profile $shapes/profile.json --calib $shapes/calib
+show build/lbw eval $shapes/shapes.onnx build/small.onnx \
+    --profile $shapes/profile.json --images $shapes/eval --labels $shapes/eval

@@ -162,17 +162,17 @@ static void warn(const struct job *job)
     if (!job->report->num_converted)
         lbw_talk("warning: no weight was converted");
     else if (!wants_calibration(job->v))
-        lbw_talk(
-            "warning: --calib none rounds each weight by itself; detectors lose nearly all "
-            "their boxes that way");
+        lbw_talk("warning: --calib none only rounds; detectors lose many, often all, of their "
+                 "boxes that way");
 }
 
 static int explain(const struct job *job)
 {
     int code = lbw_explain(&job->err);
     if (job->err.status == LBW_ERR_RUNTIME)
-        fputs("Calibration runs the model. To round without it, which costs a detector nearly "
-              "all its boxes:\n--calib none.\n",
+        fputs("Calibration runs the model. To round without it, which costs a detector many or "
+              "all "
+              "of its\nboxes: --calib none.\n",
               stderr);
     return code;
 }
