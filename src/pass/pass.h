@@ -26,6 +26,12 @@ static inline size_t lbw_layout_offset(const struct lbw_layout *layout, size_t g
            i / layout->taps * layout->in_stride + i % layout->taps;
 }
 
+/* Rows lie in one piece each, as those of Conv do. */
+static inline bool lbw_layout_is_contiguous(const struct lbw_layout *layout)
+{
+    return layout->in_stride == layout->taps || layout->k == layout->taps;
+}
+
 /* A node that reads a planned weight as its weight. */
 struct lbw_consumer {
     struct lbw_scope *scope;

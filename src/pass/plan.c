@@ -183,7 +183,7 @@ static const char *structure_of(const float *w, size_t n)
     float first = 0;
     size_t num_values = 0, num_nonzero = 0;
     bool integers = true;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && (integers || num_values < 2); i++) {
         integers = integers && w[i] == rintf(w[i]) && fabsf(w[i]) < 65536;
         num_nonzero += w[i] != 0;
         if (w[i] != 0 && num_values == 0) {
@@ -234,10 +234,15 @@ static enum lbw_status reserve_values(struct planner *planner, size_t count,
 
 static void count_values(struct lbw_weight *weight, const float *values, size_t count)
 {
+    float greatest = weight->item.max_magnitude;
+    size_t num_zeros = 0;
     for (size_t i = 0; i < count; i++) {
-        weight->item.max_magnitude = fmaxf(weight->item.max_magnitude, fabsf(values[i]));
-        weight->item.num_zeros += values[i] == 0;
+        float magnitude = fabsf(values[i]);
+        greatest = magnitude > greatest ? magnitude : greatest;
+        num_zeros += values[i] == 0;
     }
+    weight->item.max_magnitude = greatest;
+    weight->item.num_zeros += num_zeros;
 }
 
 /* Every consumer sees the weight in the same layout, and nothing else reads it. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/thread.h"
 #include "num/quantize.h"
 
 void lbw_codes_release(struct lbw_codes *codes)
@@ -40,25 +41,63 @@ static void scatter(uint8_t *codes, const struct lbw_layout *layout, const uint8
         codes[lbw_layout_offset(layout, g, r, i)] = row[i];
 }
 
+/* One projection per channel, on all processors; each row has a place for how it went. */
+struct channels {
+    struct lbw_codes *out;
+    const struct lbw_weight *weight;
+    const float *values;
+    const struct lbw_quantize_params *params;
+    enum lbw_status *status;
+};
+
+static enum lbw_status project_row(struct channels *channels, size_t row, struct lbw_error *err)
+{
+    const struct lbw_weight *weight = channels->weight;
+    const struct lbw_layout *layout = &weight->layout;
+    size_t g = row / layout->rows, r = row % layout->rows;
+    size_t first = lbw_layout_offset(layout, g, r, 0);
+    float *step = &channels->out->steps[lbw_weight_step_index(weight, g, r)];
+    if (lbw_layout_is_contiguous(layout))
+        return lbw_quantize(channels->out->codes + first, step, channels->values + first,
+                            layout->k, weight->item.grid, channels->params, err);
+    float *gathered = malloc(layout->k * sizeof *gathered);
+    uint8_t *codes = malloc(layout->k);
+    enum lbw_status status = gathered && codes ? LBW_OK : lbw_fail_memory(err);
+    if (status == LBW_OK) {
+        gather(gathered, layout, channels->values, g, r);
+        status = lbw_quantize(codes, step, gathered, layout->k, weight->item.grid,
+                              channels->params, err);
+    }
+    if (status == LBW_OK)
+        scatter(channels->out->codes, layout, codes, g, r);
+    free(gathered);
+    free(codes);
+    return status;
+}
+
+static void run_row(void *user, size_t row)
+{
+    struct channels *channels = user;
+    channels->status[row] = project_row(channels, row, NULL);
+}
+
 static enum lbw_status project_channels(struct lbw_codes *out, const struct lbw_weight *weight,
                                         const float *values,
                                         const struct lbw_quantize_params *params,
                                         struct lbw_error *err)
 {
-    const struct lbw_layout *layout = &weight->layout;
-    float *row = malloc(layout->k * sizeof *row);
-    uint8_t *row_codes = malloc(layout->k);
-    enum lbw_status status = row && row_codes ? LBW_OK : lbw_fail_memory(err);
-    for (size_t g = 0; g < layout->groups && status == LBW_OK; g++)
-        for (size_t r = 0; r < layout->rows && status == LBW_OK; r++) {
-            gather(row, layout, values, g, r);
-            status = lbw_quantize(row_codes, &out->steps[lbw_weight_step_index(weight, g, r)],
-                                  row, layout->k, weight->item.grid, params, err);
-            if (status == LBW_OK)
-                scatter(out->codes, layout, row_codes, g, r);
-        }
-    free(row);
-    free(row_codes);
+    size_t num_rows = weight->layout.groups * weight->layout.rows;
+    struct channels channels = {out, weight, values, params, NULL};
+    channels.status = malloc(num_rows * sizeof *channels.status);
+    if (!channels.status)
+        return lbw_fail_memory(err);
+    /* threads cost more than they bring where there is little to do */
+    lbw_parallel_for(num_rows, weight->item.count < 65536 ? 1 : 0, run_row, &channels);
+    enum lbw_status status = LBW_OK;
+    for (size_t row = 0; row < num_rows && status == LBW_OK; row++)
+        if (channels.status[row] != LBW_OK)
+            status = project_row(&channels, row, err); /* once more, for its message */
+    free(channels.status);
     return status;
 }
 
@@ -97,6 +136,12 @@ void lbw_codes_decode(float *out, const struct lbw_weight *weight,
     for (size_t g = 0; g < layout->groups; g++)
         for (size_t r = 0; r < layout->rows; r++) {
             float step = codes->steps[lbw_weight_step_index(weight, g, r)];
+            size_t first = lbw_layout_offset(layout, g, r, 0);
+            if (lbw_layout_is_contiguous(layout)) {
+                lbw_dequantize(out + first, codes->codes + first, layout->k, weight->item.grid,
+                               step);
+                continue;
+            }
             for (size_t i = 0; i < layout->k; i++) {
                 size_t at = lbw_layout_offset(layout, g, r, i);
                 out[at] = step * (float)levels[codes->codes[at]];
@@ -113,6 +158,15 @@ void lbw_codes_error(double *error, double *energy, const struct lbw_weight *wei
     for (size_t g = 0; g < layout->groups; g++)
         for (size_t r = 0; r < layout->rows; r++) {
             float step = codes->steps[lbw_weight_step_index(weight, g, r)];
+            size_t first = lbw_layout_offset(layout, g, r, 0);
+            double row_error, row_energy;
+            if (lbw_layout_is_contiguous(layout)) {
+                lbw_projection_error(&row_error, &row_energy, values + first,
+                                     codes->codes + first, layout->k, weight->item.grid, step);
+                *error += row_error;
+                *energy += row_energy;
+                continue;
+            }
             for (size_t i = 0; i < layout->k; i++) {
                 size_t at = lbw_layout_offset(layout, g, r, i);
                 double w = values[at];
