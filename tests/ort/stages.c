@@ -440,13 +440,71 @@ static void test_stop(void **state)
     free(text.data);
 }
 
+/* x -Conv-> a, a -Magic-> b, a -Conv-> c, b + c -> y: nobody knows what Magic does. */
+static struct text make_magic(void)
+{
+    struct text graph = {0}, attributes = {0}, port = {0}, type = {0}, tensor = {0};
+    add_node(&graph, "Conv", "x w0", "a", NULL);
+    put_text(&attributes, 7, "com.example");
+    add_node(&graph, "Magic", "a", "b", &attributes);
+    add_node(&graph, "Conv", "a w1", "c", NULL);
+    add_node(&graph, "Add", "b c", "y", NULL);
+    put_text(&graph, 2, "g");
+    add_weight(&graph, "w0", 8, 4, 3, false);
+    add_weight(&graph, "w1", 8, 8, 1, false);
+    put_text(&port, 1, "x");
+    put_int(&tensor, 1, TYPE(FLOAT));
+    put_message(&type, 1, &tensor);
+    put_message(&port, 2, &type);
+    put_message(&graph, 11, &port);
+    put_port(&graph, 12, "y");
+    return wrap(&graph);
+}
+
+static enum lbw_status count(void *user, const struct lbw_activation *values,
+                             struct lbw_error *err)
+{
+    (void)err;
+    assert_int_equal(values->sample, (*(size_t *)user)++);
+    assert_int_equal(values->dims[1], 8);
+    return LBW_OK;
+}
+
+/* What does not depend on a node the runtime refuses is shown all the same. */
+static void test_magic(void **state)
+{
+    (void)state;
+    const struct lbw_stages_params params = {UINT64_MAX, 2, 1};
+    struct text text = make_magic();
+    struct lbw_model *model;
+    struct walk walk = {0};
+    struct lbw_error err = {0};
+    size_t num_seen = 0;
+    assert_int_equal(lbw_model_open_memory(&model, text.data, text.size, NULL), LBW_OK);
+    assert_int_equal(lbw_stages_open(&walk.stages, model, &noise, &params, NULL), LBW_OK);
+    settle(&walk, 2);
+    assert_int_equal(walk.stages->show(walk.stages, "a", count, &num_seen, NULL), LBW_OK);
+    assert_int_equal(num_seen, NUM_SAMPLES);
+    settle(&walk, 3);
+    num_seen = 0;
+    assert_int_equal(walk.stages->show(walk.stages, "c", count, &num_seen, NULL), LBW_OK);
+    assert_int_equal(num_seen, NUM_SAMPLES);
+    num_seen = 0;
+    assert_int_equal(walk.stages->show(walk.stages, "y", count, &num_seen, &err),
+                     LBW_ERR_UNSUPPORTED);
+    assert_int_equal(num_seen, 0);
+    assert_non_null(strstr(err.message, "Magic"));
+    lbw_stages_close(&walk.stages);
+    lbw_model_close(&model);
+    free(text.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_walk),
-        cmocka_unit_test(test_same),
-        cmocka_unit_test(test_independent),
-        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_walk),        cmocka_unit_test(test_same),
+        cmocka_unit_test(test_independent), cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_magic),
     };
     struct lbw_runtime *runtime;
     struct lbw_error err = {0};
