@@ -64,6 +64,16 @@ LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **da
  */
 LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
 
+/*
+ * Lifts the standard operators of the model, its bodies and its functions to a later opset (7
+ * to 25) without a change of meaning, and the IR version with it where it must.
+ * LBW_ERR_UNSUPPORTED names the first node that cannot be written in the later opset;
+ * LBW_ERR_ARGUMENT for an opset below the model's own. On failure the model may be half lifted:
+ * close it.
+ */
+LBW_API enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset,
+                                       struct lbw_error *err);
+
 /* An input or output of the model. */
 struct lbw_port {
     const char *name;

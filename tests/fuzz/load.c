@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fuzz target: whatever the bytes, opening, indexing, viewing and saving end well. */
+/* Fuzz target: whatever the bytes, opening, indexing, viewing, lifting, saving end well. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,6 +78,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     lbw_walk(&model->proto->base, view, model);
     index_and_name(model);
     save_and_compare(model);
+    if (lbw_model_lift(model, 25, NULL) == LBW_OK)
+        save_and_compare(model);
     lbw_model_close(&model);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every allocation of opening, indexing, viewing, editing and saving a model fails once. */
+/* Every allocation of opening, indexing, viewing, editing, lifting and saving fails once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,8 @@
 #include "onnx/index.h"
 #include "onnx/tensor.h"
 
-static char path[300], packed_path[310], saved_path[310], data_path[310], out_data_path[310];
+static char path[300], packed_path[310], saved_path[310], data_path[310], out_data_path[310],
+    old_path[310];
 
 /* 40 nodes of which one has a body, a function, an external tensor, a large one, a port. */
 static void write_model(void)
@@ -117,6 +118,43 @@ static enum lbw_status external(struct lbw_error *err)
     return status;
 }
 
+static enum lbw_status lifted(struct lbw_error *err)
+{
+    struct lbw_model *model = NULL;
+    LBW_TRY(lbw_model_open(&model, old_path, err));
+    enum lbw_status status = lbw_model_lift(model, 25, err);
+    lbw_model_close(&model);
+    return status;
+}
+
+/* Operators whose rules make constants, nodes behind, names and attributes. */
+static void test_lift(void **state)
+{
+    (void)state;
+    struct text graph = {0}, scales = {0}, axes = {0}, bounds = {0}, opset = {0}, t = {0};
+    put_text(&scales, 1, "scales");
+    for (int i = 0; i < 4; i++)
+        put(&scales, "\x3d\0\0\x80\x3f", 5); /* floats: 1 */
+    put_text(&axes, 1, "axes");
+    put_int(&axes, 8, 0);
+    put_text(&bounds, 1, "min");
+    put(&bounds, "\x15\0\0\x80\x3f", 5); /* f: 1 */
+    put_node(&graph, 1, "Upsample", "w", "u", &scales);
+    put_node(&graph, 1, "Unsqueeze", "u", "s", &axes);
+    put_node(&graph, 1, "Clip", "w", "c", &bounds);
+    put_node(&graph, 1, "Softmax", "c", "y", NULL);
+    put_initializer(&graph, "w", 1, 6);
+    put_port(&graph, 11, "w");
+    put_port(&graph, 12, "y");
+    put_int(&opset, 2, 7);
+    put_int(&t, 1, 3);
+    put_message(&t, 7, &graph);
+    put_message(&t, 8, &opset);
+    write_file(old_path, t.data, t.size);
+    free(t.data);
+    assert_true(oom_run("lift", lifted));
+}
+
 static void test_external(void **state)
 {
     (void)state;
@@ -146,11 +184,13 @@ int main(void)
     snprintf(saved_path, sizeof saved_path, "%s.saved", path);
     snprintf(data_path, sizeof data_path, "%s.data", path);
     snprintf(out_data_path, sizeof out_data_path, "%s.out", path);
+    snprintf(old_path, sizeof old_path, "%s.old", path);
     write_model();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_whole),
         cmocka_unit_test(test_zipped),
         cmocka_unit_test(test_external),
+        cmocka_unit_test(test_lift),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
@@ -158,5 +198,6 @@ int main(void)
     unlink(saved_path);
     unlink(data_path);
     unlink(out_data_path);
+    unlink(old_path);
     return failed;
 }

@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/* Lifting the default domain, version by version: every scope, every node, by a table of rules.
+ */
+#include "onnx/opset.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx/tensor.h"
+
+/* The least IR version of the release that brought an opset (ONNX Versioning.md). */
+static const int ir_versions[LBW_MAX_OPSET + 1] = {
+    [7] = 3,   [8] = 3,   [9] = 4,   [10] = 5,  [11] = 6,  [12] = 7, [13] = 7,
+    [14] = 7,  [15] = 8,  [16] = 8,  [17] = 8,  [18] = 8,  [19] = 9, [20] = 9,
+    [21] = 10, [22] = 10, [23] = 11, [24] = 12, [25] = 13,
+};
+
+/* --- tools for the rules --- */
+
+enum lbw_status lbw_lift_refuse(struct lbw_lift *lift, const Onnx__NodeProto *node,
+                                const char *why)
+{
+    const char *name = node->name && *node->name ? node->name
+                       : node->n_output          ? node->output[0]
+                                                 : "";
+    return lbw_fail(lift->err, LBW_ERR_UNSUPPORTED,
+                    "node '%s': %s cannot be lifted to opset %d: %s", name, node->op_type,
+                    lift->version, why);
+}
+
+enum lbw_status lbw_lift_emit(struct lbw_lift *lift, Onnx__NodeProto *node)
+{
+    if (node && lift->num_nodes == lift->capacity) {
+        size_t capacity = lift->capacity ? 2 * lift->capacity : 64;
+        Onnx__NodeProto **larger = realloc(lift->nodes, capacity * sizeof *larger);
+        if (!larger)
+            return lbw_fail_memory(lift->err);
+        lift->nodes = larger;
+        lift->capacity = capacity;
+    }
+    if (!node)
+        return lbw_fail_memory(lift->err);
+    lift->nodes[lift->num_nodes++] = node;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_lift_constant(const char **name, struct lbw_lift *lift, const char *stem,
+                                  int32_t data_type, const int64_t *dims, size_t num_dims,
+                                  const void *data, size_t size)
+{
+    struct lbw_model *model = lift->model;
+    void *copy = lbw_arena_memdup(&model->arena, data, size);
+    const char *made = lbw_names_make(lift->names, model, stem);
+    if (!copy || !made)
+        return lbw_fail_memory(lift->err);
+    Onnx__TensorProto *tensor =
+        lbw_tensor_new(model, made, data_type, dims, num_dims, copy, size);
+    const char *inputs[] = {NULL}, *outputs[] = {made, NULL};
+    Onnx__NodeProto *node = lbw_build_node(model, "", "Constant", made, inputs, outputs);
+    if (!lbw_build_tensor(model, node, "value", tensor) ||
+        !lbw_strmap_put(&lift->made, made, tensor))
+        return lbw_fail_memory(lift->err);
+    LBW_TRY(lbw_lift_emit(lift, node));
+    *name = made;
+    return LBW_OK;
+}
+
+Onnx__AttributeProto *lbw_lift_take(Onnx__NodeProto *node, const char *name)
+{
+    Onnx__AttributeProto *taken = lbw_node_attribute(node, name);
+    for (size_t i = 0, kept = 0; taken && i < node->n_attribute; i++)
+        if (node->attribute[i] != taken)
+            node->attribute[kept++] = node->attribute[i];
+    node->n_attribute -= taken != NULL;
+    return taken;
+}
+
+enum lbw_status lbw_lift_set_inputs(struct lbw_lift *lift, Onnx__NodeProto *node,
+                                    const char *const *inputs, size_t num)
+{
+    char **list = lbw_arena_alloc(&lift->model->arena, num * sizeof *list);
+    if (!list)
+        return lbw_fail_memory(lift->err);
+    for (size_t i = 0; i < num; i++) {
+        const char *name = inputs[i] ? inputs[i] : lbw_node_input(node, i);
+        list[i] = lbw_arena_strdup(&lift->model->arena, name);
+        if (!list[i])
+            return lbw_fail_memory(lift->err);
+    }
+    node->input = list;
+    node->n_input = num;
+    return LBW_OK;
+}
+
+void lbw_lift_drop_unused(const struct lbw_lift *lift, Onnx__NodeProto *node)
+{
+    while (node->n_output > 1) {
+        const struct lbw_value *value =
+            lbw_index_find(lift->scope, node->output[node->n_output - 1]);
+        if (value && (value->uses || value->is_output))
+            return;
+        node->n_output--;
+    }
+}
+
+const Onnx__TensorProto *lbw_lift_tensor(const struct lbw_lift *lift, const char *name)
+{
+    const Onnx__TensorProto *tensor = lbw_strmap_get(&lift->made, name);
+    const struct lbw_value *value = tensor ? NULL : lbw_index_find(lift->scope, name);
+    return value ? lbw_index_constant(&lift->index, value, false) : tensor;
+}
+
+static const Onnx__TypeProto *find_type(Onnx__ValueInfoProto *const *list, size_t num,
+                                        const char *name)
+{
+    for (size_t i = 0; i < num; i++)
+        if (list[i]->name && strcmp(list[i]->name, name) == 0)
+            return list[i]->type;
+    return NULL;
+}
+
+/* The tensor type that the scope of a value declares for it, or NULL. */
+static const Onnx__TypeProto__Tensor *declared(const struct lbw_value *value)
+{
+    const Onnx__GraphProto *graph = value->scope->graph;
+    const Onnx__FunctionProto *function = value->scope->function;
+    const Onnx__TypeProto *type = NULL;
+    if (graph) {
+        type = find_type(graph->value_info, graph->n_value_info, value->name);
+        if (!type)
+            type = find_type(graph->input, graph->n_input, value->name);
+        if (!type)
+            type = find_type(graph->output, graph->n_output, value->name);
+    } else {
+        type = find_type(function->value_info, function->n_value_info, value->name);
+    }
+    return type && type->value_case == ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE ? type->tensor_type
+                                                                           : NULL;
+}
+
+/* Operators whose first output has the type of their first inputs, by how many of those. */
+static const struct {
+    const char *op_type;
+    size_t num_inputs;
+} same_type[] = {
+    {"Abs", 1},
+    {"Add", 2},
+    {"AveragePool", 1},
+    {"BatchNormalization", 2},
+    {"Clip", 1},
+    {"Concat", 2},
+    {"Conv", 2},
+    {"ConvTranspose", 2},
+    {"DepthToSpace", 1},
+    {"Div", 2},
+    {"Dropout", 1},
+    {"Elu", 1},
+    {"Exp", 1},
+    {"Expand", 1},
+    {"Flatten", 1},
+    {"Gather", 1},
+    {"Gemm", 2},
+    {"GlobalAveragePool", 1},
+    {"GlobalMaxPool", 1},
+    {"HardSigmoid", 1},
+    {"HardSwish", 1},
+    {"Identity", 1},
+    {"InstanceNormalization", 2},
+    {"LeakyRelu", 1},
+    {"Log", 1},
+    {"MatMul", 2},
+    {"Max", 2},
+    {"MaxPool", 1},
+    {"Min", 2},
+    {"Mul", 2},
+    {"Neg", 1},
+    {"PRelu", 2},
+    {"Pad", 1},
+    {"Pow", 1},
+    {"ReduceMax", 1},
+    {"ReduceMean", 1},
+    {"ReduceSum", 1},
+    {"Relu", 1},
+    {"Reshape", 1},
+    {"Resize", 1},
+    {"Sigmoid", 1},
+    {"Slice", 1},
+    {"Softmax", 1},
+    {"Softplus", 1},
+    {"Split", 1},
+    {"Sqrt", 1},
+    {"Squeeze", 1},
+    {"Sub", 2},
+    {"Sum", 2},
+    {"Tanh", 1},
+    {"Tile", 1},
+    {"Transpose", 1},
+    {"Unsqueeze", 1},
+    {"Upsample", 1},
+};
+
+/* Follows producers upwards; `budget` bounds the whole search, rings included. */
+static int32_t type_of(const struct lbw_lift *lift, const struct lbw_scope *scope,
+                       const char *name, unsigned *budget)
+{
+    const struct lbw_value *value = lbw_index_find(scope, name);
+    if (!value || !*budget)
+        return 0;
+    --*budget;
+    const Onnx__TypeProto__Tensor *type = declared(value);
+    const Onnx__TensorProto *tensor = lbw_index_constant(&lift->index, value, true);
+    const Onnx__NodeProto *node = value->producer;
+    if (type && type->elem_type)
+        return type->elem_type;
+    if (tensor)
+        return tensor->data_type;
+    if (!node || value->producer_output != 0)
+        return 0;
+    if (lbw_node_is(node, "Cast"))
+        return (int32_t)lbw_node_int(node, "to", 0);
+    for (size_t i = 0; i < sizeof same_type / sizeof *same_type; i++) {
+        if (!lbw_node_is(node, same_type[i].op_type))
+            continue;
+        int32_t found = 0;
+        for (size_t k = 0; !found && k < same_type[i].num_inputs; k++)
+            found = type_of(lift, value->scope, lbw_node_input(node, k), budget);
+        return found;
+    }
+    return 0;
+}
+
+int32_t lbw_lift_type(const struct lbw_lift *lift, const char *name)
+{
+    unsigned budget = 1000;
+    return type_of(lift, lift->scope, name, &budget);
+}
+
+int lbw_lift_rank(const struct lbw_lift *lift, const char *name)
+{
+    const struct lbw_value *value = lbw_index_find(lift->scope, name);
+    const Onnx__TypeProto__Tensor *type = value ? declared(value) : NULL;
+    return type && type->shape ? (int)type->shape->n_dim : -1;
+}
+
+/* --- the walk --- */
+
+static lbw_lift_fn find_rule(const Onnx__NodeProto *node, int version)
+{
+    for (size_t i = 0; i < lbw_num_lift_rules; i++)
+        if (lbw_lift_rules[i].version == version &&
+            lbw_node_is(node, lbw_lift_rules[i].op_type))
+            return lbw_lift_rules[i].fn;
+    return NULL;
+}
+
+static bool has_reference(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (node->attribute[i]->ref_attr_name && *node->attribute[i]->ref_attr_name)
+            return true;
+    return false;
+}
+
+static enum lbw_status step_node(struct lbw_lift *lift, Onnx__NodeProto *node)
+{
+    lbw_lift_fn fn = find_rule(node, lift->version);
+    lift->behind = NULL;
+    if (fn && has_reference(node))
+        return lbw_lift_refuse(lift, node, "it takes an attribute from its function");
+    if (fn)
+        LBW_TRY(fn(lift, node));
+    LBW_TRY(lbw_lift_emit(lift, node));
+    return lift->behind ? lbw_lift_emit(lift, lift->behind) : LBW_OK;
+}
+
+/* Takes one scope to lift->version. */
+static enum lbw_status step_scope(struct lbw_lift *lift, struct lbw_scope *scope)
+{
+    size_t num;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
+    lift->scope = scope;
+    lift->num_nodes = 0;
+    for (size_t i = 0; i < num; i++)
+        LBW_TRY(step_node(lift, nodes[i]));
+    if (lift->num_nodes == num)
+        return LBW_OK;
+    bool is_set = scope->graph ? lbw_graph_set_nodes(lift->model, scope->graph, lift->nodes,
+                                                     lift->num_nodes)
+                               : lbw_function_set_nodes(lift->model, scope->function,
+                                                        lift->nodes, lift->num_nodes);
+    return is_set ? LBW_OK : lbw_fail_memory(lift->err);
+}
+
+static Onnx__OperatorSetIdProto *find_import(Onnx__OperatorSetIdProto **list, size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        if (!list[i]->domain || !*list[i]->domain || strcmp(list[i]->domain, "ai.onnx") == 0)
+            return list[i];
+    return NULL;
+}
+
+/* The import that rules a scope: its function's, or the model's. */
+static Onnx__OperatorSetIdProto *import_of(const struct lbw_lift *lift,
+                                           const struct lbw_scope *scope)
+{
+    while (scope->parent)
+        scope = scope->parent;
+    if (scope->function)
+        return find_import(scope->function->opset_import, scope->function->n_opset_import);
+    return find_import(lift->model->proto->opset_import, lift->model->proto->n_opset_import);
+}
+
+static enum lbw_status check_import(const Onnx__OperatorSetIdProto *import, int64_t opset,
+                                    const char *what, struct lbw_error *err)
+{
+    if (import && import->version > opset)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s is at opset %lld, which is above %lld", what,
+                        (long long)import->version, (long long)opset);
+    if (import && import->version < LBW_MIN_OPSET && import->version != opset)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "%s is at opset %lld; lifting starts at opset %d", what,
+                        (long long)import->version, LBW_MIN_OPSET);
+    return LBW_OK;
+}
+
+static enum lbw_status check_imports(const struct lbw_lift *lift, int64_t opset)
+{
+    if (opset < LBW_MIN_OPSET || opset > LBW_MAX_OPSET)
+        return lbw_fail(lift->err, LBW_ERR_ARGUMENT, "opset %lld is not one of %d to %d",
+                        (long long)opset, LBW_MIN_OPSET, LBW_MAX_OPSET);
+    LBW_TRY(check_import(import_of(lift, lift->index.scopes), opset, "the model", lift->err));
+    for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next)
+        if (scope->function)
+            LBW_TRY(check_import(import_of(lift, scope), opset, "a function", lift->err));
+    return LBW_OK;
+}
+
+/* From IR 4 on, an initializer among the inputs may be overridden; before, it is a constant. */
+static void drop_constant_inputs(struct lbw_lift *lift)
+{
+    Onnx__GraphProto *graph = lift->model->proto->graph;
+    size_t kept = 0;
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const char *name = graph->input[i]->name;
+        const struct lbw_value *value = lbw_index_find(lift->index.scopes, name);
+        if (!value || !value->initializer)
+            graph->input[kept++] = graph->input[i];
+    }
+    graph->n_input = kept;
+}
+
+static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
+{
+    Onnx__ModelProto *proto = lift->model->proto;
+    LBW_TRY(check_imports(lift, opset));
+    for (int version = LBW_MIN_OPSET + 1; version <= opset; version++) {
+        lift->version = version;
+        for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
+            const Onnx__OperatorSetIdProto *import = import_of(lift, scope);
+            if (import && import->version < version)
+                LBW_TRY(step_scope(lift, scope));
+        }
+    }
+    for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
+        Onnx__OperatorSetIdProto *import = import_of(lift, scope);
+        if (import)
+            import->version = opset;
+    }
+    if (proto->ir_version < ir_versions[opset]) {
+        if (proto->ir_version < 4 && ir_versions[opset] >= 4)
+            drop_constant_inputs(lift);
+        proto->has_ir_version = true;
+        proto->ir_version = ir_versions[opset];
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lbw_error *err)
+{
+    struct lbw_lift lift = {.model = model, .err = err};
+    LBW_TRY(lbw_index_init(&lift.index, model, err));
+    enum lbw_status status = lbw_names_new(&lift.names, model, err);
+    if (status == LBW_OK)
+        status = lift_all(&lift, opset);
+    lbw_index_release(&lift.index);
+    lbw_names_free(lift.names);
+    lbw_strmap_release(&lift.made);
+    lbw_strmap_release(&lift.upsample);
+    free(lift.nodes);
+    return lbw_within(err, status, "%s", model->name);
+}
