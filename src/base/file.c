@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -185,17 +186,28 @@ static void writer_free(struct lbw_writer **writer)
     free(w);
 }
 
-/* Opens the temporary file beside the target, with the mode a plain create would give. */
+/*
+ * Opens the temporary file beside the target, with the mode a plain create would give (asking
+ * for the umask would change it for a moment, in all threads). The name does not contain the
+ * target's, which may be as long as names can be.
+ */
 static int open_temporary(struct lbw_writer *w)
 {
-    size_t size = strlen(w->path) + sizeof ".lbw.XXXXXX";
+    static atomic_uint counter;
+    const char *slash = strrchr(w->path, '/');
+    int folder = slash ? (int)(slash - w->path) + 1 : 0;
+    size_t size = (size_t)folder + 64;
     w->temporary = malloc(size);
     if (!w->temporary) {
         errno = ENOMEM;
         return -1;
     }
-    snprintf(w->temporary, size, "%s.lbw.XXXXXX", w->path);
-    int fd = mkostemp(w->temporary, O_CLOEXEC);
+    int fd;
+    do {
+        snprintf(w->temporary, size, "%.*s.lbw-%ld-%u", folder, w->path, (long)getpid(),
+                 atomic_fetch_add(&counter, 1));
+        fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    } while (fd < 0 && errno == EEXIST);
     if (fd < 0) {
         int number = errno;
         free(w->temporary);
@@ -204,10 +216,7 @@ static int open_temporary(struct lbw_writer *w)
         return -1;
     }
     struct stat st;
-    mode_t mask = umask(0);
-    umask(mask);
-    mode_t mode = stat(w->path, &st) == 0 ? st.st_mode & 0777 : 0666 & ~mask;
-    if (fchmod(fd, mode) != 0)
+    if (stat(w->path, &st) == 0 && fchmod(fd, st.st_mode & 0777) != 0)
         return fd; /* a file system without modes */
     return fd;
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -136,6 +137,37 @@ static void test_files(void **state)
     assert_non_null(strstr(err.message, "/dev/full: cannot write"));
 }
 
+/* Writes file i; its mode has to be what the umask leaves, whatever other threads do. */
+static void write_one(void *user, size_t i)
+{
+    int *modes = user;
+    char path[256];
+    struct lbw_writer *writer = NULL;
+    struct stat st = {0};
+    snprintf(path, sizeof path, "/tmp/lbw-base-%ld-thread-%zu", (long)getpid(), i);
+    if (lbw_writer_open(&writer, path, NULL) == LBW_OK &&
+        lbw_writer_commit(&writer, NULL) == LBW_OK && stat(path, &st) == 0)
+        modes[i] = st.st_mode & 0777;
+    unlink(path);
+}
+
+static void test_file_modes(void **state)
+{
+    (void)state;
+    int modes[64] = {0};
+    mode_t mask = umask(027);
+    lbw_parallel_for(64, 8, write_one, modes);
+    umask(mask);
+    for (size_t i = 0; i < 64; i++)
+        assert_int_equal(modes[i], 0640);
+    char path[300] = "/tmp/";
+    memset(path + 5, 'n', 255); /* no room for anything behind the name */
+    struct lbw_writer *writer = NULL;
+    assert_int_equal(lbw_writer_open(&writer, path, NULL), LBW_OK);
+    assert_int_equal(lbw_writer_commit(&writer, NULL), LBW_OK);
+    assert_int_equal(unlink(path), 0);
+}
+
 static void square(void *user, size_t i)
 {
     ((size_t *)user)[i] = i * i;
@@ -157,7 +189,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_context), cmocka_unit_test(test_arena_reset),
         cmocka_unit_test(test_strmap),        cmocka_unit_test(test_half),
-        cmocka_unit_test(test_files),         cmocka_unit_test(test_parallel_for),
+        cmocka_unit_test(test_files),         cmocka_unit_test(test_file_modes),
+        cmocka_unit_test(test_parallel_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -269,8 +269,9 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"m.onnx",   "copy.onnx", "inner/w.bin", "inner",
-                                        "link.bin", "linked",    "pipe",        ""};
+    static const char *const names[] = {"m.onnx",      "copy.onnx", "copy.data",
+                                        "inner/w.bin", "inner",     "link.bin",
+                                        "linked",      "pipe",      ""};
     char path[400];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", external_folder(), names[i]);
