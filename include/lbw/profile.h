@@ -108,6 +108,15 @@ LBW_API void lbw_profile_release(struct lbw_profile *profile);
 LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
 
 /*
+ * The preprocessing that calibration assumes when the user says nothing: the guessed profile's,
+ * else what the statistics of the model's first BatchNormalization fit, else RGB / 255. The
+ * size is left open where the profile has none. LBW_ERR_UNSUPPORTED when no input takes
+ * pictures.
+ */
+LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
+                                              struct lbw_model *model, struct lbw_error *err);
+
+/*
  * Sets one field of `preprocess` from text, as the options --size WxH, --resize
  * stretch|letterbox|letterbox-corner, --color rgb|bgr|gray, --layout nchw|nhwc, --pad N,
  * --mean A,B,C, --std A,B,C (or one number for all), --multiple N take it; `key` is without the

@@ -27,27 +27,27 @@ static const struct compare_values defaults = {.data = "generated", .samples = 4
 static enum lbw_status compare(struct lbw_comparison **out, char **paths,
                                const struct compare_values *v, struct lbw_error *err)
 {
-    struct lbw_profile profile = {0};
+    struct lbw_picture picture = {0};
     struct lbw_model *a = NULL, *b = NULL;
-    enum lbw_status status = lbw_picture_resolve(&profile, &v->picture, NULL, err);
+    enum lbw_status status = lbw_model_open(&a, paths[0], err);
+    if (status == LBW_OK)
+        status = lbw_picture_for_model(&picture, a, &v->picture, err);
     const struct lbw_compare_params params = {
         .source = v->data,
         .num_samples = (size_t)v->samples,
-        .preprocess = lbw_picture_given(&v->picture) ? &profile.preprocess : NULL,
-        .width = profile.preprocess.width,
-        .height = profile.preprocess.height,
+        .preprocess = picture.preprocess,
+        .width = picture.width,
+        .height = picture.height,
         .seed = (uint64_t)v->seed,
         .progress = lbw_progress_step,
     };
-    if (status == LBW_OK)
-        status = lbw_model_open(&a, paths[0], err);
     if (status == LBW_OK)
         status = lbw_model_open(&b, paths[1], err);
     if (status == LBW_OK)
         status = lbw_compare(out, a, b, &params, err);
     lbw_model_close(&a);
     lbw_model_close(&b);
-    lbw_profile_release(&profile);
+    lbw_profile_release(&picture.profile);
     return status;
 }
 

@@ -50,6 +50,9 @@ static enum lbw_status open_side(struct job *job, struct side *side)
     const struct lbw_detector_params params = {.score = (float)job->v->score,
                                                .nms = (float)job->v->nms};
     enum lbw_status status = lbw_model_open(&side->model, side->path, &job->err);
+    if (status == LBW_OK && !job->profile.name)
+        status = lbw_picture_for_detector(&job->profile, side->model, side->path,
+                                          &job->v->picture, &job->err);
     if (status == LBW_OK)
         status =
             lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
@@ -260,15 +263,11 @@ static int run(const void *values, int num_arguments, char **arguments)
     bool is_folder = is_a_folder(job.v->output);
     job.model.path = arguments[0];
     job.reference.path = job.v->reference;
-    if (!job.v->picture.profile)
-        return lbw_usage_error("detect", "what kind of detector? Say --profile NAME");
     if (job.v->output && num_arguments > 2 && !is_folder)
         return lbw_usage_error("detect", "several pictures need a folder for --output");
     job.list = json_array();
     lbw_table_init(&job.table, columns, sizeof columns / sizeof *columns);
-    enum lbw_status status = lbw_picture_resolve(&job.profile, &job.v->picture, NULL, &job.err);
-    if (status == LBW_OK)
-        status = open_side(&job, &job.model);
+    enum lbw_status status = open_side(&job, &job.model);
     if (status == LBW_OK && job.v->reference)
         status = open_side(&job, &job.reference);
     int code = status == LBW_OK ? detect_all(&job, num_arguments - 1, arguments + 1, is_folder)

@@ -36,25 +36,44 @@ struct job {
     struct lbw_error err;
 };
 
-static enum lbw_status open_all(struct job *job)
+static enum lbw_status open_models(struct job *job)
 {
-    const struct eval_values *v = job->v;
-    enum lbw_status status = lbw_picture_resolve(&job->profile, &v->picture, NULL, &job->err);
-    if (status != LBW_OK)
-        return status;
-    struct lbw_dataset_params params = {
-        .images = v->images,
-        .labels = v->labels,
-        .names = job->profile.labels,
-        .num_names = job->profile.num_labels,
-        .max_images = (size_t)v->max_images,
-    };
-    status = lbw_dataset_open(&job->dataset, &params, &job->err);
-    if (status == LBW_OK && v->reference)
-        status = lbw_model_open(&job->reference, v->reference, &job->err);
+    enum lbw_status status = LBW_OK;
+    if (job->v->reference)
+        status = lbw_model_open(&job->reference, job->v->reference, &job->err);
     for (size_t i = 0; status == LBW_OK && i < job->num_models; i++)
         status = lbw_model_open(&job->models[i], job->paths[i], &job->err);
     return status;
+}
+
+static enum lbw_status open_dataset(struct job *job)
+{
+    const struct lbw_dataset_params params = {
+        .images = job->v->images,
+        .labels = job->v->labels,
+        .names = job->profile.labels,
+        .num_names = job->profile.num_labels,
+        .max_images = (size_t)job->v->max_images,
+    };
+    return lbw_dataset_open(&job->dataset, &params, &job->err);
+}
+
+/* The pictures first, where a profile is named: what is wrong with them is told sooner. */
+static enum lbw_status open_all(struct job *job)
+{
+    const struct lbw_picture_values *picture = &job->v->picture;
+    enum lbw_status status;
+    if (picture->profile) {
+        status = lbw_picture_resolve(&job->profile, picture, NULL, &job->err);
+        if (status == LBW_OK)
+            status = open_dataset(job);
+        return status == LBW_OK ? open_models(job) : status;
+    }
+    status = open_models(job);
+    if (status == LBW_OK)
+        status = lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0], picture,
+                                          &job->err);
+    return status == LBW_OK ? open_dataset(job) : status;
 }
 
 static enum lbw_status evaluate(struct job *job)
@@ -333,8 +352,6 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct job job = {.v = values, .paths = arguments};
     if (!job.v->images)
         return lbw_usage_error("eval", "which pictures? Say --images DIR");
-    if (!job.v->picture.profile)
-        return lbw_usage_error("eval", "what kind of detector? Say --profile NAME");
     if (!job.v->labels && !job.v->reference)
         return lbw_usage_error("eval", "compare with what? Say --labels or --reference");
     job.models = calloc((size_t)num_arguments, sizeof(struct lbw_model *));

@@ -35,7 +35,7 @@ struct job {
     const char *input;
     struct lbw_model *model;
     struct lbw_plan *plan;
-    struct lbw_profile profile;
+    struct lbw_picture picture;
     struct lbw_activations *activations;
     struct lbw_report *report;
     char data[320]; /* what calibration used */
@@ -76,11 +76,10 @@ static enum lbw_status open_calibration(struct job *job)
         .seed = (uint64_t)v->seed,
         .independent = v->no_sequential,
     };
-    if (lbw_picture_given(&v->picture))
-        params.preprocess = &job->profile.preprocess;
-    params.width = job->profile.preprocess.width;
-    params.height = job->profile.preprocess.height;
     const char *assumed = NULL;
+    params.preprocess = job->picture.preprocess;
+    params.width = job->picture.width;
+    params.height = job->picture.height;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =
         lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
@@ -106,9 +105,9 @@ static enum lbw_status write_report(struct job *job)
 static enum lbw_status convert(struct job *job)
 {
     const struct quantize_values *v = job->v;
-    enum lbw_status status = lbw_picture_resolve(&job->profile, &v->picture, NULL, &job->err);
+    enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
     if (status == LBW_OK)
-        status = lbw_model_open(&job->model, job->input, &job->err);
+        status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
     if (status == LBW_OK && wants_calibration(v) && num_planned(job->plan))
@@ -203,7 +202,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         code = explain(&job);
     lbw_report_free(&job.report);
     lbw_calibrate_close(&job.activations);
-    lbw_profile_release(&job.profile);
+    lbw_profile_release(&job.picture.profile);
     lbw_plan_free(&job.plan);
     lbw_model_close(&job.model);
     return code;

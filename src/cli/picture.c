@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "cli/talk.h"
+
 const char *const lbw_resize_names[] = {"stretch", "letterbox", "letterbox-corner", NULL};
 const char *const lbw_color_names[] = {"rgb", "bgr", "gray", NULL};
 const char *const lbw_layout_names[] = {"nchw", "nhwc", NULL};
@@ -56,4 +58,59 @@ enum lbw_status lbw_picture_resolve(struct lbw_profile *profile,
     }
     *profile = made;
     return LBW_OK;
+}
+
+enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,
+                                      const struct lbw_picture_values *values,
+                                      struct lbw_error *err)
+{
+    struct lbw_profile base = {.name = "assumed"};
+    enum lbw_status status = LBW_OK;
+    bool is_given = lbw_picture_given(values);
+    if (is_given && !values->profile)
+        status = lbw_preprocess_assume(&base.preprocess, model, err);
+    if (status == LBW_OK)
+        status = lbw_picture_resolve(&out->profile, values, &base, err);
+    if (status != LBW_OK)
+        return status;
+    out->preprocess = is_given ? &out->profile.preprocess : NULL;
+    out->width = values->size ? out->profile.preprocess.width : 0;
+    out->height = values->size ? out->profile.preprocess.height : 0;
+    return LBW_OK;
+}
+
+/* Explains that nobody knows this kind of detector. */
+static enum lbw_status no_profile(struct lbw_model *model, const char *path,
+                                  struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    enum lbw_status status = lbw_model_describe(&info, model, err);
+    if (status != LBW_OK)
+        return status;
+    err->status = LBW_ERR_ARGUMENT;
+    size_t size = sizeof err->message;
+    int used = snprintf(err->message, size,
+                        "%s: what kind of detector? Say --profile NAME; its outputs are", path);
+    for (size_t i = 0; i < info.num_outputs && used > 0 && (size_t)used < size; i++) {
+        const struct lbw_port *port = &info.outputs[i];
+        char shape[96] = "?";
+        if (port->num_dims >= 0)
+            lbw_text_shape(shape, (size_t)port->num_dims, port->dims);
+        used += snprintf(err->message + used, size - (size_t)used, "%s '%s' %s", i ? "," : "",
+                         port->name, shape);
+    }
+    return LBW_ERR_ARGUMENT;
+}
+
+enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,
+                                         const char *path,
+                                         const struct lbw_picture_values *values,
+                                         struct lbw_error *err)
+{
+    const struct lbw_profile *guess = values->profile ? NULL : lbw_profile_guess(model);
+    if (!values->profile && !guess)
+        return no_profile(model, path, err);
+    if (guess)
+        lbw_talk("%s: the outputs look like --profile %s", path, guess->name);
+    return lbw_picture_resolve(out, values, guess, err);
 }

@@ -92,4 +92,28 @@ enum lbw_status lbw_picture_resolve(struct lbw_profile *profile,
                                     const struct lbw_picture_values *values,
                                     const struct lbw_profile *base, struct lbw_error *err);
 
+/*
+ * The same for commands that only need preprocessing: where no profile is named, the options go
+ * over what the model lets assume. *preprocess is NULL where all is left to the model; width
+ * and height are 0 unless --size was given.
+ */
+struct lbw_picture {
+    struct lbw_profile profile;
+    const struct lbw_preprocess *preprocess;
+    int width, height;
+};
+enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,
+                                      const struct lbw_picture_values *values,
+                                      struct lbw_error *err);
+
+/*
+ * The same for commands that find boxes: where no profile is named, the one that the model's
+ * outputs look like (said on standard error). LBW_ERR_ARGUMENT lists the outputs when there is
+ * none.
+ */
+enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,
+                                         const char *path,
+                                         const struct lbw_picture_values *values,
+                                         struct lbw_error *err);
+
 #endif

@@ -149,6 +149,23 @@ static enum lbw_status find_picture_input(struct lbw_feed *feed,
                     feed->inputs[0].name, shape);
 }
 
+/* What is taken when the user gives no preprocessing, and why. */
+static enum lbw_status assume(struct lbw_feed *feed, const char **why, struct lbw_model *model,
+                              struct lbw_error *err)
+{
+    const struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
+    LBW_TRY(lbw_assume_preprocess(&feed->preprocess, why, model, input->name,
+                                  (int)feed->picture.channels, err));
+    if (is_float(input->data_type))
+        return LBW_OK;
+    for (int c = 0; c < 3; c++) {
+        feed->preprocess.mean[c] = 0;
+        feed->preprocess.std[c] = 1;
+    }
+    *why = "the input takes whole numbers: 0 to 255";
+    return LBW_OK;
+}
+
 /* "[640, 640]" or "640", as Ultralytics writes it: height, then width. */
 static void size_from_metadata(int *width, int *height, const struct lbw_model_info *info)
 {
@@ -268,6 +285,9 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
         if (i != feed->picture.at)
             text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
                                     feed->inputs[i].name, side_meaning(feed->inputs[i].name));
+    if (text && lbw_feed_num_skipped(feed))
+        text = lbw_arena_printf(&feed->arena, "%s; %zu could not be read, the first: %s", text,
+                                lbw_feed_num_skipped(feed), lbw_feed_skipped(feed, 0));
     feed->assumed = text;
     return text ? LBW_OK : lbw_fail_memory(err);
 }
@@ -279,17 +299,10 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, struct lbw_model *mo
 {
     const char *why = NULL;
     LBW_TRY(find_picture_input(feed, info, err));
-    const struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
     if (params->preprocess)
         feed->preprocess = *params->preprocess;
     else
-        LBW_TRY(lbw_assume_preprocess(&feed->preprocess, &why, model, input->name,
-                                      (int)feed->picture.channels, err));
-    if (!params->preprocess && !is_float(input->data_type)) {
-        for (int c = 0; c < 3; c++)
-            feed->preprocess.mean[c] = 0, feed->preprocess.std[c] = 1;
-        why = "the input takes whole numbers: 0 to 255";
-    }
+        LBW_TRY(assume(feed, &why, model, err));
     LBW_TRY(resolve_picture(feed, info, params, err));
     resolve_others(feed);
     size_t most = params->max_samples, batch = feed->picture.batch;
@@ -298,6 +311,26 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, struct lbw_model *mo
     LBW_TRY(lbw_pictures_open(&feed->pictures, params->source, most, params->seed, err));
     feed->num_samples = (lbw_pictures_num(feed->pictures) + batch - 1) / batch;
     return describe(feed, why, err);
+}
+
+enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out, struct lbw_model *model,
+                                      struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    struct lbw_feed feed = {0};
+    const char *why;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    enum lbw_status status = list_inputs(&feed, &info, err);
+    if (status == LBW_OK)
+        status = find_picture_input(&feed, &info, err);
+    if (status == LBW_OK)
+        status = assume(&feed, &why, model, err);
+    if (status == LBW_OK) {
+        *out = feed.preprocess;
+        out->channels_last = feed.picture.channels_last;
+    }
+    lbw_arena_release(&feed.arena);
+    return lbw_within(err, status, "%s", model->name);
 }
 
 static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model_info *info,

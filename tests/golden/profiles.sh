@@ -2,6 +2,7 @@ lbw profiles
 mkdir pictures
 lbw eval none.onnx
 lbw eval none.onnx -i pictures
+lbw eval none.onnx -i pictures -l pictures
 lbw eval none.onnx -i pictures -p yolox
 lbw eval none.onnx -i pictures -p yolox -l pictures
 lbw eval none.onnx -i nowhere -p yolox -l pictures
