@@ -64,7 +64,7 @@ build_lbw() {
 
 # Installs Python packages into build/ort-venv, those that do not import yet: NAME or NAME=IMPORT.
 install_python() {
-    install_packages $python_packages
+    (install_packages $python_packages) || return 1
     [ -x build/ort-venv/bin/python ] || python3 -m venv build/ort-venv || return 1
     wanted=
     for package in "$@"; do

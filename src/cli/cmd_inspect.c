@@ -49,9 +49,11 @@ static void add_ports(struct lbw_table *table, const char *title, const struct l
 static void print_head(const char *path, const struct lbw_model_info *info, uint64_t size)
 {
     char text[LBW_TEXT_SIZE];
-    printf("%s: %s, ONNX IR %" PRId64 ", opset %" PRId64 "%s%s\n", path,
-           lbw_text_bytes(text, size), info->ir_version, info->opset,
-           *info->producer ? ", from " : "", info->producer);
+    lbw_print_clean(stdout, path);
+    printf(": %s, ONNX IR %" PRId64 ", opset %" PRId64 "%s", lbw_text_bytes(text, size),
+           info->ir_version, info->opset, *info->producer ? ", from " : "");
+    lbw_print_clean(stdout, info->producer);
+    putchar('\n');
     printf("%zu node%s", info->num_nodes, info->num_nodes == 1 ? "" : "s");
     if (info->num_functions)
         printf(", %zu function%s", info->num_functions, info->num_functions == 1 ? "" : "s");
@@ -66,7 +68,13 @@ static void print_head(const char *path, const struct lbw_model_info *info, uint
               info->num_outputs);
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
-    putchar('\n');
+    if (info->num_metadata)
+        fputs("\nmetadata:", stdout);
+    for (size_t i = 0; i < info->num_metadata; i++) {
+        fputs(i ? ", " : " ", stdout);
+        lbw_print_clean(stdout, info->metadata[2 * i]);
+    }
+    puts(info->num_metadata ? "\n" : "");
 }
 
 /* Node and tensor as they are told apart: with where they are when not in the main graph. */

@@ -140,8 +140,10 @@ static void print_reason(FILE *to, const struct lbw_report *report, size_t first
     fprintf(to, "  %zu × ", num);
     print_reason_text(to, report, first);
     for (size_t i = first; i < report->num_rows && shown < MAX_NAMES; i++)
-        if (is_alike(report, first, i))
-            fprintf(to, "%s%s", shown++ ? ", " : " (", report->rows[i].item->node);
+        if (is_alike(report, first, i)) {
+            fputs(shown++ ? ", " : " (", to);
+            lbw_print_clean(to, report->rows[i].item->node);
+        }
     fputs(num > shown ? ", …)\n" : ")\n", to);
 }
 
@@ -192,8 +194,9 @@ void lbw_summary_print(FILE *to, const struct lbw_report *report,
                        const struct lbw_summary *summary)
 {
     char time[LBW_TEXT_SIZE], count[LBW_TEXT_SIZE];
-    fprintf(to, "%s: %zu of %zu weights (%s parameters) in %s\n", summary->output,
-            report->num_converted, report->num_rows, lbw_text_count(count, report->num_weights),
+    lbw_print_clean(to, summary->output);
+    fprintf(to, ": %zu of %zu weights (%s parameters) in %s\n", report->num_converted,
+            report->num_rows, lbw_text_count(count, report->num_weights),
             lbw_text_seconds(time, summary->seconds));
     if (!report->num_converted) {
         print_left_alone(to, report);

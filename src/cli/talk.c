@@ -4,15 +4,13 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
-/* File names and words of the command line may hold anything; a terminal should not. */
-static void print_clean(const char *text)
+void lbw_print_clean(FILE *to, const char *text)
 {
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
-        putc(c < 0x20 || c == 0x7f ? '?' : c, stderr);
+        putc(c < 0x20 || c == 0x7f ? '?' : c, to);
     }
 }
 
@@ -23,7 +21,7 @@ static void print_line(const char *command, const char *fmt, va_list ap)
     fputs("lbw: ", stderr);
     if (command)
         fprintf(stderr, "%s: ", command);
-    print_clean(text);
+    lbw_print_clean(stderr, text);
     putc('\n', stderr);
 }
 

@@ -5,6 +5,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include <lbw/base.h>
 
@@ -18,6 +19,9 @@ enum lbw_exit {
 
 /* One line on standard error, "lbw: …"; control characters are shown as "?". */
 void lbw_talk(const char *fmt, ...) LBW_PRINTF(1, 2);
+
+/* Prints text that came from a file or a command line: control characters become "?". */
+void lbw_print_clean(FILE *to, const char *text);
 
 /* A usage error of a command: the line, where to find help, and LBW_EXIT_USAGE. */
 int lbw_usage_error(const char *command, const char *fmt, ...) LBW_PRINTF(2, 3);
