@@ -125,34 +125,6 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
     return tell(c, NULL, done) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
-static bool all_zero(struct lbw_model *model, const Onnx__TensorProto *proto)
-{
-    struct lbw_tensor tensor;
-    if (lbw_tensor_view(&tensor, model, proto, NULL) != LBW_OK || !tensor.data)
-        return false;
-    for (size_t i = 0; i < tensor.size; i++)
-        if (tensor.data[i])
-            return false;
-    return true;
-}
-
-/* Takes the zero biases of lbw_prepare() away again where calibration had no use for them. */
-static void drop_zero_biases(struct lbw_model *model)
-{
-    Onnx__GraphProto *graph = model->proto->graph;
-    for (size_t i = graph->n_initializer; i-- > 0;) {
-        Onnx__TensorProto *tensor = graph->initializer[i];
-        if (!tensor->name || !strstr(tensor->name, LBW_ADDED_BIAS) || !all_zero(model, tensor))
-            continue;
-        for (size_t n = 0; n < graph->n_node; n++) {
-            Onnx__NodeProto *node = graph->node[n];
-            if (node->n_input == 3 && strcmp(node->input[2], tensor->name) == 0)
-                node->n_input = 2;
-        }
-        lbw_graph_remove_initializer(graph, tensor);
-    }
-}
-
 static void sum_up(struct conversion *c)
 {
     struct lbw_report *r = c->report;
@@ -184,7 +156,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     LBW_TRY(lbw_encode(c->plan, c->codes, c->params->encoding, c->params->inline_nodes,
                        c->sizes, err));
-    drop_zero_biases(c->model);
+    LBW_TRY(lbw_clean_biases(c->model, err));
     sum_up(c);
     return LBW_OK;
 }

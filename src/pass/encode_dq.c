@@ -93,7 +93,7 @@ static Onnx__TensorProto *scale_tensor(struct lbw_model *model, const char *name
     unsigned char *data = lbw_arena_alloc(&model->arena, 4 * num);
     for (size_t i = 0; data && i < num; i++)
         lbw_store_le(data + 4 * i, lbw_float_bits(ldexpf(steps[i], shift)), 4);
-    int64_t dims[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    int64_t dims[LBW_MAX_DIMS] = {1, 1, 1, 1, 1, 1, 1, 1};
     size_t num_dims = axis < 0 ? 0 : for_mul ? weight->item.num_dims : 1;
     if (axis >= 0)
         dims[for_mul ? axis : 0] = (int64_t)num;

@@ -321,7 +321,7 @@ static Onnx__TensorProto *scale_tensor(struct lbw_encoder *encoder, const char *
         lbw_store_le(data + i * item,
                      fits_half ? lbw_half_from_float(scale) : lbw_float_bits(scale), item);
     }
-    int64_t dims[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    int64_t dims[LBW_MAX_DIMS] = {1, 1, 1, 1, 1, 1, 1, 1};
     size_t num_dims = codes->axis < 0 ? 0 : weight->item.num_dims;
     if (codes->axis >= 0)
         dims[codes->axis] = (int64_t)codes->num_steps;

@@ -45,7 +45,7 @@ bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const in
                    size_t num_dims)
 {
     size_t count;
-    if (!product(&count, dims, num_dims))
+    if (num_dims > LBW_MAX_DIMS || !product(&count, dims, num_dims))
         return false;
     if (lbw_node_is(node, "Gemm") || lbw_node_is(node, "MatMul")) {
         if (num_dims != 2)

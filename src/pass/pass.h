@@ -8,6 +8,9 @@
 #include "onnx/index.h"
 #include "onnx/tensor.h"
 
+/* Of a weight: more than any convolution has. */
+#define LBW_MAX_DIMS 8
+
 /* How a weight's values are laid out as rows: output channels of one group share one input. */
 struct lbw_layout {
     size_t groups;
@@ -88,12 +91,15 @@ bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const in
 enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
                             struct lbw_error *err);
 
-/* The suffix of zero biases that lbw_prepare() adds. */
+/* The suffix of the zero biases and copies of shared ones that lbw_prepare() adds. */
 #define LBW_ADDED_BIAS ".lbw_bias"
 
 /* clean.c: drops nodes and initializers that were read before a rewrite and no longer are. */
 enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
                           struct lbw_error *err);
+
+/* Takes away the biases of lbw_prepare() that calibration had no use for. */
+enum lbw_status lbw_clean_biases(struct lbw_model *model, struct lbw_error *err);
 
 /* project.c: the data-free projection of one weight. */
 enum lbw_status lbw_project(struct lbw_codes *out, const struct lbw_weight *weight,

@@ -17,7 +17,7 @@ static void print_shape(FILE *f, const struct lbw_plan_item *item)
         fprintf(f, "%s%lld", i ? "x" : "", (long long)item->dims[i]);
 }
 
-/* As JSON would, but only where a name would fall apart otherwise. */
+/* Quoted only where a name would fall apart otherwise; a line break becomes \n. */
 static void print_name(FILE *f, const char *name)
 {
     bool is_plain = *name && !strpbrk(name, " \t\r\n\"\\#");
@@ -27,9 +27,9 @@ static void print_name(FILE *f, const char *name)
     }
     fputc('"', f);
     for (const char *p = name; *p; p++) {
-        if (*p == '"' || *p == '\\')
+        if (*p == '"' || *p == '\\' || *p == '\n')
             fputc('\\', f);
-        fputc(*p, f);
+        fputc(*p == '\n' ? 'n' : *p, f);
     }
     fputc('"', f);
 }
@@ -148,6 +148,23 @@ static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish
     return LBW_OK;
 }
 
+/* One of the JSON file's weights; a grid of null keeps it. */
+static enum lbw_status apply_entry(struct lbw_plan *plan, json_t *entry, size_t i,
+                                   struct lbw_error *err)
+{
+    struct wish wish = {.scale = "real", .group = "channel"};
+    json_t *grid;
+    json_error_t problem;
+    if (json_unpack_ex(entry, &problem, 0, "{s:o, s:s, s?s, s?s}", "grid", &grid, "tensor",
+                       &wish.tensor, "scale", &wish.scale, "group", &wish.group) != 0)
+        return lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: %s", i, problem.text);
+    if (!json_is_string(grid) && !json_is_null(grid))
+        return lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: grid is neither a string nor null",
+                        i);
+    wish.grid = json_is_null(grid) ? "-" : json_string_value(grid);
+    return apply_wish(plan, &wish, err);
+}
+
 static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_t size,
                                   struct lbw_error *err)
 {
@@ -161,17 +178,8 @@ static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_
         json_is_array(list) ? LBW_OK : lbw_fail(err, LBW_ERR_FORMAT, "no array 'weights'");
     json_array_foreach(list, i, entry)
     {
-        struct wish wish = {.scale = "real", .group = "channel"};
-        if (status != LBW_OK)
-            break;
-        if (json_unpack_ex(entry, &problem, 0, "{s:s?, s:s, s?s, s?s}", "grid", &wish.grid,
-                           "tensor", &wish.tensor, "scale", &wish.scale, "group",
-                           &wish.group) != 0) {
-            status = lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: %s", i, problem.text);
-            break;
-        }
-        wish.grid = wish.grid ? wish.grid : "-";
-        status = apply_wish(plan, &wish, err);
+        if (status == LBW_OK)
+            status = apply_entry(plan, entry, i, err);
     }
     json_decref(root);
     return status;
@@ -190,9 +198,11 @@ static char *next_word(char **text)
         *in = '\0';
         return word;
     }
-    for (word = out = ++in; *in && *in != '"'; *out++ = *in++)
-        if (*in == '\\' && in[1])
-            in++;
+    for (word = out = ++in; *in && *in != '"'; in++) {
+        bool is_escaped = *in == '\\' && in[1];
+        in += is_escaped;
+        *out++ = is_escaped && *in == 'n' ? '\n' : *in;
+    }
     *text = *in ? in + 1 : in;
     *out = '\0';
     return word;

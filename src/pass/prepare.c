@@ -53,9 +53,11 @@ static void fold_release(struct fold *f)
 }
 
 /* In inference form, and with its statistics where they can be read. */
-static bool norm_is_plain(const Onnx__NodeProto *norm)
+static bool norm_is_plain(const struct lbw_model *model, const Onnx__NodeProto *norm)
 {
     size_t num_outputs = 0;
+    if (lbw_model_opset(model, "") < 7 && !lbw_node_int(norm, "is_test", 0))
+        return false;
     for (size_t i = 0; i < norm->n_output; i++)
         num_outputs += norm->output[i] && *norm->output[i];
     return num_outputs == 1 && norm->n_input >= 5 &&
@@ -194,7 +196,7 @@ static enum lbw_status fold_one(bool *folded, struct lbw_index *index, struct lb
     struct fold f = {.scope = scope, .norm = norm};
     enum lbw_status status = LBW_OK;
     *folded = false;
-    if (!norm_is_plain(norm) || !(f.conv = conv_before(scope, norm)))
+    if (!norm_is_plain(index->model, norm) || !(f.conv = conv_before(scope, norm)))
         return LBW_OK;
     if (fold_read(&f, index) && fold_values(&f)) {
         *folded = fold_write(&f, index->model, names);
@@ -237,7 +239,19 @@ static enum lbw_status fold_all(struct lbw_model *model, struct lbw_index *index
     return status;
 }
 
-/* A bias that other nodes read too: this node gets a copy, so that it can be corrected alone.
+/* The first of several readers, all of them convolutions of this graph with it as bias. */
+static bool may_keep_bias(const struct lbw_value *value, const struct lbw_scope *scope,
+                          const Onnx__NodeProto *node)
+{
+    for (const struct lbw_use *use = value->uses; use; use = use->next)
+        if (use->scope != scope || use->input != 2 || !is_conv(use->node))
+            return false;
+    return value->uses->node == node && !value->is_output;
+}
+
+/*
+ * A bias that other nodes read too: this node gets a copy, so that it can be corrected alone.
+ * lbw_clean_biases() takes it away again where that did not happen.
  */
 static bool unshare_bias(struct lbw_model *model, const struct lbw_index *index,
                          struct lbw_names *names, const struct lbw_scope *scope,
@@ -246,11 +260,12 @@ static bool unshare_bias(struct lbw_model *model, const struct lbw_index *index,
     struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 2));
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
     struct lbw_tensor bias;
-    if (!proto || !value->uses || !value->uses->next ||
+    if (!proto || !value->uses || !value->uses->next || may_keep_bias(value, scope, node) ||
         lbw_tensor_view(&bias, model, proto, NULL) != LBW_OK || !bias.data)
         return true;
-    return set_constant(model, names, scope, node, 2, value->name, bias.data_type, bias.dims,
-                        bias.num_dims, bias.data, bias.size);
+    char *stem = lbw_arena_printf(&model->arena, "%s" LBW_ADDED_BIAS, value->name);
+    return stem && set_constant(model, names, scope, node, 2, stem, bias.data_type, bias.dims,
+                                bias.num_dims, bias.data, bias.size);
 }
 
 static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index,
