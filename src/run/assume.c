@@ -75,8 +75,11 @@ static enum lbw_status read_constant(float **out, struct lbw_tensor *tensor,
 {
     const struct lbw_value *value = lbw_index_find(index->scopes, name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
-    if (!proto || lbw_tensor_view(tensor, index->model, proto, NULL) != LBW_OK ||
-        (count && tensor->count != count))
+    enum lbw_status status =
+        proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
+    if (status == LBW_ERR_MEMORY)
+        return status;
+    if (status != LBW_OK || (count && tensor->count != count))
         return LBW_OK;
     float *values = malloc((tensor->count ? tensor->count : 1) * sizeof *values);
     if (!values)
@@ -268,7 +271,9 @@ enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **w
 {
     static const struct candidate unknown = {
         "assumed: nothing in the model says otherwise", {0, 0, 0}, {255, 255, 255}};
-    const struct lbw_profile *profile = channels == 3 ? lbw_profile_guess(model) : NULL;
+    struct lbw_model_info info;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    const struct lbw_profile *profile = channels == 3 ? lbw_guess_profile(&info) : NULL;
     if (profile) {
         *out = profile->preprocess;
         *why = lbw_arena_printf(&model->arena, "the outputs look like %s", profile->name);

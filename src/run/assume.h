@@ -7,6 +7,9 @@
 
 #include "onnx/model.h"
 
+/* lbw_profile_guess() of a model already described. */
+const struct lbw_profile *lbw_guess_profile(const struct lbw_model_info *info);
+
 /*
  * Preprocessing for the picture input `input`, `channels` of them (1 or 3; sides are left 0).
  * In this order: the profile that the outputs look like; the normalisation whose results in

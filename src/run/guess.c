@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which profile a model's outputs look like: one row per signature. */
-#include <lbw/profile.h>
+#include "run/assume.h"
 
 #include <string.h>
 
@@ -131,17 +131,22 @@ static const struct signature {
     {"yolox", is_yolox},         {"ppocr", is_ppocr},
 };
 
-const struct lbw_profile *lbw_profile_guess(struct lbw_model *model)
+const struct lbw_profile *lbw_guess_profile(const struct lbw_model_info *info)
 {
-    struct lbw_model_info info;
-    if (lbw_model_describe(&info, model, NULL) != LBW_OK)
-        return NULL;
-    struct facts facts = {.info = &info};
-    facts.is_ultralytics = !strcmp(metadata(&info, "author"), "Ultralytics") &&
-                           !strcmp(metadata(&info, "task"), "detect");
+    struct facts facts = {.info = info};
+    facts.is_ultralytics = !strcmp(metadata(info, "author"), "Ultralytics") &&
+                           !strcmp(metadata(info, "task"), "detect");
     find_sides(&facts);
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
         if (signatures[i].matches(&facts))
             return lbw_profile_by_name(signatures[i].profile);
     return NULL;
+}
+
+const struct lbw_profile *lbw_profile_guess(struct lbw_model *model)
+{
+    struct lbw_model_info info;
+    if (lbw_model_describe(&info, model, NULL) != LBW_OK)
+        return NULL;
+    return lbw_guess_profile(&info);
 }
