@@ -13,14 +13,14 @@
 /* What pictures look like; sizes are shares of the shorter side. */
 #define COVER        5.0f /* painted area over picture area, before the last leaf */
 #define MAX_LEAVES   60000
-#define RADIUS_LEAST 0.004f /* smallest leaf of the most cluttered picture … */
-#define RADIUS_CALM  0.03f  /* … and of the calmest */
-#define RADIUS_MOST  0.45f
+#define RADIUS_LEAST 0.006f /* smallest leaf of the most cluttered picture … */
+#define RADIUS_CALM  0.15f  /* … and of the calmest */
+#define RADIUS_MOST  0.8f
 #define ELLIPSES     0.3f /* shares of the shapes; the rest are discs */
 #define BOXES        0.25f
 #define STROKES      0.1f
 #define NUM_COLORS   7     /* of a picture's palette */
-#define OFF_PALETTE  0.12f /* leaves of any colour */
+#define OFF_PALETTE  0.04f /* leaves of any colour */
 #define TEXTURE      0.3f  /* strongest texture, of full scale */
 #define SHADING      0.35f /* strongest gradient across a leaf */
 #define BLURRED      0.5f  /* share of the pictures that are slightly out of focus */
