@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: MIT */
+/* The training graph: the trunk as it is, a loss behind it, and the way back by the rules. */
+#include "grad/grad.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "grad/rule.h"
+#include "grad/trunk.h"
+#include "onnx/tensor.h"
+
+#define FLOAT  ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+#define DOUBLE ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
+
+#define FIRST_OPSET 7 /* broadcasting as it is today */
+#define FIRST_IR    4 /* an initializer need not be an input */
+
+/* One name of the trunk. */
+struct value {
+    const struct lbw_grad_shape *shape; /* NULL: unknown */
+    bool is_weight;                     /* wanted */
+    bool is_active;                     /* a float that depends on a wanted weight */
+    bool is_cut;                        /* some way to a target has no gradient */
+    const char *gradient;               /* so far */
+};
+
+struct build {
+    const struct lbw_index *index;
+    const struct lbw_grad_params *params;
+    struct lbw_arena *arena;
+    struct lbw_trunk trunk;
+    struct lbw_strmap values; /* → struct value */
+    struct lbw_tape tape;
+    Onnx__ModelProto proto;
+    Onnx__GraphProto graph;
+    const char **cuts;
+    size_t num_cuts;
+    struct lbw_grad out;
+};
+
+static struct value *find(const struct build *b, const char *name)
+{
+    return *name ? lbw_strmap_get(&b->values, name) : NULL;
+}
+
+static bool is_float(int32_t type)
+{
+    return type == FLOAT || type == DOUBLE || type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
+           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
+}
+
+/* The shape of a constant, from its tensor. */
+static const struct lbw_grad_shape *constant_shape(struct build *b, const char *name)
+{
+    struct lbw_value *value = lbw_index_find(b->index->scopes, name);
+    Onnx__TensorProto *proto = value ? lbw_index_constant(b->index, value, true) : NULL;
+    struct lbw_tensor tensor;
+    if (!proto || lbw_tensor_view(&tensor, b->index->model, proto, NULL) != LBW_OK ||
+        tensor.num_dims > LBW_GRAD_MAX_DIMS)
+        return NULL;
+    struct lbw_grad_shape *shape = lbw_arena_calloc(b->arena, 1, sizeof *shape);
+    if (!shape)
+        return NULL;
+    shape->data_type = tensor.data_type;
+    shape->num_dims = tensor.num_dims;
+    if (tensor.num_dims)
+        memcpy(shape->dims, tensor.dims, tensor.num_dims * sizeof *shape->dims);
+    return shape;
+}
+
+static enum lbw_status add_value(struct build *b, const char *name, struct lbw_error *err)
+{
+    if (!*name || lbw_strmap_get(&b->values, name))
+        return LBW_OK;
+    struct value *value = lbw_arena_calloc(b->arena, 1, sizeof *value);
+    if (!value || !lbw_strmap_put(&b->values, name, value))
+        return lbw_fail_memory(err);
+    value->shape = lbw_strmap_get(b->params->shapes, name);
+    if (!value->shape)
+        value->shape = constant_shape(b, name);
+    return LBW_OK;
+}
+
+static enum lbw_status add_values(struct build *b, struct lbw_error *err)
+{
+    for (size_t i = 0; i < b->trunk.num_nodes; i++) {
+        const Onnx__NodeProto *node = b->trunk.nodes[i];
+        for (size_t k = 0; k < node->n_input; k++)
+            LBW_TRY(add_value(b, node->input[k], err));
+        for (size_t k = 0; k < node->n_output; k++)
+            LBW_TRY(add_value(b, node->output[k], err));
+    }
+    for (size_t i = 0; i < b->params->num_weights; i++) {
+        struct value *value = find(b, b->params->weights[i]);
+        if (!value) /* nothing in the trunk reads it */
+            continue;
+        if (!constant_shape(b, b->params->weights[i]))
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is no constant of the main graph",
+                            b->params->weights[i]);
+        value->is_weight = value->is_active = true;
+    }
+    return LBW_OK;
+}
+
+/* Which float values depend on a wanted weight: inputs come before outputs. */
+static void spread_activity(struct build *b)
+{
+    for (size_t i = 0; i < b->trunk.num_nodes; i++) {
+        const Onnx__NodeProto *node = b->trunk.nodes[i];
+        bool is_active = false;
+        for (size_t k = 0; k < node->n_input; k++) {
+            struct value *value = find(b, node->input[k]);
+            is_active = is_active || (value && value->is_active);
+        }
+        for (size_t k = 0; k < node->n_output; k++) {
+            struct value *value = find(b, node->output[k]);
+            if (value && is_active)
+                value->is_active = !value->shape || is_float(value->shape->data_type);
+        }
+    }
+}
+
+static enum lbw_status check_targets(struct build *b, struct lbw_error *err)
+{
+    for (size_t i = 0; i < b->params->num_targets; i++) {
+        const struct value *value = find(b, b->params->targets[i]);
+        if (!value || !value->shape)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is not known",
+                            b->params->targets[i]);
+        int32_t type = value->shape->data_type;
+        if ((type != FLOAT && type != DOUBLE) || (b->tape.type && b->tape.type != type))
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "'%s' is %s: gradients are of float32 or of float64 only",
+                            b->params->targets[i], lbw_data_type_name(type));
+        b->tape.type = type;
+    }
+    return LBW_OK;
+}
+
+static void give(struct build *b, struct value *value, const char *gradient)
+{
+    value->gradient = value->gradient
+                          ? lbw_tape_binary(&b->tape, "Add", value->gradient, gradient)
+                          : gradient;
+}
+
+static const char *input_name(struct build *b, const char *stem, size_t i)
+{
+    const char *name = lbw_arena_printf(b->arena, "%s/%s%zu", b->tape.prefix, stem, i);
+    b->tape.failed |= !name;
+    return name;
+}
+
+/* Σ factor·(target - wanted)² over all targets; its slope starts the way back. */
+static void write_loss(struct build *b)
+{
+    struct lbw_tape *tape = &b->tape;
+    const char *loss = NULL;
+    for (size_t i = 0; i < b->params->num_targets; i++) {
+        const char *target = b->params->targets[i];
+        b->out.wanted[i] = input_name(b, "wanted", i);
+        b->out.factors[i] = input_name(b, "factor", i);
+        const char *error = lbw_tape_binary(tape, "Sub", target, b->out.wanted[i]);
+        const char *scaled = lbw_tape_binary(tape, "Mul", error, b->out.factors[i]);
+        const char *square = lbw_tape_binary(tape, "Mul", scaled, error);
+        Onnx__NodeProto *node;
+        const char *sum = lbw_tape_op(tape, &node, "ReduceSum", (const char *[]){square, NULL});
+        lbw_tape_attr_int(tape, node, "keepdims", 0);
+        loss = loss ? lbw_tape_binary(tape, "Add", loss, sum) : sum;
+        give(b, find(b, target),
+             lbw_tape_binary(tape, "Mul", scaled, lbw_tape_scalar(tape, 2)));
+    }
+    b->out.loss = lbw_tape_unary(tape, "Identity", loss);
+}
+
+/* Marks what flows into a node as without a gradient, and says why. */
+static void cut(struct build *b, const Onnx__NodeProto *node, const char *reason)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        struct value *value = find(b, node->input[k]);
+        if (value && value->is_active)
+            value->is_cut = true;
+    }
+    if (reason) {
+        const char *name = node->name && *node->name ? node->name
+                           : node->n_output          ? node->output[0]
+                                                     : "";
+        b->cuts[b->num_cuts] =
+            lbw_arena_printf(b->arena, "%s '%s': %s", node->op_type, name, reason);
+        b->tape.failed |= !b->cuts[b->num_cuts++];
+    }
+}
+
+/* What the rule of one node sees, in the arena. */
+struct view {
+    const struct lbw_grad_shape **in, **out;
+    const char **dy, **dx;
+    bool *wants;
+    bool has_gradient, is_active, is_cut, is_known;
+};
+
+static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node)
+{
+    *view = (struct view){
+        .in = lbw_arena_calloc(b->arena, node->n_input + 1, sizeof *view->in),
+        .out = lbw_arena_calloc(b->arena, node->n_output + 1, sizeof *view->out),
+        .dy = lbw_arena_calloc(b->arena, node->n_output + 1, sizeof *view->dy),
+        .dx = lbw_arena_calloc(b->arena, node->n_input + 1, sizeof *view->dx),
+        .wants = lbw_arena_calloc(b->arena, node->n_input + 6, sizeof *view->wants),
+        .is_known = true,
+    };
+    if (!view->in || !view->out || !view->dy || !view->dx || !view->wants)
+        return false;
+    for (size_t k = 0; k < node->n_input; k++) {
+        struct value *value = find(b, node->input[k]);
+        if (!value)
+            continue;
+        view->in[k] = value->shape;
+        view->wants[k] = value->is_active;
+        view->is_active = view->is_active || value->is_active;
+        view->is_known = view->is_known && value->shape &&
+                         (!value->is_active || value->shape->data_type == b->tape.type);
+    }
+    for (size_t k = 0; k < node->n_output; k++) {
+        struct value *value = find(b, node->output[k]);
+        if (!value)
+            continue;
+        view->out[k] = value->shape;
+        view->dy[k] = value->gradient;
+        view->has_gradient = view->has_gradient || value->gradient;
+        view->is_cut = view->is_cut || value->is_cut;
+        view->is_known = view->is_known && value->shape &&
+                         (!value->is_active || value->shape->data_type == b->tape.type);
+    }
+    return true;
+}
+
+static bool is_standard(const Onnx__NodeProto *node)
+{
+    return !node->domain || !*node->domain || strcmp(node->domain, "ai.onnx") == 0;
+}
+
+/* One node on the way back. */
+static void step_back(struct build *b, const Onnx__NodeProto *node)
+{
+    struct view view;
+    if (!look(&view, b, node)) {
+        b->tape.failed = true;
+        return;
+    }
+    if (!view.is_active || (!view.has_gradient && !view.is_cut))
+        return;
+    if (view.is_cut) {
+        cut(b, node, NULL);
+        return;
+    }
+    const struct lbw_grad_rule *rule =
+        is_standard(node) ? lbw_grad_rule_find(node->op_type) : NULL;
+    if (!rule || !view.is_known) {
+        cut(b, node, !rule ? "no gradient rule" : "a type or a shape without gradient");
+        return;
+    }
+    struct lbw_grad_step step = {&b->tape, b->index, node,    node->n_input, node->n_output,
+                                 view.in,  view.out, view.dy, view.wants,    view.dx};
+    const char *reason = rule->fn(&step);
+    if (reason) {
+        cut(b, node, reason);
+        return;
+    }
+    for (size_t k = 0; k < node->n_input; k++)
+        if (view.wants[k] && view.dx[k])
+            give(b, find(b, node->input[k]), view.dx[k]);
+}
+
+/* Decides which weights are within reach, and names their gradients. */
+static void name_gradients(struct build *b)
+{
+    for (size_t i = 0; i < b->params->num_weights; i++) {
+        const struct value *value = find(b, b->params->weights[i]);
+        b->out.is_reached[i] = value && value->gradient && !value->is_cut;
+        if (b->out.is_reached[i] && !b->params->no_gradients)
+            b->out.gradients[i] = lbw_tape_unary(&b->tape, "Identity", value->gradient);
+    }
+}
+
+/* A graph input or output; without a shape where there is none to tell. */
+static Onnx__ValueInfoProto *port(struct build *b, const char *name,
+                                  const struct lbw_grad_shape *shape)
+{
+    struct port {
+        Onnx__ValueInfoProto info;
+        Onnx__TypeProto type;
+        Onnx__TypeProto__Tensor tensor;
+        Onnx__TensorShapeProto shape;
+        Onnx__TensorShapeProto__Dimension dims[LBW_GRAD_MAX_DIMS];
+        Onnx__TensorShapeProto__Dimension *list[LBW_GRAD_MAX_DIMS];
+    } *p = name ? lbw_arena_calloc(b->arena, 1, sizeof *p) : NULL;
+    if (!p) {
+        b->tape.failed = true;
+        return NULL;
+    }
+    onnx__value_info_proto__init(&p->info);
+    p->info.name = (char *)name;
+    if (!shape)
+        return &p->info;
+    onnx__type_proto__init(&p->type);
+    onnx__type_proto__tensor__init(&p->tensor);
+    onnx__tensor_shape_proto__init(&p->shape);
+    p->info.type = &p->type;
+    p->type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    p->type.tensor_type = &p->tensor;
+    p->tensor.has_elem_type = true;
+    p->tensor.elem_type = shape->data_type;
+    p->tensor.shape = &p->shape;
+    p->shape.n_dim = shape->num_dims;
+    p->shape.dim = p->list;
+    for (size_t i = 0; i < shape->num_dims; i++) {
+        onnx__tensor_shape_proto__dimension__init(&p->dims[i]);
+        p->dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        p->dims[i].dim_value = shape->dims[i];
+        p->list[i] = &p->dims[i];
+    }
+    return &p->info;
+}
+
+/* Inputs of the model that the trunk reads. */
+static enum lbw_status list_inputs(struct build *b, struct lbw_error *err)
+{
+    const Onnx__GraphProto *graph = b->index->model->proto->graph;
+    b->out.inputs = lbw_arena_calloc(b->arena, graph->n_input + 1, sizeof *b->out.inputs);
+    if (!b->out.inputs)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const char *name = graph->input[i]->name;
+        struct lbw_value *value = lbw_index_find(b->index->scopes, name);
+        const struct value *used = find(b, name);
+        if (!used || (value && value->initializer))
+            continue;
+        if (!used->shape)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is not known", name);
+        b->out.inputs[b->out.num_inputs++] = name;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
+{
+    const struct lbw_grad_params *params = b->params;
+    LBW_TRY(list_inputs(b, err));
+    size_t max = b->out.num_inputs + 2 * params->num_targets + params->num_weights + 1;
+    Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
+    Onnx__ValueInfoProto **out =
+        lbw_arena_calloc(b->arena, params->num_weights + 1, sizeof *out);
+    if (!in || !out)
+        return lbw_fail_memory(err);
+    size_t n = 0;
+    for (size_t i = 0; i < b->out.num_inputs; i++)
+        in[n++] = port(b, b->out.inputs[i], find(b, b->out.inputs[i])->shape);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < params->num_targets; i++)
+            in[n++] = port(b, k ? b->out.factors[i] : b->out.wanted[i],
+                           find(b, params->targets[i])->shape);
+    b->graph.output = out;
+    out[b->graph.n_output++] = port(b, b->out.loss, NULL);
+    for (size_t i = 0; i < params->num_weights; i++) {
+        if (!b->out.is_reached[i])
+            continue;
+        in[n++] = port(b, params->weights[i], find(b, params->weights[i])->shape);
+        if (b->out.gradients[i])
+            out[b->graph.n_output++] = port(b, b->out.gradients[i], NULL);
+    }
+    b->graph.input = in;
+    b->graph.n_input = n;
+    return LBW_OK;
+}
+
+static bool is_input(const struct build *b, const char *name)
+{
+    for (size_t i = 0; i < b->graph.n_input; i++)
+        if (strcmp(b->graph.input[i]->name, name) == 0)
+            return true;
+    return false;
+}
+
+/* The model's constants that the trunk reads, with their bytes inside. */
+static enum lbw_status add_constants(struct build *b, struct lbw_error *err)
+{
+    const Onnx__GraphProto *graph = b->index->model->proto->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        const Onnx__TensorProto *tensor = graph->initializer[i];
+        struct lbw_tensor view;
+        if (!tensor->name || !find(b, tensor->name) || is_input(b, tensor->name))
+            continue;
+        Onnx__TensorProto *copy = lbw_arena_memdup(b->arena, tensor, sizeof *copy);
+        if (!copy)
+            return lbw_fail_memory(err);
+        if (copy->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
+            LBW_TRY(lbw_tensor_view(&view, b->index->model, tensor, err));
+            copy->has_data_location = false;
+            copy->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+            copy->n_external_data = 0;
+            copy->has_raw_data = true;
+            copy->raw_data = (ProtobufCBinaryData){view.size, (uint8_t *)view.data};
+        }
+        if (!lbw_graph_add_initializer(b->index->model, &b->graph, copy))
+            return lbw_fail_memory(err);
+    }
+    return LBW_OK;
+}
+
+/* Nodes that make what has become an input (a Constant with a wanted weight) go. */
+static void drop_replaced(struct build *b)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < b->graph.n_node; i++) {
+        Onnx__NodeProto *node = b->graph.node[i];
+        if (node->n_output != 1 || !is_input(b, node->output[0]))
+            b->graph.node[kept++] = node;
+    }
+    b->graph.n_node = kept;
+}
+
+static enum lbw_status pack(struct build *b, struct lbw_error *err)
+{
+    const Onnx__ModelProto *whole = b->index->model->proto;
+    onnx__model_proto__init(&b->proto);
+    b->proto.has_ir_version = true;
+    b->proto.ir_version = whole->ir_version < FIRST_IR ? FIRST_IR : whole->ir_version;
+    b->proto.n_opset_import = whole->n_opset_import;
+    b->proto.opset_import = whole->opset_import;
+    b->proto.n_functions = whole->n_functions;
+    b->proto.functions = whole->functions;
+    b->proto.graph = &b->graph;
+    size_t size = onnx__model_proto__get_packed_size(&b->proto);
+    void *data = malloc(size);
+    if (!data)
+        return lbw_fail_memory(err);
+    onnx__model_proto__pack(&b->proto, data);
+    b->out.data = data;
+    b->out.size = size;
+    return LBW_OK;
+}
+
+static enum lbw_status prepare(struct build *b, struct lbw_error *err)
+{
+    struct lbw_model *model = b->index->model;
+    struct lbw_names *names;
+    onnx__graph_proto__init(&b->graph);
+    b->graph.name = (char *)"training";
+    b->tape.opset = lbw_model_opset(model, "");
+    b->tape.model = model;
+    b->tape.graph = &b->graph;
+    if (b->tape.opset < FIRST_OPSET)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "opset %lld: training needs %d or later",
+                        (long long)b->tape.opset, FIRST_OPSET);
+    LBW_TRY(lbw_names_new(&names, model, err));
+    b->tape.prefix = lbw_names_make(names, model, "lbw_grad");
+    lbw_names_free(names);
+    b->cuts = lbw_arena_calloc(b->arena, b->trunk.num_nodes + 1, sizeof *b->cuts);
+    b->out.wanted =
+        lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.wanted);
+    b->out.factors =
+        lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.factors);
+    b->out.is_reached =
+        lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.is_reached);
+    b->out.gradients =
+        lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.gradients);
+    if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors ||
+        !b->out.is_reached || !b->out.gradients)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < b->trunk.num_nodes; i++)
+        lbw_tape_add(&b->tape, b->trunk.nodes[i]);
+    return LBW_OK;
+}
+
+static enum lbw_status build(struct build *b, struct lbw_error *err)
+{
+    LBW_TRY(prepare(b, err));
+    LBW_TRY(add_values(b, err));
+    spread_activity(b);
+    LBW_TRY(check_targets(b, err));
+    write_loss(b);
+    for (size_t i = b->trunk.num_nodes; i-- > 0;)
+        step_back(b, b->trunk.nodes[i]);
+    name_gradients(b);
+    LBW_TRY(write_ports(b, err));
+    if (b->tape.failed)
+        return lbw_fail_memory(err);
+    LBW_TRY(add_constants(b, err));
+    drop_replaced(b);
+    b->out.cuts = b->cuts;
+    b->out.num_cuts = b->num_cuts;
+    return pack(b, err);
+}
+
+enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *index,
+                               const struct lbw_grad_params *params, struct lbw_error *err)
+{
+    struct build b = {.index = index, .params = params, .arena = &index->model->arena};
+    enum lbw_status status =
+        lbw_trunk_init(&b.trunk, index, params->targets, params->num_targets, err);
+    if (status != LBW_OK)
+        return status;
+    status = build(&b, err);
+    lbw_trunk_release(&b.trunk);
+    lbw_strmap_release(&b.values);
+    if (status == LBW_OK)
+        *out = b.out;
+    return status;
+}
+
+void lbw_grad_release(struct lbw_grad *grad)
+{
+    free(grad->data);
+    grad->data = NULL;
+}

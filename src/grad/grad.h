@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The gradient as a graph transformation: from a model's trunk (from its inputs to some target
+ * tensors) to a training graph of standard operators, valid at the model's own opset, whose
+ * inputs are the model's, the wanted weights, and what the targets should be, and whose outputs
+ * are the loss and its gradient in every wanted weight. Any ONNX runtime executes it.
+ */
+#ifndef LBW_SRC_GRAD_GRAD_H
+#define LBW_SRC_GRAD_GRAD_H
+
+#include "base/strmap.h"
+#include "onnx/index.h"
+#include "onnx/model.h"
+
+#define LBW_GRAD_MAX_DIMS 8
+
+/* Type and size of a tensor while the training graph runs: nothing in it is dynamic. */
+struct lbw_grad_shape {
+    int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
+    size_t num_dims;
+    int64_t dims[LBW_GRAD_MAX_DIMS];
+};
+
+/*
+ * The tensors where the model's last learned layers end: walking back from the graph's outputs,
+ * the first output met of a Conv, ConvTranspose, Gemm or of a MatMul with a constant. What
+ * comes behind them only decodes. Names belong to the model, the list to its arena.
+ * LBW_ERR_UNSUPPORTED when there is none.
+ */
+enum lbw_status lbw_grad_targets(const char ***out, size_t *num, const struct lbw_index *index,
+                                 struct lbw_error *err);
+
+/*
+ * The names of all tensors that the targets are computed from, the targets included, in the
+ * order of the nodes, without initializers: those whose shapes lbw_grad_build() asks for.
+ */
+enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw_index *index,
+                                const char *const *targets, size_t num_targets,
+                                struct lbw_error *err);
+
+struct lbw_grad_params {
+    const char *const *targets; /* float tensors of the main graph */
+    size_t num_targets;
+    const char *const *weights; /* initializers of the main graph: gradients are wanted */
+    size_t num_weights;
+    const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
+    bool no_gradients;               /* only the loss: to judge a state */
+};
+
+/*
+ * The training graph as a serialised model. With T targets and W weights its inputs are the
+ * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
+ * tensors of factors (the shape of the target), then the W weights that are within reach; its
+ * outputs are the loss Σ factor·(target - wanted)², a scalar, then the gradient of each weight
+ * within reach, in the shape of the weight. All names and lists live in the index's model's
+ * arena.
+ */
+struct lbw_grad {
+    void *data; /* malloc'ed: lbw_grad_release() */
+    size_t size;
+    size_t num_inputs; /* of the model */
+    const char **inputs;
+    const char **wanted;  /* T input names */
+    const char **factors; /* T input names */
+    const char *loss;
+    bool *is_reached;       /* W: false where the weight has no input and no gradient */
+    const char **gradients; /* W output names, NULL where not reached or no_gradients */
+    size_t num_cuts;        /* nodes in the trunk that have no rule */
+    const char **cuts;      /* "TopK 'node_3'", or with the reason behind it */
+};
+
+/*
+ * A weight from which some path to a target leads through a node without a rule has no gradient
+ * (half a gradient would mislead): it keeps its value in the graph. LBW_ERR_UNSUPPORTED when
+ * the trunk is not float32 or double; LBW_ERR_ARGUMENT for a name that is not in the main
+ * graph.
+ */
+enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *index,
+                               const struct lbw_grad_params *params, struct lbw_error *err);
+void lbw_grad_release(struct lbw_grad *grad);
+
+#endif

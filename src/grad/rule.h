@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* What a gradient rule sees, and the table of rules. */
+#ifndef LBW_SRC_GRAD_RULE_H
+#define LBW_SRC_GRAD_RULE_H
+
+#include "grad/tape.h"
+
+/* One node on the way back. */
+struct lbw_grad_step {
+    struct lbw_tape *tape;
+    const struct lbw_index *index;
+    const Onnx__NodeProto *node;
+    size_t num_inputs, num_outputs;
+    const struct lbw_grad_shape *const *in;  /* NULL for an input left out */
+    const struct lbw_grad_shape *const *out; /* NULL for an output left out */
+    const char *const *dy; /* dL/d(output); NULL where the loss does not depend on it */
+    const bool *wants;     /* whose gradient is asked for */
+    const char **dx;       /* to be filled: dL/d(input), where wanted */
+};
+
+/*
+ * Writes the nodes that turn step->dy into step->dx. NULL when done, else why it cannot be:
+ * "its starts are not constant" (static text); memory trouble is left to the tape. Checks what
+ * it relies on before it writes: a node refused is a cut, not an error.
+ */
+typedef const char *lbw_grad_rule_fn(struct lbw_grad_step *step);
+
+struct lbw_grad_rule {
+    const char *op_type; /* of the standard domain */
+    lbw_grad_rule_fn *fn;
+};
+
+/* By name, or NULL. */
+const struct lbw_grad_rule *lbw_grad_rule_find(const char *op_type);
+
+/* The first output's gradient; most nodes have no other. */
+static inline const char *lbw_step_dy(const struct lbw_grad_step *step)
+{
+    return step->dy[0];
+}
+
+/*
+ * Integers of a constant input, at most `max` of them: false when it is left out, not constant,
+ * or longer.
+ */
+bool lbw_step_ints(const struct lbw_grad_step *step, size_t input, int64_t *values, size_t max,
+                   size_t *num);
+
+/* Numbers of a constant float input, likewise. */
+bool lbw_step_floats(const struct lbw_grad_step *step, size_t input, float *values, size_t max,
+                     size_t *num);
+
+/* Axes by attribute or by constant input `input`, made positive; false when unknown. */
+bool lbw_step_axes(const struct lbw_grad_step *step, size_t input, int64_t *axes, size_t *num,
+                   size_t rank);
+
+lbw_grad_rule_fn lbw_rule_identity, lbw_rule_cast, lbw_rule_add, lbw_rule_sub, lbw_rule_mul,
+    lbw_rule_div, lbw_rule_sum, lbw_rule_neg, lbw_rule_sqrt, lbw_rule_log, lbw_rule_abs,
+    lbw_rule_relu, lbw_rule_leaky_relu, lbw_rule_prelu, lbw_rule_clip, lbw_rule_sigmoid,
+    lbw_rule_hard_sigmoid, lbw_rule_hard_swish, lbw_rule_tanh, lbw_rule_exp, lbw_rule_softplus,
+    lbw_rule_batch_norm, lbw_rule_softmax;
+lbw_grad_rule_fn lbw_rule_reshape, lbw_rule_transpose, lbw_rule_concat, lbw_rule_split,
+    lbw_rule_slice, lbw_rule_pad, lbw_rule_gather, lbw_rule_reduce;
+lbw_grad_rule_fn lbw_rule_max_pool, lbw_rule_average_pool, lbw_rule_global_average,
+    lbw_rule_resize;
+lbw_grad_rule_fn lbw_rule_conv, lbw_rule_conv_transpose, lbw_rule_gemm, lbw_rule_matmul;
+
+#endif

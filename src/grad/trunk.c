@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* Trunk: walking back from targets to inputs, and from outputs to targets. */
+#include "grad/trunk.h"
+
+#include <string.h>
+
+#include "base/error.h"
+#include "onnx/tensor.h"
+
+static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        if (*list[i] && !lbw_strmap_put(names, list[i], list[i]))
+            return false;
+    return true;
+}
+
+static bool makes_any(const Onnx__NodeProto *node, const struct lbw_strmap *names)
+{
+    for (size_t i = 0; i < node->n_output; i++)
+        if (*node->output[i] && lbw_strmap_get(names, node->output[i]))
+            return true;
+    return false;
+}
+
+static bool has_body(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (node->attribute[i]->g || node->attribute[i]->n_graphs)
+            return true;
+    return false;
+}
+
+/* Nodes stand in topological order: one walk from the end sees every reader first. */
+static enum lbw_status walk_back(struct lbw_trunk *trunk, const struct lbw_index *index,
+                                 struct lbw_error *err)
+{
+    size_t num, kept = 0;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(index->scopes, &num);
+    trunk->nodes = lbw_arena_alloc(&index->model->arena, num * sizeof *nodes);
+    if (!trunk->nodes)
+        return lbw_fail_memory(err);
+    for (size_t i = num; i-- > 0;) {
+        if (!makes_any(nodes[i], &trunk->names))
+            continue;
+        if (has_body(nodes[i]))
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "%s '%s' holds graphs of its own: no gradient goes through it",
+                            nodes[i]->op_type, nodes[i]->name ? nodes[i]->name : "");
+        trunk->nodes[kept++] = nodes[i];
+        if (!put_names(&trunk->names, nodes[i]->input, nodes[i]->n_input) ||
+            !put_names(&trunk->names, nodes[i]->output, nodes[i]->n_output))
+            return lbw_fail_memory(err);
+    }
+    for (size_t i = 0; i < kept / 2; i++) {
+        Onnx__NodeProto *node = trunk->nodes[i];
+        trunk->nodes[i] = trunk->nodes[kept - 1 - i];
+        trunk->nodes[kept - 1 - i] = node;
+    }
+    trunk->num_nodes = kept;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_trunk_init(struct lbw_trunk *out, const struct lbw_index *index,
+                               const char *const *targets, size_t num_targets,
+                               struct lbw_error *err)
+{
+    struct lbw_trunk trunk = {0};
+    enum lbw_status status = LBW_OK;
+    for (size_t i = 0; i < num_targets && status == LBW_OK; i++) {
+        struct lbw_value *value = lbw_index_find(index->scopes, targets[i]);
+        if (!value || !value->producer)
+            status = lbw_fail(err, LBW_ERR_ARGUMENT, "no node of the main graph makes '%s'",
+                              targets[i]);
+        else if (!lbw_strmap_put(&trunk.names, value->name, value))
+            status = lbw_fail_memory(err);
+    }
+    if (status == LBW_OK)
+        status = walk_back(&trunk, index, err);
+    if (status != LBW_OK)
+        lbw_strmap_release(&trunk.names);
+    else
+        *out = trunk;
+    return status;
+}
+
+void lbw_trunk_release(struct lbw_trunk *trunk)
+{
+    lbw_strmap_release(&trunk->names);
+}
+
+enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw_index *index,
+                                const char *const *targets, size_t num_targets,
+                                struct lbw_error *err)
+{
+    struct lbw_trunk trunk;
+    size_t count = 0, max = 0;
+    LBW_TRY(lbw_trunk_init(&trunk, index, targets, num_targets, err));
+    for (size_t i = 0; i < trunk.num_nodes; i++)
+        max += trunk.nodes[i]->n_output;
+    const char **names = lbw_arena_alloc(&index->model->arena, max * sizeof *names);
+    for (size_t i = 0; names && i < trunk.num_nodes; i++)
+        for (size_t k = 0; k < trunk.nodes[i]->n_output; k++)
+            if (*trunk.nodes[i]->output[k])
+                names[count++] = trunk.nodes[i]->output[k];
+    lbw_trunk_release(&trunk);
+    if (!names)
+        return lbw_fail_memory(err);
+    *out = names;
+    *num = count;
+    return LBW_OK;
+}
+
+static bool is_learned(const struct lbw_index *index, const Onnx__NodeProto *node)
+{
+    if (lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose") ||
+        lbw_node_is(node, "Gemm"))
+        return true;
+    if (!lbw_node_is(node, "MatMul"))
+        return false;
+    struct lbw_value *weight = lbw_index_find(index->scopes, lbw_node_input(node, 1));
+    return weight && lbw_index_constant(index, weight, false);
+}
+
+enum lbw_status lbw_grad_targets(const char ***out, size_t *num, const struct lbw_index *index,
+                                 struct lbw_error *err)
+{
+    const Onnx__GraphProto *graph = index->model->proto->graph;
+    struct lbw_strmap seen = {0};
+    const char **targets =
+        lbw_arena_alloc(&index->model->arena, graph->n_node * sizeof *targets);
+    size_t count = 0;
+    bool has_memory = targets != NULL;
+    for (size_t i = 0; i < graph->n_output && has_memory; i++)
+        has_memory = lbw_strmap_put(&seen, graph->output[i]->name, graph->output[i]);
+    for (size_t i = graph->n_node; i-- > 0 && has_memory;) {
+        const Onnx__NodeProto *node = graph->node[i];
+        /* A size says nothing about the values it was taken from. */
+        if (!makes_any(node, &seen) || lbw_node_is(node, "Shape"))
+            continue;
+        if (is_learned(index, node))
+            targets[count++] = node->output[0];
+        else
+            has_memory = put_names(&seen, node->input, node->n_input);
+    }
+    lbw_strmap_release(&seen);
+    if (!has_memory)
+        return lbw_fail_memory(err);
+    if (!count)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "no convolution of the main graph lies before the model's outputs");
+    for (size_t i = 0; i < count / 2; i++) {
+        const char *name = targets[i];
+        targets[i] = targets[count - 1 - i];
+        targets[count - 1 - i] = name;
+    }
+    *out = targets;
+    *num = count;
+    return LBW_OK;
+}
