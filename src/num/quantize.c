@@ -22,8 +22,12 @@
 /* From this many weights on, one pass into a histogram beats one pass per exponent. */
 #define MANY 2048
 
+/* Weights read at a time: half a megabyte stays in the second-level cache. */
+#define BLOCK ((size_t)1 << 17)
+
 /* One group on its way. */
 struct job {
+    uint8_t *codes;
     const float *w;
     size_t n;
     const struct lbw_grid *grid;
@@ -31,6 +35,7 @@ struct job {
     float greatest; /* max|w| > 0 */
     double sum;     /* Σ|w| */
     struct lbw_decision decision;
+    float coded_step; /* 0, or the step that `codes` are already nearest for */
 };
 
 static int num_magnitudes(const struct lbw_grid *grid)
@@ -87,6 +92,12 @@ static enum lbw_status scan(struct job *job, struct lbw_error *err)
     return LBW_OK;
 }
 
+/* The power of two at or below the greatest magnitude; 0 when that is no normal float. */
+static float top_of(const struct lbw_histogram *histogram)
+{
+    return lbw_float_from_bits((uint32_t)lbw_histogram_top(histogram) >> 1 << 23);
+}
+
 static void add_scaled(struct lbw_histogram *histogram, const struct job *job)
 {
     float scaled[256];
@@ -98,25 +109,52 @@ static void add_scaled(struct lbw_histogram *histogram, const struct job *job)
     }
 }
 
-/* The exponent of the smallest level in one pass; `greatest` is set to a power of two or 0. */
-static enum lbw_status optimal_from_histogram(int *exponent, struct job *job,
+/* The exponent of the smallest level. */
+static int exponent_from(const struct lbw_histogram *histogram, const struct job *job, size_t n,
+                         int shift)
+{
+    int num = num_magnitudes(job->grid);
+    int s = lbw_histogram_exponent(histogram, n, num, num - 150 + shift, 127);
+    return s - shift - (num - 1);
+}
+
+/*
+ * A tensor larger than the caches is read once: what is best for its first block is very often
+ * best for all, so each block gets its codes for that while it is near.
+ */
+static void add_and_code(struct lbw_histogram *histogram, struct job *job)
+{
+    for (size_t i = 0; i < job->n; i += BLOCK) {
+        size_t size = job->n - i < BLOCK ? job->n - i : BLOCK;
+        lbw_histogram_add(histogram, job->w + i, size);
+        if (i == 0 && top_of(histogram) >= TINY && isfinite(top_of(histogram))) {
+            job->coded_step = ldexpf(1, exponent_from(histogram, job, size, 0));
+            lbw_decision_set_step(&job->decision, job->coded_step);
+        }
+        if (job->coded_step > 0)
+            job->kernels->nearest(job->codes + i, job->w + i, size, &job->decision);
+    }
+}
+
+/* The exponent in one pass over the weights; `greatest` is set to a power of two or 0. */
+static enum lbw_status optimal_from_histogram(int *exponent, struct job *job, bool is_final,
                                               struct lbw_error *err)
 {
     struct lbw_histogram histogram = {{0}, {0}};
-    int num = num_magnitudes(job->grid), shift = 0;
-    lbw_histogram_add(&histogram, job->w, job->n);
-    uint32_t top = (uint32_t)lbw_histogram_top(&histogram) << 22;
-    if (top >= NOT_FINITE)
+    int shift = 0;
+    if (is_final && job->n > BLOCK)
+        add_and_code(&histogram, job);
+    else
+        lbw_histogram_add(&histogram, job->w, job->n);
+    if (!isfinite(top_of(&histogram)))
         return fail_not_finite(err);
-    if (lbw_float_from_bits(top) < TINY) {
+    if (top_of(&histogram) < TINY) {
         memset(&histogram, 0, sizeof histogram);
         add_scaled(&histogram, job);
         shift = TINY_SHIFT;
-        top = (uint32_t)lbw_histogram_top(&histogram) << 22;
     }
-    job->greatest = lbw_float_from_bits(top & 0x7f800000);
-    int s = lbw_histogram_exponent(&histogram, job->n, num, num - 150 + shift, 127);
-    *exponent = s - shift - (num - 1);
+    job->greatest = top_of(&histogram);
+    *exponent = exponent_from(&histogram, job, job->n, shift);
     return LBW_OK;
 }
 
@@ -227,15 +265,16 @@ static enum lbw_status check(size_t n, const struct lbw_grid *grid,
 }
 
 /* The power of two to start from; nothing when all weights are zero (`greatest` is 0). */
-static enum lbw_status find_exponent(int *exponent, struct job *job, enum lbw_method method,
+static enum lbw_status find_exponent(int *exponent, struct job *job,
+                                     const struct lbw_quantize_params *params,
                                      struct lbw_error *err)
 {
-    if (method == LBW_METHOD_OPTIMAL && job->grid->terms == 1 && job->n >= MANY)
-        return optimal_from_histogram(exponent, job, err);
+    if (params->method == LBW_METHOD_OPTIMAL && job->grid->terms == 1 && job->n >= MANY)
+        return optimal_from_histogram(exponent, job, params->scale == LBW_SCALE_POW2, err);
     LBW_TRY(scan(job, err));
     if (job->greatest == 0)
         return LBW_OK;
-    if (method == LBW_METHOD_TERNARY)
+    if (params->method == LBW_METHOD_TERNARY)
         return lbw_ternary_exponent(exponent, job->w, job->n, err);
     *exponent = optimal_by_trial(job);
     return LBW_OK;
@@ -246,13 +285,14 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
                              const struct lbw_quantize_params *params, struct lbw_error *err)
 {
     LBW_TRY(check(n, grid, params, err));
-    struct job job = {.w = w, .n = n, .grid = grid, .kernels = lbw_kernels_best()};
+    struct job job = {
+        .codes = codes, .w = w, .n = n, .grid = grid, .kernels = lbw_kernels_best()};
     lbw_decision_nearest(&job.decision, grid, 1);
     int exponent = 0;
     if (params->method == LBW_METHOD_THRESHOLD)
         LBW_TRY(scan(&job, err));
     else
-        LBW_TRY(find_exponent(&exponent, &job, params->method, err));
+        LBW_TRY(find_exponent(&exponent, &job, params, err));
     if (job.greatest == 0) {
         memset(codes, grid->zero_code, n);
         *step = 1;
@@ -265,8 +305,10 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
     *step = ldexpf(1, exponent);
     if (params->scale == LBW_SCALE_REAL)
         *step = refine(&job, *step);
-    lbw_decision_set_step(&job.decision, *step);
-    job.kernels->nearest(codes, w, n, &job.decision);
+    if (*step != job.coded_step) {
+        lbw_decision_set_step(&job.decision, *step);
+        job.kernels->nearest(codes, w, n, &job.decision);
+    }
     return LBW_OK;
 }
 

@@ -28,7 +28,7 @@ bool lbw_all_finite(const float *w, size_t n);
  * step may be denormal; step × the largest level is finite. Results depend on nothing but the
  * arguments. LBW_ERR_ARGUMENT: TERNARY with another grid than b = 2, THRESHOLD with a two-term
  * grid or b = 2, µ not in (0, 1.5), n = 0, or a value that is not finite. LBW_ERR_MEMORY:
- * TERNARY sorts a copy.
+ * TERNARY sorts a copy. On failure *step is untouched, codes may have been written.
  */
 enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t n,
                              const struct lbw_grid *grid,

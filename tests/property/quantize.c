@@ -338,6 +338,37 @@ static void test_refused(void **state)
     assert_refused(w, 3, "3", params, "mu is nan");
 }
 
+/* Codes are for the final step also where the first of several blocks suggests another. */
+static void test_blocks(void **state)
+{
+    (void)state;
+    const struct lbw_grid *grid = lbw_grid_by_name("4");
+    struct lbw_random random = {9};
+    size_t n = 400003;
+    float *w = malloc(n * sizeof *w);
+    uint8_t *codes = malloc(n), *expected = malloc(n);
+    assert_true(w && codes && expected);
+    for (int kind = 0; kind < 4; kind++) {
+        static const float later[] = {1, 16, 0.001F, 0};
+        float step, first_step;
+        for (size_t i = 0; i < n; i++)
+            w[i] = weight(&random, 0) * (i < 131072 ? kind == 3 ? 0x1p-140F : 1 : later[kind]);
+        assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_OK);
+        assert_int_equal(lbw_quantize(expected, &first_step, w, 131072, grid, &optimal, NULL),
+                         LBW_OK);
+        assert_int_equal(step != first_step, kind == 1);
+        lbw_nearest(expected, w, n, grid, step);
+        assert_memory_equal(codes, expected, n);
+    }
+    float step = 99;
+    w[n - 1] = NAN;
+    assert_int_equal(lbw_quantize(codes, &step, w, n, grid, &optimal, NULL), LBW_ERR_ARGUMENT);
+    assert_true(step == 99);
+    free(expected);
+    free(codes);
+    free(w);
+}
+
 /* Codes and step do not depend on the order of the weights, nor step on their signs. */
 static void test_order(void **state)
 {
@@ -385,8 +416,8 @@ int main(void)
         cmocka_unit_test(test_brute_force), cmocka_unit_test(test_theorem),
         cmocka_unit_test(test_threshold),   cmocka_unit_test(test_real_never_worse),
         cmocka_unit_test(test_nearest),     cmocka_unit_test(test_zeros),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_order),
-        cmocka_unit_test(test_round_step),
+        cmocka_unit_test(test_refused),     cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_order),       cmocka_unit_test(test_round_step),
     };
     return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }
