@@ -205,6 +205,7 @@ static void test_other_writers(void **state)
     free(t.data);
 }
 
+/* Notes go to standard error: newer TAP must begin with its version line. */
 static void find_folders(void)
 {
     const char *root = getenv("LBW_SOURCE_ROOT"), *named = getenv("LBW_ASSETS");
@@ -215,11 +216,11 @@ static void find_folders(void)
     named = getenv("LBW_ONNX_TESTDATA");
     snprintf(backend, sizeof backend, "%s", named ? named : "");
     if (access(assets, R_OK) != 0) {
-        printf("# without test_assets: no models in %s\n", assets);
+        fprintf(stderr, "without test_assets: no models in %s\n", assets);
         *assets = '\0';
     }
     if (!named)
-        printf("# without test_backend: LBW_ONNX_TESTDATA names no folder of models\n");
+        fprintf(stderr, "without test_backend: LBW_ONNX_TESTDATA names no folder\n");
 }
 
 int main(void)
