@@ -60,7 +60,8 @@ struct lbw_convert_params {
 struct lbw_report_row {
     const struct lbw_plan_item *item; /* borrowed from the plan */
     bool converted;
-    const char *how; /* "reconstruction", "projection", or why it was left alone */
+    /* "reconstruction", "projection", "projection: " and why no more, or why left alone */
+    const char *how;
     double snr_projection;
     double snr;
     double step_min, step_max;

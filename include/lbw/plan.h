@@ -43,7 +43,7 @@ struct lbw_plan_params {
     bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
     bool all;            /* also weights that are better left alone (structural, tiny) */
     bool requantize;     /* accept a model that already holds encoded weights */
-    bool as_is; /* for looking only: the model is not changed, encoded weights not refused */
+    bool as_is; /* for looking only: no weight is changed, encoded ones are not refused */
 };
 
 /* One weight. Strings and dims belong to the plan. */
@@ -70,7 +70,9 @@ struct lbw_plan_item {
 struct lbw_plan;
 
 /*
- * Plans a model. First makes it ready, by exact rewrites: folds BatchNormalization into the
+ * Plans a model. First makes it ready, by exact rewrites: inlines functions that take weights as
+ * inputs or that are called once and hold weights, and branches around weights that are always
+ * taken, so that the weights can be seen and calibrated; folds BatchNormalization into the
  * Conv before it (see keep_batchnorm) and gives a Conv without bias a zero bias (taken away
  * again by lbw_convert() where it stays zero). LBW_ERR_ARGUMENT: a bad regex, op or µ.
  * LBW_ERR_FORMAT: a weight whose bytes do not fit its shape. LBW_ERR_UNSUPPORTED: already

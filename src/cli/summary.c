@@ -190,6 +190,29 @@ static void print_sizes(FILE *to, const struct lbw_report *report)
     lbw_table_release(&table);
 }
 
+/* Weights that calibration could not look at, by reason. */
+static void print_projected(FILE *to, const struct lbw_report *report)
+{
+    static const char prefix[] = "projection: ";
+    size_t num = 0;
+    for (size_t i = 0; i < report->num_rows; i++)
+        num += strncmp(report->rows[i].how, prefix, strlen(prefix)) == 0;
+    if (!num)
+        return;
+    fprintf(to, "\nonly projected, not calibrated: %zu weight%s\n", num, num == 1 ? "" : "s");
+    for (size_t i = 0; i < report->num_rows; i++) {
+        const char *how = report->rows[i].how;
+        size_t alike = 0, earlier = 0;
+        for (size_t j = 0; j < report->num_rows; j++) {
+            bool is_same = strcmp(how, report->rows[j].how) == 0;
+            alike += is_same;
+            earlier += is_same && j < i;
+        }
+        if (!earlier && strncmp(how, prefix, strlen(prefix)) == 0)
+            fprintf(to, "  %zu × %s\n", alike, how + strlen(prefix));
+    }
+}
+
 void lbw_summary_print(FILE *to, const struct lbw_report *report,
                        const struct lbw_summary *summary)
 {
@@ -210,5 +233,6 @@ void lbw_summary_print(FILE *to, const struct lbw_report *report,
     print_sizes(to, report);
     print_snr(to, report, summary->all_layers);
     fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    print_projected(to, report);
     print_left_alone(to, report);
 }

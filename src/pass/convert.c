@@ -52,13 +52,28 @@ static enum lbw_status read_weight(float **out, const struct conversion *c,
     return status;
 }
 
+/* How the codes came about, and why not better. */
+static const char *how(const struct conversion *c, const struct lbw_weight *weight,
+                       const struct lbw_layer_stats *stats)
+{
+    if (stats->is_reconstructed)
+        return "reconstruction";
+    if (!c->params->activations)
+        return "projection";
+    const char *reason = lbw_weight_out_of_reach(weight);
+    const char *text =
+        lbw_arena_printf(&c->model->arena, "projection: %s",
+                         reason ? reason : "the runtime cannot show what it reads");
+    return text ? text : "projection";
+}
+
 static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stats *stats,
                      double seconds)
 {
     struct lbw_report_row *row = &c->report->rows[i];
     const struct lbw_codes *codes = &c->codes[i];
     row->converted = true;
-    row->how = stats->is_reconstructed ? "reconstruction" : "projection";
+    row->how = how(c, &c->plan->weights[i], stats);
     row->snr_projection = lbw_snr(stats->energy, stats->error_before);
     row->snr = lbw_snr(stats->energy, stats->error_after);
     row->seconds = seconds;
@@ -92,8 +107,7 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
                 lbw_state_append(c->state, &c->codes[i], &stats, &c->calibrator, weight, err));
         }
     }
-    c->report->rows[i].bytes_before =
-        weight->item.count * lbw_data_type_bits(weight->tensor->data_type) / 8;
+    c->report->rows[i].bytes_before = weight->bytes;
     lbw_codes_error(&error, &energy, weight, &c->codes[i], values);
     c->error += error;
     c->energy += energy;

@@ -65,7 +65,7 @@ static int by_position(const void *a, const void *b)
     return p->decoding < q->decoding ? -1 : p->decoding > q->decoding;
 }
 
-/* The old node list with decodings inserted and replaced Constant nodes left out. */
+/* The old node list with decodings inserted and replaced Constant and Cast nodes left out. */
 static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
                           struct insertion *insertions, size_t num_insertions,
                           const struct lbw_strmap *replaced)
@@ -84,9 +84,7 @@ static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
             for (size_t j = 0; j < insertions[next].decoding->num_nodes; j++)
                 list[total++] = insertions[next].decoding->nodes[j];
         const char *output = nodes[i]->n_output ? nodes[i]->output[0] : NULL;
-        bool is_replaced = output && lbw_node_is(nodes[i], "Constant") &&
-                           lbw_strmap_get(replaced, output) == nodes[i];
-        if (!is_replaced)
+        if (!output || lbw_strmap_get(replaced, output) != nodes[i])
             list[total++] = nodes[i];
     }
     bool done = scope->graph ? lbw_graph_set_nodes(model, scope->graph, list, total)
@@ -106,7 +104,8 @@ static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_
     bool done = insertions != NULL;
     for (size_t i = 0; i < plan->num_weights && done; i++) {
         const struct lbw_weight *weight = &plan->weights[i];
-        if (weight->value->scope != scope || decodings[i].num_nodes == 0)
+        bool is_cast = weight->root != weight->value && decodings[i].size > 0;
+        if (weight->value->scope != scope || (decodings[i].num_nodes == 0 && !is_cast))
             continue;
         insertions[num++] = (struct insertion){first_position(weight), &decodings[i]};
         if (weight->value->producer)
@@ -147,7 +146,11 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
     }
     for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
         LBW_TRY(insert_decodings(plan, s, decodings, err));
-    return LBW_OK;
+    bool is_cast = false;
+    for (size_t i = 0; i < plan->num_weights; i++)
+        is_cast =
+            is_cast || (codes[i].codes && plan->weights[i].root != plan->weights[i].value);
+    return is_cast ? lbw_clean(plan->model, &plan->index, err) : LBW_OK;
 }
 
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,

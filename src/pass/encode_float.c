@@ -47,7 +47,12 @@ enum lbw_status lbw_encode_float(struct lbw_decoding *out, struct lbw_encoder *e
              : NULL;
     if (!tensor)
         return lbw_fail_memory(err);
-    *weight->tensor = *tensor; /* an initializer, or the value of a Constant node */
     out->size = size;
-    return LBW_OK;
+    if (weight->root == weight->value) {
+        *weight->tensor = *tensor; /* an initializer, or the value of a Constant node */
+        return LBW_OK;
+    }
+    return lbw_encode_constant(out, encoder, weight->value->scope, tensor)
+               ? LBW_OK
+               : lbw_fail_memory(err);
 }

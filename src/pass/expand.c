@@ -69,16 +69,6 @@ static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_in
     return lbw_within(err, status, "weight '%s'", value->name);
 }
 
-/* Values read as a weight somewhere: the only ones worth a look. */
-static bool is_weight_use(const struct lbw_use *use)
-{
-    static const char *const ops[] = {"Conv", "ConvTranspose", "Gemm", "MatMul"};
-    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
-        if (lbw_node_is(use->node, ops[i]) && use->input <= 1)
-            return true;
-    return false;
-}
-
 static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_index *index,
                                     struct lbw_scope *scope, size_t *num, struct lbw_error *err)
 {
@@ -93,10 +83,8 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
     for (size_t i = 0; i < num_nodes && status == LBW_OK; i++) {
         const char *output = list[i]->n_output ? list[i]->output[0] : NULL;
         struct lbw_value *value = output ? lbw_strmap_get(&scope->values, output) : NULL;
-        bool is_weight = false;
-        for (const struct lbw_use *use = value ? value->uses : NULL; use; use = use->next)
-            is_weight = is_weight || is_weight_use(use);
-        if (is_weight && value->producer == list[i])
+        /* values read as a weight somewhere are the only ones worth a look */
+        if (value && value->producer == list[i] && lbw_weight_is_read(value))
             status = expand_value(model, index, value, num, err);
     }
     free(list);

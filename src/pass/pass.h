@@ -40,13 +40,17 @@ struct lbw_consumer {
     struct lbw_scope *scope;
     Onnx__NodeProto *node;
     size_t position; /* in the scope's nodes */
+    size_t input;    /* node->input[input] is the weight */
 };
 
 /* One planned weight. `item` comes first: the public view is a cast away. */
 struct lbw_weight {
     struct lbw_plan_item item;
-    struct lbw_value *value;   /* the name that consumers read */
-    Onnx__TensorProto *tensor; /* its constant values, NULL when computed or encoded */
+    struct lbw_value *value; /* the name that consumers read, themselves or by Identity */
+    struct lbw_value *root;  /* the constant behind it: `value`, or what Cast nodes start on */
+    Onnx__TensorProto *tensor; /* its constant values, NULL when computed or encoded; behind a
+                                  Cast a tensor that is not part of the model */
+    uint64_t bytes;            /* of the stored constant */
     struct lbw_layout layout;  /* of the first consumer */
     struct lbw_consumer *consumers;
     size_t num_consumers;
@@ -86,6 +90,42 @@ size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size
 /* Layout of a weight read by `node`; false when its rank or group count makes no sense. */
 bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
                    size_t num_dims);
+
+/* weights.c: `ops` is a comma-separated list, NULL for all. LBW_ERR_ARGUMENT names a stranger.
+ */
+enum lbw_status lbw_weight_check_ops(const char *ops, struct lbw_error *err);
+
+/* The inputs that can be weights; false when the node holds none. */
+bool lbw_weight_inputs(size_t *first, size_t *last, const Onnx__NodeProto *node,
+                       const char *ops);
+
+/* The value at the start of a chain of Identity nodes; NULL for NULL. */
+struct lbw_value *lbw_weight_origin(struct lbw_value *value);
+
+/*
+ * The values of a weight that is constant, through Identity and Cast, and where they come from;
+ * *out is NULL when it is not constant.
+ */
+enum lbw_status lbw_weight_constant(Onnx__TensorProto **out, struct lbw_value **root,
+                                    const struct lbw_index *index, struct lbw_value *value,
+                                    struct lbw_error *err);
+
+/*
+ * How many inputs read the values behind a name, through Identity nodes and not counting those
+ * that read only its shape; false when it gets out of sight.
+ */
+bool lbw_weight_count_uses(size_t *num, const struct lbw_index *index,
+                           const struct lbw_value *value);
+
+/* Whether some operator reads the value as a weight, through Identity nodes. */
+bool lbw_weight_is_read(const struct lbw_value *value);
+
+/*
+ * functions.c: inlines functions that keep weights out of sight, and branches that are always
+ * taken. *num receives how many calls and branches.
+ */
+enum lbw_status lbw_open_functions(size_t *num, struct lbw_model *model, const char *ops,
+                                   struct lbw_error *err);
 
 /* prepare.c: exact rewrites before planning (see lbw_plan_new()). */
 enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
@@ -137,6 +177,9 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
                                        struct lbw_calibrator *calibrator,
                                        const struct lbw_weight *weight, const float *values,
                                        struct lbw_error *err);
+
+/* Why calibration cannot look at what reads the weight, or NULL. */
+const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
 
 /* Makes the converted side of the activations use these codes and biases from now on. */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,

@@ -32,44 +32,11 @@ const char *lbw_group_name(enum lbw_group group)
     return names[group];
 }
 
-/* The operators that hold weights, with the inputs to look at. */
-static const struct {
-    const char *op;
-    size_t first, last;
-} weight_ops[] = {{"Conv", 1, 1}, {"ConvTranspose", 1, 1}, {"Gemm", 1, 1}, {"MatMul", 0, 1}};
-
-#define NUM_WEIGHT_OPS (sizeof weight_ops / sizeof *weight_ops)
-
-/* True when the comma-separated list names the operator. */
-static bool list_names(const char *list, const char *op)
-{
-    size_t length = strlen(op);
-    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
-        if (strncmp(p, op, length) == 0 && (p[length] == ',' || !p[length]))
-            return true;
-    return false;
-}
-
-static enum lbw_status check_ops(const char *list, struct lbw_error *err)
-{
-    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
-        size_t length = strcspn(p, ","), i = 0;
-        while (i < NUM_WEIGHT_OPS && (strlen(weight_ops[i].op) != length ||
-                                      strncmp(p, weight_ops[i].op, length) != 0))
-            i++;
-        if (i == NUM_WEIGHT_OPS)
-            return lbw_fail(err, LBW_ERR_ARGUMENT,
-                            "'%.*s' holds no weights that can be converted (Conv, "
-                            "ConvTranspose, Gemm, MatMul do)",
-                            (int)length, p);
-    }
-    return LBW_OK;
-}
-
 /* What builds the plan, with the compiled rules. */
 struct planner {
     struct lbw_plan *plan;
     const struct lbw_plan_params *params;
+    const char *ops;
     regex_t *regexes;
     size_t num_regexes;
     size_t capacity;
@@ -155,22 +122,20 @@ static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
 static enum lbw_status collect(struct planner *planner, struct lbw_scope *scope,
                                struct lbw_error *err)
 {
-    const char *ops = planner->params->ops ? planner->params->ops : DEFAULT_OPS;
-    size_t num_nodes;
+    const struct lbw_index *index = &planner->plan->index;
+    size_t num_nodes, first, last;
     Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
     for (size_t n = 0; n < num_nodes; n++) {
-        size_t o = 0;
-        while (o < NUM_WEIGHT_OPS && !lbw_node_is(nodes[n], weight_ops[o].op))
-            o++;
-        if (o == NUM_WEIGHT_OPS || !list_names(ops, weight_ops[o].op))
+        if (!lbw_weight_inputs(&first, &last, nodes[n], planner->ops))
             continue;
-        for (size_t i = weight_ops[o].first; i <= weight_ops[o].last; i++) {
-            struct lbw_value *value = lbw_index_find(scope, lbw_node_input(nodes[n], i));
-            if (!value || (o == 3 && !lbw_index_constant(&planner->plan->index, value, true)))
+        for (size_t i = first; i <= last; i++) {
+            struct lbw_value *value =
+                lbw_weight_origin(lbw_index_find(scope, lbw_node_input(nodes[n], i)));
+            if (!value || (first != last && !lbw_index_constant(index, value, true)))
                 continue; /* MatMul of two computed tensors holds no weight */
             struct lbw_weight *weight = weight_for(planner, value);
             if (!weight || !add_consumer(planner->plan->model, weight,
-                                         (struct lbw_consumer){scope, nodes[n], n}))
+                                         (struct lbw_consumer){scope, nodes[n], n, i}))
                 return lbw_fail_memory(err);
         }
     }
@@ -246,18 +211,17 @@ static void count_values(struct lbw_weight *weight, const float *values, size_t 
 }
 
 /* Every consumer sees the weight in the same layout, and nothing else reads it. */
-static bool uses_agree(const struct lbw_weight *weight)
+static bool uses_agree(const struct lbw_index *index, const struct lbw_weight *weight)
 {
     struct lbw_layout layout;
-    size_t num_uses = 0;
-    for (const struct lbw_use *use = weight->value->uses; use; use = use->next)
-        num_uses++;
+    size_t num_uses;
     for (size_t i = 0; i < weight->num_consumers; i++)
         if (!lbw_layout_of(&layout, weight->consumers[i].node, weight->item.dims,
                            weight->item.num_dims) ||
             memcmp(&layout, &weight->layout, sizeof layout) != 0)
             return false;
-    return num_uses == weight->num_consumers && !weight->value->is_output;
+    return lbw_weight_count_uses(&num_uses, index, weight->value) &&
+           num_uses == weight->num_consumers;
 }
 
 /* The statistics of a weight, and the reasons that lie in its values. */
@@ -282,7 +246,7 @@ static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight
 static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
 {
     struct lbw_model *model = planner->plan->model;
-    uint64_t before = weight->item.count * lbw_data_type_bits(weight->tensor->data_type) / 8;
+    uint64_t before = weight->bytes;
     uint64_t after = lbw_encode_estimate(weight);
     if (after >= before) {
         keep(weight, "would not get smaller", false);
@@ -334,11 +298,17 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
         .reason = "",
     };
     *tensor = (struct lbw_tensor){0};
-    weight->tensor = lbw_index_constant(&planner->plan->index, weight->value, true);
+    LBW_TRY(lbw_within(err,
+                       lbw_weight_constant(&weight->tensor, &weight->root,
+                                           &planner->plan->index, weight->value, err),
+                       "node '%s'", item->node));
     if (!weight->tensor)
         return LBW_OK;
     LBW_TRY(lbw_within(err, lbw_tensor_view(tensor, model, weight->tensor, err), "node '%s'",
                        item->node));
+    const Onnx__TensorProto *stored =
+        lbw_index_constant(&planner->plan->index, weight->root, true);
+    weight->bytes = tensor->count * lbw_data_type_bits(stored->data_type) / 8;
     item->type = lbw_data_type_name(tensor->data_type);
     item->num_dims = tensor->num_dims;
     item->dims = tensor->dims;
@@ -349,6 +319,25 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
     return LBW_OK;
 }
 
+/* Why a value is no constant. */
+static const char *absence_of(const struct planner *planner, const struct lbw_value *value)
+{
+    struct lbw_arena *arena = &planner->plan->model->arena;
+    const Onnx__GraphProto *graph = value->scope->graph;
+    const char *text = "computed at run time";
+    for (size_t i = 0; graph && i < graph->n_sparse_initializer; i++)
+        if (graph->sparse_initializer[i]->values &&
+            graph->sparse_initializer[i]->values->name &&
+            strcmp(graph->sparse_initializer[i]->values->name, value->name) == 0)
+            return "a sparse initializer";
+    if (value->is_input && value->scope->function)
+        text =
+            lbw_arena_printf(arena, "an input of function '%s'", value->scope->function->name);
+    else if (value->is_input)
+        text = value->scope->owner ? "an input of its body" : "an input of the model";
+    return text;
+}
+
 /* A weight that some node computes: encoded already, or out of reach. */
 static enum lbw_status decide_computed(struct planner *planner, struct lbw_weight *weight,
                                        struct lbw_error *err)
@@ -356,7 +345,7 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     struct lbw_encoded encoded;
     LBW_TRY(lbw_decode_match(&encoded, &planner->plan->index, weight->value, err));
     if (!encoded.kind) {
-        keep(weight, "computed at run time", true);
+        keep(weight, absence_of(planner, weight->value), true);
         return LBW_OK;
     }
     char *text = lbw_arena_printf(&planner->plan->model->arena, "%s %s", encoded.kind,
@@ -390,7 +379,7 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
         keep(weight, "shape does not fit its operator", true);
         return LBW_OK;
     }
-    weight->is_uniform = uses_agree(weight);
+    weight->is_uniform = uses_agree(&planner->plan->index, weight);
     weight->item.grid = ruled_grid(planner, &weight->item, &skipped);
     const struct lbw_grid *grid = weight->item.grid;
     if (saves_enough(planner, weight)) {
@@ -425,11 +414,12 @@ static enum lbw_status refuse_encoded(const struct planner *planner, struct lbw_
 static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
 {
     struct lbw_plan *plan = planner->plan;
+    size_t num_opened;
     LBW_TRY(compile_rules(planner, err));
-    if (planner->params->ops)
-        LBW_TRY(check_ops(planner->params->ops, err));
+    LBW_TRY(lbw_weight_check_ops(planner->ops, err));
     if (planner->params->requantize && !planner->params->as_is)
         LBW_TRY(lbw_expand(plan->model, NULL, err));
+    LBW_TRY(lbw_open_functions(&num_opened, plan->model, planner->ops, err));
     if (!planner->params->as_is)
         LBW_TRY(
             lbw_prepare(plan->model, planner->params->keep_batchnorm, &plan->num_folded, err));
@@ -450,7 +440,8 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     plan->model = model;
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
-    struct planner planner = {.plan = plan, .params = params};
+    struct planner planner = {
+        .plan = plan, .params = params, .ops = params->ops ? params->ops : DEFAULT_OPS};
     enum lbw_status status = fill(&planner, err);
     for (size_t i = 0; i < planner.num_regexes; i++)
         regfree(&planner.regexes[i]);

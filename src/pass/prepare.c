@@ -19,7 +19,7 @@ static bool is_conv(const Onnx__NodeProto *node)
 static bool read_constant(float **out, struct lbw_tensor *tensor, const struct lbw_index *index,
                           const struct lbw_scope *scope, const Onnx__NodeProto *node, size_t i)
 {
-    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, i));
+    struct lbw_value *value = lbw_weight_origin(lbw_index_find(scope, lbw_node_input(node, i)));
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
     if (!proto || lbw_tensor_view(tensor, index->model, proto, NULL) != LBW_OK ||
         tensor->data_type != FLOAT32)
@@ -272,10 +272,12 @@ static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index
                           struct lbw_names *names, const struct lbw_scope *scope,
                           Onnx__NodeProto *node)
 {
-    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 1));
-    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 1)), *root;
+    Onnx__TensorProto *proto = NULL;
     struct lbw_tensor weight;
     struct lbw_layout layout;
+    if (value && lbw_weight_constant(&proto, &root, index, value, NULL) != LBW_OK)
+        return true; /* the plan will say what is wrong with it */
     if (!proto || lbw_tensor_view(&weight, model, proto, NULL) != LBW_OK ||
         !lbw_layout_of(&layout, node, weight.dims, weight.num_dims))
         return true;
@@ -348,6 +350,8 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
     if (status == LBW_OK) {
         status = own_biases(model, &index, names, err);
         lbw_names_free(names);
+        if (status == LBW_OK)
+            status = lbw_clean(model, &index, err);
     }
     lbw_index_release(&index);
     return status;

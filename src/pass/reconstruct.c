@@ -124,22 +124,29 @@ static void codes_to_tensor(struct lbw_codes *codes, const struct lbw_weight *we
 }
 
 /* The input that carries the layer's data, "" where it is not what we can form columns of. */
-static const char *data_input(const struct lbw_weight *weight, const Onnx__NodeProto *node)
+static const char *data_input(const struct lbw_consumer *consumer)
 {
-    const char *other = lbw_node_input(node, 1);
-    return strcmp(other, weight->item.tensor) == 0 ? lbw_node_input(node, 0) : "";
+    return consumer->input == 1 ? lbw_node_input(consumer->node, 0) : "";
 }
 
-/* A weight of the main graph whose every use is alike. */
-static bool is_reachable(const struct lbw_weight *weight)
+const char *lbw_weight_out_of_reach(const struct lbw_weight *weight)
 {
-    if (!weight->is_uniform || weight->value->scope->parent || !weight->value->scope->graph)
-        return false;
+    const struct lbw_scope *scope = weight->value->scope;
+    for (size_t i = 0; i < weight->num_consumers; i++) {
+        const struct lbw_scope *around = weight->consumers[i].scope;
+        while (around->parent)
+            around = around->parent;
+        if (around->function)
+            return "inside a function that is called more than once";
+        if (weight->consumers[i].scope->parent)
+            return "inside a body of If, Loop or Scan";
+    }
+    if (!weight->is_uniform || scope->parent)
+        return "its uses differ";
     for (size_t i = 0; i < weight->num_consumers; i++)
-        if (weight->consumers[i].scope != weight->value->scope ||
-            !*data_input(weight, weight->consumers[i].node))
-            return false;
-    return true;
+        if (!*data_input(&weight->consumers[i]))
+            return "it is the first factor of a product";
+    return NULL;
 }
 
 /* The means of one consumer's own inputs. */
@@ -158,8 +165,8 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
         const Onnx__NodeProto *node = weight->consumers[i].node;
         if (!lbw_columns_begin(columns, node))
             return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its attributes are unusual");
-        LBW_TRY(activations->show(activations, data_input(weight, node), lbw_columns_add,
-                                  columns, err));
+        LBW_TRY(activations->show(activations, data_input(&weight->consumers[i]),
+                                  lbw_columns_add, columns, err));
         double count = columns->own_count > 0 ? columns->own_count : 1;
         for (size_t j = 0; j < size; j++) {
             means->x[i * size + j] = columns->own_x[j] / count;
@@ -307,14 +314,17 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 struct lbw_error *err)
 {
     struct lbw_activations *activations = calibrator->activations;
-    if (weight->value->scope->parent || !weight->value->scope->graph)
+    const struct lbw_value *root = weight->root;
+    bool is_own =
+        root == weight->value || (root->uses && !root->uses->next && !root->is_output);
+    if (root->scope->parent || !root->scope->graph || !is_own)
         return LBW_OK; /* the runtime keeps the float values of what it cannot be shown */
     float *decoded = malloc(weight->item.count * sizeof *decoded);
     if (!decoded)
         return lbw_fail_memory(err);
     lbw_codes_decode(decoded, weight, codes);
-    enum lbw_status status = activations->replace(activations, weight->item.tensor, decoded,
-                                                  weight->item.count, err);
+    enum lbw_status status =
+        activations->replace(activations, root->name, decoded, weight->item.count, err);
     free(decoded);
     size_t rows = weight->layout.groups * weight->layout.rows;
     for (size_t i = 0; i < codes->num_biases && status == LBW_OK; i++)
@@ -330,7 +340,7 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
                                        const struct lbw_weight *weight, const float *values,
                                        struct lbw_error *err)
 {
-    if (is_reachable(weight)) {
+    if (!lbw_weight_out_of_reach(weight)) {
         enum lbw_status status = calibrate(codes, stats, calibrator, weight, values, err);
         if (status != LBW_OK && status != LBW_ERR_UNSUPPORTED)
             return lbw_within(err, status, "weight '%s'", weight->item.tensor);

@@ -292,7 +292,7 @@ static void test_out_of_reach(void **state)
     struct lbw_plan *plan = plan_of(model, &by_default);
     assert_int_equal(lbw_plan_num_items(plan), 5);
     assert_string_equal(item_of(plan, "dynamic")->reason, "computed at run time");
-    assert_string_equal(item_of(plan, "given")->reason, "computed at run time");
+    assert_string_equal(item_of(plan, "given")->reason, "an input of the model");
     assert_string_equal(item_of(plan, "flat")->reason, "shape does not fit its operator");
     assert_string_equal(item_of(plan, "uneven")->reason, "shape does not fit its operator");
     assert_string_equal(item_of(plan, "deep")->reason, "shape does not fit its operator");
@@ -405,7 +405,7 @@ static void test_wrong_plans(void **state)
         {"7 real channel head.w", LBW_ERR_ARGUMENT, "no grid '7'"},
         {"4 reel channel head.w", LBW_ERR_ARGUMENT, "'reel'"},
         {"4 real chanel head.w", LBW_ERR_ARGUMENT, "'chanel'"},
-        {"4 real channel given", LBW_ERR_ARGUMENT, "cannot be converted: computed"},
+        {"4 real channel given", LBW_ERR_ARGUMENT, "cannot be converted: an input"},
         {"{\"weights\": 1}", LBW_ERR_FORMAT, "'weights'"},
         {"{\"weights\": [{}]}", LBW_ERR_FORMAT, "weights[0]: "},
         {"{\"weights\": [{\"tensor\": \"head.w\", \"grid\": 4}]}", LBW_ERR_FORMAT,

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* Inline: copies of a function's nodes, renamed, with the call's attributes put in. */
+#include "onnx/inline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx/rename.h"
+
+#define MAX_DEPTH 32                /* of calls within calls; a ring of calls goes deeper */
+#define MAX_NODES ((size_t)1 << 20) /* made in all: calls can multiply */
+
+static const char *text(const char *s)
+{
+    return s ? s : "";
+}
+
+size_t lbw_function_find(const struct lbw_model *model, const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < model->proto->n_functions; i++) {
+        const Onnx__FunctionProto *f = model->proto->functions[i];
+        if (strcmp(text(f->name), text(node->op_type)) == 0 &&
+            strcmp(text(f->domain), text(node->domain)) == 0 &&
+            strcmp(text(f->overload), text(node->overload)) == 0)
+            return i;
+    }
+    return SIZE_MAX;
+}
+
+/* Whose imports rule the nodes at work: the model's, or a function's. */
+struct host {
+    Onnx__OperatorSetIdProto ***imports;
+    size_t *num_imports;
+};
+
+struct inliner {
+    struct lbw_model *model;
+    struct lbw_names *names;
+    const bool *wanted;
+    struct host host;
+    size_t num_inlined;
+    size_t num_made;
+    struct lbw_error *err;
+};
+
+/* A list of nodes being made. */
+struct list {
+    Onnx__NodeProto **nodes;
+    size_t num, capacity;
+};
+
+static bool list_add(struct list *list, Onnx__NodeProto *node)
+{
+    if (list->num == list->capacity) {
+        size_t capacity = 2 * list->capacity + 16;
+        Onnx__NodeProto **grown = realloc(list->nodes, capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        list->nodes = grown;
+        list->capacity = capacity;
+    }
+    list->nodes[list->num++] = node;
+    return node != NULL;
+}
+
+static bool is_same_domain(const char *a, const char *b)
+{
+    a = strcmp(text(a), "ai.onnx") == 0 ? "" : text(a);
+    b = strcmp(text(b), "ai.onnx") == 0 ? "" : text(b);
+    return strcmp(a, b) == 0;
+}
+
+/* The host's version of a domain, or -1 when it does not import it. */
+static int64_t host_version(const struct host *host, const char *domain)
+{
+    for (size_t i = 0; i < *host->num_imports; i++)
+        if (is_same_domain((*host->imports)[i]->domain, domain))
+            return (*host->imports)[i]->version;
+    return -1;
+}
+
+static bool is_compatible(const struct inliner *in, const Onnx__FunctionProto *f)
+{
+    for (size_t i = 0; i < f->n_opset_import; i++) {
+        int64_t version = host_version(&in->host, f->opset_import[i]->domain);
+        if (version >= 0 && version != f->opset_import[i]->version)
+            return false;
+    }
+    return true;
+}
+
+/* The domains that the function's nodes need and the host does not import yet. */
+static bool import_missing(struct inliner *in, const Onnx__FunctionProto *f)
+{
+    size_t num = *in->host.num_imports;
+    Onnx__OperatorSetIdProto **list =
+        lbw_arena_calloc(&in->model->arena, num + f->n_opset_import, sizeof *list);
+    if (!list)
+        return false;
+    memcpy(list, *in->host.imports, num * sizeof *list);
+    for (size_t i = 0; i < f->n_opset_import; i++)
+        if (host_version(&in->host, f->opset_import[i]->domain) < 0)
+            list[num++] = f->opset_import[i];
+    *in->host.imports = list;
+    *in->host.num_imports = num;
+    return true;
+}
+
+/* What an attribute that refers to `name` stands for in this call, or NULL. */
+static const Onnx__AttributeProto *
+actual_attribute(const Onnx__NodeProto *call, const Onnx__FunctionProto *f, const char *name)
+{
+    const Onnx__AttributeProto *found = lbw_node_attribute(call, name);
+    for (size_t i = 0; !found && i < f->n_attribute_proto; i++)
+        if (strcmp(text(f->attribute_proto[i]->name), name) == 0)
+            found = f->attribute_proto[i];
+    return found;
+}
+
+/* Puts the call's attributes where the function refers to them; one not given is left out. */
+static bool resolve_attributes(struct inliner *in, Onnx__NodeProto *node,
+                               const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
+{
+    size_t num_kept = 0;
+    for (size_t i = 0; i < node->n_attribute; i++) {
+        Onnx__AttributeProto *attribute = node->attribute[i];
+        if (attribute->ref_attr_name && *attribute->ref_attr_name) {
+            const Onnx__AttributeProto *actual =
+                actual_attribute(call, f, attribute->ref_attr_name);
+            if (!actual)
+                continue;
+            Onnx__AttributeProto *copy = lbw_attribute_copy(in->model, actual);
+            if (!copy)
+                return false;
+            copy->name = attribute->name;
+            node->attribute[num_kept++] = copy;
+            continue;
+        }
+        for (size_t n = 0; attribute->g && n < attribute->g->n_node; n++)
+            if (!resolve_attributes(in, attribute->g->node[n], call, f))
+                return false;
+        for (size_t k = 0; k < attribute->n_graphs; k++)
+            for (size_t n = 0; n < attribute->graphs[k]->n_node; n++)
+                if (!resolve_attributes(in, attribute->graphs[k]->node[n], call, f))
+                    return false;
+        node->attribute[num_kept++] = attribute;
+    }
+    node->n_attribute = num_kept;
+    return true;
+}
+
+/* What new names begin with: the last piece of the call's, or of what it makes. */
+static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
+{
+    const char *name = *text(call->name)                          ? call->name
+                       : call->n_output && *text(call->output[0]) ? call->output[0]
+                                                                  : text(call->op_type);
+    const char *slash = strrchr(name, '/');
+    return lbw_arena_printf(&in->model->arena, "%s/", slash ? slash + 1 : name);
+}
+
+/*
+ * Names of the function → names of the caller: formal inputs and outputs, then fresh ones. An
+ * output that is an input at the same time gets an Identity in `out`.
+ */
+static bool map_names(struct inliner *in, struct lbw_strmap *map, struct list *out,
+                      const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
+{
+    bool ok = true;
+    for (size_t i = 0; i < f->n_input && ok; i++)
+        ok = lbw_strmap_put(map, text(f->input[i]), (void *)lbw_node_input(call, i));
+    for (size_t i = 0; i < f->n_output && i < call->n_output && ok; i++) {
+        const char *actual = text(call->output[i]);
+        const char *known = lbw_strmap_get(map, text(f->output[i]));
+        if (!*actual)
+            continue;
+        if (!known) {
+            ok = lbw_strmap_put(map, text(f->output[i]), call->output[i]);
+            continue;
+        }
+        const char *const inputs[] = {known, NULL}, *const outputs[] = {actual, NULL};
+        ok = list_add(out, lbw_build_node(in->model, "", "Identity", "", inputs, outputs));
+    }
+    const char *prefix = prefix_of(in, call);
+    return ok && prefix &&
+           lbw_rename_collect(map, in->model, in->names, prefix, f->node, f->n_node);
+}
+
+/* The function's nodes as this call means them, appended to `out`. */
+static bool copy_body(struct inliner *in, struct list *out, const Onnx__NodeProto *call,
+                      const Onnx__FunctionProto *f)
+{
+    struct lbw_strmap map = {0};
+    bool ok = import_missing(in, f) && map_names(in, &map, out, call, f);
+    for (size_t i = 0; i < f->n_node && ok; i++) {
+        Onnx__NodeProto *node = lbw_node_copy(in->model, f->node[i]);
+        ok = node != NULL;
+        if (!ok)
+            break;
+        lbw_rename_node(&map, node);
+        node->name = NULL; /* names have to be unique, and the outputs' are */
+        ok = resolve_attributes(in, node, call, f) && list_add(out, node);
+    }
+    lbw_strmap_release(&map);
+    return ok;
+}
+
+static enum lbw_status expand_list(struct inliner *in, struct list *out,
+                                   Onnx__NodeProto *const *nodes, size_t num, unsigned depth);
+
+static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph, unsigned depth)
+{
+    struct list list = {0};
+    enum lbw_status status = expand_list(in, &list, graph->node, graph->n_node, depth);
+    if (status == LBW_OK && !lbw_graph_set_nodes(in->model, graph, list.nodes, list.num))
+        status = lbw_fail_memory(in->err);
+    free(list.nodes);
+    return status;
+}
+
+static enum lbw_status expand_call(struct inliner *in, struct list *out,
+                                   const Onnx__NodeProto *call, const Onnx__FunctionProto *f,
+                                   unsigned depth)
+{
+    struct list body = {0};
+    if (depth >= MAX_DEPTH)
+        return lbw_fail(in->err, LBW_ERR_FORMAT,
+                        "function '%s': calls itself, or goes more than %d calls deep",
+                        text(f->name), MAX_DEPTH);
+    in->num_made += f->n_node;
+    if (in->num_made > MAX_NODES)
+        return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
+                        "its functions stand for more than %zu nodes", MAX_NODES);
+    in->num_inlined++;
+    enum lbw_status status = copy_body(in, &body, call, f) ? LBW_OK : lbw_fail_memory(in->err);
+    if (status == LBW_OK)
+        status = expand_list(in, out, body.nodes, body.num, depth + 1);
+    free(body.nodes);
+    return status;
+}
+
+/* Appends the nodes to `out`, wanted calls among them and in their bodies expanded. */
+static enum lbw_status expand_list(struct inliner *in, struct list *out,
+                                   Onnx__NodeProto *const *nodes, size_t num, unsigned depth)
+{
+    for (size_t i = 0; i < num; i++) {
+        size_t at = lbw_function_find(in->model, nodes[i]);
+        Onnx__FunctionProto *f =
+            at != SIZE_MAX && in->wanted[at] ? in->model->proto->functions[at] : NULL;
+        if (f && is_compatible(in, f)) {
+            LBW_TRY(expand_call(in, out, nodes[i], f, depth));
+            continue;
+        }
+        for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
+            Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
+            if (attribute->g)
+                LBW_TRY(expand_graph(in, attribute->g, depth));
+            for (size_t g = 0; g < attribute->n_graphs; g++)
+                LBW_TRY(expand_graph(in, attribute->graphs[g], depth));
+        }
+        if (!list_add(out, nodes[i]))
+            return lbw_fail_memory(in->err);
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status expand_function(struct inliner *in, Onnx__FunctionProto *f)
+{
+    struct list list = {0};
+    in->host = (struct host){&f->opset_import, &f->n_opset_import};
+    enum lbw_status status = expand_list(in, &list, f->node, f->n_node, 1);
+    if (status == LBW_OK && !lbw_function_set_nodes(in->model, f, list.nodes, list.num))
+        status = lbw_fail_memory(in->err);
+    free(list.nodes);
+    return status;
+}
+
+static void mark_calls(const struct lbw_model *model, bool *is_called,
+                       Onnx__NodeProto *const *nodes, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        size_t at = lbw_function_find(model, nodes[i]);
+        if (at != SIZE_MAX)
+            is_called[at] = true;
+        for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
+            const Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
+            if (attribute->g)
+                mark_calls(model, is_called, attribute->g->node, attribute->g->n_node);
+            for (size_t g = 0; g < attribute->n_graphs; g++)
+                mark_calls(model, is_called, attribute->graphs[g]->node,
+                           attribute->graphs[g]->n_node);
+        }
+    }
+}
+
+/* Functions that were inlined everywhere. */
+static enum lbw_status drop_uncalled(struct inliner *in)
+{
+    Onnx__ModelProto *proto = in->model->proto;
+    bool *is_called = calloc(proto->n_functions + 1, sizeof *is_called);
+    if (!is_called)
+        return lbw_fail_memory(in->err);
+    mark_calls(in->model, is_called, proto->graph->node, proto->graph->n_node);
+    for (size_t i = 0; i < proto->n_functions; i++)
+        if (!in->wanted[i])
+            mark_calls(in->model, is_called, proto->functions[i]->node,
+                       proto->functions[i]->n_node);
+    size_t num_kept = 0;
+    for (size_t i = 0; i < proto->n_functions; i++)
+        if (!in->wanted[i] || is_called[i])
+            proto->functions[num_kept++] = proto->functions[i];
+    proto->n_functions = num_kept;
+    free(is_called);
+    return LBW_OK;
+}
+
+static enum lbw_status inline_all(struct inliner *in)
+{
+    Onnx__ModelProto *proto = in->model->proto;
+    in->host = (struct host){&proto->opset_import, &proto->n_opset_import};
+    LBW_TRY(expand_graph(in, proto->graph, 0));
+    for (size_t i = 0; i < proto->n_functions; i++)
+        if (!in->wanted[i])
+            LBW_TRY(expand_function(in, proto->functions[i]));
+    return drop_uncalled(in);
+}
+
+enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const bool *wanted,
+                                 struct lbw_error *err)
+{
+    struct inliner in = {.model = model, .wanted = wanted, .err = err};
+    LBW_TRY(lbw_names_new(&in.names, model, err));
+    enum lbw_status status = inline_all(&in);
+    lbw_names_free(in.names);
+    if (status == LBW_OK)
+        *num = in.num_inlined;
+    return lbw_within(err, status, "%s", model->name);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Copies of nodes, and other names for what they define and read, bodies included. */
+#ifndef LBW_SRC_ONNX_RENAME_H
+#define LBW_SRC_ONNX_RENAME_H
+
+#include "base/strmap.h"
+#include "onnx/build.h"
+
+/* Deep copies in the model's arena; NULL when memory is out. */
+Onnx__NodeProto *lbw_node_copy(struct lbw_model *model, const Onnx__NodeProto *node);
+Onnx__AttributeProto *lbw_attribute_copy(struct lbw_model *model,
+                                         const Onnx__AttributeProto *attribute);
+
+/*
+ * Adds old name → unused name to `map` for everything the nodes and their bodies define and the
+ * map does not know yet; new names begin with `prefix`. False when memory is out.
+ */
+bool lbw_rename_collect(struct lbw_strmap *map, struct lbw_model *model,
+                        struct lbw_names *names, const char *prefix,
+                        Onnx__NodeProto *const *nodes, size_t num);
+
+/* Puts the names of the map in place of the old ones, in the node and in its bodies. */
+void lbw_rename_node(const struct lbw_strmap *map, Onnx__NodeProto *node);
+
+#endif

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Which inputs of which operators are weights, and the constants that stand behind them. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx/inline.h"
+#include "pass/encode.h"
+
+#define TYPE(name)    ONNX__TENSOR_PROTO__DATA_TYPE__##name
+#define LONGEST_CHAIN 64 /* of Identity and Cast nodes; a ring has no end */
+
+/* The operators that hold weights, with the inputs to look at. */
+static const struct {
+    const char *op;
+    size_t first, last;
+} weight_ops[] = {{"Conv", 1, 1}, {"ConvTranspose", 1, 1}, {"Gemm", 1, 1}, {"MatMul", 0, 1}};
+
+#define NUM_WEIGHT_OPS (sizeof weight_ops / sizeof *weight_ops)
+
+/* True when the comma-separated list names the operator. */
+static bool list_names(const char *list, const char *op)
+{
+    size_t length = strlen(op);
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',')
+        if (strncmp(p, op, length) == 0 && (p[length] == ',' || !p[length]))
+            return true;
+    return false;
+}
+
+enum lbw_status lbw_weight_check_ops(const char *list, struct lbw_error *err)
+{
+    for (const char *p = list; *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t length = strcspn(p, ","), i = 0;
+        while (i < NUM_WEIGHT_OPS && (strlen(weight_ops[i].op) != length ||
+                                      strncmp(p, weight_ops[i].op, length) != 0))
+            i++;
+        if (i == NUM_WEIGHT_OPS)
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "'%.*s' holds no weights that can be converted (Conv, "
+                            "ConvTranspose, Gemm, MatMul do)",
+                            (int)length, p);
+    }
+    return LBW_OK;
+}
+
+bool lbw_weight_inputs(size_t *first, size_t *last, const Onnx__NodeProto *node,
+                       const char *ops)
+{
+    for (size_t o = 0; o < NUM_WEIGHT_OPS; o++)
+        if (lbw_node_is(node, weight_ops[o].op) &&
+            (!ops || list_names(ops, weight_ops[o].op))) {
+            *first = weight_ops[o].first;
+            *last = weight_ops[o].last;
+            return true;
+        }
+    return false;
+}
+
+/* The value that a node of that operator hands on as this one, or NULL. */
+static struct lbw_value *behind(const struct lbw_value *value, const char *op)
+{
+    const Onnx__NodeProto *node = value->producer;
+    return node && lbw_node_is(node, op) ? lbw_index_find(value->scope, lbw_node_input(node, 0))
+                                         : NULL;
+}
+
+struct lbw_value *lbw_weight_origin(struct lbw_value *value)
+{
+    struct lbw_value *before = value ? behind(value, "Identity") : NULL;
+    for (int i = 0; before && i < LONGEST_CHAIN; i++) {
+        value = before;
+        before = behind(value, "Identity");
+    }
+    return value;
+}
+
+static bool is_float_type(int32_t type)
+{
+    return type == TYPE(FLOAT) || type == TYPE(FLOAT16) || type == TYPE(BFLOAT16) ||
+           type == TYPE(DOUBLE);
+}
+
+/* The tensor as a Cast to `type` gives it; *out stays NULL where that is not ours to tell. */
+static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *model,
+                                   const char *name, const Onnx__TensorProto *proto,
+                                   int32_t type, struct lbw_error *err)
+{
+    struct lbw_tensor tensor;
+    size_t size;
+    LBW_TRY(lbw_tensor_view(&tensor, model, proto, err));
+    bool rounds_twice = tensor.data_type == TYPE(DOUBLE) && type != TYPE(FLOAT);
+    if (!is_float_type(tensor.data_type) || !is_float_type(type) || rounds_twice)
+        return LBW_OK;
+    float *values = malloc((tensor.count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_float(&tensor, values, err);
+    void *data =
+        status == LBW_OK ? lbw_encode_narrow(model, values, tensor.count, type, &size) : NULL;
+    free(values);
+    if (status != LBW_OK)
+        return status;
+    *out = data ? lbw_tensor_new(model, name, type, tensor.dims, tensor.num_dims, data, size)
+                : NULL;
+    return *out ? LBW_OK : lbw_fail_memory(err);
+}
+
+static enum lbw_status constant_of(Onnx__TensorProto **out, struct lbw_value **root,
+                                   const struct lbw_index *index, struct lbw_value *value,
+                                   unsigned depth, struct lbw_error *err)
+{
+    value = lbw_weight_origin(value);
+    struct lbw_value *before = behind(value, "Cast");
+    Onnx__TensorProto *inner = NULL;
+    *out = lbw_index_constant(index, value, true);
+    *root = value;
+    if (*out || !before || depth == 0)
+        return LBW_OK;
+    LBW_TRY(constant_of(&inner, root, index, before, depth - 1, err));
+    return inner ? cast_tensor(out, index->model, value->name, inner,
+                               (int32_t)lbw_node_int(value->producer, "to", 0), err)
+                 : LBW_OK;
+}
+
+enum lbw_status lbw_weight_constant(Onnx__TensorProto **out, struct lbw_value **root,
+                                    const struct lbw_index *index, struct lbw_value *value,
+                                    struct lbw_error *err)
+{
+    return constant_of(out, root, index, value, 8, err);
+}
+
+static bool reads_shape(const struct lbw_use *use)
+{
+    return lbw_node_is(use->node, "Shape") || lbw_node_is(use->node, "Size");
+}
+
+/* Whether a use is one of the shape alone, by itself or in the function that it calls. */
+static bool is_shape_use(const struct lbw_index *index, const struct lbw_use *use)
+{
+    if (reads_shape(use))
+        return true;
+    size_t called = lbw_function_find(index->model, use->node);
+    const Onnx__FunctionProto *f =
+        called != SIZE_MAX ? index->model->proto->functions[called] : NULL;
+    const struct lbw_scope *scope = f ? index->scopes : NULL;
+    while (scope && scope->function != f)
+        scope = scope->next;
+    if (!scope || use->input >= f->n_input)
+        return false;
+    const struct lbw_value *formal = lbw_strmap_get(&scope->values, f->input[use->input]);
+    for (use = formal ? formal->uses : NULL; use; use = use->next)
+        if (!reads_shape(use))
+            return false;
+    return formal && !formal->is_output;
+}
+
+/* Uses through Identity nodes; false when one of them cannot be followed. */
+static bool count_uses(size_t *num, const struct lbw_index *index,
+                       const struct lbw_value *value, unsigned depth)
+{
+    if (value->is_output || depth == 0)
+        return false;
+    for (const struct lbw_use *use = value->uses; use; use = use->next) {
+        if (!lbw_node_is(use->node, "Identity")) {
+            *num += !is_shape_use(index, use);
+            continue;
+        }
+        const struct lbw_value *alias =
+            use->node->n_output ? lbw_index_find(use->scope, use->node->output[0]) : NULL;
+        if (!alias || !count_uses(num, index, alias, depth - 1))
+            return false;
+    }
+    return true;
+}
+
+bool lbw_weight_count_uses(size_t *num, const struct lbw_index *index,
+                           const struct lbw_value *value)
+{
+    *num = 0;
+    return count_uses(num, index, value, LONGEST_CHAIN);
+}
+
+static bool is_read_as_weight(const struct lbw_value *value, unsigned depth)
+{
+    for (const struct lbw_use *use = value->uses; use; use = use->next) {
+        size_t first, last;
+        if (lbw_weight_inputs(&first, &last, use->node, NULL) && use->input >= first &&
+            use->input <= last)
+            return true;
+        if (depth == 0 || !lbw_node_is(use->node, "Identity") || !use->node->n_output)
+            continue;
+        const struct lbw_value *alias = lbw_index_find(use->scope, use->node->output[0]);
+        if (alias && is_read_as_weight(alias, depth - 1))
+            return true;
+    }
+    return false;
+}
+
+bool lbw_weight_is_read(const struct lbw_value *value)
+{
+    return is_read_as_weight(value, LONGEST_CHAIN);
+}
