@@ -39,11 +39,33 @@ static uint64_t hash_text(uint64_t h, const char *text)
     return hash(h, text, strlen(text) + 1);
 }
 
-/* Everything that the results depend on: weights, plan, calibration. */
+/* A sink that protobuf-c writes to. */
+struct hasher {
+    ProtobufCBuffer base;
+    uint64_t hash;
+};
+
+static void hash_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data)
+{
+    struct hasher *hasher = (struct hasher *)buffer;
+    hasher->hash = hash(hasher->hash, data, size);
+}
+
+static uint64_t hash_model(uint64_t h, const struct lbw_model *model)
+{
+    struct hasher hasher = {{hash_append}, h};
+    onnx__model_proto__pack_to_buffer(model->proto, &hasher.base);
+    return hasher.hash;
+}
+
+/* Everything that the results depend on: model, plan, calibration. */
 static uint64_t fingerprint(const struct lbw_plan *plan,
                             const struct lbw_convert_params *params)
 {
     uint64_t h = 0xcbf29ce484222325;
+    h = hash_model(h, plan->model);
+    h = hash_text(h, lbw_method_name(plan->params.method));
+    h = hash(h, &plan->params.mu, sizeof plan->params.mu);
     h = hash(h, &params->damping, sizeof params->damping);
     h = hash(h, &params->activations->identity, sizeof params->activations->identity);
     for (size_t i = 0; i < plan->num_weights; i++) {
@@ -53,7 +75,7 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
         h = hash_text(h, item->grid ? item->grid->name : "");
         h = hash_text(h, lbw_scale_name(item->scale));
         h = hash_text(h, lbw_group_name(item->group));
-        if (item->grid &&
+        if (item->grid && plan->weights[i].tensor->n_external_data > 0 &&
             lbw_tensor_view(&tensor, plan->model, plan->weights[i].tensor, NULL) == LBW_OK &&
             tensor.data)
             h = hash(h, tensor.data, tensor.size);
