@@ -1,0 +1,432 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the passes write, run by ONNX Runtime: folding changes no output, and every encoding of
+ * a weight gives the outputs of the float one, wherever the weight stands.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <cmocka.h>
+
+#include "../graph.h"
+#include "pass/pass.h"
+#include "run/array.h"
+#include "run/session.h"
+
+static const int64_t image[] = {1, 8, 6, 6};
+
+static void check(enum lbw_status status, const struct lbw_error *err)
+{
+    if (status != LBW_OK)
+        fail_msg("%s", err->message);
+}
+
+/* The outputs on one picture of noise, one behind the other. */
+static float *run(const void *bytes, size_t size, size_t *num)
+{
+    struct lbw_error err = {0};
+    struct lbw_session *session = NULL;
+    const struct lbw_session_params params = {.optimize = 99, .decode_once = 1};
+    check(lbw_session_open(&session, bytes, size, &params, &err), &err);
+    size_t num_inputs = lbw_session_num_inputs(session);
+    size_t num_outputs = lbw_session_num_outputs(session);
+    struct lbw_array inputs[4], outputs[4];
+    assert_true(num_inputs <= 4 && num_outputs <= 4);
+    for (size_t i = 0; i < num_inputs; i++) {
+        bool is_condition = strcmp(lbw_session_input_name(session, i), "condition") == 0;
+        check(lbw_array_init(&inputs[i], is_condition ? TYPE(BOOL) : TYPE(FLOAT), image,
+                             is_condition ? 0 : 4, &err),
+              &err);
+        float *values = draw_values("picture", inputs[i].size / 4, 0.2f, 1);
+        if (!is_condition)
+            memcpy(inputs[i].data, values, inputs[i].size);
+        free(values);
+    }
+    check(lbw_session_run(session, inputs, outputs, &err), &err);
+    float *all = NULL;
+    *num = 0;
+    for (size_t i = 0; i < num_outputs; i++) {
+        assert_int_equal(outputs[i].data_type, TYPE(FLOAT));
+        all = realloc(all, *num * 4 + outputs[i].size);
+        memcpy(all + *num, outputs[i].data, outputs[i].size);
+        *num += outputs[i].size / 4;
+        lbw_array_release(&outputs[i]);
+    }
+    for (size_t i = 0; i < num_inputs; i++)
+        lbw_array_release(&inputs[i]);
+    lbw_session_close(&session);
+    assert_true(*num > 0);
+    return all;
+}
+
+static void same_outputs(const struct text *a, const struct text *b, double rtol)
+{
+    size_t num, num_b;
+    float *x = run(a->data, a->size, &num), *y = run(b->data, b->size, &num_b);
+    double error = 0, magnitude = 0;
+    assert_int_equal(num, num_b);
+    for (size_t i = 0; i < num; i++) {
+        error = fmax(error, fabs((double)x[i] - (double)y[i]));
+        magnitude = fmax(magnitude, fabs((double)x[i]));
+    }
+    assert_true(magnitude > 0);
+    if (!(error <= rtol * magnitude))
+        fail_msg("outputs differ by %g of %g", error, magnitude);
+    free(x);
+    free(y);
+}
+
+/* ---- folding ---- */
+
+static void put_norm(struct text *graph, const char *input, const char *name,
+                     const char *output, int64_t channels)
+{
+    static const struct {
+        const char *suffix;
+        float centre, spread;
+    } parts[] = {{"scale", 1, 0.9f}, {"shift", 0, 1}, {"mean", 0.5f, 1}, {"var", 1, 0.9f}};
+    char inputs[200], part[50];
+    snprintf(inputs, sizeof inputs, "%s %s.scale %s.shift %s.mean %s.var", input, name, name,
+             name, name);
+    struct text attributes = {0}, epsilon = {0};
+    put_text(&epsilon, 1, "epsilon");
+    const float value = 0.01f;
+    put_varint(&epsilon, 2 << 3 | 5);
+    put(&epsilon, &value, sizeof value);
+    put_int(&epsilon, 20, 1);
+    put_message(&attributes, 5, &epsilon);
+    put_op(graph, "BatchNormalization", inputs, output, &attributes);
+    for (size_t i = 0; i < 4; i++) {
+        snprintf(part, sizeof part, "%s.%s", name, parts[i].suffix);
+        put_vector(graph, part, channels, parts[i].centre, parts[i].spread);
+    }
+}
+
+static void put_ports(struct text *graph, const char *output)
+{
+    put_typed_port(graph, 11, "x", TYPE(FLOAT), image, 4);
+    put_typed_port(graph, 12, output, TYPE(FLOAT), NULL, 0);
+}
+
+/* Plans the model, which folds, and nothing else. */
+static void check_folding(struct text *graph, int64_t opset, size_t num_folded)
+{
+    struct text bytes = finish_model(graph, opset < 9 ? 3 : 8, opset), out = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    struct lbw_error err = {0};
+    void *data = NULL;
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
+    assert_int_equal(lbw_plan_num_folded(plan), num_folded);
+    check(lbw_model_save_memory(model, &data, &out.size, &err), &err);
+    out.data = data;
+    same_outputs(&bytes, &out, 1e-6);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    free(bytes.data);
+    free(out.data);
+}
+
+static void test_fold_conv(void **state)
+{
+    (void)state;
+    static const int64_t groups[] = {1, 2, 8};
+    for (size_t g = 0; g < 3; g++)
+        for (int has_bias = 0; has_bias < 2; has_bias++) {
+            struct text graph = {0}, attributes = {0};
+            attribute_int(&attributes, "group", groups[g]);
+            put_op(&graph, "Conv", has_bias ? "x w b" : "x w", "c", &attributes);
+            put_norm(&graph, "c", "bn", "y", 8);
+            put_weight(&graph, "w", 8, 8 / groups[g], 3);
+            put_vector(&graph, "b", 8, 0, 1);
+            put_ports(&graph, "y");
+            check_folding(&graph, 17, 1);
+        }
+}
+
+static void test_fold_transposed(void **state)
+{
+    (void)state;
+    static const int64_t groups[] = {1, 2, 8};
+    for (size_t g = 0; g < 3; g++)
+        for (int has_bias = 0; has_bias < 2; has_bias++) {
+            struct text graph = {0}, attributes = {0};
+            attribute_int(&attributes, "group", groups[g]);
+            put_op(&graph, "ConvTranspose", has_bias ? "x w b" : "x w", "c", &attributes);
+            put_norm(&graph, "c", "bn", "y", 16);
+            put_weight(&graph, "w", 8, 16 / groups[g], 2);
+            put_vector(&graph, "b", 16, 0, 1);
+            put_ports(&graph, "y");
+            check_folding(&graph, 11, 1);
+        }
+}
+
+/* One weight and one bias for two Convs with a normalization each; a third has none. */
+static void test_fold_shared(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_op(&graph, "Conv", "x w b", "c", NULL);
+    put_norm(&graph, "c", "bn1", "d", 8);
+    put_op(&graph, "Conv", "d w b", "e", NULL);
+    put_norm(&graph, "e", "bn2", "f", 8);
+    put_op(&graph, "Conv", "f w b", "y", NULL);
+    put_weight(&graph, "w", 8, 8, 1);
+    put_vector(&graph, "b", 8, 0, 1);
+    put_ports(&graph, "y");
+    check_folding(&graph, 13, 2);
+}
+
+/* The normalization's parameters serve another one, too, that must not be folded. */
+static void test_fold_partly(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_op(&graph, "Conv", "x w", "c", NULL);
+    put_norm(&graph, "c", "bn", "d", 8);
+    put_op(&graph, "BatchNormalization", "d bn.scale bn.shift bn.mean bn.var", "e", NULL);
+    put_op(&graph, "Conv", "e w", "f", NULL);
+    put_op(&graph, "BatchNormalization", "f bn.scale bn.shift bn.mean bn.var", "g", NULL);
+    put_op(&graph, "Add", "f g", "y", NULL);
+    put_weight(&graph, "w", 8, 8, 1);
+    put_ports(&graph, "y");
+    check_folding(&graph, 13, 1);
+}
+
+/* In a branch, with weights that the branch holds or sees. */
+static void test_fold_in_body(void **state)
+{
+    (void)state;
+    struct text graph = {0}, yes = {0}, no = {0}, attributes = {0};
+    put_op(&yes, "Conv", "x inner", "c", NULL);
+    put_norm(&yes, "c", "bn1", "yes", 8);
+    put_weight(&yes, "inner", 8, 8, 1);
+    put_op(&no, "Conv", "x outer", "d", NULL);
+    put_norm(&no, "d", "bn2", "no", 8);
+    put_text(&yes, 2, "yes");
+    put_text(&no, 2, "no");
+    put_typed_port(&yes, 12, "yes", TYPE(FLOAT), NULL, 0);
+    put_typed_port(&no, 12, "no", TYPE(FLOAT), NULL, 0);
+    attribute_message(&attributes, "then_branch", 6, 5, &yes);
+    attribute_message(&attributes, "else_branch", 6, 5, &no);
+    put_op(&graph, "If", "condition", "z", &attributes);
+    put_op(&graph, "Conv", "z outer", "y", NULL);
+    put_weight(&graph, "outer", 8, 8, 1);
+    put_typed_port(&graph, 11, "condition", TYPE(BOOL), NULL, 0);
+    put_ports(&graph, "y");
+    check_folding(&graph, 13, 2);
+}
+
+static void test_fold_oldest(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"w", "bn.scale", "bn.shift", "bn.mean", "bn.var"};
+    struct text graph = {0};
+    const int64_t channels = 8, dims[] = {8, 8, 3, 3};
+    put_op(&graph, "Conv", "x w", "c", NULL);
+    put_norm(&graph, "c", "bn", "y", channels);
+    put_weight(&graph, "w", 8, 8, 3);
+    put_ports(&graph, "y");
+    for (size_t i = 0; i < 5; i++) /* IR 3: initializers are inputs */
+        put_typed_port(&graph, 11, names[i], TYPE(FLOAT), i ? &channels : dims, i ? 1 : 4);
+    check_folding(&graph, 7, 1);
+}
+
+/* ---- encodings ---- */
+
+static struct text convert(const struct text *bytes, const struct lbw_plan_params *params,
+                           enum lbw_encoding encoding, bool is_inline, size_t num_converted)
+{
+    struct text out = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    struct lbw_report *report = NULL;
+    struct lbw_error err = {0};
+    const struct lbw_convert_params how = {.encoding = encoding, .inline_nodes = is_inline};
+    void *data = NULL;
+    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
+    check(lbw_plan_new(&plan, model, params, &err), &err);
+    check(lbw_convert(&report, model, plan, &how, &err), &err);
+    assert_int_equal(report->num_converted, num_converted);
+    check(lbw_model_save_memory(model, &data, &out.size, &err), &err);
+    out.data = data;
+    lbw_report_free(&report);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    return out;
+}
+
+/* All encodings, scales and groups; the bytes are freed. */
+static void check_encodings(struct text *bytes, const char *ops, size_t num_converted)
+{
+    static const char *const grids[] = {"2", "4", "6", "4x2d2"};
+    for (size_t i = 0; i < 16; i++) {
+        const struct lbw_plan_params params = {
+            .grid = lbw_grid_by_name(grids[i / 4]),
+            .scale = i & 1 ? LBW_SCALE_POW2 : LBW_SCALE_REAL,
+            .group = i & 2 ? LBW_GROUP_TENSOR : LBW_GROUP_CHANNEL,
+            .ops = ops,
+        };
+        struct text plain = convert(bytes, &params, LBW_ENCODING_FLOAT, false, num_converted);
+        struct text packed = convert(bytes, &params, LBW_ENCODING_PACKED, false, num_converted);
+        struct text in_graph =
+            convert(bytes, &params, LBW_ENCODING_PACKED, true, num_converted);
+        struct text dq = convert(bytes, &params, LBW_ENCODING_DQ, false, num_converted);
+        same_outputs(&plain, &packed, 1e-6);
+        same_outputs(&plain, &in_graph, 1e-6);
+        same_outputs(&plain, &dq, 1e-6);
+        free(plain.data);
+        free(packed.data);
+        free(in_graph.data);
+        free(dq.data);
+    }
+    free(bytes->data);
+    *bytes = (struct text){0};
+}
+
+/* Every opset that changed something about the operators we use. */
+static void test_opsets(void **state)
+{
+    (void)state;
+    static const int64_t opsets[] = {7, 8, 9, 10, 11, 13, 18, 19, 21, 23};
+    for (size_t i = 0; i < sizeof opsets / sizeof *opsets; i++) {
+        struct text graph = {0}, attributes = {0};
+        attribute_int(&attributes, "group", 8);
+        put_op(&graph, "Conv", "x w", "a", NULL);
+        put_op(&graph, "Conv", "a depthwise b", "c", &attributes);
+        put_op(&graph, "ConvTranspose", "c up", "y", NULL);
+        put_weight(&graph, "w", 8, 8, 3);
+        put_weight(&graph, "depthwise", 8, 1, 4);
+        put_weight(&graph, "up", 8, 16, 2);
+        put_vector(&graph, "b", 8, 0, 1);
+        put_ports(&graph, "y");
+        /* IR 4, raised where the opset asks for more */
+        int64_t ir = opsets[i] < 13 ? 4 : opsets[i] < 18 ? 7 : opsets[i] < 21 ? 9 : 10;
+        struct text bytes = finish_model(&graph, ir, opsets[i]);
+        check_encodings(&bytes, NULL, 3);
+    }
+}
+
+/* Both branches with weights of their own, a Constant's, and one from outside. */
+static void test_bodies(void **state)
+{
+    (void)state;
+    struct text graph = {0}, yes = {0}, no = {0}, attributes = {0};
+    const int64_t dims[] = {8, 8, 3, 3};
+    float *values = draw_values("constant", 576, 0, 1);
+    struct text tensor = tensor_of("", TYPE(FLOAT), dims, 4, values);
+    put_op(&yes, "Conv", "x inner", "yes", NULL);
+    put_weight(&yes, "inner", 8, 8, 3);
+    attribute_message(&attributes, "value", 5, 4, &tensor);
+    put_op(&no, "Constant", "", "constant", &attributes);
+    put_op(&no, "Conv", "x constant", "d", NULL);
+    put_op(&no, "Conv", "d outer", "e", NULL);
+    put_op(&no, "ConvTranspose", "e outer", "no", NULL);
+    put_text(&yes, 2, "yes");
+    put_text(&no, 2, "no");
+    put_typed_port(&yes, 12, "yes", TYPE(FLOAT), NULL, 0);
+    put_typed_port(&no, 12, "no", TYPE(FLOAT), NULL, 0);
+    attribute_message(&attributes, "then_branch", 6, 5, &yes);
+    attribute_message(&attributes, "else_branch", 6, 5, &no);
+    put_op(&graph, "If", "condition", "z", &attributes);
+    put_op(&graph, "ConvTranspose", "z other", "y", NULL);
+    put_weight(&graph, "outer", 8, 8, 3);
+    put_weight(&graph, "other", 8, 8, 3);
+    put_typed_port(&graph, 11, "condition", TYPE(BOOL), NULL, 0);
+    put_ports(&graph, "y");
+    free(values);
+    struct text bytes = finish_model(&graph, 8, 13);
+    check_encodings(&bytes, NULL, 4);
+}
+
+/* A weight that a model-local function holds, called twice. */
+static void test_function(void **state)
+{
+    (void)state;
+    struct text graph = {0}, body = {0}, function = {0}, attributes = {0}, import = {0};
+    const int64_t dims[] = {8, 8, 3, 3};
+    float *values = draw_values("constant", 576, 0, 1);
+    struct text tensor = tensor_of("", TYPE(FLOAT), dims, 4, values);
+    attribute_message(&attributes, "value", 5, 4, &tensor);
+    put_op(&body, "Constant", "", "w", &attributes);
+    put_op(&body, "Conv", "in w", "out", NULL);
+    /* put_op writes nodes as field 1; those of a function are field 7 */
+    put_text(&function, 1, "Block");
+    put_text(&function, 4, "in");
+    put_text(&function, 5, "out");
+    for (size_t at = 0; at < body.size;) {
+        size_t size = 0, start = at + 1;
+        for (unsigned shift = 0;; shift += 7) {
+            size |= (size_t)(body.data[start] & 0x7f) << shift;
+            if (!(body.data[start++] & 0x80))
+                break;
+        }
+        put_bytes(&function, 7, body.data + start, size);
+        at = start + size;
+    }
+    free(body.data);
+    put_text(&import, 1, "");
+    put_int(&import, 2, 17);
+    put_message(&function, 9, &import);
+    put_text(&function, 10, "test");
+    for (int i = 0; i < 2; i++) {
+        struct text node = {0};
+        put_text(&node, 1, i ? "z" : "x");
+        put_text(&node, 2, i ? "y" : "z");
+        put_text(&node, 4, "Block");
+        put_text(&node, 7, "test");
+        put_message(&graph, 1, &node);
+    }
+    put_ports(&graph, "y");
+    free(values);
+    struct text bytes = finish_model(&graph, 8, 17);
+    put_text(&import, 1, "test");
+    put_int(&import, 2, 1);
+    put_message(&bytes, 8, &import);
+    put_message(&bytes, 25, &function);
+    check_encodings(&bytes, NULL, 1);
+}
+
+/* The dense operators, with weights on either side and either way up. */
+static void test_dense(void **state)
+{
+    (void)state;
+    struct text graph = {0}, turned = {0};
+    const int64_t in[] = {288, 20}, back[] = {24, 20}, square[] = {24, 24}, one = 1;
+    put_op(&graph, "Flatten", "x", "flat", NULL);
+    put_op(&graph, "Gemm", "flat in bias", "a", NULL);
+    attribute_int(&turned, "transB", 1);
+    put_op(&graph, "Gemm", "a back", "b", &turned);
+    put_op(&graph, "MatMul", "b square", "c", NULL);
+    put_op(&graph, "Transpose", "c", "d", NULL);
+    put_op(&graph, "MatMul", "left d", "y", NULL);
+    put_random(&graph, "in", TYPE(FLOAT), in, 2, 0, 0.1f);
+    put_random(&graph, "back", TYPE(FLOAT), back, 2, 0, 1);
+    put_random(&graph, "square", TYPE(FLOAT), square, 2, 0, 1);
+    put_random(&graph, "left", TYPE(FLOAT), square, 2, 0, 1);
+    put_random(&graph, "bias", TYPE(FLOAT), &one, 1, 0, 1);
+    put_ports(&graph, "y");
+    struct text bytes = finish_model(&graph, 8, 17);
+    check_encodings(&bytes, "Gemm,MatMul", 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fold_conv),    cmocka_unit_test(test_fold_transposed),
+        cmocka_unit_test(test_fold_shared),  cmocka_unit_test(test_fold_partly),
+        cmocka_unit_test(test_fold_in_body), cmocka_unit_test(test_fold_oldest),
+        cmocka_unit_test(test_opsets),       cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_function),     cmocka_unit_test(test_dense),
+    };
+    struct lbw_runtime *runtime;
+    struct lbw_error err = {0};
+    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
+        fprintf(stderr, "skipped: %s\n", err.message);
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
