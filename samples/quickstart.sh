@@ -15,12 +15,6 @@ show() {
 }
 
 shapes=samples/shapes
-if [ ! -f $shapes/shapes.onnx ]; then # not trained yet: a model made by code
-    build/tests/make_model detector build/model.onnx
-    show build/lbw quantize build/model.onnx -o build/small.onnx --bits 4
-    show build/lbw compare build/model.onnx build/small.onnx
-    exit
-fi
 show build/lbw quantize $shapes/shapes.onnx -o build/small.onnx --bits 4 \
     --profile $shapes/profile.json --calib $shapes/calib
 show build/lbw eval $shapes/shapes.onnx build/small.onnx \
