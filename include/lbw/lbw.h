@@ -12,5 +12,6 @@
 #include <lbw/model.h>
 #include <lbw/plan.h>
 #include <lbw/runtime.h>
+#include <lbw/search.h>
 
 #endif

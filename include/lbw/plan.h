@@ -99,6 +99,13 @@ LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, 
 LBW_API enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path,
                                        struct lbw_error *err);
 
+/*
+ * Gives weight i another grid, or with NULL leaves it as it is. LBW_ERR_ARGUMENT when it cannot
+ * be converted.
+ */
+LBW_API enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i,
+                                          const struct lbw_grid *grid, struct lbw_error *err);
+
 #ifdef __cplusplus
 }
 #endif

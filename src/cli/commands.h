@@ -17,6 +17,7 @@ extern const struct lbw_command lbw_cmd_manual;
 extern const struct lbw_command lbw_cmd_plan;
 extern const struct lbw_command lbw_cmd_profiles;
 extern const struct lbw_command lbw_cmd_quantize;
+extern const struct lbw_command lbw_cmd_search;
 extern const struct lbw_command lbw_cmd_version;
 
 #endif

@@ -35,66 +35,77 @@ static enum lbw_status find_grid(const struct lbw_grid **out, const char *name,
 }
 
 /* Fills the rules; the strings of split "REGEX=N" are put into `regexes`, to be freed. */
-static enum lbw_status make_rules(struct lbw_plan_params *params, struct lbw_plan_rule *rules,
-                                  char **regexes, const struct lbw_plan_values *v,
+static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_plan_values *v,
                                   struct lbw_error *err)
 {
     size_t num = 0;
-    enum lbw_status status = find_grid(&params->grid, "4", v, err);
+    enum lbw_status status = find_grid(&out->params.grid, "4", v, err);
     for (size_t i = 0; status == LBW_OK && i < v->bits.num; i++) {
         const char *item = v->bits.items[i], *equals = strrchr(item, '=');
         if (!equals) {
-            status = find_grid(&params->grid, item, v, err);
+            status = find_grid(&out->params.grid, item, v, err);
             continue;
         }
-        status = find_grid(&rules[num].grid, equals + 1, v, err);
-        rules[num].regex = regexes[num] = strndup(item, (size_t)(equals - item));
-        if (!regexes[num]) {
+        status = find_grid(&out->rules[num].grid, equals + 1, v, err);
+        out->rules[num].regex = out->regexes[num] = strndup(item, (size_t)(equals - item));
+        if (!out->regexes[num]) {
             *err = (struct lbw_error){LBW_ERR_MEMORY, "out of memory"};
             return LBW_ERR_MEMORY;
         }
         num++;
     }
     for (size_t i = 0; i < v->skip.num; i++)
-        rules[num++] = (struct lbw_plan_rule){.regex = v->skip.items[i]};
-    params->rules = rules;
-    params->num_rules = num;
+        out->rules[num++] = (struct lbw_plan_rule){.regex = v->skip.items[i]};
+    out->params.rules = out->rules;
+    out->params.num_rules = num;
     return status;
+}
+
+enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
+                                     const struct lbw_plan_values *v, struct lbw_error *err)
+{
+    size_t most = v->bits.num + v->skip.num + 1;
+    *out = (struct lbw_plan_wishes){
+        .params = {.ops = v->ops,
+                   .method = (enum lbw_method)v->method,
+                   .scale = (enum lbw_scale)v->scale,
+                   .group = (enum lbw_group)v->group,
+                   .mu = (float)v->mu,
+                   .keep_batchnorm = v->no_fold,
+                   .all = v->all,
+                   .requantize = v->requantize},
+        .rules = calloc(most, sizeof *out->rules),
+        .regexes = calloc(most, sizeof *out->regexes),
+        .num_regexes = most,
+    };
+    if (out->rules && out->regexes)
+        return make_rules(out, v, err);
+    *err = (struct lbw_error){LBW_ERR_MEMORY, "out of memory"};
+    return LBW_ERR_MEMORY;
+}
+
+void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes)
+{
+    for (size_t i = 0; wishes->regexes && i < wishes->num_regexes; i++)
+        free(wishes->regexes[i]);
+    free(wishes->regexes);
+    free(wishes->rules);
 }
 
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
                                       const struct lbw_plan_values *v, struct lbw_error *err)
 {
-    struct lbw_plan_params params = {
-        .ops = v->ops,
-        .method = (enum lbw_method)v->method,
-        .scale = (enum lbw_scale)v->scale,
-        .group = (enum lbw_group)v->group,
-        .mu = (float)v->mu,
-        .keep_batchnorm = v->no_fold,
-        .all = v->all,
-        .requantize = v->requantize,
-    };
-    size_t most = v->bits.num + v->skip.num + 1;
-    struct lbw_plan_rule *rules = calloc(most, sizeof *rules);
-    char **regexes = calloc(most, sizeof *regexes);
+    struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
-    enum lbw_status status = LBW_ERR_MEMORY;
-    if (rules && regexes)
-        status = make_rules(&params, rules, regexes, v, err);
-    else
-        *err = (struct lbw_error){LBW_ERR_MEMORY, "out of memory"};
+    enum lbw_status status = lbw_plan_wishes_init(&wishes, v, err);
     if (status == LBW_OK)
-        status = lbw_plan_new(&plan, model, &params, err);
+        status = lbw_plan_new(&plan, model, &wishes.params, err);
     if (status == LBW_OK && v->plan)
         status = lbw_plan_apply(plan, v->plan, err);
     if (status == LBW_OK)
         *out = plan;
     else
         lbw_plan_free(&plan);
-    for (size_t i = 0; regexes && i < most; i++)
-        free(regexes[i]);
-    free(regexes);
-    free(rules);
+    lbw_plan_wishes_release(&wishes);
     return status;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options that make a plan, alike in `plan` and `quantize`. */
+/* The options that make a plan, alike in `plan`, `quantize` and `search`. */
 #ifndef LBW_CLI_PLAN_OPTIONS_H
 #define LBW_CLI_PLAN_OPTIONS_H
 
@@ -110,6 +110,20 @@ struct lbw_plan_values {
 extern const char *const lbw_method_names[];
 extern const char *const lbw_group_names[];
 extern const char *const lbw_scale_names[];
+
+/* The options as parameters of the library. */
+struct lbw_plan_wishes {
+    struct lbw_plan_params params;
+    struct lbw_plan_rule *rules;
+    char **regexes; /* num_regexes items, NULL for none */
+    size_t num_regexes;
+};
+
+/* Release it in any case. LBW_ERR_ARGUMENT names the option. */
+enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
+                                     const struct lbw_plan_values *values,
+                                     struct lbw_error *err);
+void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
 /* Plans `model` as the options say. LBW_ERR_ARGUMENT names the option. */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,

@@ -477,3 +477,18 @@ size_t lbw_plan_num_folded(const struct lbw_plan *plan)
 {
     return plan->num_folded;
 }
+
+enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i, const struct lbw_grid *grid,
+                                  struct lbw_error *err)
+{
+    struct lbw_weight *weight = &plan->weights[i];
+    if (grid && weight->is_fixed)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",
+                        weight->item.tensor, weight->item.reason);
+    if (!grid && weight->item.grid)
+        weight->item.reason = "kept on request";
+    else if (grid)
+        weight->item.reason = "";
+    weight->item.grid = grid;
+    return LBW_OK;
+}

@@ -13,6 +13,7 @@ allowed() {
     pass) echo 'base/ num/ onnx/ lbw/' ;;
     run) echo 'base/ onnx/ pass/activations.h lbw/' ;;
     eval) echo 'base/ onnx/ run/ lbw/' ;;
+    search) echo 'base/ lbw/' ;;
     grad) echo 'base/ onnx/ lbw/' ;;
     train) echo 'base/ num/ onnx/ pass/ run/ eval/ grad/ lbw/' ;;
     cli) echo 'lbw/' ;;

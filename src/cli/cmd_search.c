@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw search: a plan chosen by detection tests. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/json.h"
+#include "cli/picture.h"
+#include "cli/plan_options.h"
+#include "cli/progress.h"
+#include "cli/save.h"
+#include "cli/talk.h"
+
+#define MOST_GRIDS     64
+#define QUICK_PICTURES 24
+
+struct search_values {
+    const char *output, *images, *labels, *calib, *grids;
+    struct lbw_plan_values plan;
+    int encoding;
+    bool inline_nodes;
+    uint64_t target_size;
+    double target_bpw, minutes, damping;
+    int64_t trials, max_images, samples, seed, threads;
+    struct lbw_picture_values picture;
+    bool json, quiet;
+};
+
+/* Everything the command opens, closed in one place. */
+struct job {
+    const struct search_values *v;
+    const char *input;
+    struct lbw_plan_wishes wishes;
+    struct lbw_profile profile;
+    struct lbw_picture picture; /* for calibration */
+    struct lbw_dataset *dataset, *quick;
+    const struct lbw_grid *grids[MOST_GRIDS];
+    size_t num_grids;
+    struct lbw_search_result *result;
+    json_t *log;
+    struct lbw_error err;
+};
+
+/* "3,4,4x2" */
+static enum lbw_status read_grids(struct job *job)
+{
+    for (const char *p = job->v->grids; p && *p;) {
+        char name[16];
+        size_t length = strcspn(p, ",");
+        snprintf(name, sizeof name, "%.*s", (int)length, p);
+        const struct lbw_grid *grid = lbw_grid_by_name(name);
+        if (!grid || job->num_grids == MOST_GRIDS) {
+            job->err.status = LBW_ERR_ARGUMENT;
+            snprintf(job->err.message, sizeof job->err.message,
+                     "--grids: no grid '%s'; 'lbw grids' lists them", name);
+            return LBW_ERR_ARGUMENT;
+        }
+        job->grids[job->num_grids++] = grid;
+        p += length + (p[length] == ',');
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status open_dataset(struct job *job, struct lbw_dataset **out, bool is_quick)
+{
+    size_t most = (size_t)job->v->max_images;
+    struct lbw_dataset_params params = {
+        .images = job->v->images,
+        .labels = job->v->labels,
+        .names = job->profile.labels,
+        .num_names = job->profile.num_labels,
+        .max_images = most,
+    };
+    if (is_quick && (!most || most > QUICK_PICTURES))
+        params.max_images = QUICK_PICTURES;
+    return lbw_dataset_open(out, &params, &job->err);
+}
+
+static enum lbw_status open_all(struct job *job)
+{
+    const struct lbw_picture_values *picture = &job->v->picture;
+    struct lbw_model *model = NULL;
+    enum lbw_status status = lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err);
+    if (status == LBW_OK)
+        status = read_grids(job);
+    if (status == LBW_OK)
+        status = lbw_model_open(&model, job->input, &job->err);
+    if (status == LBW_OK)
+        status = lbw_picture_for_detector(&job->profile, model, job->input, picture, &job->err);
+    if (status == LBW_OK)
+        status = lbw_picture_for_model(&job->picture, model, picture, &job->err);
+    if (status == LBW_OK)
+        status = open_dataset(job, &job->dataset, false);
+    if (status == LBW_OK)
+        status = open_dataset(job, &job->quick, true);
+    lbw_model_close(&model);
+    return status;
+}
+
+static const char *what_became(const struct lbw_search_trial *trial)
+{
+    if (!trial->fits)
+        return "  too large";
+    return trial->is_best ? "  best" : "";
+}
+
+static void log_trial(void *user, const struct lbw_search_trial *t)
+{
+    struct job *job = user;
+    char size[LBW_TEXT_SIZE], seconds[LBW_TEXT_SIZE];
+    lbw_progress_clear();
+    json_array_append_new(
+        job->log, json_pack("{s:I, s:s, s:f, s:f, s:f, s:I, s:f, s:o, s:f, s:b, s:b}", "trial",
+                            (json_int_t)t->number, "what", t->what, "ap", t->ap, "ap50",
+                            t->ap50, "ap75", t->ap75, "size", (json_int_t)t->size,
+                            "bits_per_weight", t->bits_per_weight, "snr", lbw_json_real(t->snr),
+                            "mu", t->mu, "fits", t->fits, "best", t->is_best));
+    if (job->v->quiet)
+        return;
+    fprintf(stderr, "%3zu  AP %.4f  AP50 %.4f  %s  %.2f bits  %s%s  (%s)\n", t->number, t->ap,
+            t->ap50, lbw_text_count(size, t->size), t->bits_per_weight, t->what, what_became(t),
+            lbw_text_seconds(seconds, t->seconds));
+}
+
+static enum lbw_status search(struct job *job)
+{
+    const struct search_values *v = job->v;
+    const struct lbw_calibrate_params calibrate = {
+        .source = v->calib,
+        .num_samples = (size_t)v->samples,
+        .preprocess = job->picture.preprocess,
+        .width = job->picture.width,
+        .height = job->picture.height,
+        .seed = (uint64_t)v->seed,
+    };
+    const struct lbw_eval_params test = {
+        .profile = &job->profile,
+        .dataset = job->dataset,
+        .num_threads = (unsigned)v->threads,
+    };
+    const struct lbw_search_params params = {
+        .plan = &job->wishes.params,
+        .plan_file = v->plan.plan,
+        .calibrate = strcmp(v->calib, "none") != 0 ? &calibrate : NULL,
+        .damping = v->damping,
+        .encoding = (enum lbw_encoding)v->encoding,
+        .inline_nodes = v->inline_nodes,
+        .test = &test,
+        .quick = job->quick,
+        .target_size = v->target_size,
+        .target_bits = v->target_bpw,
+        .grids = job->num_grids ? job->grids : NULL,
+        .num_grids = job->num_grids,
+        .max_trials = (size_t)v->trials,
+        .max_seconds = 60 * v->minutes,
+        .progress = lbw_progress_step,
+        .log = log_trial,
+        .log_user = job,
+    };
+    lbw_progress_begin("searching", v->quiet);
+    enum lbw_status status = lbw_search(&job->result, job->input, &params, &job->err);
+    lbw_progress_end();
+    return status;
+}
+
+static void print_end(const struct job *job)
+{
+    const struct lbw_search_result *r = job->result;
+    char before[LBW_TEXT_SIZE], after[LBW_TEXT_SIZE];
+    fprintf(stderr, "%s: AP %.4f at %s bytes where it started, %.4f at %s bytes now",
+            job->v->labels ? "against the labels" : "against the float model's boxes",
+            r->start.ap, lbw_text_count(before, r->start.size), r->best.ap,
+            lbw_text_count(after, r->best.size));
+    if (job->v->labels)
+        fprintf(stderr, " (float %.4f)", r->float_ap);
+    putc('\n', stderr);
+    if (r->best.mu > 0)
+        fprintf(stderr, "to be quantized with --method threshold --mu %.4g\n", r->best.mu);
+}
+
+/* The plan goes to the output, and with --json the log to standard output. */
+static enum lbw_status deliver(struct job *job)
+{
+    const char *output = job->v->output ? job->v->output : "-";
+    enum lbw_status status = LBW_OK;
+    if (job->v->output || !job->v->json)
+        status = lbw_save_text(output, job->result->plan, &job->err);
+    if (status == LBW_OK && !job->v->quiet)
+        print_end(job);
+    return status;
+}
+
+static int print_json(struct job *job)
+{
+    const struct lbw_search_result *r = job->result;
+    return lbw_json_print(
+        json_pack("{s:I, s:I, s:f, s:I, s:I, s:O, s:s}", "target_size",
+                  (json_int_t)r->target_size, "weights", (json_int_t)r->num_weights, "float_ap",
+                  r->float_ap, "best", (json_int_t)r->best.number, "num_trials",
+                  (json_int_t)r->num_trials, "trials", job->log, "plan", r->plan));
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    struct job job = {.v = values, .input = arguments[0], .log = json_array()};
+    int code = LBW_EXIT_DONE;
+    if (!job.v->images) {
+        json_decref(job.log);
+        return lbw_usage_error("search", "which pictures? Say --images DIR");
+    }
+    enum lbw_status status = open_all(&job);
+    for (size_t i = 0; status == LBW_OK && i < lbw_dataset_num_notes(job.dataset); i++)
+        lbw_talk("warning: %s", lbw_dataset_note(job.dataset, i));
+    if (status == LBW_OK)
+        status = search(&job);
+    if (status == LBW_OK)
+        status = deliver(&job);
+    if (status != LBW_OK)
+        code = lbw_explain(&job.err);
+    else if (job.v->json)
+        code = print_json(&job);
+    json_decref(job.log);
+    lbw_search_result_free(&job.result);
+    lbw_dataset_close(&job.quick);
+    lbw_dataset_close(&job.dataset);
+    lbw_profile_release(&job.picture.profile);
+    lbw_profile_release(&job.profile);
+    lbw_plan_wishes_release(&job.wishes);
+    return code;
+}
+
+static const char *const encoding_names[] = {"packed", "dq", "float", NULL};
+
+#define AT(member) offsetof(struct search_values, member)
+
+/* clang-format off */
+static const struct lbw_option options[] = {
+    {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
+     "where the plan goes (default standard output)"},
+    {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR",
+     "pictures to test detection on; better none of those that calibration sees"},
+    {"labels", 'l', LBW_OPTION_STRING, AT(labels), "FILE|DIR",
+     "what is in the pictures: COCO json, folder of VOC xml, folder of YOLO txt (default: "
+     "what the float model finds)"},
+    {"target-size", 0, LBW_OPTION_BYTES, AT(target_size), "SIZE",
+     "of the model file (default: as large as where the search starts, 4 bits)"},
+    {"target-bpw", 0, LBW_OPTION_FLOAT, AT(target_bpw), "X",
+     "bits per weight, scales and weights kept as they are counted in", .min = 0.5, .max = 64},
+    {"trials", 0, LBW_OPTION_INT, AT(trials), "N",
+     "conversions to test at most (default 16)", .min = 1, .max = 100000},
+    {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "X",
+     "no trial begins later", .min = 0.01, .max = 100000},
+    {"grids", 0, LBW_OPTION_STRING, AT(grids), "A,B,…",
+     "grids to choose from, names of 'lbw grids' (default: all that pay)"},
+    LBW_PLAN_OPTIONS(struct search_values, plan),
+    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
+     "for which the size is counted (default packed)", .choices = encoding_names},
+    {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
+     "packed: decode with plain nodes instead of a function"},
+    {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE|none",
+     "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "
+     "file; none only rounds (default generated)"},
+    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N",
+     "at most so many of them (default 32 generated, 64 of a folder)", .min = 1,
+     .max = 1000000},
+    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
+     .max = 9007199254740992.0},
+    {"damping", 0, LBW_OPTION_FLOAT, AT(damping), "X",
+     "added to the moments of a layer, as a share of their mean (default 0.01)", .min = 1e-9,
+     .max = 10},
+    {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
+     .min = 1, .max = 1e9},
+    {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
+     "pictures at a time (default: one per processor)", .min = 1, .max = 64},
+    LBW_PICTURE_OPTIONS(struct search_values, picture),
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the log and the plan as JSON"},
+    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "say nothing but warnings and errors"},
+    {0},
+};
+/* clang-format on */
+
+static const struct search_values defaults = {.calib = "generated"};
+
+const struct lbw_command lbw_cmd_search = {
+    .name = "search",
+    .summary = "choose each weight's bits by detection tests",
+    .arguments = "MODEL",
+    .description =
+        "Looks for the plan that keeps most boxes at a given size. Measures each layer on each "
+        "grid, and what its rounding alone costs in boxes; puts bytes where they help most, "
+        "and "
+        "then moves groups of layers up and down as long as detection tests on the pictures "
+        "agree. With --method threshold, the paper's µ is searched first.\n\n"
+        "The plan starts with a log of what was tried. Give it back with 'lbw quantize "
+        "--plan', "
+        "and --calib, --method and --mu as they were here.",
+    .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",
+    .options = options,
+    .values_size = sizeof(struct search_values),
+    .defaults = &defaults,
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: MIT */
+/* The search: errors and sizes per layer, layers one by one, then detection tests. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "search/layers.h"
+
+#define DEFAULT_TRIALS 16
+#define PAPERS_MU      0.75
+
+struct search {
+    const struct lbw_search_params *params;
+    struct lbw_bench bench;
+    struct lbw_search_result *result;
+    struct lbw_layers layers;
+    double *importance;            /* of the best plan so far */
+    const struct lbw_grid **tried; /* num_tried × layers.num */
+    size_t num_tried;
+    char *best_plan;
+    char *log; /* comment lines */
+    size_t log_size;
+    FILE *log_stream;
+    double mu;
+    int64_t rest;       /* file size minus bytes of the searched weights */
+    int64_t bias_bytes; /* what calibration adds to a file */
+    size_t max_trials;
+    double started;
+    const char *stage;
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* Whatever is under way counts as one step: trials. */
+static int tell(void *user, const char *what, size_t done, size_t total)
+{
+    (void)what, (void)done, (void)total;
+    struct search *s = user;
+    return s->params->progress ? s->params->progress(s->params->user, s->stage,
+                                                     s->result->num_trials, s->max_trials)
+                               : 0;
+}
+
+static bool has_time(const struct search *s)
+{
+    return s->result->num_trials < s->max_trials &&
+           (!(s->params->max_seconds > 0) || now() - s->started < s->params->max_seconds);
+}
+
+static bool is_threshold(const struct search *s)
+{
+    return s->params->plan->method == LBW_METHOD_THRESHOLD;
+}
+
+static bool same_grids(const struct search *s, const struct lbw_grid *const *a,
+                       const struct lbw_grid *const *b)
+{
+    return s->layers.num == 0 ||
+           memcmp(a, b, s->layers.num * sizeof(const struct lbw_grid *)) == 0;
+}
+
+static bool was_tried(const struct search *s, const struct lbw_grid *const *grids)
+{
+    for (size_t i = 0; i < s->num_tried; i++)
+        if (same_grids(s, &s->tried[i * s->layers.num], grids))
+            return true;
+    return false;
+}
+
+static enum lbw_status remember(struct search *s, const struct lbw_grid *const *grids,
+                                struct lbw_error *err)
+{
+    size_t size = (s->num_tried + 1) * s->layers.num * sizeof(const struct lbw_grid *);
+    const struct lbw_grid **tried = realloc(s->tried, size);
+    if (!tried)
+        return lbw_fail_memory(err);
+    memcpy(&tried[s->num_tried++ * s->layers.num], grids, s->layers.num * sizeof *grids);
+    s->tried = tried;
+    return LBW_OK;
+}
+
+/* Logs a trial and keeps its plan when it is the best; takes over *text then. */
+static void score(struct search *s, struct lbw_search_trial *t, char **text)
+{
+    struct lbw_search_result *r = s->result;
+    const char *what = t->what;
+    t->number = ++r->num_trials;
+    t->mu = is_threshold(s) ? s->mu : 0;
+    t->fits = t->size <= r->target_size;
+    t->is_best = t->fits && (!s->best_plan || t->ap > r->best.ap);
+    if (s->params->log)
+        s->params->log(s->params->log_user, t);
+    fprintf(s->log_stream, "# %2zu  AP %.4f  AP50 %.4f  %llu bytes  %s%s\n", t->number, t->ap,
+            t->ap50, (unsigned long long)t->size, what,
+            t->is_best ? "  (best so far)" : (t->fits ? "" : "  (too large)"));
+    t->what = NULL;
+    if (t->number == 1)
+        r->start = *t;
+    if (!t->is_best)
+        return;
+    r->best = *t;
+    lbw_free(s->best_plan);
+    s->best_plan = *text;
+    *text = NULL;
+}
+
+/* After the first conversion: which weights are searched, for which size. */
+static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
+                             struct lbw_error *err)
+{
+    const struct lbw_search_params *p = s->params;
+    uint64_t size = lbw_model_size(trial->model);
+    LBW_TRY(lbw_layers_take(&s->layers, trial->plan, p, err));
+    s->importance = calloc(s->layers.num, sizeof *s->importance);
+    if (!s->importance)
+        return lbw_fail_memory(err);
+    s->bench.items = s->layers.items;
+    s->bench.num = s->result->num_weights = s->layers.num;
+    s->rest = (int64_t)size - (int64_t)lbw_trial_weight_bytes(trial, &s->bench);
+    s->result->target_size = p->target_size ? p->target_size : size;
+    if (p->target_bits > 0)
+        s->result->target_size =
+            (uint64_t)(s->rest + (int64_t)(p->target_bits / lbw_layers_bits(&s->layers, 1)));
+    return LBW_OK;
+}
+
+static enum lbw_status convert_and_judge(struct search *s, struct lbw_trial *trial,
+                                         struct lbw_search_trial *out, struct lbw_error *err)
+{
+    struct lbw_ap ap;
+    LBW_TRY(lbw_trial_convert(trial, &s->bench, LBW_EFFORT_FULL, s->params->encoding, err));
+    LBW_TRY(lbw_trial_judge(&ap, &trial->model, 1, &s->bench, LBW_JUDGE_TEST, err));
+    out->ap = ap.ap;
+    out->ap50 = ap.ap50;
+    out->ap75 = ap.ap75;
+    out->size = lbw_model_size(trial->model);
+    out->snr = trial->report->snr;
+    if (!s->result->num_trials)
+        LBW_TRY(begin(s, trial, err));
+    out->bits_per_weight =
+        lbw_layers_bits(&s->layers, (double)lbw_trial_weight_bytes(trial, &s->bench));
+    return LBW_OK;
+}
+
+/* One full trial of these grids (NULL: where the search starts); *excess: bytes too many. */
+static enum lbw_status try(struct search *s, const char *what,
+                           const struct lbw_grid *const *grids, int64_t *excess,
+                           struct lbw_error *err)
+{
+    struct lbw_trial trial = {0};
+    struct lbw_search_trial t = {.what = what};
+    char *text = NULL;
+    double start = now();
+    s->stage = what;
+    enum lbw_status status = lbw_trial_open(&trial, &s->bench, grids, s->mu, err);
+    if (status == LBW_OK)
+        status = lbw_plan_print(&text, trial.plan, false, err);
+    if (status == LBW_OK)
+        status = convert_and_judge(s, &trial, &t, err);
+    if (status == LBW_OK) {
+        t.seconds = now() - start;
+        score(s, &t, &text);
+        *excess = (int64_t)t.size - (int64_t)s->result->target_size;
+        status = remember(s, grids ? grids : s->layers.base, err);
+    }
+    lbw_free(text);
+    lbw_trial_close(&trial);
+    return status;
+}
+
+/* Bytes of the file without calibration, which costs little. */
+static enum lbw_status plain_size(struct search *s, int64_t *size,
+                                  const struct lbw_grid *const *grids, struct lbw_error *err)
+{
+    struct lbw_trial trial = {0};
+    enum lbw_status status = lbw_trial_open(&trial, &s->bench, grids, s->mu, err);
+    if (status == LBW_OK)
+        status =
+            lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, s->params->encoding, err);
+    if (status == LBW_OK)
+        *size = (int64_t)lbw_model_size(trial.model);
+    lbw_trial_close(&trial);
+    return status;
+}
+
+/* Grids under the target for this importance; *fits tells whether they were found. */
+static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool *fits,
+                           const double *importance, struct lbw_error *err)
+{
+    int64_t target = (int64_t)s->result->target_size;
+    int64_t budget = target - s->rest, size = 0;
+    size_t *picks = calloc(s->layers.num, sizeof *picks);
+    enum lbw_status status = picks ? LBW_OK : lbw_fail_memory(err);
+    *fits = false;
+    for (int round = 0; status == LBW_OK && round < 6 && !*fits; round++) {
+        uint64_t least;
+        if (!lbw_allocate(picks, &least, s->layers.choices, s->layers.num,
+                          s->layers.num_choices, importance,
+                          budget > 0 ? (uint64_t)budget : 0)) {
+            if (round == 0)
+                status = lbw_fail(err, LBW_ERR_ARGUMENT,
+                                  "no plan reaches %lld bytes: the smallest grids need about "
+                                  "%lld",
+                                  (long long)target, (long long)((int64_t)least + s->rest));
+            break;
+        }
+        for (size_t i = 0; i < s->layers.num; i++)
+            grids[i] =
+                picks[i] < s->layers.num_candidates ? s->layers.candidates[picks[i]] : NULL;
+        status = plain_size(s, &size, grids, err);
+        size += s->bias_bytes;
+        *fits = size <= target;
+        budget -= *fits ? 0 : size - target;
+    }
+    free(picks);
+    return status;
+}
+
+/* Allocates by `importance` and tries the plan unless it was tried; *better tells the rest. */
+static enum lbw_status try_importance(struct search *s, const char *what,
+                                      const double *importance, bool *better,
+                                      struct lbw_error *err)
+{
+    const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
+    bool fits = false;
+    double before = s->best_plan ? s->result->best.ap : -1;
+    *better = false;
+    enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
+    for (int round = 0; status == LBW_OK && round < 2 && has_time(s); round++) {
+        int64_t excess = 0;
+        status = fit(s, grids, &fits, importance, err);
+        if (status != LBW_OK || !fits || was_tried(s, grids))
+            break;
+        status = try(s, what, grids, &excess, err);
+        *better = status == LBW_OK && s->best_plan && s->result->best.ap > before;
+        if (excess <= 0)
+            break;
+        s->bias_bytes += excess;
+    }
+    free(grids);
+    if (*better)
+        memcpy(s->importance, importance, s->layers.num * sizeof *importance);
+    return status;
+}
+
+/* Step 3, first half: a few ways to weigh. */
+static enum lbw_status try_weights(struct search *s, struct lbw_error *err)
+{
+    static const struct {
+        const char *what;
+        bool by_drop;
+        double strength;
+    } ways[] = {{"bytes by boxes lost", true, 1},
+                {"bytes half by boxes lost", true, 0.5},
+                {"bytes half by error", false, 0.5},
+                {"bytes a little by boxes lost", true, 0.25},
+                {"bytes by error", false, 1}};
+    double *importance = calloc(s->layers.num, sizeof *importance);
+    enum lbw_status status = importance ? LBW_OK : lbw_fail_memory(err);
+    if (status == LBW_OK)
+        lbw_layers_weigh(&s->layers, s->importance, true, 0);
+    for (size_t i = 0; status == LBW_OK && i < sizeof ways / sizeof *ways; i++) {
+        bool better;
+        if (!has_time(s))
+            break;
+        lbw_layers_weigh(&s->layers, importance, ways[i].by_drop, ways[i].strength);
+        status = try_importance(s, ways[i].what, importance, &better, err);
+    }
+    free(importance);
+    return status;
+}
+
+static enum lbw_status move_group(struct search *s, const struct lbw_layer_group *group,
+                                  double factor, bool *better, struct lbw_error *err)
+{
+    double *importance = calloc(s->layers.num, sizeof *importance);
+    if (!importance)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < s->layers.num; i++)
+        importance[i] = s->importance[i] * (group->has(&s->layers, i) ? factor : 1);
+    enum lbw_status status =
+        try_importance(s, factor > 1 ? group->finer : group->coarser, importance, better, err);
+    free(importance);
+    return status;
+}
+
+/* Step 3, second half: large moves first, until trials or time are used up. */
+static enum lbw_status refine(struct search *s, struct lbw_error *err)
+{
+    static const double factors[] = {6, 2.5, 1.5};
+    size_t num;
+    const struct lbw_layer_group *groups = lbw_layer_groups(&num);
+    for (size_t f = 0; f < sizeof factors / sizeof *factors; f++)
+        for (size_t g = 0; g < num; g++) {
+            bool better = false;
+            if (has_time(s))
+                LBW_TRY(move_group(s, &groups[g], factors[f], &better, err));
+            if (!better && has_time(s))
+                LBW_TRY(move_group(s, &groups[g], 1 / factors[f], &better, err));
+        }
+    return LBW_OK;
+}
+
+static enum lbw_status try_mu(struct search *s, double mu, struct lbw_error *err)
+{
+    char what[40];
+    int64_t excess;
+    if (!has_time(s))
+        return LBW_OK;
+    s->mu = mu;
+    snprintf(what, sizeof what, "µ = %.4g", mu);
+    return try(s, what, s->layers.base, &excess, err);
+}
+
+/* The paper's free parameter: five values around its own, then two beside the best. */
+static enum lbw_status search_mu(struct search *s, struct lbw_error *err)
+{
+    static const double shares[] = {0.5, 0.6, 0.9, 1.05, 1.2};
+    double start = s->mu;
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++)
+        if (shares[i] != start)
+            LBW_TRY(try_mu(s, shares[i], err));
+    double best = s->result->best.mu > 0 ? s->result->best.mu : start;
+    LBW_TRY(try_mu(s, best - 0.05, err));
+    LBW_TRY(try_mu(s, best + 0.05, err));
+    s->mu = s->result->best.mu > 0 ? s->result->best.mu : start;
+    return LBW_OK;
+}
+
+/* Steps 1 and 2. */
+static enum lbw_status measure(struct search *s, struct lbw_error *err)
+{
+    int64_t size = 0;
+    s->stage = "all layers on each grid";
+    LBW_TRY(lbw_layers_measure_grids(&s->layers, &s->bench, s->mu, err));
+    LBW_TRY(plain_size(s, &size, s->layers.base, err));
+    s->bias_bytes = (int64_t)s->result->start.size - size;
+    s->stage = "layers one by one";
+    return lbw_layers_measure_drops(&s->layers, &s->bench, s->mu, err);
+}
+
+static enum lbw_status run(struct search *s, struct lbw_error *err)
+{
+    struct lbw_ap ap;
+    int64_t excess;
+    LBW_TRY(lbw_model_open(&s->bench.reference, s->bench.path, err));
+    LBW_TRY(try(s, "where the search starts", NULL, &excess, err));
+    LBW_TRY(lbw_trial_judge(&ap, &s->bench.reference, 1, &s->bench, LBW_JUDGE_TEST, err));
+    s->result->float_ap = ap.ap;
+    if (is_threshold(s))
+        LBW_TRY(search_mu(s, err));
+    if (has_time(s)) {
+        LBW_TRY(measure(s, err));
+        LBW_TRY(try_weights(s, err));
+        LBW_TRY(refine(s, err));
+    }
+    return s->best_plan ? LBW_OK
+                        : lbw_fail(err, LBW_ERR_ARGUMENT,
+                                   "no trial was within %llu bytes: allow more trials",
+                                   (unsigned long long)s->result->target_size);
+}
+
+/* The log in comments, what has to be said on the command line, the plan. */
+static enum lbw_status write_plan(struct search *s, struct lbw_error *err)
+{
+    struct lbw_search_result *r = s->result;
+    size_t size;
+    FILE *f = fflush(s->log_stream) == 0 ? open_memstream(&r->plan, &size) : NULL;
+    if (!f)
+        return lbw_fail_memory(err);
+    fprintf(f, "# lbw search: AP %.4f where it started, %.4f now; %llu bytes of %llu\n",
+            r->start.ap, r->best.ap, (unsigned long long)r->best.size,
+            (unsigned long long)r->target_size);
+    if (is_threshold(s))
+        fprintf(f, "# to be quantized with --method threshold --mu %.4g\n", r->best.mu);
+    fprintf(f, "%s%s", s->log, s->best_plan);
+    bool failed = ferror(f) != 0;
+    return fclose(f) == 0 && !failed ? LBW_OK : lbw_fail_memory(err);
+}
+
+static void release(struct search *s)
+{
+    if (s->log_stream)
+        fclose(s->log_stream);
+    free(s->log);
+    lbw_free(s->best_plan);
+    free(s->tried);
+    lbw_layers_release(&s->layers);
+    free(s->importance);
+    lbw_model_close(&s->bench.reference);
+}
+
+enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
+                           const struct lbw_search_params *params, struct lbw_error *err)
+{
+    struct search s = {
+        .params = params,
+        .bench = {.path = path, .params = params, .progress = tell, .user = &s},
+        .result = calloc(1, sizeof *s.result),
+        .mu = params->plan->mu > 0 ? (double)params->plan->mu : PAPERS_MU,
+        .max_trials = params->max_trials ? params->max_trials : DEFAULT_TRIALS,
+        .started = now(),
+    };
+    s.log_stream = open_memstream(&s.log, &s.log_size);
+    enum lbw_status status = LBW_OK;
+    if (!s.result || !s.log_stream)
+        status = lbw_fail_memory(err);
+    if (status == LBW_OK)
+        status = run(&s, err);
+    if (status == LBW_OK)
+        status = write_plan(&s, err);
+    release(&s);
+    if (status == LBW_OK)
+        *out = s.result;
+    else
+        lbw_search_result_free(&s.result);
+    return status;
+}
+
+void lbw_search_result_free(struct lbw_search_result **result)
+{
+    if (!*result)
+        return;
+    free((*result)->plan);
+    free(*result);
+    *result = NULL;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Open, plan, convert, test: the model is opened anew because converting works in place. */
+#include "search/trial.h"
+
+#include <string.h>
+
+#define QUICK_SAMPLES 8
+#define QUICK_SCORE   0.2f /* weak boxes are the first to move, and there are more of them */
+
+enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
+                               const struct lbw_grid *const *grids, double mu,
+                               struct lbw_error *err)
+{
+    struct lbw_plan_params params = *bench->params->plan;
+    params.mu = (float)mu;
+    LBW_TRY(lbw_model_open(&out->model, bench->path, err));
+    LBW_TRY(lbw_plan_new(&out->plan, out->model, &params, err));
+    if (bench->params->plan_file)
+        LBW_TRY(lbw_plan_apply(out->plan, bench->params->plan_file, err));
+    for (size_t i = 0; grids && i < bench->num; i++)
+        LBW_TRY(lbw_plan_set_grid(out->plan, bench->items[i], grids[i], err));
+    return LBW_OK;
+}
+
+enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
+                                  enum lbw_effort effort, enum lbw_encoding encoding,
+                                  struct lbw_error *err)
+{
+    const struct lbw_search_params *params = bench->params;
+    struct lbw_activations *activations = NULL;
+    if (params->calibrate && effort != LBW_EFFORT_PROJECT) {
+        struct lbw_calibrate_params calibrate = *params->calibrate;
+        calibrate.independent = effort == LBW_EFFORT_INDEPENDENT;
+        if (calibrate.independent &&
+            (!calibrate.num_samples || calibrate.num_samples > QUICK_SAMPLES))
+            calibrate.num_samples = QUICK_SAMPLES;
+        LBW_TRY(lbw_calibrate_open(&activations, trial->model, &calibrate, NULL, err));
+    }
+    const struct lbw_convert_params convert = {
+        .encoding = encoding,
+        .inline_nodes = params->inline_nodes,
+        .activations = activations,
+        .damping = params->damping,
+        .progress = bench->progress,
+        .user = bench->user,
+    };
+    enum lbw_status status =
+        lbw_convert(&trial->report, trial->model, trial->plan, &convert, err);
+    lbw_calibrate_close(&activations);
+    return status;
+}
+
+void lbw_trial_close(struct lbw_trial *trial)
+{
+    lbw_report_free(&trial->report);
+    lbw_plan_free(&trial->plan);
+    lbw_model_close(&trial->model);
+}
+
+uint64_t lbw_item_bytes(const struct lbw_plan_item *item)
+{
+    static const struct {
+        const char *type;
+        unsigned size;
+    } types[] = {{"float16", 2}, {"bfloat16", 2}, {"double", 8}, {"float64", 8}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (strcmp(item->type, types[i].type) == 0)
+            return (uint64_t)item->count * types[i].size;
+    return (uint64_t)item->count * 4;
+}
+
+uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_bench *bench)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < bench->num; i++) {
+        const struct lbw_report_row *row = &trial->report->rows[bench->items[i]];
+        size += row->converted ? row->bytes_after : lbw_item_bytes(row->item);
+    }
+    return size;
+}
+
+enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *models,
+                                size_t num_models, const struct lbw_bench *bench,
+                                enum lbw_judge judge, struct lbw_error *err)
+{
+    struct lbw_eval_params params = *bench->params->test;
+    struct lbw_evaluation *evaluation = NULL;
+    params.reference = bench->reference;
+    params.progress = bench->progress;
+    params.progress_user = bench->user;
+    if (judge == LBW_JUDGE_QUICK) {
+        if (bench->params->quick)
+            params.dataset = bench->params->quick;
+        if (!(params.reference_score > 0 && params.reference_score < QUICK_SCORE))
+            params.reference_score = QUICK_SCORE;
+    }
+    LBW_TRY(lbw_eval(&evaluation, models, num_models, &params, err));
+    for (size_t i = 0; i < num_models; i++) {
+        const struct lbw_eval_model *model = &evaluation->models[i];
+        bool is_labelled = judge == LBW_JUDGE_TEST && model->ap.num_truths;
+        aps[i] = is_labelled ? model->ap : model->agreement;
+    }
+    lbw_evaluation_free(&evaluation);
+    return LBW_OK;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* One conversion in memory, and what its detections are worth. */
+#ifndef LBW_SRC_SEARCH_TRIAL_H
+#define LBW_SRC_SEARCH_TRIAL_H
+
+#include <lbw/search.h>
+
+#include "base/error.h"
+
+/* What all trials share. Borrowed. */
+struct lbw_bench {
+    const char *path;
+    const struct lbw_search_params *params;
+    struct lbw_model *reference; /* the float model */
+    const size_t *items;         /* plan items that are searched; NULL: none yet */
+    size_t num;
+    lbw_progress_fn progress;
+    void *user;
+};
+
+/* Zero-initialise; lbw_trial_close() frees whatever came to be. */
+struct lbw_trial {
+    struct lbw_model *model;
+    struct lbw_plan *plan;
+    struct lbw_report *report;
+};
+
+enum lbw_effort {
+    LBW_EFFORT_PROJECT,     /* no calibration */
+    LBW_EFFORT_INDEPENDENT, /* each layer for itself, few samples */
+    LBW_EFFORT_FULL,        /* as the result will be converted */
+};
+
+/* Opens and plans; grids[i] (NULL: float) is for items[i], and `grids` may be NULL. */
+enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
+                               const struct lbw_grid *const *grids, double mu,
+                               struct lbw_error *err);
+enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
+                                  enum lbw_effort effort, enum lbw_encoding encoding,
+                                  struct lbw_error *err);
+void lbw_trial_close(struct lbw_trial *trial);
+
+/* Bytes of a weight that stays as it is. */
+uint64_t lbw_item_bytes(const struct lbw_plan_item *item);
+
+/* Codes and scales of the searched weights, kept ones as they are. */
+uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_bench *bench);
+
+/* How models are judged. */
+enum lbw_judge {
+    LBW_JUDGE_TEST,  /* all pictures: against labels, where there are any */
+    LBW_JUDGE_QUICK, /* the quick pictures: against the float model's boxes */
+};
+
+/* aps takes one item per model. */
+enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *models,
+                                size_t num_models, const struct lbw_bench *bench,
+                                enum lbw_judge judge, struct lbw_error *err);
+
+#endif

@@ -1,0 +1,7 @@
+make_model detector model.onnx
+lbw search model.onnx
+lbw search model.onnx --images none --grids 3,9
+lbw search model.onnx --images none --profile nonesuch
+lbw search model.onnx --images none --profile ppocr --bits 9
+mkdir empty
+lbw search model.onnx --images empty --profile ppocr
