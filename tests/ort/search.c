@@ -38,7 +38,7 @@ struct setting {
 static void prepare(struct setting *s)
 {
     static const struct lbw_grid *grids[3];
-    grids[0] = lbw_grid_by_name("3");
+    grids[0] = lbw_grid_by_name("2");
     grids[1] = lbw_grid_by_name("4");
     grids[2] = lbw_grid_by_name("4x2");
     *s = (struct setting){
@@ -46,9 +46,10 @@ static void prepare(struct setting *s)
         .test = {.profile = lbw_profile_by_name("ppocr"),
                  .dataset = dataset,
                  .reference_score = .05f},
-        .search = {.grids = grids, .num_grids = 3, .max_trials = 5},
+        .search = {.target_bits = 5, .grids = grids, .num_grids = 3, .max_trials = 5},
     };
     s->plan.all = true;
+    s->plan.grid = grids[0];
     s->search.plan = &s->plan;
     s->search.calibrate = &s->calibrate;
     s->search.test = &s->test;
@@ -97,6 +98,7 @@ static int remove_inputs(void **state)
 struct log {
     size_t num, num_best;
     double best;
+    double most_bits; /* of those that fit */
 };
 
 static void count(void *user, const struct lbw_search_trial *trial)
@@ -104,6 +106,8 @@ static void count(void *user, const struct lbw_search_trial *trial)
     struct log *log = user;
     assert_int_equal(trial->number, ++log->num);
     assert_non_null(trial->what);
+    if (trial->fits && trial->bits_per_weight > log->most_bits)
+        log->most_bits = trial->bits_per_weight;
     if (!trial->is_best)
         return;
     assert_true(trial->fits);
@@ -150,7 +154,8 @@ static void test_search(void **state)
     assert_int_equal(log.num, result->num_trials);
     assert_in_range(result->num_trials, 2, 5);
     assert_int_equal(result->num_weights, 5);
-    assert_int_equal(result->target_size, result->start.size);
+    assert_true(result->start.bits_per_weight < 2.5);
+    assert_true(log.most_bits > 3 && log.most_bits <= 5); /* the room is made use of */
     assert_true(result->best.size <= result->target_size);
     assert_true(result->best.ap >= result->start.ap);
     assert_true(result->best.ap == log.best);
@@ -172,14 +177,15 @@ static void test_targets(void **state)
     struct lbw_search_result *result = NULL;
     struct setting s;
     prepare(&s);
-    s.search.target_bits = 6;
+    s.search.target_bits = 0; /* as where it starts */
+    s.search.max_trials = 1;
     check(lbw_search(&result, model_path, &s.search, &err), &err);
-    assert_true(result->best.number > 1); /* there is room for more than 4 bits */
-    assert_true(result->best.bits_per_weight > result->start.bits_per_weight);
-    assert_true(result->best.bits_per_weight <= 6);
+    assert_int_equal(result->num_trials, 1);
+    assert_int_equal(result->target_size, result->start.size);
+    assert_int_equal(result->best.size, result->start.size);
     lbw_search_result_free(&result);
 
-    s.search.target_bits = 0;
+    s.search.max_trials = 5;
     s.search.target_size = 1000;
     assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
     assert_non_null(strstr(err.message, "no plan reaches 1000 bytes"));
@@ -214,6 +220,8 @@ static void test_mu(void **state)
     struct setting s;
     prepare(&s);
     s.plan.method = LBW_METHOD_THRESHOLD;
+    s.plan.grid = NULL;
+    s.search.target_bits = 0;
     s.search.calibrate = NULL;
     s.search.max_trials = 9;
     check(lbw_search(&result, model_path, &s.search, &err), &err);
@@ -238,7 +246,7 @@ static void test_stop(void **state)
     (void)state;
     struct lbw_error err = {0};
     struct lbw_search_result *result = NULL;
-    size_t most = 2;
+    size_t most = 1;
     struct setting s;
     prepare(&s);
     s.search.progress = stop;
