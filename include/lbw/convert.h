@@ -19,6 +19,24 @@ enum lbw_encoding {
 
 LBW_API const char *lbw_encoding_name(enum lbw_encoding encoding);
 
+/* Which runtime has to take the codes of the dq encoding. */
+enum lbw_target {
+    LBW_TARGET_ORT, /* ONNX Runtime, processors */
+    LBW_TARGET_TENSORRT,
+    LBW_TARGET_OPENVINO,
+    LBW_TARGET_ANY, /* whatever the model's opset allows */
+};
+
+/* "ort", "tensorrt", "openvino", "any" */
+LBW_API const char *lbw_target_name(enum lbw_target target);
+
+/* How codes are written down. Zero-initialised: packed, in a function. */
+struct lbw_encode_params {
+    enum lbw_encoding encoding;
+    bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
+    enum lbw_target target; /* DQ: restricts the types of codes */
+};
+
 /* Where calibration data comes from; zero-initialised: 32 generated images. */
 struct lbw_calibrate_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
@@ -47,7 +65,8 @@ LBW_API size_t lbw_calibrate_num_samples(const struct lbw_activations *activatio
 
 struct lbw_convert_params {
     enum lbw_encoding encoding;
-    bool inline_nodes; /* PACKED: nodes in the graph itself instead of a function */
+    bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
+    enum lbw_target target; /* DQ: restricts the types of codes */
     struct lbw_activations *activations; /* NULL: projection alone */
     const char *state; /* file to resume from and to write after each layer; NULL: none */
     double damping;    /* LBW.md section 4; 0: 0.01 */
@@ -102,6 +121,28 @@ LBW_API enum lbw_status lbw_report_print(char **out, const struct lbw_report *re
  * many.
  */
 LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err);
+
+/*
+ * Another encoding for the weights that are on a grid already, without quantizing: encoded ones
+ * keep their codes and scales, and plain ones, as FLOAT leaves them, are encoded where a grid
+ * holds them exactly and that makes them smaller. lbw_digest() is the same before and after, or
+ * the call fails. *num (NULL is fine) receives how many weights were written in the new
+ * encoding, with FLOAT how many were expanded.
+ */
+LBW_API enum lbw_status lbw_reencode(size_t *num, struct lbw_model *model,
+                                     const struct lbw_encode_params *params,
+                                     struct lbw_error *err);
+
+/*
+ * A digest of all weights as their operators read them, the same for every encoding of one
+ * model: the first 128 bits of the SHA-256 of, per weight in the order of the plan, the number
+ * of dims, the dims and the ONNX data type as 64-bit little-endian numbers, then the values in
+ * raw_data form; as lowercase hex with a zero byte at its end. Weights computed at run time do
+ * not count.
+ */
+#define LBW_DIGEST_SIZE 33
+LBW_API enum lbw_status lbw_digest(char out[LBW_DIGEST_SIZE], struct lbw_model *model,
+                                   struct lbw_error *err);
 
 #ifdef __cplusplus
 }

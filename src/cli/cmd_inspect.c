@@ -13,7 +13,7 @@
 
 struct inspect_values {
     const char *ops;
-    bool json;
+    bool json, digest;
 };
 
 /* "float32 [1,3,?,width]" */
@@ -196,6 +196,16 @@ static int print_json(const char *path, const struct lbw_model_info *info, uint6
         weights));
 }
 
+static int print_digest(struct lbw_model *model, const char *path)
+{
+    char digest[LBW_DIGEST_SIZE];
+    struct lbw_error err = {0};
+    if (lbw_digest(digest, model, &err) != LBW_OK)
+        return lbw_explain(&err);
+    printf("%s  %s\n", digest, path);
+    return LBW_EXIT_DONE;
+}
+
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
@@ -209,6 +219,11 @@ static int run(const void *values, int num_arguments, char **arguments)
     uint64_t size = 0;
     int code = LBW_EXIT_DONE;
     enum lbw_status status = lbw_model_open(&model, path, &err);
+    if (status == LBW_OK && v->digest) {
+        code = print_digest(model, path);
+        lbw_model_close(&model);
+        return code;
+    }
     if (status == LBW_OK)
         status = lbw_model_describe(&info, model, &err);
     if (status == LBW_OK) {
@@ -236,6 +251,8 @@ static const struct lbw_option options[] = {
      "join)"},
     {"json", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, json), NULL,
      "print JSON instead of tables"},
+    {"digest", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, digest), NULL,
+     "print only a digest of the weights' bits, which all encodings of a model share"},
     {0},
 };
 

@@ -7,6 +7,7 @@
 #include <lbw/lbw.h>
 
 #include "cli/commands.h"
+#include "cli/encode_options.h"
 #include "cli/picture.h"
 #include "cli/plan_options.h"
 #include "cli/progress.h"
@@ -17,8 +18,7 @@
 struct quantize_values {
     const char *output;
     struct lbw_plan_values plan;
-    int encoding;
-    bool inline_nodes;
+    struct lbw_encode_values encode;
     const char *calib;
     int64_t samples, seed;
     uint64_t memory;
@@ -108,6 +108,8 @@ static enum lbw_status convert(struct job *job)
     enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
     if (status == LBW_OK)
         status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
+    if (status == LBW_OK && v->encode.opset)
+        status = lbw_model_lift(job->model, v->encode.opset, &job->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
     if (status == LBW_OK && wants_calibration(v) && num_planned(job->plan))
@@ -115,8 +117,9 @@ static enum lbw_status convert(struct job *job)
     if (status != LBW_OK)
         return status;
     struct lbw_convert_params params = {
-        .encoding = (enum lbw_encoding)v->encoding,
-        .inline_nodes = v->inline_nodes,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .inline_nodes = v->encode.inline_nodes,
+        .target = (enum lbw_target)v->encode.target,
         .activations = job->activations,
         .state = v->state,
         .damping = v->damping,
@@ -147,7 +150,7 @@ static enum lbw_status print_result(struct job *job, double seconds)
         .input = job->input,
         .output = strcmp(v->output, "-") == 0 ? "standard output" : v->output,
         .data = job->data,
-        .encoding = (enum lbw_encoding)v->encoding,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
         .all_layers = v->layers,
         .seconds = seconds,
     };
@@ -208,8 +211,6 @@ static int run(const void *values, int num_arguments, char **arguments)
     return code;
 }
 
-static const char *const encoding_names[] = {"packed", "dq", "float", NULL};
-
 #define AT(member) offsetof(struct quantize_values, member)
 
 /* clang-format off */
@@ -217,11 +218,7 @@ static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
      "the model to write; - is standard output, *.gz is compressed"},
     LBW_PLAN_OPTIONS(struct quantize_values, plan),
-    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
-     "how the weights are stored; all decode to the same bits (default packed)",
-     .choices = encoding_names},
-    {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
-     "packed: decode with plain nodes instead of a function, for runtimes without functions"},
+    LBW_ENCODE_OPTIONS(struct quantize_values, encode),
     {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE|none",
      "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "
      "file; none only rounds (default generated)"},

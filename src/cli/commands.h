@@ -7,6 +7,7 @@
 
 extern const struct lbw_command lbw_cmd_compare;
 extern const struct lbw_command lbw_cmd_completion;
+extern const struct lbw_command lbw_cmd_convert;
 extern const struct lbw_command lbw_cmd_detect;
 extern const struct lbw_command lbw_cmd_eval;
 extern const struct lbw_command lbw_cmd_expand;

@@ -20,6 +20,7 @@ const struct lbw_command *const lbw_commands[] = {
     &lbw_cmd_compare,
     &lbw_cmd_eval,
     &lbw_cmd_detect,
+    &lbw_cmd_convert,
     &lbw_cmd_expand,
     &lbw_cmd_grids,
     &lbw_cmd_profiles,

@@ -168,8 +168,9 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     LBW_TRY(quantize(c, err));
     for (size_t i = 0; i < c->plan->num_weights; i++)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
-    LBW_TRY(lbw_encode(c->plan, c->codes, c->params->encoding, c->params->inline_nodes,
-                       c->sizes, err));
+    const struct lbw_encode_params encode = {c->params->encoding, c->params->inline_nodes,
+                                             c->params->target};
+    LBW_TRY(lbw_encode(c->plan, c->codes, &encode, c->sizes, err));
     LBW_TRY(lbw_clean_biases(c->model, err));
     sum_up(c);
     return LBW_OK;

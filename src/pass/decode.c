@@ -253,7 +253,7 @@ static enum lbw_status read_codes(float *out, struct lbw_model *model,
         free(values);
         return LBW_OK;
     }
-    if (t.data_type == TYPE(FLOAT16))
+    if (t.data_type == TYPE(FLOAT16) || t.data_type == TYPE(FLOAT4E2M1))
         return lbw_tensor_read_float(&t, out, err);
     int64_t *values = malloc((t.count + 1) * sizeof *values);
     if (!values)

@@ -154,19 +154,20 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
 }
 
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
-                           enum lbw_encoding encoding, bool is_inline, uint64_t *sizes,
+                           const struct lbw_encode_params *params, uint64_t *sizes,
                            struct lbw_error *err)
 {
     struct lbw_encoder encoder = {.model = plan->model,
+                                  .target = params->target,
                                   .opset = lbw_model_opset(plan->model, "")};
     /* below opset 9 a Constant node, all a function has, cannot hold integers */
-    encoder.is_inline = is_inline || encoder.opset < 9;
+    encoder.is_inline = params->inline_nodes || encoder.opset < 9;
     struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
     if (!decodings)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_names_new(&encoder.names, plan->model, err);
     if (status == LBW_OK)
-        status = encode_all(&encoder, plan, codes, encoding, decodings, err);
+        status = encode_all(&encoder, plan, codes, params->encoding, decodings, err);
     for (size_t i = 0; i < plan->num_weights && status == LBW_OK; i++)
         sizes[i] = decodings[i].size;
     lbw_names_free(encoder.names);

@@ -16,6 +16,7 @@ struct lbw_encoder {
     struct lbw_names *names;
     int64_t opset;  /* of the default domain */
     bool is_inline; /* packed: nodes in the graph instead of a function */
+    enum lbw_target target;
 };
 
 /* The nodes that will make one weight, to be inserted where it is first read. */
@@ -42,7 +43,7 @@ lbw_encode_fn lbw_encode_float;
  * left alone. `sizes` receives the bytes of each converted weight.
  */
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
-                           enum lbw_encoding encoding, bool is_inline, uint64_t *sizes,
+                           const struct lbw_encode_params *params, uint64_t *sizes,
                            struct lbw_error *err);
 
 /* Bytes that the packed form of a weight will take, with its node and names. */

@@ -12,32 +12,55 @@
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
+#define TAKES(target) (1u << LBW_TARGET_##target)
+#define EVERYWHERE    (TAKES(ORT) | TAKES(TENSORRT) | TAKES(OPENVINO) | TAKES(ANY))
+
 /* A standard type that codes may be stored in. */
 struct carrier {
     int32_t type;
     int32_t max;    /* largest level magnitude held, as an integer times 2^-shift */
     int shift;      /* levels are stored times 2^-shift */
+    bool is_pow2;   /* holds powers of two only, not the sums of two-term grids */
     int64_t opset;  /* least opset of DequantizeLinear (of Cast where uses_cast) */
     int64_t ir;     /* least IR version */
     bool uses_cast; /* no DequantizeLinear takes it: Cast and Mul */
+    unsigned takers;
 };
 
-/* Smallest first; the first that fits is taken. FLOAT4E2M1 is missing: no runtime here runs it.
+/*
+ * Smallest first; the first that fits is taken. Who takes what as input of DequantizeLinear:
+ * - ONNX Runtime: measured with 1.30 and 1.32 on x86-64; FLOAT4E2M1 is refused.
+ * - TensorRT: the operator table of its ONNX parser (onnx-tensorrt, docs/operators.md of
+ *   10.1: INT8, FP8 and INT4; its Cast does not take INT8).
+ * - OpenVINO: the types that its ONNX frontend knows (src/frontends/onnx/frontend/src/utils/
+ *   common.cpp of 2025, get_ov_element_type: neither INT2 nor FLOAT4E2M1), all of which its
+ *   dequantize_linear.cpp converts to float32.
  */
 static const struct carrier carriers[] = {
-    {TYPE(INT2), 1, 0, 25, 13, false},
-    {TYPE(INT4), 7, 0, 21, 10, false},
-    {TYPE(INT8), 127, 0, 10, 4, false},
-    {TYPE(INT8), 127, 0, 6, 4, true},
-    {TYPE(FLOAT8E4M3FN), 32768, 9, 19, 9, false},
-    {TYPE(FLOAT16), 32768, 0, 6, 4, true},
+    {TYPE(INT2), 1, 0, false, 25, 13, false, TAKES(ORT) | TAKES(ANY)},
+    {TYPE(INT4), 7, 0, false, 21, 10, false, EVERYWHERE},
+    {TYPE(FLOAT4E2M1), 8, 1, true, 23, 11, false, TAKES(ANY)},
+    {TYPE(INT8), 127, 0, false, 10, 4, false, EVERYWHERE},
+    {TYPE(INT8), 127, 0, false, 6, 4, true, EVERYWHERE & ~TAKES(TENSORRT)},
+    {TYPE(FLOAT8E4M3FN), 32768, 9, true, 19, 9, false, EVERYWHERE},
+    {TYPE(FLOAT16), 32768, 0, false, 6, 4, true, EVERYWHERE},
 };
 
-static const struct carrier *choose_carrier(const struct lbw_grid *grid, int64_t opset)
+const char *lbw_target_name(enum lbw_target target)
 {
-    for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++)
-        if (grid->levels[grid->num_levels - 1] <= carriers[i].max && opset >= carriers[i].opset)
-            return &carriers[i];
+    static const char *const names[] = {"ort", "tensorrt", "openvino", "any"};
+    return names[target];
+}
+
+static const struct carrier *choose_carrier(const struct lbw_grid *grid,
+                                            const struct lbw_encoder *encoder)
+{
+    for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++) {
+        const struct carrier *c = &carriers[i];
+        if (grid->levels[grid->num_levels - 1] <= c->max && encoder->opset >= c->opset &&
+            (c->takers & 1u << encoder->target) && (grid->terms == 1 || !c->is_pow2))
+            return c;
+    }
     return NULL;
 }
 
@@ -51,6 +74,16 @@ static unsigned char float8_of(int32_t level, int shift)
     unsigned sign = level < 0 ? 0x80 : 0;
     unsigned bits = exponent >= -6 ? (unsigned)(exponent + 7) << 3 : 1u << (exponent + 9);
     return (unsigned char)(sign | bits);
+}
+
+/* ± 2^exponent (or 0) as FLOAT4E2M1: 2 exponent bits of bias 1, the only subnormal is 0.5. */
+static int8_t float4_of(int32_t level, int shift)
+{
+    if (level == 0)
+        return 0;
+    int exponent = ilogb(fabs((double)level)) - shift;
+    int bits = exponent >= 0 ? (exponent + 1) << 1 : 1;
+    return (int8_t)(level < 0 ? bits | 8 : bits);
 }
 
 /* One byte per weight for the types that are packed afterwards or are bytes themselves. */
@@ -72,6 +105,8 @@ static void *carry(struct lbw_model *model, const struct lbw_weight *weight,
             lbw_store_le(data + 2 * i, lbw_half_from_float((float)level), 2);
         else if (carrier->type == TYPE(FLOAT8E4M3FN))
             data[i] = float8_of(level, carrier->shift);
+        else if (carrier->type == TYPE(FLOAT4E2M1))
+            narrow[i] = float4_of(level, carrier->shift);
         else if (bits == 8)
             data[i] = (unsigned char)level;
         else
@@ -188,7 +223,7 @@ enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *enco
     struct lbw_model *model = encoder->model;
     const struct lbw_scope *scope = weight->value->scope;
     int32_t type = weight->tensor->data_type;
-    const struct carrier *carrier = choose_carrier(weight->item.grid, encoder->opset);
+    const struct carrier *carrier = choose_carrier(weight->item.grid, encoder);
     if (!carrier || lbw_data_type_bits(carrier->type) >= lbw_data_type_bits(type))
         return lbw_encode_float(out, encoder, weight, codes, err);
     struct chain c = {encoder, out, weight, codes, carrier, false};

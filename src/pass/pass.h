@@ -54,7 +54,8 @@ struct lbw_weight {
     struct lbw_layout layout;  /* of the first consumer */
     struct lbw_consumer *consumers;
     size_t num_consumers;
-    bool is_fixed;   /* cannot be converted, whatever a plan file says */
+    bool is_fixed;      /* cannot be converted, whatever a plan file says */
+    bool is_structural; /* its values are an exact small structure */
     bool is_uniform; /* every use is a consumer of the same layout: calibration can be joint */
 };
 
@@ -90,6 +91,9 @@ size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size
 /* Layout of a weight read by `node`; false when its rank or group count makes no sense. */
 bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
                    size_t num_dims);
+
+/* Every operator that can hold a weight. */
+#define LBW_ALL_OPS "Conv,ConvTranspose,Gemm,MatMul"
 
 /* weights.c: `ops` is a comma-separated list, NULL for all. LBW_ERR_ARGUMENT names a stranger.
  */

@@ -236,8 +236,9 @@ static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight
         keep(weight, "holds NaN or infinity", true);
         return LBW_OK;
     }
-    const char *structure = planner->params->all ? NULL : structure_of(w, tensor->count);
-    if (structure)
+    const char *structure = structure_of(w, tensor->count);
+    weight->is_structural = structure != NULL;
+    if (structure && !planner->params->all)
         keep(weight, structure, false);
     return LBW_OK;
 }

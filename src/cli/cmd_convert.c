@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw convert: encoded weights in another encoding, without quantizing again. */
+#include <stdio.h>
+#include <string.h>
+
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/encode_options.h"
+#include "cli/progress.h"
+#include "cli/save.h"
+#include "cli/talk.h"
+
+struct convert_values {
+    const char *output;
+    struct lbw_encode_values encode;
+    bool quiet;
+};
+
+static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *before,
+                               const char *path, const struct convert_values *v,
+                               struct lbw_error *err)
+{
+    const struct lbw_encode_params params = lbw_encode_from_options(&v->encode);
+    enum lbw_status status = lbw_model_open(model, path, err);
+    if (status == LBW_OK) {
+        *before = lbw_model_size(*model);
+        if (v->encode.opset)
+            status = lbw_model_lift(*model, v->encode.opset, err);
+    }
+    if (status == LBW_OK)
+        status = lbw_reencode(num, *model, &params, err);
+    return status == LBW_OK ? lbw_save_model(*model, v->output, err) : status;
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    const struct convert_values *v = values;
+    if (!v->output)
+        return lbw_usage_error("convert", "where to? Say --output FILE");
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    size_t num = 0;
+    uint64_t before = 0;
+    int code = LBW_EXIT_DONE;
+    lbw_progress_begin("converting", true);
+    enum lbw_status status = convert(&model, &num, &before, arguments[0], v, &err);
+    lbw_progress_end();
+    if (status != LBW_OK) {
+        code = lbw_explain(&err);
+    } else if (!v->quiet) {
+        char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
+        FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
+        fprintf(to, "%s: %zu weight%s in encoding %s, %s to %s\n",
+                to == stderr ? "standard output" : v->output, num, num == 1 ? "" : "s",
+                lbw_encoding_name((enum lbw_encoding)v->encode.encoding),
+                lbw_text_bytes(a, before), lbw_text_bytes(b, lbw_model_size(model)));
+    }
+    lbw_model_close(&model);
+    return code;
+}
+
+/* clang-format off */
+static const struct lbw_option options[] = {
+    {"output", 'o', LBW_OPTION_STRING, offsetof(struct convert_values, output), "FILE",
+     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_ENCODE_OPTIONS(struct convert_values, encode),
+    {"quiet", 'q', LBW_OPTION_FLAG, offsetof(struct convert_values, quiet), NULL,
+     "say nothing but errors"},
+    {0},
+};
+/* clang-format on */
+
+const struct lbw_command lbw_cmd_convert = {
+    .name = "convert",
+    .summary = "write weights in another encoding, without loss",
+    .arguments = "MODEL",
+    .description =
+        "Takes the weights that are on a grid already, in any encoding, and writes them in "
+        "another one. Nothing is quantized: every weight keeps its very bits, which 'lbw "
+        "inspect "
+        "--digest' shows. Plain floats count where a grid holds them exactly.",
+    .example = "lbw convert small.onnx -o dq.onnx --encoding dq --opset 21",
+    .options = options,
+    .values_size = sizeof(struct convert_values),
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

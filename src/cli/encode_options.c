@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* From the options on encodings to parameters. */
+#include "cli/encode_options.h"
+
+#include <stddef.h>
+
+const char *const lbw_encoding_names[] = {"packed", "dq", "float", NULL};
+const char *const lbw_target_names[] = {"ort", "tensorrt", "openvino", "any", NULL};
+
+struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values)
+{
+    return (struct lbw_encode_params){
+        .encoding = (enum lbw_encoding)values->encoding,
+        .inline_nodes = values->inline_nodes,
+        .target = (enum lbw_target)values->target,
+    };
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The options on how weights are written down, alike in `quantize` and `convert`. */
+#ifndef LBW_CLI_ENCODE_OPTIONS_H
+#define LBW_CLI_ENCODE_OPTIONS_H
+
+#include <lbw/convert.h>
+
+#include "cli/option.h"
+
+/* One member of a command's struct of values. */
+struct lbw_encode_values {
+    int encoding, target;
+    bool inline_nodes;
+    int64_t opset; /* 0: the model's own */
+};
+
+/* clang-format off */
+#define LBW_ENCODE_OPTIONS(values, member)                                                     \
+    {"encoding", 'e', LBW_OPTION_CHOICE, offsetof(values, member.encoding), NULL,              \
+     "how the weights are stored; all decode to the same bits (default packed)",               \
+     .choices = lbw_encoding_names},                                                           \
+    {"inline", 0, LBW_OPTION_FLAG, offsetof(values, member.inline_nodes), NULL,                \
+     "packed: decode with plain nodes instead of a function, for runtimes without functions"}, \
+    {"target", 0, LBW_OPTION_CHOICE, offsetof(values, member.target), NULL,                    \
+     "dq: the runtime that has to take the codes, any for whatever the opset has (default "    \
+     "ort)", .choices = lbw_target_names},                                                     \
+    {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
+     "lift the model to this opset first: dq has smaller types from 21 on", .min = 7,          \
+     .max = 25}
+/* clang-format on */
+
+/* In the order of their enums. */
+extern const char *const lbw_encoding_names[];
+extern const char *const lbw_target_names[];
+
+struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values);
+
+#endif

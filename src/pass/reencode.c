@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* From one encoding to another: codes out, floats in between, codes in; never quantized. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "pass/recover.h"
+
+/* What an encoded weight held, to be found again by its place and name. */
+struct hint {
+    const Onnx__GraphProto *graph;
+    const Onnx__FunctionProto *function;
+    const char *name;
+    const struct lbw_grid *grid;
+    struct lbw_codes codes;
+};
+
+struct reencoder {
+    struct lbw_model *model;
+    const struct lbw_encode_params *params;
+    struct hint *hints;
+    size_t num_hints;
+    struct lbw_plan *plan;
+    struct lbw_codes *codes;
+    uint64_t *sizes;
+    size_t num_encoded;
+    struct lbw_error *err;
+};
+
+static const struct lbw_plan_params look = {.ops = LBW_ALL_OPS, .as_is = true};
+
+/* Reads the codes of every weight that is encoded now. */
+static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *plan)
+{
+    r->hints = calloc(plan->num_weights + 1, sizeof *r->hints);
+    if (!r->hints)
+        return lbw_fail_memory(r->err);
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        const struct lbw_value *value = plan->weights[i].value;
+        struct lbw_encoded encoded;
+        struct hint hint = {
+            value->scope->graph, value->scope->function, value->name, NULL, {0}};
+        if (plan->weights[i].tensor)
+            continue;
+        LBW_TRY(lbw_decode_match(&encoded, &plan->index, value, r->err));
+        if (!encoded.kind)
+            continue;
+        LBW_TRY(lbw_within(
+            r->err, lbw_recover_encoded(&hint.codes, &hint.grid, r->model, &encoded, r->err),
+            "weight '%s'", value->name));
+        if (hint.grid)
+            r->hints[r->num_hints++] = hint;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status expand(struct reencoder *r)
+{
+    struct lbw_plan *plan = NULL;
+    LBW_TRY(lbw_plan_new(&plan, r->model, &look, r->err));
+    enum lbw_status status = read_hints(r, plan);
+    lbw_plan_free(&plan);
+    return status == LBW_OK ? lbw_expand(r->model, &r->num_encoded, r->err) : status;
+}
+
+/* The codes that the weight had; false when it had none, or along an axis we do not write. */
+static bool take_hint(struct reencoder *r, struct lbw_weight *weight, struct lbw_codes *out)
+{
+    const struct lbw_scope *scope = weight->value->scope;
+    for (size_t i = 0; i < r->num_hints; i++) {
+        struct hint *hint = &r->hints[i];
+        if (hint->graph != scope->graph || hint->function != scope->function ||
+            strcmp(hint->name, weight->value->name) != 0)
+            continue;
+        weight->item.group = hint->codes.axis == -1 ? LBW_GROUP_TENSOR : LBW_GROUP_CHANNEL;
+        int axis = lbw_weight_step_axis(weight);
+        if (lbw_weight_num_steps(weight) != hint->codes.num_steps ||
+            (hint->codes.axis >= 0 && hint->codes.axis != axis))
+            return false;
+        weight->item.grid = hint->grid;
+        *out = hint->codes;
+        out->axis = axis;
+        hint->codes = (struct lbw_codes){0};
+        return true;
+    }
+    return false;
+}
+
+/* Plain floats that are on a grid are encoded where that makes them smaller. */
+static enum lbw_status recover(struct reencoder *r, struct lbw_weight *weight,
+                               struct lbw_codes *out)
+{
+    struct lbw_tensor tensor;
+    LBW_TRY(lbw_tensor_view(&tensor, r->model, weight->tensor, r->err));
+    float *values = malloc((tensor.count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(r->err);
+    enum lbw_status status = lbw_tensor_read_float(&tensor, values, r->err);
+    if (status == LBW_OK)
+        status = lbw_recover_values(out, weight, values, r->err);
+    free(values);
+    if (status == LBW_OK && weight->item.grid && lbw_encode_estimate(weight) >= weight->bytes) {
+        weight->item.grid = NULL;
+        lbw_codes_release(out);
+    }
+    return status;
+}
+
+static enum lbw_status find_codes(struct reencoder *r)
+{
+    struct lbw_plan *plan = r->plan;
+    r->codes = calloc(plan->num_weights + 1, sizeof *r->codes);
+    r->sizes = calloc(plan->num_weights + 1, sizeof *r->sizes);
+    if (!r->codes || !r->sizes)
+        return lbw_fail_memory(r->err);
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        struct lbw_weight *weight = &plan->weights[i];
+        if (!weight->tensor || weight->is_fixed)
+            continue;
+        if (!take_hint(r, weight, &r->codes[i]) && !weight->is_structural)
+            LBW_TRY(lbw_within(r->err, recover(r, weight, &r->codes[i]), "weight '%s'",
+                               weight->item.tensor));
+        r->num_encoded += r->codes[i].codes != NULL;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status encode(struct reencoder *r)
+{
+    LBW_TRY(lbw_plan_new(&r->plan, r->model, &look, r->err));
+    r->num_encoded = 0;
+    LBW_TRY(find_codes(r));
+    return lbw_encode(r->plan, r->codes, r->params, r->sizes, r->err);
+}
+
+static void release(struct reencoder *r)
+{
+    for (size_t i = 0; i < r->num_hints; i++)
+        lbw_codes_release(&r->hints[i].codes);
+    for (size_t i = 0; r->codes && i < r->plan->num_weights; i++)
+        lbw_codes_release(&r->codes[i]);
+    free(r->hints);
+    free(r->codes);
+    free(r->sizes);
+    lbw_plan_free(&r->plan);
+}
+
+enum lbw_status lbw_reencode(size_t *num, struct lbw_model *model,
+                             const struct lbw_encode_params *params, struct lbw_error *err)
+{
+    struct reencoder r = {.model = model, .params = params, .err = err};
+    char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
+    LBW_TRY(lbw_digest(before, model, err));
+    enum lbw_status status = expand(&r);
+    if (status == LBW_OK && params->encoding != LBW_ENCODING_FLOAT)
+        status = encode(&r);
+    size_t num_encoded = r.num_encoded;
+    release(&r);
+    if (status == LBW_OK)
+        status = lbw_digest(after, model, err);
+    if (status == LBW_OK && strcmp(before, after) != 0)
+        status = lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                          "its weights would not be the same in encoding %s",
+                          lbw_encoding_name(params->encoding));
+    if (status != LBW_OK)
+        return lbw_within(err, status, "%s", model->name);
+    if (num)
+        *num = num_encoded;
+    return LBW_OK;
+}
