@@ -10,6 +10,18 @@ static void scan(uint32_t *greatest, double *sum, const float *w, size_t n)
     *sum = sum_lanes(sums);
 }
 
+static void ladder(int64_t sums[LBW_LADDER], const float *w, size_t n, float scale,
+                   const int32_t thresholds[LBW_LADDER])
+{
+    for (int k = 0; k < LBW_LADDER; k++)
+        sums[k] = 0;
+    for (size_t i = 0; i < n; i++) {
+        int32_t x = (int32_t)lrintf(fabsf(w[i]) * scale);
+        for (int k = 0; k < LBW_LADDER; k++)
+            sums[k] += x > thresholds[k] ? x : thresholds[k];
+    }
+}
+
 static void nearest(uint8_t *codes, const float *w, size_t n,
                     const struct lbw_decision *decision)
 {
@@ -40,7 +52,8 @@ static void compare(double *error, double *energy, const float *w, const uint8_t
     *energy = sum_lanes(energies);
 }
 
-const struct lbw_kernels lbw_kernels_portable = {"C", scan, nearest, fit, look_up, compare};
+const struct lbw_kernels lbw_kernels_portable = {"C", scan,    ladder, nearest,
+                                                 fit, look_up, compare};
 
 size_t lbw_kernels_all(const struct lbw_kernels *out[LBW_MAX_KERNELS])
 {

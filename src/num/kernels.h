@@ -29,11 +29,20 @@ struct lbw_decision {
  */
 #define LBW_LANES 16
 
+#define LBW_LADDER 8
+
 struct lbw_kernels {
     const char *name;
 
     /* *greatest: the greatest |w| as float bits, from 0x7f800000 on not finite; *sum = Σ|w|. */
     void (*scan)(uint32_t *greatest, double *sum, const float *w, size_t n);
+
+    /*
+     * sums[k] = Σ max(x, thresholds[k]), x = |w|·scale rounded to the nearest integer, ties to
+     * even. x and thresholds are in [0, 2^23]; the sums are exact.
+     */
+    void (*ladder)(int64_t sums[LBW_LADDER], const float *w, size_t n, float scale,
+                   const int32_t thresholds[LBW_LADDER]);
 
     void (*nearest)(uint8_t *codes, const float *w, size_t n,
                     const struct lbw_decision *decision);

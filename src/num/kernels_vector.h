@@ -3,9 +3,9 @@
  * The inner loops over vectors of WIDTH floats, 16 weights a round: included once per
  * instruction set by kernels_x86.c, which defines WIDTH, ISA (the functions' target attribute),
  * NAME(x), and where only an instruction will do: the vector types,
- * minimum(), maximum(), convert(), bytes_store(), bytes_load(), table_look_up(), search() (the
- * number of thresholds reached) and load_rest() (vector j of what remains, zeros behind it).
- * Every sum is taken in the lanes that kernels.h prescribes.
+ * minimum(), maximum(), round(), convert(), bytes_store(), bytes_load(), table_look_up(),
+ * search() (the number of thresholds reached) and load_rest() (vector j of what remains, zeros
+ * behind it). Every sum is taken in the lanes that kernels.h prescribes.
  */
 #define ROUND (LBW_LANES / WIDTH) /* vectors that hold the 16 weights of one round */
 
@@ -13,6 +13,7 @@
 #define floats  NAME(floats)
 #define half    NAME(half)
 #define doubles NAME(doubles)
+#define longs   NAME(longs)
 
 ISA static inline ints NAME(splat)(uint32_t value)
 {
@@ -92,6 +93,51 @@ ISA static void NAME(scan)(uint32_t *greatest, double *sum, const float *w, size
         greatest_of_all = all[j] > greatest_of_all ? all[j] : greatest_of_all;
     *greatest = (uint32_t)greatest_of_all;
 }
+
+FORCE_INLINE ISA static inline void NAME(ladder_add)(ints sums[LBW_LADDER], ints bits,
+                                                     float scale,
+                                                     const ints thresholds[LBW_LADDER])
+{
+    bits &= NAME(splat)(0x7fffffff);
+    ints x = NAME(round)((floats)bits * scale);
+#pragma GCC unroll 8
+    for (int k = 0; k < LBW_LADDER; k++)
+        sums[k] += NAME(maximum)(x, thresholds[k]);
+}
+
+/* A 32-bit lane holds 255 sums of up to 2^23. */
+#define MOST ((size_t)WIDTH * 255)
+
+ISA static void NAME(ladder)(int64_t sums[LBW_LADDER], const float *w, size_t n, float scale,
+                             const int32_t thresholds[LBW_LADDER])
+{
+    ints limits[LBW_LADDER];
+    longs totals[LBW_LADDER] = {{0}};
+    for (int k = 0; k < LBW_LADDER; k++)
+        limits[k] = NAME(splat)((uint32_t)thresholds[k]);
+    for (size_t i = 0; i < n;) {
+        ints partial[LBW_LADDER] = {{0}};
+        size_t end = n - i < MOST ? n : i + MOST;
+        for (; i + WIDTH <= end; i += WIDTH)
+            NAME(ladder_add)(partial, NAME(load_bits)(w + i), scale, limits);
+        if (i < end) {
+            NAME(ladder_add)(partial, NAME(load_rest)(w + i, end - i, 0), scale, limits);
+            i = end;
+        }
+        for (int k = 0; k < LBW_LADDER; k++)
+            totals[k] += ((longs)partial[k] & UINT32_MAX) + ((longs)partial[k] >> 32);
+    }
+    /* the zeros that fill the last vector count as thresholds */
+    int64_t num_filled = (int64_t)(-n % WIDTH);
+    for (int k = 0; k < LBW_LADDER; k++) {
+        uint64_t total = 0;
+        for (int j = 0; j < WIDTH / 2; j++)
+            total += totals[k][j];
+        sums[k] = (int64_t)total - num_filled * thresholds[k];
+    }
+}
+
+#undef MOST
 
 ISA static inline ints NAME(codes)(ints bits, const struct NAME(decider) * decider,
                                    bool is_octaves)
@@ -227,4 +273,5 @@ ISA static void NAME(compare)(double *error, double *energy, const float *w,
 #undef floats
 #undef half
 #undef doubles
+#undef longs
 #undef ROUND

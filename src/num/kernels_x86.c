@@ -18,6 +18,7 @@
 typedef int32_t avx2_ints __attribute__((vector_size(32)));
 typedef float avx2_floats __attribute__((vector_size(32)));
 typedef float avx2_half __attribute__((vector_size(16)));
+typedef uint64_t avx2_longs __attribute__((vector_size(32)));
 typedef double avx2_doubles __attribute__((vector_size(32)));
 
 ISA static inline avx2_doubles avx2_convert(avx2_half in)
@@ -32,6 +33,11 @@ ISA static inline void avx2_bytes_store(uint8_t *out, const void *vectors)
     _mm_storeu_si128(
         (__m128i *)(void *)out,
         _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+
+ISA static inline avx2_ints avx2_round(avx2_floats in)
+{
+    return (avx2_ints)_mm256_cvtps_epi32((__m256)in);
 }
 
 ISA static inline avx2_ints avx2_minimum(avx2_ints a, avx2_ints b)
@@ -73,7 +79,7 @@ ISA static inline avx2_ints avx2_load_rest(const float *w, size_t num, int vecto
 
 #include "num/kernels_vector.h"
 
-const struct lbw_kernels lbw_kernels_avx2 = {"AVX2",   avx2_scan,    avx2_nearest,
+const struct lbw_kernels lbw_kernels_avx2 = {"AVX2",   avx2_scan,    avx2_ladder, avx2_nearest,
                                              avx2_fit, avx2_look_up, avx2_compare};
 
 #undef ISA
@@ -87,6 +93,7 @@ const struct lbw_kernels lbw_kernels_avx2 = {"AVX2",   avx2_scan,    avx2_neares
 typedef int32_t avx512_ints __attribute__((vector_size(64)));
 typedef float avx512_floats __attribute__((vector_size(64)));
 typedef float avx512_half __attribute__((vector_size(32)));
+typedef uint64_t avx512_longs __attribute__((vector_size(64)));
 typedef double avx512_doubles __attribute__((vector_size(64)));
 
 ISA static inline avx512_doubles avx512_convert(avx512_half in)
@@ -97,6 +104,11 @@ ISA static inline avx512_doubles avx512_convert(avx512_half in)
 ISA static inline void avx512_bytes_store(uint8_t *out, const void *vectors)
 {
     _mm_storeu_si128((__m128i *)(void *)out, _mm512_cvtepi32_epi8(*(const __m512i *)vectors));
+}
+
+ISA static inline avx512_ints avx512_round(avx512_floats in)
+{
+    return (avx512_ints)_mm512_cvtps_epi32((__m512)in);
 }
 
 ISA static inline avx512_ints avx512_minimum(avx512_ints a, avx512_ints b)
@@ -152,7 +164,8 @@ ISA static inline avx512_ints avx512_load_rest(const float *w, size_t num, int v
 
 #include "num/kernels_vector.h"
 
-const struct lbw_kernels lbw_kernels_avx512 = {"AVX-512",  avx512_scan,    avx512_nearest,
-                                               avx512_fit, avx512_look_up, avx512_compare};
+const struct lbw_kernels lbw_kernels_avx512 = {"AVX-512",      avx512_scan, avx512_ladder,
+                                               avx512_nearest, avx512_fit,  avx512_look_up,
+                                               avx512_compare};
 
 #endif

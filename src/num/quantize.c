@@ -11,6 +11,7 @@
 #include "num/decision.h"
 #include "num/histogram.h"
 #include "num/kernels.h"
+#include "num/ladder.h"
 #include "num/ternary.h"
 
 #define NOT_FINITE 0x7f800000U /* float bits from here on */
@@ -269,13 +270,22 @@ static enum lbw_status find_exponent(int *exponent, struct job *job,
                                      const struct lbw_quantize_params *params,
                                      struct lbw_error *err)
 {
-    if (params->method == LBW_METHOD_OPTIMAL && job->grid->terms == 1 && job->n >= MANY)
+    bool is_one_term = params->method == LBW_METHOD_OPTIMAL && job->grid->terms == 1;
+    if (is_one_term && job->n > BLOCK)
         return optimal_from_histogram(exponent, job, params->scale == LBW_SCALE_POW2, err);
     LBW_TRY(scan(job, err));
     if (job->greatest == 0)
         return LBW_OK;
     if (params->method == LBW_METHOD_TERNARY)
         return lbw_ternary_exponent(exponent, job->w, job->n, err);
+    int num = num_magnitudes(job->grid);
+    if (is_one_term && lbw_ladder_exponent(exponent, job->kernels, job->w, job->n, num,
+                                           job->greatest, job->sum)) {
+        *exponent -= num - 1;
+        return LBW_OK;
+    }
+    if (is_one_term && job->n >= MANY)
+        return optimal_from_histogram(exponent, job, false, err);
     *exponent = optimal_by_trial(job);
     return LBW_OK;
 }

@@ -11,6 +11,8 @@
 
 #include "base/bits.h"
 #include "base/random.h"
+#include "num/histogram.h"
+#include "num/ladder.h"
 #include "num/quantize.h"
 
 #define NUM_VECTORS 10000
@@ -142,6 +144,35 @@ static void test_brute_force(void **state)
             assert_true(error <= best + 1e-15L * energy_of(w, n));
         }
     }
+}
+
+/* Where the comparison in integers decides, it decides as the exact sums do. */
+static void test_ladder(void **state)
+{
+    (void)state;
+    struct lbw_random random = {10};
+    static struct lbw_histogram histogram;
+    static float w[3000];
+    int num_decided = 0;
+    for (int i = 0; i < NUM_VECTORS / 5; i++) {
+        uint32_t family = lbw_random_below(&random, 6);
+        int s, num = 1 << lbw_random_below(&random, 5);
+        size_t n = 1 + lbw_random_below(&random, i % 2 ? 3000 : 30);
+        uint32_t greatest;
+        double sum;
+        for (size_t j = 0; j < n; j++)
+            w[j] = weight(&random, family);
+        w[0] += w[0] == 0;
+        memset(&histogram, 0, sizeof histogram);
+        lbw_histogram_add(&histogram, w, n);
+        lbw_kernels_best()->scan(&greatest, &sum, w, n);
+        if (!lbw_ladder_exponent(&s, lbw_kernels_best(), w, n, num,
+                                 lbw_float_from_bits(greatest), sum))
+            continue;
+        assert_int_equal(s, lbw_histogram_exponent(&histogram, n, num, -149, 127));
+        num_decided++;
+    }
+    assert_true(num_decided > NUM_VECTORS / 10);
 }
 
 static void test_theorem(void **state)
@@ -413,11 +444,17 @@ static void test_round_step(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_brute_force), cmocka_unit_test(test_theorem),
-        cmocka_unit_test(test_threshold),   cmocka_unit_test(test_real_never_worse),
-        cmocka_unit_test(test_nearest),     cmocka_unit_test(test_zeros),
-        cmocka_unit_test(test_refused),     cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_order),       cmocka_unit_test(test_round_step),
+        cmocka_unit_test(test_brute_force),
+        cmocka_unit_test(test_ladder),
+        cmocka_unit_test(test_theorem),
+        cmocka_unit_test(test_threshold),
+        cmocka_unit_test(test_real_never_worse),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_zeros),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_round_step),
     };
     return cmocka_run_group_tests_name("quantize", tests, NULL, NULL);
 }

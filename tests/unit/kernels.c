@@ -107,6 +107,38 @@ static void check_version(const struct lbw_kernels *kernels, struct arrays *a, s
     assert_same_double(y, y_reference);
 }
 
+/* Every length around a vector and around what a 32-bit lane holds, at the largest values. */
+static void test_ladder(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 15, 16, 17, 31, 100, 2040, 4080, 4081, 9000};
+    const struct lbw_kernels *all[LBW_MAX_KERNELS];
+    size_t num = lbw_kernels_all(all);
+    struct lbw_random random = {2};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++)
+        for (int kind = 0; kind < 3; kind++) {
+            size_t n = sizes[s];
+            int32_t thresholds[LBW_LADDER];
+            int64_t sums[LBW_LADDER], reference[LBW_LADDER];
+            struct arrays a;
+            arrays_init(&a, n);
+            for (size_t i = 0; i < n; i++) {
+                float sign = lbw_random_below(&random, 2) ? -1 : 1;
+                a.w[i] = sign * (kind ? (float)lbw_random_unit(&random) : 0x0.ffffffp0F);
+            }
+            for (int k = 0; k < LBW_LADDER; k++)
+                thresholds[k] =
+                    kind == 2 ? 1 << 23 : (int32_t)lbw_random_below(&random, 1 << 23);
+            float scale = kind ? 0x1p23F : 0x1.000002p23F;
+            lbw_kernels_portable.ladder(reference, a.w, n, scale, thresholds);
+            for (size_t v = 1; v < num; v++) {
+                all[v]->ladder(sums, a.w, n, scale, thresholds);
+                assert_memory_equal(sums, reference, sizeof sums);
+            }
+            arrays_release(&a);
+        }
+}
+
 static void test_versions(void **state)
 {
     (void)state;
@@ -165,6 +197,7 @@ static void test_scan(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ladder),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_scan),
     };
