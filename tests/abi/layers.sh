@@ -21,12 +21,14 @@ allowed() {
 }
 
 failed=0
+list=$(mktemp)
+trap 'rm -f "$list"' EXIT
 for room in */; do
     room=${room%/}
     may=$(allowed "$room")
     [ -n "$may" ] || { echo "src/$room: not in tests/abi/layers.sh"; failed=1; }
     grep -Hno '#include [<"]\(lbw\|[a-z]*\)/[a-z_0-9]*\.h[>"]' -r "$room" --include='*.[ch]' |
-        sed 's/#include [<"]//; s/[>"]$//' >/tmp/lbw-layers.$$ || true
+        sed 's/#include [<"]//; s/[>"]$//' >"$list" || true
     while IFS=: read -r file line header; do
         case $header in sys/* | arpa/* | netinet/* | linux/* | "$room"/*) continue ;; esac
         ok=
@@ -34,7 +36,6 @@ for room in */; do
             case $header in "$prefix"*) ok=1 ;; esac
         done
         [ -n "$ok" ] || { echo "src/$file:$line: src/$room must not include $header"; failed=1; }
-    done </tmp/lbw-layers.$$
-    rm -f /tmp/lbw-layers.$$
+    done <"$list"
 done
 exit $failed
