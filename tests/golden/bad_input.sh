@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Files that are no model: one line names the file, exit 1.
 try() {
     lbw inspect "$1"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 make_model detector model.onnx
 lbw expand model.onnx
 echo $?

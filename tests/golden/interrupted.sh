@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # A signal while the model is read: one line, nothing written, the input untouched.
 make_model detector model.onnx
 mkfifo pipe

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 make_model detector model.onnx
 lbw plan model.onnx
 # Regular expressions pick weights by node or tensor; later rules win, --skip wins over all.

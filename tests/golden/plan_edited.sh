@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # A plan goes out, is edited, and comes back.
 make_model detector model.onnx
 lbw plan model.onnx 2>/dev/null >model.plan

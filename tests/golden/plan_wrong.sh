@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Options that make no sense: exit 2, one line.
 make_model detector model.onnx
 try() {

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 lbw profiles
 mkdir pictures
 lbw eval none.onnx

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Without calibration every number is the same everywhere; only the time is not.
 make_model detector model.onnx
 quantize() {

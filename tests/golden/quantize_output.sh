@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Where the result goes: all or nothing, and the input is never harmed.
 make_model detector model.onnx
 cp model.onnx original.onnx

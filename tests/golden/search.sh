@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 make_model detector model.onnx
 lbw search model.onnx
 lbw search model.onnx --images none --grids 3,9

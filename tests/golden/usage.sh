@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Wrong command lines: one line says what is wrong, where possible what was meant; exit 2.
 lbw grdis
 echo $?
