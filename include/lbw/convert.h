@@ -35,6 +35,7 @@ struct lbw_encode_params {
     enum lbw_encoding encoding;
     bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
     enum lbw_target target; /* DQ: restricts the types of codes */
+    int64_t opset; /* to lift the model to in between, see lbw_model_lift(); 0: its own */
 };
 
 /* Where calibration data comes from; zero-initialised: 32 generated images. */

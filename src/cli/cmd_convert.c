@@ -23,11 +23,8 @@ static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *
 {
     const struct lbw_encode_params params = lbw_encode_from_options(&v->encode);
     enum lbw_status status = lbw_model_open(model, path, err);
-    if (status == LBW_OK) {
+    if (status == LBW_OK)
         *before = lbw_model_size(*model);
-        if (v->encode.opset)
-            status = lbw_model_lift(*model, v->encode.opset, err);
-    }
     if (status == LBW_OK)
         status = lbw_reencode(num, *model, &params, err);
     return status == LBW_OK ? lbw_save_model(*model, v->output, err) : status;

@@ -13,5 +13,6 @@ struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values 
         .encoding = (enum lbw_encoding)values->encoding,
         .inline_nodes = values->inline_nodes,
         .target = (enum lbw_target)values->target,
+        .opset = values->opset,
     };
 }

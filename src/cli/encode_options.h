@@ -25,7 +25,7 @@ struct lbw_encode_values {
      "dq: the runtime that has to take the codes, any for whatever the opset has (default "    \
      "ort)", .choices = lbw_target_names},                                                     \
     {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
-     "lift the model to this opset first: dq has smaller types from 21 on", .min = 7,          \
+     "lift the model to this opset: dq has smaller types from 19, 21 and 25 on", .min = 7,          \
      .max = 25}
 /* clang-format on */
 

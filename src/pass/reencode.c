@@ -53,13 +53,18 @@ static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *pl
     return LBW_OK;
 }
 
+/* Codes out, floats in. */
 static enum lbw_status expand(struct reencoder *r)
 {
     struct lbw_plan *plan = NULL;
     LBW_TRY(lbw_plan_new(&plan, r->model, &look, r->err));
     enum lbw_status status = read_hints(r, plan);
     lbw_plan_free(&plan);
-    return status == LBW_OK ? lbw_expand(r->model, &r->num_encoded, r->err) : status;
+    if (status != LBW_OK)
+        return status;
+    LBW_TRY(lbw_expand(r->model, &r->num_encoded, r->err));
+    /* now, because functions of ours are for one opset */
+    return r->params->opset ? lbw_model_lift(r->model, r->params->opset, r->err) : LBW_OK;
 }
 
 /* The codes that the weight had; false when it had none, or along an axis we do not write. */
