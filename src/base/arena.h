@@ -26,6 +26,12 @@ void lbw_arena_release(struct lbw_arena *arena);
 /* 16-byte aligned, not zeroed; NULL when memory is out. `size` 0 gives a valid pointer. */
 void *lbw_arena_alloc(struct lbw_arena *arena, size_t size);
 
+/*
+ * Makes room for `size` bytes in one block, in large pages where the system has them; a hint:
+ * nothing is lost where that fails.
+ */
+void lbw_arena_reserve(struct lbw_arena *arena, size_t size);
+
 /* `num` items of `size` bytes, zeroed; NULL when memory is out or the product overflows. */
 void *lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size);
 

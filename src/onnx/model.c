@@ -10,6 +10,9 @@
 #include "onnx/extdata.h"
 #include "onnx/scan.h"
 
+/* From this size on the arena starts with room for the whole file, in large pages. */
+#define LARGE_MODEL ((size_t)8 << 20)
+
 /* protobuf-c's way into the arena; what it frees, the arena keeps until the model is closed. */
 struct unpacker {
     struct lbw_arena *arena;
@@ -34,6 +37,8 @@ static enum lbw_status unpack(struct lbw_model *model, const void *data, size_t 
                               struct lbw_error *err)
 {
     LBW_TRY(lbw_scan_model(data, size, err));
+    if (size >= LARGE_MODEL)
+        lbw_arena_reserve(&model->arena, size);
     struct unpacker unpacker = {&model->arena, false};
     ProtobufCAllocator allocator = {unpacker_alloc, unpacker_free, &unpacker};
     model->proto = onnx__model_proto__unpack(&allocator, size, data);

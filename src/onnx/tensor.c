@@ -342,6 +342,16 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
     }
 }
 
+const float *lbw_tensor_floats(const struct lbw_tensor *tensor)
+{
+    const uint16_t one = 1;
+    bool is_little_endian = *(const unsigned char *)&one == 1;
+    bool is_aligned = (uintptr_t)tensor->data % _Alignof(float) == 0;
+    bool is_raw = tensor->data && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    return is_raw && is_aligned && is_little_endian ? (const float *)(const void *)tensor->data
+                                                    : NULL;
+}
+
 enum lbw_status lbw_tensor_read_int64(const struct lbw_tensor *tensor, int64_t *out,
                                       struct lbw_error *err)
 {

@@ -40,6 +40,12 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
                                       struct lbw_error *err);
 
 /*
+ * The values where they are, without a copy: float32 in raw form, aligned, on a little-endian
+ * machine. NULL where it takes lbw_tensor_read_float().
+ */
+const float *lbw_tensor_floats(const struct lbw_tensor *tensor);
+
+/*
  * `out` takes count values. Accepts every integer type, packed ones too, and BOOL;
  * LBW_ERR_UNSUPPORTED for other types and for a UINT64 above INT64_MAX.
  */

@@ -36,17 +36,21 @@ static double now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-static enum lbw_status read_weight(float **out, const struct conversion *c,
+/* The values in place where that can be, else in *owned, which the caller frees. */
+static enum lbw_status read_weight(const float **out, float **owned, const struct conversion *c,
                                    const struct lbw_weight *weight, struct lbw_error *err)
 {
     struct lbw_tensor tensor;
     LBW_TRY(lbw_tensor_view(&tensor, c->model, weight->tensor, err));
+    *out = lbw_tensor_floats(&tensor);
+    if (*out)
+        return LBW_OK;
     float *values = malloc(tensor.count * sizeof *values);
     if (!values)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_tensor_read_float(&tensor, values, err);
     if (status == LBW_OK)
-        *out = values;
+        *out = *owned = values;
     else
         free(values);
     return status;
@@ -126,14 +130,15 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
     size_t done = 0;
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
-        float *values = NULL;
+        const float *values;
+        float *owned = NULL;
         if (!weight->item.grid)
             continue;
         if (!tell(c, weight->item.tensor, done++))
             return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
-        LBW_TRY(read_weight(&values, c, weight, err));
+        LBW_TRY(read_weight(&values, &owned, c, weight, err));
         enum lbw_status status = quantize_weight(c, i, values, err);
-        free(values);
+        free(owned);
         LBW_TRY(status);
     }
     return tell(c, NULL, done) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");

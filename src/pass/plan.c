@@ -228,9 +228,12 @@ static bool uses_agree(const struct lbw_index *index, const struct lbw_weight *w
 static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight *weight,
                                       const struct lbw_tensor *tensor, struct lbw_error *err)
 {
-    LBW_TRY(reserve_values(planner, tensor->count, err));
-    LBW_TRY(lbw_tensor_read_float(tensor, planner->values, err));
-    const float *w = planner->values;
+    const float *w = lbw_tensor_floats(tensor);
+    if (!w) {
+        LBW_TRY(reserve_values(planner, tensor->count, err));
+        LBW_TRY(lbw_tensor_read_float(tensor, planner->values, err));
+        w = planner->values;
+    }
     count_values(weight, w, tensor->count);
     if (!lbw_all_finite(w, tensor->count)) {
         keep(weight, "holds NaN or infinity", true);
