@@ -19,6 +19,14 @@
 #define MAX_STEPS 33
 #define SWEEPS    8
 #define REFITS    3
+/*
+ * On grids with few levels a least-squares fit to noisy inputs shrinks its output, layer after
+ * layer, until no score passes its threshold. Giving back half of the lost amplitude measured
+ * better at 2 and 3 bits (ultraface agreement .44 → .54 and .77 → .80, YOLOX-nano AP at 3 bits
+ * .077 → .117; the shapes sample lost .03 at 2 bits) and no better above.
+ */
+#define AMPLITUDE_SHARE      0.5
+#define AMPLITUDE_MAX_LEVELS 5
 
 /*
  * The problem in the order of rounding: column i of it is column order[i] of the weights,
@@ -346,6 +354,21 @@ static double quadratic(const double *a, const double *matrix, const double *b, 
     return sum;
 }
 
+/* The step that gives the row's output back some of the amplitude that rounding took from it.
+ */
+static float restore_amplitude(const struct problem *p, const uint8_t *codes, float step,
+                               double *q, double energy)
+{
+    if (p->grid->num_levels > AMPLITUDE_MAX_LEVELS || p->params->step > 0 ||
+        p->params->scale != LBW_SCALE_REAL)
+        return step;
+    for (size_t i = 0; i < p->k; i++)
+        q[i] = (double)(step * (float)p->grid->levels[codes[i]]);
+    double kept = quadratic(q, p->cov_yy, q, p->k);
+    double gain = kept > 0 ? pow(energy / kept, 0.5 * AMPLITUDE_SHARE) : 1;
+    return gain > 0.5 && gain < 2 ? lbw_round_step((float)(step * gain)) : step;
+}
+
 /* E‖W x - Q y‖² around the means, of one row: W Cxx Wᵀ - 2 Q Cyx Wᵀ + Q Cyy Qᵀ. */
 static double row_error(const struct problem *p, const double *w, const uint8_t *codes,
                         float step, double *q, double energy)
@@ -370,6 +393,7 @@ static void measure_row(struct problem *p, size_t row, struct block *b)
                                         .scale = p->params->scale};
     if (lbw_quantize(b->best, &plain_step, p->w + row * k, k, p->grid, &plain, NULL) == LBW_OK)
         p->before[row] = row_error(p, w, b->best, plain_step, q, p->energy[row]);
+    p->steps[row] = restore_amplitude(p, p->codes + row * k, p->steps[row], q, p->energy[row]);
     p->after[row] = row_error(p, w, p->codes + row * k, p->steps[row], q, p->energy[row]);
     double correction = 0;
     for (size_t i = 0; i < k; i++)
