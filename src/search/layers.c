@@ -27,9 +27,10 @@ static void add_candidate(struct lbw_layers *layers, const struct lbw_grid *grid
         layers->candidates[layers->num_candidates++] = grid;
 }
 
-/*
- * The named grids and those of the start. Without names all, but 5 and 6 bits of one term where
- * two terms can be had: those give more levels for as many bytes.
+/* Those that give least error for their bytes, by measurements on detectors. */
+static const char *const worthwhile[] = {"2", "3", "4", "3x2", "4x2", "4x2d2"};
+
+/* The named grids, or those worthwhile (what is left of them by the method), and the start's.
  */
 static void choose_candidates(struct lbw_layers *layers, const struct lbw_search_params *params)
 {
@@ -38,8 +39,11 @@ static void choose_candidates(struct lbw_layers *layers, const struct lbw_search
     const struct lbw_grid *all = lbw_grids(&num);
     for (size_t i = 0; i < params->num_grids; i++)
         add_candidate(layers, params->grids[i], method);
+    for (size_t i = 0; !params->num_grids && i < sizeof worthwhile / sizeof *worthwhile; i++)
+        if (method == LBW_METHOD_OPTIMAL)
+            add_candidate(layers, lbw_grid_by_name(worthwhile[i]), method);
     for (size_t i = 0; !params->num_grids && i < num; i++)
-        if (method != LBW_METHOD_OPTIMAL || all[i].terms > 1 || all[i].bits <= 4)
+        if (method != LBW_METHOD_OPTIMAL)
             add_candidate(layers, &all[i], method);
     for (size_t i = 0; i < layers->num; i++)
         add_candidate(layers, layers->base[i], method);

@@ -258,10 +258,10 @@ static enum lbw_status try_weights(struct search *s, struct lbw_error *err)
         bool by_drop;
         double strength;
     } ways[] = {{"bytes by boxes lost", true, 1},
-                {"bytes half by boxes lost", true, 0.5},
-                {"bytes half by error", false, 0.5},
                 {"bytes a little by boxes lost", true, 0.25},
-                {"bytes by error", false, 1}};
+                {"bytes half by boxes lost", true, 0.5},
+                {"bytes hardly by boxes lost", true, 0.12},
+                {"bytes half by error", false, 0.5}};
     double *importance = calloc(s->layers.num, sizeof *importance);
     enum lbw_status status = importance ? LBW_OK : lbw_fail_memory(err);
     if (status == LBW_OK)

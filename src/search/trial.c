@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-#define QUICK_SAMPLES 8
-#define QUICK_SCORE   0.2f /* weak boxes are the first to move, and there are more of them */
+#define QUICK_SCORE 0.2f /* weak boxes are the first to move, and there are more of them */
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
                                const struct lbw_grid *const *grids, double mu,
@@ -31,9 +30,6 @@ enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_benc
     if (params->calibrate && effort != LBW_EFFORT_PROJECT) {
         struct lbw_calibrate_params calibrate = *params->calibrate;
         calibrate.independent = effort == LBW_EFFORT_INDEPENDENT;
-        if (calibrate.independent &&
-            (!calibrate.num_samples || calibrate.num_samples > QUICK_SAMPLES))
-            calibrate.num_samples = QUICK_SAMPLES;
         LBW_TRY(lbw_calibrate_open(&activations, trial->model, &calibrate, NULL, err));
     }
     const struct lbw_convert_params convert = {

@@ -27,7 +27,7 @@ struct lbw_trial {
 
 enum lbw_effort {
     LBW_EFFORT_PROJECT,     /* no calibration */
-    LBW_EFFORT_INDEPENDENT, /* each layer for itself, few samples */
+    LBW_EFFORT_INDEPENDENT, /* each layer for itself */
     LBW_EFFORT_FULL,        /* as the result will be converted */
 };
 
