@@ -61,9 +61,15 @@ accumulate_avx2(float *restrict acc, const float *restrict l, const float *restr
     accumulate_body(acc, l, e, n);
 }
 
-__attribute__((target("avx512f,prefer-vector-width=512"))) static void
-accumulate_avx512(float *restrict acc, const float *restrict l, const float *restrict e,
-                  size_t n)
+#if defined(__clang__) /* knows no such word in this place */
+#define WIDE "avx512f"
+#else
+#define WIDE "avx512f,prefer-vector-width=512"
+#endif
+
+__attribute__((target(WIDE))) static void accumulate_avx512(float *restrict acc,
+                                                            const float *restrict l,
+                                                            const float *restrict e, size_t n)
 {
     accumulate_body(acc, l, e, n);
 }

@@ -410,19 +410,21 @@ static enum lbw_status refuse_encoded(const struct planner *planner, struct lbw_
     if (!num_encoded || planner->params->requantize || planner->params->as_is)
         return LBW_OK;
     return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                    "%s: holds %zu encoded weights already ('%s'): expand it first, or say "
+                    "holds %zu encoded weights already ('%s'): expand it first, or say "
                     "--requantize",
-                    plan->model->name, num_encoded, example);
+                    num_encoded, example);
+}
+
+static enum lbw_status check_params(struct planner *planner, struct lbw_error *err)
+{
+    LBW_TRY(compile_rules(planner, err));
+    return lbw_weight_check_ops(planner->ops, err);
 }
 
 static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
 {
     struct lbw_plan *plan = planner->plan;
     size_t num_opened;
-    LBW_TRY(compile_rules(planner, err));
-    LBW_TRY(lbw_weight_check_ops(planner->ops, err));
-    if (planner->params->requantize && !planner->params->as_is)
-        LBW_TRY(lbw_expand(plan->model, NULL, err));
     LBW_TRY(lbw_open_functions(&num_opened, plan->model, planner->ops, err));
     if (!planner->params->as_is)
         LBW_TRY(
@@ -446,7 +448,11 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
     struct planner planner = {
         .plan = plan, .params = params, .ops = params->ops ? params->ops : DEFAULT_OPS};
-    enum lbw_status status = fill(&planner, err);
+    enum lbw_status status = check_params(&planner, err);
+    if (status == LBW_OK && params->requantize && !params->as_is)
+        status = lbw_expand(model, NULL, err);
+    if (status == LBW_OK)
+        status = lbw_within(err, fill(&planner, err), "%s", model->name);
     for (size_t i = 0; i < planner.num_regexes; i++)
         regfree(&planner.regexes[i]);
     free(planner.regexes);

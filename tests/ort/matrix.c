@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -221,6 +222,21 @@ static void same_weights(const struct outcome *reference, const struct outcome *
     }
 }
 
+/* How small a packed file has to be, as a share of the float file. */
+static const struct {
+    const char *model, *grid;
+    double share;
+} promises[] = {{"yolox_nano", "4", 0.14}, {"yolox_nano", "2", 0.09}};
+
+static void check_size(const char *model, const char *grid, size_t size)
+{
+    struct stat st;
+    assert_int_equal(stat(asset(model), &st), 0);
+    for (size_t i = 0; i < sizeof promises / sizeof *promises; i++)
+        if (strcmp(promises[i].model, model) == 0 && strcmp(promises[i].grid, grid) == 0)
+            assert_true((double)size <= promises[i].share * (double)st.st_size);
+}
+
 static void test_grid(const struct subject *subject, const struct lbw_array *input,
                       const char *grid_name)
 {
@@ -242,6 +258,7 @@ static void test_grid(const struct subject *subject, const struct lbw_array *inp
         if (i > 0)
             same_weights(&outcomes[0], o);
     }
+    check_size(subject->name, grid_name, outcomes[1].size);
     printf("# %-20s %-5s %3zu  %8zu %8zu %8zu %8zu  %.1e\n", subject->name, grid_name,
            outcomes[0].num_converted, outcomes[0].size, outcomes[1].size, outcomes[2].size,
            outcomes[3].size, worst);
