@@ -9,7 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lbw_npz npz;
     if (lbw_npz_parse(&npz, data, size, "fuzz", NULL) != LBW_OK)
         return 0;
-    volatile unsigned char last = 0;
+    static volatile unsigned char last; /* so that the bytes are read */
     for (size_t i = 0; i < npz.num_arrays; i++)
         if (npz.arrays[i].size)
             last ^= npz.arrays[i].data[npz.arrays[i].size - 1];

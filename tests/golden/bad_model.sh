@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Models that are wrong inside: one line names the object, exit 1, no output, nothing changed.
 for kind in short overflow negative nested; do
     make_model $kind $kind.onnx
