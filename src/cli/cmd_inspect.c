@@ -260,6 +260,10 @@ const struct lbw_command lbw_cmd_inspect = {
     .name = "inspect",
     .summary = "show what a model is, and its convolution weights",
     .arguments = "MODEL",
+    .description =
+        "Prints the opset, the inputs and outputs, and one line per convolution weight: "
+        "who reads it, its shape and type, its largest magnitude, how many zeros it "
+        "holds, and how it is encoded.",
     .example = "lbw inspect model.onnx",
     .options = options,
     .values_size = sizeof(struct inspect_values),
