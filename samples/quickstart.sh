@@ -19,3 +19,5 @@ show build/lbw quantize $shapes/shapes.onnx -o build/small.onnx --bits 4 \
     --profile $shapes/profile.json --calib $shapes/calib
 show build/lbw eval $shapes/shapes.onnx build/small.onnx \
     --profile $shapes/profile.json --images $shapes/eval --labels $shapes/eval
+show build/lbw detect build/small.onnx $shapes/eval/eval21.jpg --profile $shapes/profile.json \
+    --reference $shapes/shapes.onnx -o build/shapes.png

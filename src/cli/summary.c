@@ -34,11 +34,13 @@ static void print_snr_cell(struct lbw_table *table, double snr)
 static void print_layers(FILE *to, const struct lbw_report *report,
                          const struct lbw_report_row **rows, size_t num)
 {
-    static const struct lbw_column columns[] = {{"layer", LBW_ALIGN_SHRINK},
-                                                {"shape", LBW_ALIGN_LEFT},
-                                                {"grid", LBW_ALIGN_RIGHT},
-                                                {"weights SNR", LBW_ALIGN_RIGHT},
-                                                {"output SNR", LBW_ALIGN_RIGHT}};
+    /* with calibration both are of the layer's output: rounded alone, and as written */
+    const struct lbw_column columns[] = {
+        {"layer", LBW_ALIGN_SHRINK},
+        {"shape", LBW_ALIGN_LEFT},
+        {"grid", LBW_ALIGN_RIGHT},
+        {report->calibrated ? "rounded SNR" : "weights SNR", LBW_ALIGN_RIGHT},
+        {"output SNR", LBW_ALIGN_RIGHT}};
     struct lbw_table table;
     lbw_table_init(&table, columns, report->calibrated ? 5 : 4);
     for (size_t i = 0; i < num; i++) {
