@@ -190,6 +190,14 @@ static enum lbw_status plain_size(struct search *s, int64_t *size,
     return status;
 }
 
+static int64_t size_of_picks(const struct search *s, const size_t *picks)
+{
+    uint64_t size = 0;
+    for (size_t i = 0; i < s->layers.num; i++)
+        size += s->layers.choices[i * s->layers.num_choices + picks[i]].size;
+    return (int64_t)size;
+}
+
 /* Grids under the target for this importance; *fits tells whether they were found. */
 static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool *fits,
                            const double *importance, struct lbw_error *err)
@@ -217,7 +225,7 @@ static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool
         status = plain_size(s, &size, grids, err);
         size += s->bias_bytes;
         *fits = size <= target;
-        budget -= *fits ? 0 : size - target;
+        budget = size_of_picks(s, picks) - (size - target); /* below what was used, not given */
     }
     free(picks);
     return status;
