@@ -20,6 +20,7 @@
 struct value {
     const struct lbw_grad_shape *shape; /* NULL: unknown */
     bool is_weight;                     /* wanted */
+    bool is_fixed;                      /* follows from constants and sizes alone */
     bool is_active;                     /* a float that depends on a wanted weight */
     bool is_cut;                        /* some way to a target has no gradient */
     const char *gradient;               /* so far */
@@ -77,8 +78,10 @@ static enum lbw_status add_value(struct build *b, const char *name, struct lbw_e
     if (!value || !lbw_strmap_put(&b->values, name, value))
         return lbw_fail_memory(err);
     value->shape = lbw_strmap_get(b->params->shapes, name);
-    if (!value->shape)
+    if (!value->shape) {
         value->shape = constant_shape(b, name);
+        value->is_fixed = value->shape != NULL;
+    }
     return LBW_OK;
 }
 
@@ -103,18 +106,25 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Which float values depend on a wanted weight: inputs come before outputs. */
+/*
+ * Which float values depend on a wanted weight, and which values on nothing but constants and
+ * sizes: inputs come before outputs.
+ */
 static void spread_activity(struct build *b)
 {
     for (size_t i = 0; i < b->trunk.num_nodes; i++) {
         const Onnx__NodeProto *node = b->trunk.nodes[i];
-        bool is_active = false;
+        bool is_active = false, is_fixed = true;
+        bool is_size = lbw_node_is(node, "Shape") || lbw_node_is(node, "Size");
         for (size_t k = 0; k < node->n_input; k++) {
             struct value *value = find(b, node->input[k]);
             is_active = is_active || (value && value->is_active);
+            is_fixed = is_fixed && (!value || value->is_fixed);
         }
         for (size_t k = 0; k < node->n_output; k++) {
             struct value *value = find(b, node->output[k]);
+            if (value)
+                value->is_fixed = is_fixed || is_size;
             if (value && is_active)
                 value->is_active = !value->shape || is_float(value->shape->data_type);
         }
@@ -196,6 +206,7 @@ static void cut(struct build *b, const Onnx__NodeProto *node, const char *reason
 struct view {
     const struct lbw_grad_shape **in, **out;
     const char **dy, **dx;
+    const void **fixed;
     bool *wants;
     bool has_gradient, is_active, is_cut, is_known;
 };
@@ -207,10 +218,11 @@ static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node
         .out = lbw_arena_calloc(b->arena, node->n_output + 1, sizeof *view->out),
         .dy = lbw_arena_calloc(b->arena, node->n_output + 1, sizeof *view->dy),
         .dx = lbw_arena_calloc(b->arena, node->n_input + 1, sizeof *view->dx),
+        .fixed = lbw_arena_calloc(b->arena, node->n_input + 1, sizeof *view->fixed),
         .wants = lbw_arena_calloc(b->arena, node->n_input + 6, sizeof *view->wants),
         .is_known = true,
     };
-    if (!view->in || !view->out || !view->dy || !view->dx || !view->wants)
+    if (!view->in || !view->out || !view->dy || !view->dx || !view->fixed || !view->wants)
         return false;
     for (size_t k = 0; k < node->n_input; k++) {
         struct value *value = find(b, node->input[k]);
@@ -218,6 +230,7 @@ static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node
             continue;
         view->in[k] = value->shape;
         view->wants[k] = value->is_active;
+        view->fixed[k] = value->is_fixed && value->shape ? value->shape->values : NULL;
         view->is_active = view->is_active || value->is_active;
         view->is_known = view->is_known && value->shape &&
                          (!value->is_active || value->shape->data_type == b->tape.type);
@@ -261,8 +274,9 @@ static void step_back(struct build *b, const Onnx__NodeProto *node)
         cut(b, node, !rule ? "no gradient rule" : "a type or a shape without gradient");
         return;
     }
-    struct lbw_grad_step step = {&b->tape, b->index, node,    node->n_input, node->n_output,
-                                 view.in,  view.out, view.dy, view.wants,    view.dx};
+    struct lbw_grad_step step = {&b->tape,       b->index,   node,     node->n_input,
+                                 node->n_output, view.in,    view.out, view.dy,
+                                 view.wants,     view.fixed, view.dx};
     const char *reason = rule->fn(&step);
     if (reason) {
         cut(b, node, reason);
@@ -278,6 +292,7 @@ static void name_gradients(struct build *b)
 {
     for (size_t i = 0; i < b->params->num_weights; i++) {
         const struct value *value = find(b, b->params->weights[i]);
+        b->out.is_input[i] = value != NULL;
         b->out.is_reached[i] = value && value->gradient && !value->is_cut;
         if (b->out.is_reached[i] && !b->params->no_gradients)
             b->out.gradients[i] = lbw_tape_unary(&b->tape, "Identity", value->gradient);
@@ -364,7 +379,7 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
     b->graph.output = out;
     out[b->graph.n_output++] = port(b, b->out.loss, NULL);
     for (size_t i = 0; i < params->num_weights; i++) {
-        if (!b->out.is_reached[i])
+        if (!b->out.is_input[i])
             continue;
         in[n++] = port(b, params->weights[i], find(b, params->weights[i])->shape);
         if (b->out.gradients[i])
@@ -462,11 +477,13 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
         lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.wanted);
     b->out.factors =
         lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.factors);
+    b->out.is_input =
+        lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.is_input);
     b->out.is_reached =
         lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.is_reached);
     b->out.gradients =
         lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.gradients);
-    if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors ||
+    if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors || !b->out.is_input ||
         !b->out.is_reached || !b->out.gradients)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < b->trunk.num_nodes; i++)

@@ -19,6 +19,11 @@ struct lbw_grad_shape {
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
     size_t num_dims;
     int64_t dims[LBW_GRAD_MAX_DIMS];
+    /*
+     * What it holds, raw, where the caller knows; else NULL. Rules look at it only where it
+     * follows from constants and sizes alone (computed scales, bounds and the like).
+     */
+    const void *values;
 };
 
 /*
@@ -50,7 +55,7 @@ struct lbw_grad_params {
 /*
  * The training graph as a serialised model. With T targets and W weights its inputs are the
  * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
- * tensors of factors (the shape of the target), then the W weights that are within reach; its
+ * tensors of factors (the shape of the target), then those of the W weights that it reads; its
  * outputs are the loss Σ factor·(target - wanted)², a scalar, then the gradient of each weight
  * within reach, in the shape of the weight. All names and lists live in the index's model's
  * arena.
@@ -63,7 +68,8 @@ struct lbw_grad {
     const char **wanted;  /* T input names */
     const char **factors; /* T input names */
     const char *loss;
-    bool *is_reached;       /* W: false where the weight has no input and no gradient */
+    bool *is_input;         /* W: false where nothing in the trunk reads the weight */
+    bool *is_reached;       /* W: false where the weight has no gradient */
     const char **gradients; /* W output names, NULL where not reached or no_gradients */
     size_t num_cuts;        /* nodes in the trunk that have no rule */
     const char **cuts;      /* "TopK 'node_3'", or with the reason behind it */
@@ -71,7 +77,7 @@ struct lbw_grad {
 
 /*
  * A weight from which some path to a target leads through a node without a rule has no gradient
- * (half a gradient would mislead): it keeps its value in the graph. LBW_ERR_UNSUPPORTED when
+ * (half a gradient would mislead). LBW_ERR_UNSUPPORTED when
  * the trunk is not float32 or double; LBW_ERR_ARGUMENT for a name that is not in the main
  * graph.
  */

@@ -74,26 +74,47 @@ static bool view_input(struct lbw_tensor *out, const struct lbw_grad_step *step,
            out->count <= max;
 }
 
+/* The number of values of an input that was computed from constants and sizes; 0: none. */
+static size_t count_fixed(const struct lbw_grad_step *step, size_t input, int32_t type,
+                          size_t max)
+{
+    if (input >= step->num_inputs || !step->fixed[input] || !step->in[input] ||
+        step->in[input]->data_type != type)
+        return 0;
+    size_t count = 1;
+    for (size_t i = 0; i < step->in[input]->num_dims; i++)
+        count *= (size_t)step->in[input]->dims[i];
+    return count <= max ? count : 0;
+}
+
 bool lbw_step_ints(const struct lbw_grad_step *step, size_t input, int64_t *values, size_t max,
                    size_t *num)
 {
     struct lbw_tensor tensor;
-    if (!view_input(&tensor, step, input, max) ||
-        lbw_tensor_read_int64(&tensor, values, NULL) != LBW_OK)
-        return false;
-    *num = tensor.count;
-    return true;
+    if (view_input(&tensor, step, input, max) &&
+        lbw_tensor_read_int64(&tensor, values, NULL) == LBW_OK) {
+        *num = tensor.count;
+        return true;
+    }
+    *num = count_fixed(step, input, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, max);
+    if (*num)
+        memcpy(values, step->fixed[input], *num * sizeof *values);
+    return *num != 0;
 }
 
 bool lbw_step_floats(const struct lbw_grad_step *step, size_t input, float *values, size_t max,
                      size_t *num)
 {
     struct lbw_tensor tensor;
-    if (!view_input(&tensor, step, input, max) ||
-        lbw_tensor_read_float(&tensor, values, NULL) != LBW_OK)
-        return false;
-    *num = tensor.count;
-    return true;
+    if (view_input(&tensor, step, input, max) &&
+        lbw_tensor_read_float(&tensor, values, NULL) == LBW_OK) {
+        *num = tensor.count;
+        return true;
+    }
+    *num = count_fixed(step, input, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, max);
+    if (*num)
+        memcpy(values, step->fixed[input], *num * sizeof *values);
+    return *num != 0;
 }
 
 bool lbw_step_axes(const struct lbw_grad_step *step, size_t input, int64_t *axes, size_t *num,

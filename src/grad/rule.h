@@ -15,7 +15,9 @@ struct lbw_grad_step {
     const struct lbw_grad_shape *const *out; /* NULL for an output left out */
     const char *const *dy; /* dL/d(output); NULL where the loss does not depend on it */
     const bool *wants;     /* whose gradient is asked for */
-    const char **dx;       /* to be filled: dL/d(input), where wanted */
+    const void *const
+        *fixed;      /* what inputs hold that follow from constants and sizes, or NULL */
+    const char **dx; /* to be filled: dL/d(input), where wanted */
 };
 
 /*
@@ -40,8 +42,8 @@ static inline const char *lbw_step_dy(const struct lbw_grad_step *step)
 }
 
 /*
- * Integers of a constant input, at most `max` of them: false when it is left out, not constant,
- * or longer.
+ * Integers of a constant or computed constant input, at most `max` of them: false when it is
+ * left out, not constant, or longer.
  */
 bool lbw_step_ints(const struct lbw_grad_step *step, size_t input, int64_t *values, size_t max,
                    size_t *num);

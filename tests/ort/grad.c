@@ -161,6 +161,9 @@ static const struct one cases[] = {
     /* graphs: values with several readers, a weight read twice, a target behind another */
     {"Conv w0 w1 a; Relu a b; Conv b w1 c; Add b c d; Sigmoid d e; Mul d e y0",
      "1,3,5,5 3,3,1,1", "", 7, 21},
+    /* scales, bounds and indices that the graph computes */
+    {"Concat w1 w2 a; Resize w0 - a y0", "1,2,3,4 f:1,1 f:2,3", "", 13, 21},
+    {"Shape w1 a; Slice w0 w2 a y0", "4,5,3 !3,4,2 i:1,1,0", "", 10, 21},
     {"Conv w0 w1 y0; Tanh y0 a; MatMul a w2 y1", "1,2,4,4 3,2,1,1 4,3", "", 7, 21, 2},
 };
 
@@ -319,7 +322,13 @@ static void put_nodes(struct text *graph, struct trial *trial)
         line += strspn(line, " ");
         char *inputs = strchr(line, ' '), *output = strrchr(line, ' ');
         *inputs = *output = '\0';
-        put_node(graph, 1, line, inputs + 1, output + 1, NULL);
+        struct text axis = {0};
+        put_text(&axis, 1, "axis");
+        put_int(&axis, 3, 0);
+        put_int(&axis, 20, 2);
+        bool is_concat = strcmp(line, "Concat") == 0;
+        put_node(graph, 1, line, inputs + 1, output + 1, is_concat ? &axis : NULL);
+        free(axis.data);
         if (output[1] != 'y')
             put_port(graph, 12, inner_names[trial->num_inner++]);
     }
@@ -396,7 +405,7 @@ struct training {
 
 static struct lbw_grad_shape shape_of(const struct lbw_array *array)
 {
-    struct lbw_grad_shape shape = {array->data_type, array->num_dims, {0}};
+    struct lbw_grad_shape shape = {array->data_type, array->num_dims, {0}, NULL};
     memcpy(shape.dims, array->dims, array->num_dims * sizeof *shape.dims);
     return shape;
 }
@@ -420,6 +429,7 @@ static bool open_training(struct training *t, struct trial *trial, const struct 
     }
     for (size_t i = 0; i < trial->num_inner; i++) {
         t->inner[i] = shape_of(&trial->outputs[trial->num_outputs + i]);
+        t->inner[i].values = trial->outputs[trial->num_outputs + i].data;
         assert_true(lbw_strmap_put(&t->shapes, inner_names[i], &t->inner[i]));
     }
     for (size_t i = 0; i < trial->num_inputs; i++)
@@ -592,7 +602,7 @@ static void test_rules(void **state)
 }
 
 /* Of x and of every value after it. */
-static struct lbw_grad_shape whole = {TYPE(FLOAT), 4, {1, 2, 4, 4}};
+static struct lbw_grad_shape whole = {TYPE(FLOAT), 4, {1, 2, 4, 4}, NULL};
 
 static struct lbw_model *open_nodes(struct trial *trial, struct lbw_index *index)
 {
@@ -670,6 +680,8 @@ static void test_cut(void **state)
                                      .num_weights = 4,
                                      .shapes = &shapes};
     assert_int_equal(lbw_grad_build(&grad, &index, &params, &err), LBW_OK);
+    assert_true(grad.is_input[0]);
+    assert_false(grad.is_input[3]);
     assert_false(grad.is_reached[0]);
     assert_true(grad.is_reached[1]);
     assert_true(grad.is_reached[2]);
@@ -680,7 +692,7 @@ static void test_cut(void **state)
     assert_int_equal(grad.num_inputs, 1);
     assert_string_equal(grad.inputs[0], "x");
     assert_int_equal(lbw_session_open(&session, grad.data, grad.size, &plain, &err), LBW_OK);
-    assert_int_equal(lbw_session_num_inputs(session), 1 + 2 + 2);
+    assert_int_equal(lbw_session_num_inputs(session), 1 + 2 + 3);
     assert_int_equal(lbw_session_num_outputs(session), 1 + 2);
     lbw_session_close(&session);
     lbw_grad_release(&grad);
