@@ -8,7 +8,7 @@
 #include "onnx/rename.h"
 
 #define MAX_DEPTH 32                /* of calls within calls; a ring of calls goes deeper */
-#define MAX_NODES ((size_t)1 << 20) /* made in all: calls can multiply */
+#define MAX_NODES ((size_t)1 << 16) /* made in all: calls can multiply */
 
 static const char *text(const char *s)
 {
@@ -156,7 +156,11 @@ static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
                        : call->n_output && *text(call->output[0]) ? call->output[0]
                                                                   : text(call->op_type);
     const char *slash = strrchr(name, '/');
-    return lbw_arena_printf(&in->model->arena, "%s/", slash ? slash + 1 : name);
+    name = slash ? slash + 1 : name;
+    if (in->num_inlined < 1000)
+        return lbw_arena_printf(&in->model->arena, "%s/", name);
+    /* finding an unused name takes as long as there are names alike */
+    return lbw_arena_printf(&in->model->arena, "%s.%zu/", name, in->num_inlined);
 }
 
 /*

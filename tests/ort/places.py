@@ -209,8 +209,25 @@ def check(name, folder):
         assert how.count("reconstruction") == calibrated, how
 
 
+def check_ring(folder):
+    """A function that calls itself is refused, and calls that multiply are."""
+    ring = function("Ring", ["a", "k"], [call("Ring", ["a", "k"], "b"), conv("b", "k", "out")])
+    bombs = [function("Bomb0", ["a", "k"], [conv("a", "k", "out")])]
+    for i in range(1, 24):
+        bombs.append(function("Bomb%d" % i, ["a", "k"], [
+            call("Bomb%d" % (i - 1), ["a", "k"], "b"),
+            call("Bomb%d" % (i - 1), ["b", "k"], "out")]))
+    for last, functions, words in (("Ring", [ring], "calls itself"),
+                                   ("Bomb23", bombs, "stand for more than")):
+        path = os.path.join(folder, "bad.onnx")
+        onnx.save(model([call(last, ["x", "w"], "y")], [("w", w)], functions=functions), path)
+        done = subprocess.run([lbw, "plan", path], capture_output=True, text=True)
+        assert done.returncode == 1 and words in done.stderr, (done.returncode, done.stderr)
+
+
 with tempfile.TemporaryDirectory() as folder:
     failed = 0
+    check_ring(folder)
     for name in places:
         try:
             check(name, folder)
