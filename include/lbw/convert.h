@@ -70,7 +70,7 @@ struct lbw_convert_params {
     enum lbw_target target; /* DQ: restricts the types of codes */
     struct lbw_activations *activations; /* NULL: projection alone */
     const char *state; /* file to resume from and to write after each layer; NULL: none */
-    double damping;    /* LBW.md section 4; 0: 0.01 */
+    double damping;    /* share of the mean variance; 0: 0.1 */
     lbw_progress_fn progress;
     void *user;
 };

@@ -231,7 +231,7 @@ static const struct lbw_option options[] = {
     {"no-sequential", 0, LBW_OPTION_FLAG, AT(no_sequential), NULL,
      "let layers see the float model only, not what was converted before them"},
     {"damping", 0, LBW_OPTION_FLOAT, AT(damping), "X",
-     "added to the moments of a layer, as a share of their mean (default 0.01)", .min = 1e-9,
+     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,
      .max = 10},
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
      "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},

@@ -270,7 +270,7 @@ static const struct lbw_option options[] = {
     {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
      .max = 9007199254740992.0},
     {"damping", 0, LBW_OPTION_FLOAT, AT(damping), "X",
-     "added to the moments of a layer, as a share of their mean (default 0.01)", .min = 1e-9,
+     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,
      .max = 10},
     {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
      .min = 1, .max = 1e9},

@@ -9,7 +9,8 @@
 #include "pass/encode.h"
 #include "pass/state.h"
 
-#define DEFAULT_DAMPING 0.01
+/* .01, .03, .1 and .3 were tried on three COCO detectors: .1 kept most AP on each of them. */
+#define DEFAULT_DAMPING 0.1
 
 struct conversion {
     struct lbw_model *model;

@@ -8,7 +8,7 @@ run that was stopped goes on where it was; delete the folder to start over. Abou
 on two idle cores. The plot needs matplotlib and is left out without it; the comparison with
 onnxruntime.quantization needs that package (and onnx, numpy, Pillow) and is left out too.
 
-usage: python3 tests/bench/accuracy.py [PART…]    parts: coco faces shapes others (default: all)
+usage: python3 tests/bench/accuracy.py [PART…]    parts: coco faces shapes cost others
 """
 import json
 import os
@@ -134,7 +134,7 @@ def faces():
                      ["-p", "ultraface", "-i", held, "-r", source])
     rows = []
     for (g, s, c), m, f in zip(ways, made, found):
-        a = f["reference"]
+        a = f["agreement"]
         rows.append([g, s, "36 crops" if c == used else c, f"{m['bits']:.2f}",
                      ap(a["ap50"]), ap(a["ap75"]), str(a["lost"]), str(a["invented"])])
     return table(["grid", "scale", "calibration", "bits/weight", "AP50", "AP75", "lost",
@@ -159,6 +159,21 @@ def shapes():
     return (f"Float mAP50 {ap(found[0]['labels']['voc_all'])} on the 40 scenes of eval/.\n\n" +
             table(["grid", "bits/weight", "file", "projection, pow2", "projection, real",
                    "generated pictures", "32 scenes"], rows))
+
+
+def cost():
+    """What evaluating costs beside ONNX Runtime's own time, one picture at a time."""
+    rows = []
+    for model, profile in COCO.items():
+        command = [LBW, "eval", ASSETS / "models" / f"{model}.onnx", "--json", "--threads", "1",
+                   "-p", profile, *LABELS]
+        out = json.loads(subprocess.run([str(c) for c in command], check=True,
+                                        capture_output=True, text=True).stdout)
+        runtime, decode = (out["models"][0][k] for k in ("runtime_seconds", "decode_seconds"))
+        each = [1000 * t / out["images"] for t in (runtime, decode, out["read_seconds"])]
+        rows.append([model, *[f"{t:.1f} ms" for t in each], f"{decode / runtime:.1%}"])
+    return table(["detector", "ONNX Runtime", "decoding boxes", "reading the picture",
+                  "decoding / runtime"], rows)
 
 
 def plot(points):
@@ -229,6 +244,8 @@ PARTS = {
     "faces": ("Faces", "ultraface_rfb_320, agreement with the float model's own boxes (score "
               "above .6, NMS .3) on 12 photographs that calibration did not see."),
     "shapes": ("The detector in samples/shapes", ""),
+    "cost": ("What lbw eval costs", "Per picture, on one thread. Reading is JPEG decoding and "
+             "resizing."),
     "others": ("Against other tools", "yolox_nano, the same 64 calibration pictures, one run."),
 }
 
