@@ -192,7 +192,7 @@ void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorPro
 void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name)
 {
     for (size_t i = 0; i < graph->n_input; i++) {
-        if (graph->input[i]->name && strcmp(graph->input[i]->name, name) == 0) {
+        if (name && graph->input[i]->name && strcmp(graph->input[i]->name, name) == 0) {
             remove_at(graph->input, &graph->n_input, i);
             return;
         }

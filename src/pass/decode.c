@@ -189,6 +189,19 @@ static enum lbw_status match_mul(struct lbw_encoded *out, const struct matcher *
     return match_inline(out, m, mul, err);
 }
 
+/* As many codes as the shape says, before anyone makes room for their values. */
+static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model *model,
+                                   struct lbw_error *err)
+{
+    struct lbw_tensor codes;
+    LBW_TRY(lbw_tensor_view(&codes, model, e->codes, err));
+    size_t expected = e->grid ? lbw_pack_num_words(e->grid, e->count) : e->count;
+    if (codes.count != expected)
+        return lbw_fail(err, LBW_ERR_FORMAT, "%zu %s for %zu weights, expected %zu",
+                        codes.count, e->grid ? "words" : "codes", e->count, expected);
+    return LBW_OK;
+}
+
 enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
                                  const struct lbw_value *value, struct lbw_error *err)
 {
@@ -211,6 +224,8 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
         match_dequantize(&found, &m, node);
     else if (lbw_node_is(node, "Mul"))
         status = match_mul(&found, &m, node, err);
+    if (status == LBW_OK && found.kind)
+        status = check_codes(&found, index->model, err);
     if (status != LBW_OK)
         return lbw_within(err, status, "weight '%s'", value->name);
     const char *suffix =
@@ -270,11 +285,11 @@ static enum lbw_status unpack_words(float *out, struct lbw_model *model,
 {
     struct lbw_tensor words;
     LBW_TRY(lbw_tensor_view(&words, model, e->codes, err));
-    size_t num_words = lbw_pack_num_words(e->grid, e->count);
-    if (words.count != num_words || !words.data ||
-        words.size != num_words * (size_t)e->grid->word_size)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%zu words for %zu weights, expected %zu",
-                        words.count, e->count, num_words);
+    if (!words.data ||
+        words.size != lbw_pack_num_words(e->grid, e->count) * (size_t)e->grid->word_size)
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "words of type %s where raw ones of %d bytes belong",
+                        lbw_data_type_name(words.data_type), e->grid->word_size);
     uint8_t *codes = malloc(e->count + 1);
     if (!codes)
         return lbw_fail_memory(err);

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* Fuzz target: planning, converting and expanding, of models that may hold encoded weights. */
+#include <stdlib.h>
+
+#include "fuzz.h"
+#include "pass/pass.h"
+
+static void convert(struct lbw_model *model, enum lbw_encoding encoding)
+{
+    const struct lbw_plan_params params = {.requantize = true, .all = true};
+    struct lbw_plan *plan = NULL;
+    char *text = NULL;
+    if (lbw_plan_new(&plan, model, &params, NULL) != LBW_OK)
+        return;
+    if (lbw_plan_print(&text, plan, encoding == LBW_ENCODING_DQ, NULL) == LBW_OK)
+        lbw_free(text);
+    if (lbw_convert(NULL, model, plan, &(struct lbw_convert_params){.encoding = encoding},
+                    NULL) == LBW_OK)
+        lbw_expand(model, NULL, NULL);
+    lbw_plan_free(&plan);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct lbw_model *model = NULL;
+    void *saved = NULL;
+    size_t saved_size;
+    if (lbw_model_open_memory(&model, data, size, NULL) != LBW_OK)
+        return 0;
+    convert(model, (enum lbw_encoding)(size % 3));
+    if (lbw_model_save_memory(model, &saved, &saved_size, NULL) == LBW_OK)
+        lbw_free(saved);
+    lbw_model_close(&model);
+    return 0;
+}
