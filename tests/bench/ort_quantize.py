@@ -2,6 +2,7 @@
 """What a user would do today with onnxruntime.quantization; used by accuracy.py."""
 import numpy as np
 import onnx
+import onnx.version_converter
 from onnxruntime import quantization
 from PIL import Image
 
@@ -25,16 +26,19 @@ class Pictures(quantization.CalibrationDataReader):
         return {"images": canvas.transpose(2, 0, 1)[None]}
 
 
-def static_int8(source, out, pictures):
+def static_int8(source, out, pictures, per_channel):
     quantization.quantize_static(
-        str(source), str(out), Pictures(pictures), per_channel=True,
+        str(source), str(out), Pictures(pictures), per_channel=per_channel,
         quant_format=quantization.QuantFormat.QDQ,
         activation_type=quantization.QuantType.QUInt8,
         weight_type=quantization.QuantType.QInt8)
 
 
-def dynamic_int8(source, out, _):
-    quantization.quantize_dynamic(str(source), str(out), per_channel=True)
+def static_int8_lifted(source, out, pictures):
+    """Per-channel scales need opset 13; the tool itself does not lift the model."""
+    lifted = out.with_suffix(".lifted")
+    onnx.save(onnx.version_converter.convert_version(onnx.load(str(source)), 13), str(lifted))
+    static_int8(lifted, out, pictures, True)
 
 
 def weight_only_4bit(source, out, _):
@@ -45,6 +49,8 @@ def weight_only_4bit(source, out, _):
 
 
 METHODS = {
-    "static int8, per channel": static_int8,
-    "4 bits, weight-only": weight_only_4bit,
+    "static int8, one scale a tensor": lambda *a: static_int8(*a, False),
+    "static int8, a scale a channel": lambda *a: static_int8(*a, True),
+    "the same after onnx.version_converter to 13": static_int8_lifted,
+    "4 bits, weight-only (MatMulNBitsQuantizer)": weight_only_4bit,
 }
