@@ -64,11 +64,14 @@ LBW_API enum lbw_status lbw_calibrate_open(struct lbw_activations **out,
 LBW_API void lbw_calibrate_close(struct lbw_activations **activations);
 LBW_API size_t lbw_calibrate_num_samples(const struct lbw_activations *activations);
 
+struct lbw_tuner; /* <lbw/tune.h> */
+
 struct lbw_convert_params {
     enum lbw_encoding encoding;
     bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
     enum lbw_target target; /* DQ: restricts the types of codes */
     struct lbw_activations *activations; /* NULL: projection alone */
+    struct lbw_tuner *tuner;             /* NULL: no training */
     const char *state; /* file to resume from and to write after each layer; NULL: none */
     double damping;    /* share of the mean variance; 0: 0.1 */
     lbw_progress_fn progress;
@@ -80,7 +83,8 @@ struct lbw_convert_params {
 struct lbw_report_row {
     const struct lbw_plan_item *item; /* borrowed from the plan */
     bool converted;
-    /* "reconstruction", "projection", "projection: " and why no more, or why left alone */
+    /* "reconstruction", "training", "projection", "projection: " and why no more, or why left
+     * alone */
     const char *how;
     double snr_projection;
     double snr;

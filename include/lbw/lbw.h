@@ -13,5 +13,6 @@
 #include <lbw/plan.h>
 #include <lbw/runtime.h>
 #include <lbw/search.h>
+#include <lbw/tune.h>
 
 #endif

@@ -19,6 +19,7 @@ extern const struct lbw_command lbw_cmd_plan;
 extern const struct lbw_command lbw_cmd_profiles;
 extern const struct lbw_command lbw_cmd_quantize;
 extern const struct lbw_command lbw_cmd_search;
+extern const struct lbw_command lbw_cmd_tune;
 extern const struct lbw_command lbw_cmd_version;
 
 #endif

@@ -8,6 +8,7 @@
 #include "pass/activations.h"
 #include "pass/encode.h"
 #include "pass/state.h"
+#include "pass/tuner.h"
 
 /* .01, .03, .1 and .3 were tried on three COCO detectors: .1 kept most AP on each of them. */
 #define DEFAULT_DAMPING 0.1
@@ -145,6 +146,53 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
     return tell(c, NULL, done) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
+/*
+ * Counts a weight again once training is over. Where its codes were learned, the report says
+ * the weight's own error: that of its layer's output is no longer known.
+ */
+static enum lbw_status recount(struct conversion *c, size_t i, bool is_tuned,
+                               struct lbw_error *err)
+{
+    const struct lbw_weight *weight = &c->plan->weights[i];
+    struct lbw_report_row *row = &c->report->rows[i];
+    struct lbw_report_row before = *row;
+    struct lbw_layer_stats stats = {0};
+    const float *values = NULL;
+    float *owned = NULL;
+    LBW_TRY(read_weight(&values, &owned, c, weight, err));
+    lbw_codes_error(&stats.error_after, &stats.energy, weight, &c->codes[i], values);
+    free(owned);
+    c->error += stats.error_after;
+    c->energy += stats.energy;
+    if (is_tuned) {
+        fill_row(c, i, &stats, before.seconds);
+        row->how = "training";
+        row->snr_projection = before.snr_projection;
+    } else if (strcmp(row->how, "reconstruction") == 0) {
+        c->num_reconstructed++;
+        c->sum_of_snr += row->snr;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status tune(struct conversion *c, struct lbw_error *err)
+{
+    struct lbw_tuner *tuner = c->params->tuner;
+    if (!tuner || !c->num_planned)
+        return LBW_OK;
+    bool *is_tuned = calloc(c->plan->num_weights, sizeof *is_tuned);
+    if (!is_tuned)
+        return lbw_fail_memory(err);
+    enum lbw_status status = tuner->tune(tuner, c->codes, is_tuned, err);
+    c->error = c->energy = c->sum_of_snr = 0;
+    c->num_reconstructed = 0;
+    for (size_t i = 0; i < c->plan->num_weights && status == LBW_OK; i++)
+        if (c->codes[i].codes)
+            status = recount(c, i, is_tuned[i], err);
+    free(is_tuned);
+    return status;
+}
+
 static void sum_up(struct conversion *c)
 {
     struct lbw_report *r = c->report;
@@ -172,6 +220,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
     LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
     LBW_TRY(quantize(c, err));
+    LBW_TRY(tune(c, err));
     for (size_t i = 0; i < c->plan->num_weights; i++)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     const struct lbw_encode_params encode = {c->params->encoding, c->params->inline_nodes,

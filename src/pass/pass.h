@@ -190,6 +190,10 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 const struct lbw_weight *weight, const struct lbw_codes *codes,
                                 struct lbw_error *err);
 
+/* The float32 bias of a consumer that no other node reads, viewed as `tensor`, or NULL. */
+struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_plan *plan,
+                                  const struct lbw_weight *weight, const Onnx__NodeProto *node);
+
 /* Room for one corrected bias per consumer. */
 bool lbw_codes_alloc_biases(struct lbw_codes *codes, const struct lbw_weight *weight);
 

@@ -177,9 +177,8 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     return LBW_OK;
 }
 
-/* The float32 bias of a consumer that no other node reads, or NULL. */
-static struct lbw_value *own_bias(const struct lbw_plan *plan, const struct lbw_weight *weight,
-                                  const Onnx__NodeProto *node, struct lbw_tensor *tensor)
+struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_plan *plan,
+                                  const struct lbw_weight *weight, const Onnx__NodeProto *node)
 {
     if (lbw_node_is(node, "MatMul"))
         return NULL;
@@ -199,7 +198,7 @@ static enum lbw_status write_one_bias(const struct lbw_plan *plan,
 {
     struct lbw_model *model = plan->model;
     struct lbw_tensor tensor;
-    struct lbw_value *value = own_bias(plan, weight, node, &tensor);
+    struct lbw_value *value = lbw_weight_bias(&tensor, plan, weight, node);
     if (!value)
         return LBW_OK;
     unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count * 4);
@@ -237,7 +236,7 @@ static enum lbw_status correct_bias(float **out, const struct solver *s, const d
     const int32_t *levels = s->weight->item.grid->levels;
     size_t rows = layout->groups * layout->rows;
     struct lbw_tensor tensor;
-    if (!own_bias(plan, s->weight, node, &tensor))
+    if (!lbw_weight_bias(&tensor, plan, s->weight, node))
         return LBW_OK;
     float *bias = *out = malloc(rows * sizeof *bias);
     if (!bias)

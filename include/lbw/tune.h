@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * LBW-Net's training (arXiv 1612.06052, section 3) on the ONNX graph itself, with the float
+ * model as the teacher: no labels, no training framework.
+ */
+#ifndef LBW_TUNE_H
+#define LBW_TUNE_H
+
+#include <lbw/convert.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* How training stands. */
+struct lbw_tune_status {
+    size_t step;      /* done */
+    size_t num_steps; /* expected, when time is what limits */
+    double loss;      /* of this step's pictures; 1 would be as bad as no detector at all */
+    double held_back; /* loss on the held-back pictures, when last looked at */
+    double best;      /* the least of those so far */
+    double changed;   /* share of the codes that are not what they were at the start */
+    double rate;      /* learning rate of this step */
+    double images_per_second;
+    double seconds_left;
+};
+
+/* Called after each step; non-zero stops with LBW_ERR_INTERRUPTED. */
+typedef int (*lbw_tune_fn)(void *user, const struct lbw_tune_status *status);
+
+/* Zero-initialised: 400 steps on generated pictures. */
+struct lbw_tune_params {
+    const char *source; /* as in struct lbw_calibrate_params; all samples are kept in memory */
+    size_t num_samples; /* at most so many; 0: 64 */
+    const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
+    int width, height;                       /* of dynamic inputs; 0: the model's own */
+    uint64_t seed;                           /* of generated pictures, order, flips and crops */
+    const char *const *targets; /* tensors where student and teacher are compared */
+    size_t num_targets;         /* 0: the outputs of the last convolutions before decoding */
+    size_t num_steps;           /* 0: 400, or what fits into `minutes` */
+    double minutes;             /* stop by then, even before num_steps; 0: no limit */
+    size_t batch;               /* pictures per step; 0: 4 */
+    double rate;                /* learning rate, in typical weights per step; 0: .001 */
+    lbw_tune_fn progress;
+    void *user;
+};
+
+struct lbw_tuner;
+
+/*
+ * Prepares training of the planned weights of `model`: builds the graph of gradients, finds out
+ * all sizes by running the model once, opens the sessions. Give the tuner to lbw_convert(): it
+ * trains when all weights have their codes. Model and plan must outlive it. *assumed as in
+ * lbw_calibrate_open(). LBW_ERR_ARGUMENT for a target that is no tensor of the main graph, or
+ * fewer than 2 samples; LBW_ERR_UNSUPPORTED when no weight can be reached.
+ */
+LBW_API enum lbw_status lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model,
+                                      const struct lbw_plan *plan,
+                                      const struct lbw_tune_params *params,
+                                      const char **assumed, struct lbw_error *err);
+LBW_API void lbw_tune_close(struct lbw_tuner **tuner);
+
+/* What came of it; lives as long as the tuner. */
+struct lbw_tune_result {
+    size_t num_targets;
+    const char *const *targets;
+    size_t num_cuts; /* operators without a gradient: weights before them are not learned */
+    const char *const *cuts;
+    size_t num_learned;                       /* weights that training reaches */
+    size_t num_out_of_reach;                  /* planned weights that it does not */
+    size_t num_train, num_held_back;          /* samples */
+    size_t num_steps;                         /* done */
+    double held_back_before, held_back_after; /* loss */
+    double changed;                           /* share of the codes */
+    double seconds;
+};
+LBW_API const struct lbw_tune_result *lbw_tune_result(const struct lbw_tuner *tuner);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

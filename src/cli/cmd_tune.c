@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/* lbw tune: quantize, then train with the projection in the loop; the float model teaches. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include <lbw/lbw.h>
+
+#include "cli/commands.h"
+#include "cli/picture.h"
+#include "cli/plan_options.h"
+#include "cli/progress.h"
+#include "cli/save.h"
+#include "cli/summary.h"
+#include "cli/talk.h"
+
+struct tune_values {
+    const char *output;
+    struct lbw_plan_values plan;
+    int encoding;
+    bool inline_nodes;
+    const char *calib;
+    int64_t samples, seed;
+    struct lbw_picture_values picture;
+    struct lbw_option_list targets;
+    int64_t steps, batch;
+    double minutes, rate;
+    const char *log, *state, *report;
+    bool layers, json, quiet;
+};
+
+/* Everything the command opens, closed in one place. */
+struct job {
+    const struct tune_values *v;
+    const char *input;
+    struct lbw_model *model;
+    struct lbw_plan *plan;
+    struct lbw_picture picture;
+    struct lbw_tuner *tuner;
+    struct lbw_activations *activations;
+    struct lbw_report *report;
+    FILE *log;
+    char data[320]; /* what it learned from */
+    struct lbw_error err;
+};
+
+static enum lbw_status fail_log(struct job *job)
+{
+    job->err.status = LBW_ERR_IO;
+    snprintf(job->err.message, sizeof job->err.message, "%s: %s", job->v->log, strerror(errno));
+    return LBW_ERR_IO;
+}
+
+static int on_step(void *user, const struct lbw_tune_status *s)
+{
+    struct job *job = user;
+    char what[160];
+    if (job->log) {
+        fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.6g,%.6g,%.4g\n", s->step, s->loss, s->held_back,
+                s->best, s->changed, s->rate, s->images_per_second);
+        fflush(job->log);
+    }
+    snprintf(what, sizeof what,
+             "loss %.4f, held back %.4f (best %.4f), %.1f%% of codes changed, %.1f pictures/s",
+             s->loss, s->held_back, s->best, 100 * s->changed, s->images_per_second);
+    return lbw_progress_step(NULL, what, s->step, s->num_steps);
+}
+
+/* Says what was found out about the model before the long work begins. */
+static void introduce(const struct job *job, const char *assumed)
+{
+    const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
+    if (job->v->quiet)
+        return;
+    if (assumed)
+        fprintf(stderr, "%s\n", assumed);
+    fprintf(stderr, "teacher and student are compared at %zu tensors:", r->num_targets);
+    for (size_t i = 0; i < r->num_targets && i < 4; i++)
+        fprintf(stderr, " %s", r->targets[i]);
+    fprintf(stderr, "%s\n", r->num_targets > 4 ? " …" : "");
+    for (size_t i = 0; i < r->num_cuts; i++)
+        lbw_talk("warning: no gradient through %s", r->cuts[i]);
+    if (r->num_out_of_reach)
+        lbw_talk("warning: training does not reach %zu of %zu weights; they are only fitted",
+                 r->num_out_of_reach, r->num_learned + r->num_out_of_reach);
+}
+
+static enum lbw_status open_tuner(struct job *job)
+{
+    const struct tune_values *v = job->v;
+    struct lbw_tune_params params = {
+        .source = v->calib,
+        .num_samples = (size_t)v->samples,
+        .preprocess = job->picture.preprocess,
+        .width = job->picture.width,
+        .height = job->picture.height,
+        .seed = (uint64_t)v->seed,
+        .targets = v->targets.items,
+        .num_targets = v->targets.num,
+        .num_steps = (size_t)v->steps,
+        .minutes = v->minutes,
+        .batch = (size_t)v->batch,
+        .rate = v->rate,
+        .progress = on_step,
+        .user = job,
+    };
+    const char *assumed = NULL;
+    lbw_progress_note("preparing");
+    enum lbw_status status =
+        lbw_tune_open(&job->tuner, job->model, job->plan, &params, &assumed, &job->err);
+    lbw_progress_clear();
+    if (status == LBW_OK)
+        introduce(job, assumed);
+    return status;
+}
+
+static enum lbw_status open_calibration(struct job *job)
+{
+    const struct tune_values *v = job->v;
+    struct lbw_calibrate_params params = {
+        .source = v->calib,
+        .num_samples = (size_t)v->samples,
+        .preprocess = job->picture.preprocess,
+        .width = job->picture.width,
+        .height = job->picture.height,
+        .seed = (uint64_t)v->seed,
+    };
+    return lbw_calibrate_open(&job->activations, job->model, &params, NULL, &job->err);
+}
+
+static enum lbw_status open_log(struct job *job)
+{
+    if (!job->v->log)
+        return LBW_OK;
+    job->log = fopen(job->v->log, "w");
+    if (!job->log ||
+        fputs("step,loss,held_back,best,changed,rate,images_per_second\n", job->log) < 0)
+        return fail_log(job);
+    return LBW_OK;
+}
+
+static enum lbw_status close_log(struct job *job)
+{
+    FILE *log = job->log;
+    job->log = NULL;
+    if (!log)
+        return LBW_OK;
+    bool failed = ferror(log);
+    return fclose(log) != 0 || failed ? fail_log(job) : LBW_OK;
+}
+
+static enum lbw_status open_all(struct job *job)
+{
+    const struct tune_values *v = job->v;
+    enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
+    if (status == LBW_OK)
+        status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
+    if (status == LBW_OK)
+        status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
+    if (status == LBW_OK)
+        status = open_tuner(job);
+    if (status == LBW_OK)
+        status = open_calibration(job);
+    if (status == LBW_OK)
+        status = open_log(job);
+    return status;
+}
+
+static enum lbw_status write_report(struct job *job)
+{
+    char *text = NULL;
+    enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
+    if (status == LBW_OK)
+        status = lbw_save_text(job->v->report, text, &job->err);
+    lbw_free(text);
+    return status;
+}
+
+static enum lbw_status work(struct job *job)
+{
+    const struct tune_values *v = job->v;
+    enum lbw_status status = open_all(job);
+    if (status != LBW_OK)
+        return status;
+    struct lbw_convert_params params = {
+        .encoding = (enum lbw_encoding)v->encoding,
+        .inline_nodes = v->inline_nodes,
+        .activations = job->activations,
+        .tuner = job->tuner,
+        .state = v->state,
+        .progress = lbw_progress_step,
+    };
+    status = lbw_convert(&job->report, job->model, job->plan, &params, &job->err);
+    lbw_progress_clear();
+    if (status == LBW_OK)
+        status = lbw_save_model(job->model, v->output, &job->err);
+    if (status == LBW_OK && v->report)
+        status = write_report(job);
+    enum lbw_status closed = close_log(job);
+    return status == LBW_OK ? closed : status;
+}
+
+static enum lbw_status print_result(struct job *job, double seconds)
+{
+    const struct tune_values *v = job->v;
+    FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
+    const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
+    if (v->json) {
+        char *text = NULL;
+        enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
+        if (status == LBW_OK)
+            fputs(text, to);
+        lbw_free(text);
+        return status;
+    }
+    if (v->quiet)
+        return LBW_OK;
+    snprintf(job->data, sizeof job->data, "%zu samples of %s", r->num_train + r->num_held_back,
+             v->calib);
+    struct lbw_summary summary = {
+        .input = job->input,
+        .output = strcmp(v->output, "-") == 0 ? "standard output" : v->output,
+        .data = job->data,
+        .encoding = (enum lbw_encoding)v->encoding,
+        .all_layers = v->layers,
+        .seconds = seconds,
+    };
+    char time[LBW_TEXT_SIZE];
+    lbw_summary_print(to, job->report, &summary);
+    fprintf(to,
+            "trained %zu steps in %s: loss on %zu held-back samples %.4f, was %.4f; %.1f%% "
+            "of the codes changed\n",
+            r->num_steps, lbw_text_seconds(time, r->seconds), r->num_held_back,
+            r->held_back_after, r->held_back_before, 100 * r->changed);
+    return LBW_OK;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static int run(const void *values, int num_arguments, char **arguments)
+{
+    (void)num_arguments;
+    struct job job = {.v = values, .input = arguments[0]};
+    if (!job.v->output)
+        return lbw_usage_error("tune", "where to? Say --output FILE");
+    double started = now();
+    lbw_progress_begin("tuning", job.v->quiet);
+    enum lbw_status status = work(&job);
+    lbw_progress_end();
+    if (status == LBW_OK)
+        status = print_result(&job, now() - started);
+    int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.err);
+    if (job.log)
+        fclose(job.log);
+    lbw_report_free(&job.report);
+    lbw_calibrate_close(&job.activations);
+    lbw_tune_close(&job.tuner);
+    lbw_profile_release(&job.picture.profile);
+    lbw_plan_free(&job.plan);
+    lbw_model_close(&job.model);
+    return code;
+}
+
+static const char *const encoding_names[] = {"packed", "dq", "float", NULL};
+
+#define AT(member) offsetof(struct tune_values, member)
+
+/* clang-format off */
+static const struct lbw_option options[] = {
+    {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
+     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_PLAN_OPTIONS(struct tune_values, plan),
+    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
+     "how the weights are stored; all decode to the same bits (default packed)",
+     .choices = encoding_names},
+    {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
+     "packed: decode with plain nodes instead of a function, for runtimes without functions"},
+    {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE",
+     "what it learns from: a folder of pictures, an .npz or .npy file, or generated pictures "
+     "(default generated); no labels are needed"},
+    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N",
+     "at most so many of them (default 64), all kept in memory; one in eight is held back to "
+     "judge", .min = 2, .max = 1000000},
+    {"seed", 0, LBW_OPTION_INT, AT(seed), "N",
+     "of generated pictures, order, flips and crops (default 0)", .min = 0,
+     .max = 9007199254740992.0},
+    LBW_PICTURE_OPTIONS(struct tune_values, picture),
+    {"target", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
+     "compare teacher and student here; may be repeated (default: the outputs of the last "
+     "convolutions before decoding)"},
+    {"steps", 0, LBW_OPTION_INT, AT(steps), "N",
+     "so many steps of training (default 400, or what --minutes allows)", .min = 1,
+     .max = 1e8},
+    {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "M", "train so long", .min = 0.01,
+     .max = 1e5},
+    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "pictures per step (default 4)", .min = 1,
+     .max = 1024},
+    {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
+     "learning rate, in typical weights of a channel per step (default 0.001)", .min = 1e-7,
+     .max = 1},
+    {"log", 0, LBW_OPTION_STRING, AT(log), "FILE", "write one line of CSV per step"},
+    {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
+     "keep the weights as fitted before training here, and start from them when it is there"},
+    {"report", 0, LBW_OPTION_STRING, AT(report), "FILE", "write a report as JSON"},
+    {"layers", 0, LBW_OPTION_FLAG, AT(layers), NULL, "list every layer, not only the worst"},
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the report instead of the summary"},
+    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "say nothing but warnings and errors"},
+    {0},
+};
+/* clang-format on */
+
+static const struct tune_values defaults = {.calib = "generated"};
+
+const struct lbw_command lbw_cmd_tune = {
+    .name = "tune",
+    .summary = "convert the weights of a model, and train them",
+    .arguments = "MODEL",
+    .description =
+        "Does what 'lbw quantize' does, and goes on: the converted model learns to answer as "
+        "the "
+        "float model does, with the weights projected to their grid after every step. No "
+        "labels "
+        "and no training framework are needed; the gradient is a graph that the runtime "
+        "executes.\n\n"
+        "What counts are pictures like those the detector is for: some hundred are good, more "
+        "are better. The state that did best on pictures held back is what is written, so the "
+        "result is never worse on them than that of 'lbw quantize'.",
+    .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib pictures/ --minutes 20",
+    .options = options,
+    .values_size = sizeof(struct tune_values),
+    .defaults = &defaults,
+    .min_arguments = 1,
+    .max_arguments = 1,
+    .run = run,
+};

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The student: float weights behind the codes, learned by Adam and projected after every step
+ * (arXiv 1612.06052, section 3), with the steps of the grid and the biases learned along.
+ */
+#ifndef LBW_SRC_TRAIN_STUDENT_H
+#define LBW_SRC_TRAIN_STUDENT_H
+
+#include "pass/pass.h"
+#include "run/feed.h"
+
+/* Values learned by Adam. */
+struct lbw_learned {
+    size_t num;
+    float *values;        /* owned */
+    float *mean, *square; /* moments of the gradient; owned */
+};
+
+/* One weight. Arrays of item.count are in the tensor's own order. */
+struct lbw_layer {
+    const struct lbw_weight *weight;
+    struct lbw_codes *codes;    /* of the conversion: written at the end */
+    struct lbw_learned master;  /* item.count: projected to codes */
+    struct lbw_learned steps;   /* num_steps */
+    struct lbw_learned *biases; /* num_consumers; no values where there is no bias of its own */
+    float *typical;             /* rms of the weights of each step; num_steps */
+    float *typical_bias;        /* num_consumers */
+    uint8_t *now, *best, *start;     /* codes */
+    float *shown_steps, *best_steps; /* as they will be stored */
+    float **best_biases;
+};
+
+/* Params are what the graph of gradients takes: weights as decoded, then biases. */
+struct lbw_student {
+    struct lbw_layer *layers;
+    size_t num_layers;
+    size_t num_params;
+    const char **names;       /* num_params */
+    struct lbw_array *arrays; /* num_params; data owned */
+    size_t num_updates;
+};
+
+/*
+ * The params of a planned model: weights with a grid that are constants of the main graph. No
+ * values yet: names are enough to build graphs.
+ */
+enum lbw_status lbw_student_init(struct lbw_student *out, const struct lbw_plan *plan,
+                                 struct lbw_error *err);
+void lbw_student_release(struct lbw_student *student);
+
+/*
+ * Starts from the codes of a conversion (one entry per weight of the plan), which must stay
+ * where they are. The float weights start at the model's own, as far as they project to the
+ * codes, so that what is left of them tells which codes are near a threshold.
+ */
+enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_plan *plan,
+                                  struct lbw_codes *codes, struct lbw_error *err);
+
+struct lbw_student_rate {
+    double rate;    /* of weights, in typical weights of the channel */
+    bool is_frozen; /* codes stay; steps and biases are still learned */
+};
+
+/*
+ * One step down: gradients[i] belongs to param i (NULL: out of reach), summed over `num`
+ * samples. Projects, so that the arrays are what the next sample sees.
+ */
+enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gradients,
+                                   size_t num, const struct lbw_student_rate *rate,
+                                   struct lbw_error *err);
+
+/* Remembers the state as the best so far. */
+void lbw_student_keep(struct lbw_student *student);
+
+/* Writes the best state into the codes of the conversion. */
+void lbw_student_finish(struct lbw_student *student);
+
+/* The share of codes that differ from the start. */
+double lbw_student_changed(const struct lbw_student *student);
+
+#endif

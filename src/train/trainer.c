@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+/* Trainer: sessions of the teacher, of the gradients and of the loss alone. */
+#include "train/trainer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "onnx/tensor.h"
+
+/* Bytes of a value that may be bounds, scales or axes which the model computes. */
+#define MOST_FIXED 512
+
+/* Serialises the model with other outputs. */
+static enum lbw_status pack_with_outputs(void **data, size_t *size, struct lbw_arena *arena,
+                                         const struct lbw_model *model,
+                                         const char *const *names, size_t num,
+                                         struct lbw_error *err)
+{
+    Onnx__ModelProto proto = *model->proto;
+    Onnx__GraphProto graph = *model->proto->graph;
+    Onnx__ValueInfoProto *ports = lbw_arena_calloc(arena, num + 1, sizeof *ports);
+    Onnx__ValueInfoProto **list = lbw_arena_calloc(arena, num + 1, sizeof *list);
+    if (!ports || !list)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < num; i++) {
+        onnx__value_info_proto__init(&ports[i]);
+        ports[i].name = (char *)names[i];
+        list[i] = &ports[i];
+    }
+    graph.output = list;
+    graph.n_output = num;
+    proto.graph = &graph;
+    *size = onnx__model_proto__get_packed_size(&proto);
+    *data = malloc(*size);
+    if (!*data)
+        return lbw_fail_memory(err);
+    onnx__model_proto__pack(&proto, *data);
+    return LBW_OK;
+}
+
+static enum lbw_status open_outputs(struct lbw_session **out, struct lbw_arena *arena,
+                                    const struct lbw_model *model, const char *const *names,
+                                    size_t num, const struct lbw_session_params *params,
+                                    struct lbw_error *err)
+{
+    void *data = NULL;
+    size_t size = 0;
+    enum lbw_status status = pack_with_outputs(&data, &size, arena, model, names, num, err);
+    if (status == LBW_OK)
+        status = lbw_session_open(out, data, size, params, err);
+    free(data);
+    return status;
+}
+
+/* Where the feed's inputs go; SIZE_MAX for one that the session does not have. */
+static size_t *find_images(struct lbw_arena *arena, const struct lbw_session *session,
+                           const struct lbw_feed *feed)
+{
+    size_t num = lbw_feed_num_inputs(feed);
+    size_t *slots = lbw_arena_calloc(arena, num + 1, sizeof *slots);
+    for (size_t i = 0; slots && i < num; i++) {
+        slots[i] = lbw_session_find_input(session, lbw_feed_input(feed, i)->name);
+        if (slots[i] == lbw_session_num_inputs(session))
+            slots[i] = SIZE_MAX;
+    }
+    return slots;
+}
+
+/* Runs a session that takes nothing but images. */
+static enum lbw_status run_images(struct lbw_session *session, const size_t *slots,
+                                  const struct lbw_array *images, size_t num,
+                                  struct lbw_array *outputs, struct lbw_error *err)
+{
+    struct lbw_array *inputs = calloc(lbw_session_num_inputs(session) + 1, sizeof *inputs);
+    if (!inputs)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < num; i++)
+        if (slots[i] != SIZE_MAX)
+            inputs[slots[i]] = images[i];
+    enum lbw_status status = lbw_session_run(session, inputs, outputs, err);
+    free(inputs);
+    return status;
+}
+
+static struct lbw_grad_shape shape_of(const struct lbw_array *array)
+{
+    struct lbw_grad_shape shape = {array->data_type, array->num_dims, {0}, NULL};
+    if (array->num_dims)
+        memcpy(shape.dims, array->dims, array->num_dims * sizeof *shape.dims);
+    return shape;
+}
+
+/* Lives until the graphs are built. The sizes of all values before the targets, and of the
+ * inputs, from one run. */
+struct probe {
+    struct lbw_strmap shapes;
+    struct lbw_session *session;
+    struct lbw_array *images, *values;
+    const char **names;
+    size_t num_images, num_values;
+};
+
+static enum lbw_status probe_run(struct probe *p, struct lbw_trainer *trainer,
+                                 const struct lbw_index *index, struct lbw_feed *feed,
+                                 struct lbw_error *err)
+{
+    const struct lbw_session_params plain = {.optimize = 0, .short_lived = 1};
+    LBW_TRY(lbw_grad_values(&p->names, &p->num_values, index, trainer->targets,
+                            trainer->num_targets, err));
+    p->num_images = lbw_feed_num_inputs(feed);
+    p->images = calloc(p->num_images + 1, sizeof *p->images);
+    p->values = calloc(p->num_values + 1, sizeof *p->values);
+    struct lbw_grad_shape *shapes =
+        lbw_arena_calloc(&trainer->arena, p->num_images + p->num_values, sizeof *shapes);
+    if (!p->images || !p->values || !shapes)
+        return lbw_fail_memory(err);
+    LBW_TRY(open_outputs(&p->session, &trainer->arena, index->model, p->names, p->num_values,
+                         &plain, err));
+    size_t *slots = find_images(&trainer->arena, p->session, feed);
+    if (!slots)
+        return lbw_fail_memory(err);
+    LBW_TRY(lbw_feed_get(feed, 0, p->images, err));
+    LBW_TRY(run_images(p->session, slots, p->images, p->num_images, p->values, err));
+    for (size_t i = 0; i < p->num_images + p->num_values; i++) {
+        bool is_image = i < p->num_images;
+        const char *name =
+            is_image ? lbw_feed_input(feed, i)->name : p->names[i - p->num_images];
+        shapes[i] = shape_of(is_image ? &p->images[i] : &p->values[i - p->num_images]);
+        if (!is_image && p->values[i - p->num_images].size <= MOST_FIXED)
+            shapes[i].values = p->values[i - p->num_images].data;
+        if (!lbw_strmap_put(&p->shapes, name, &shapes[i]))
+            return lbw_fail_memory(err);
+    }
+    return LBW_OK;
+}
+
+static void probe_release(struct probe *p)
+{
+    for (size_t i = 0; p->images && i < p->num_images; i++)
+        lbw_array_release(&p->images[i]);
+    for (size_t i = 0; p->values && i < p->num_values; i++)
+        lbw_array_release(&p->values[i]);
+    free(p->images);
+    free(p->values);
+    lbw_session_close(&p->session);
+    lbw_strmap_release(&p->shapes);
+}
+
+/* Both graphs: with gradients and with the loss alone. */
+static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index *index,
+                                   const struct lbw_strmap *shapes,
+                                   const struct lbw_trainer_params *params,
+                                   const struct lbw_session_params *session,
+                                   struct lbw_error *err)
+{
+    struct lbw_grad_params grad = {.targets = t->targets,
+                                   .num_targets = t->num_targets,
+                                   .weights = params->params,
+                                   .num_weights = params->num_params,
+                                   .shapes = shapes,
+                                   .no_gradients = true};
+    LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
+    enum lbw_status status =
+        lbw_session_open(&t->judge, t->grad.data, t->grad.size, session, err);
+    lbw_grad_release(&t->grad);
+    if (status != LBW_OK)
+        return status;
+    grad.no_gradients = false;
+    LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
+    status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
+    lbw_grad_release(&t->grad);
+    return lbw_within(err, status, "the graph of gradients");
+}
+
+/* Both graphs have the same inputs in the same order. */
+static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *feed,
+                                  const struct lbw_trainer_params *params,
+                                  struct lbw_error *err)
+{
+    struct lbw_arena *arena = &t->arena;
+    size_t num = params->num_params, output = 1;
+    t->num_images = lbw_feed_num_inputs(feed);
+    t->num_params = num;
+    t->teacher_slots = find_images(arena, t->teacher, feed);
+    t->image_slots = find_images(arena, t->training, feed);
+    t->wanted_slots = lbw_arena_calloc(arena, t->num_targets, sizeof(size_t));
+    t->factor_slots = lbw_arena_calloc(arena, t->num_targets, sizeof(size_t));
+    t->param_slots = lbw_arena_calloc(arena, num + 1, sizeof(size_t));
+    t->gradient_slots = lbw_arena_calloc(arena, num + 1, sizeof(size_t));
+    if (!t->teacher_slots || !t->image_slots || !t->wanted_slots || !t->factor_slots ||
+        !t->param_slots || !t->gradient_slots)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < t->num_targets; i++) {
+        t->wanted_slots[i] = lbw_session_find_input(t->training, t->grad.wanted[i]);
+        t->factor_slots[i] = lbw_session_find_input(t->training, t->grad.factors[i]);
+    }
+    for (size_t i = 0; i < num; i++) {
+        t->param_slots[i] = t->grad.is_input[i]
+                                ? lbw_session_find_input(t->training, params->params[i])
+                                : SIZE_MAX;
+        t->gradient_slots[i] = t->grad.is_reached[i] ? output++ : SIZE_MAX;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status copy_targets(struct lbw_trainer *t, const struct lbw_index *index,
+                                    const struct lbw_trainer_params *params,
+                                    struct lbw_error *err)
+{
+    if (!params->num_targets)
+        return lbw_grad_targets(&t->targets, &t->num_targets, index, err);
+    t->targets = lbw_arena_calloc(&t->arena, params->num_targets, sizeof *t->targets);
+    if (!t->targets)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < params->num_targets; i++)
+        if (!(t->targets[i] = lbw_arena_strdup(&t->arena, params->targets[i])))
+            return lbw_fail_memory(err);
+    t->num_targets = params->num_targets;
+    return LBW_OK;
+}
+
+static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
+                                const struct lbw_index *index, struct lbw_feed *feed,
+                                const struct lbw_trainer_params *params, struct lbw_error *err)
+{
+    const struct lbw_session_params fast = {.num_threads = params->num_threads, .optimize = 99};
+    LBW_TRY(copy_targets(t, index, params, err));
+    LBW_TRY(probe_run(probe, t, index, feed, err));
+    t->target_shapes = lbw_arena_calloc(&t->arena, t->num_targets, sizeof *t->target_shapes);
+    t->factors = calloc(t->num_targets, sizeof *t->factors);
+    if (!t->target_shapes || !t->factors)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < t->num_targets; i++) {
+        const struct lbw_grad_shape *shape = lbw_strmap_get(&probe->shapes, t->targets[i]);
+        if (shape->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is %s: training needs float32",
+                            t->targets[i], lbw_data_type_name(shape->data_type));
+        t->target_shapes[i] = *shape;
+    }
+    LBW_TRY(open_graphs(t, index, &probe->shapes, params, &fast, err));
+    LBW_TRY(open_outputs(&t->teacher, &t->arena, index->model, t->targets, t->num_targets,
+                         &fast, err));
+    return find_slots(t, feed, params, err);
+}
+
+enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index *index,
+                                 struct lbw_feed *feed, const struct lbw_trainer_params *params,
+                                 struct lbw_error *err)
+{
+    struct lbw_trainer trainer = {0};
+    struct probe probe = {0};
+    enum lbw_status status = open_all(&trainer, &probe, index, feed, params, err);
+    probe_release(&probe);
+    if (status != LBW_OK)
+        lbw_trainer_close(&trainer);
+    else
+        *out = trainer;
+    return status;
+}
+
+void lbw_trainer_close(struct lbw_trainer *trainer)
+{
+    for (size_t i = 0; trainer->factors && i < trainer->num_targets; i++)
+        lbw_array_release(&trainer->factors[i]);
+    free(trainer->factors);
+    lbw_session_close(&trainer->teacher);
+    lbw_session_close(&trainer->training);
+    lbw_session_close(&trainer->judge);
+    lbw_grad_release(&trainer->grad);
+    lbw_arena_release(&trainer->arena);
+    *trainer = (struct lbw_trainer){0};
+}
+
+enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
+                                  const struct lbw_array *images, struct lbw_array *wanted,
+                                  struct lbw_error *err)
+{
+    return run_images(trainer->teacher, trainer->teacher_slots, images, trainer->num_images,
+                      wanted, err);
+}
+
+/* 1 / (T · count · variance) of one target; a target that never varies counts nothing. */
+static double factor_of(const struct lbw_trainer *trainer, struct lbw_array *const *wanted,
+                        size_t num, size_t target)
+{
+    double sum = 0, squares = 0;
+    size_t count = trainer->factors[target].size / sizeof(float);
+    for (size_t s = 0; s < num; s++) {
+        const float *values = wanted[s][target].data;
+        for (size_t i = 0; i < count; i++)
+            sum += values[i];
+    }
+    double mean = sum / (double)(num * count);
+    for (size_t s = 0; s < num; s++) {
+        const float *values = wanted[s][target].data;
+        for (size_t i = 0; i < count; i++)
+            squares += (values[i] - mean) * (values[i] - mean);
+    }
+    double variance = squares / (double)(num * count);
+    double factor = 1 / ((double)trainer->num_targets * (double)count * variance);
+    return factor < 1e30 ? factor : 0;
+}
+
+enum lbw_status lbw_trainer_weigh(struct lbw_trainer *trainer, struct lbw_array *const *wanted,
+                                  size_t num, struct lbw_error *err)
+{
+    for (size_t i = 0; i < trainer->num_targets; i++) {
+        const struct lbw_grad_shape *shape = &trainer->target_shapes[i];
+        struct lbw_array *factor = &trainer->factors[i];
+        size_t count = wanted[0][i].size / sizeof(float);
+        *factor = wanted[0][i];
+        factor->data = malloc(factor->size + 1);
+        if (!factor->data)
+            return lbw_fail_memory(err);
+        for (size_t s = 0; s < num; s++)
+            if (wanted[s][i].num_dims != shape->num_dims || wanted[s][i].size != factor->size)
+                return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                                "'%s' is not of the same size for all samples",
+                                trainer->targets[i]);
+        double value = factor_of(trainer, wanted, num, i);
+        for (size_t k = 0; k < count; k++)
+            ((float *)factor->data)[k] = (float)value;
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
+                                const struct lbw_array *images, const struct lbw_array *wanted,
+                                const struct lbw_array *params, struct lbw_array *outputs,
+                                struct lbw_error *err)
+{
+    struct lbw_session *session = with_gradients ? trainer->training : trainer->judge;
+    struct lbw_array *inputs = calloc(lbw_session_num_inputs(session) + 1, sizeof *inputs);
+    if (!inputs)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < trainer->num_images; i++)
+        if (trainer->image_slots[i] != SIZE_MAX)
+            inputs[trainer->image_slots[i]] = images[i];
+    for (size_t i = 0; i < trainer->num_targets; i++) {
+        inputs[trainer->wanted_slots[i]] = wanted[i];
+        inputs[trainer->factor_slots[i]] = trainer->factors[i];
+    }
+    for (size_t i = 0; i < trainer->num_params; i++)
+        if (trainer->param_slots[i] != SIZE_MAX)
+            inputs[trainer->param_slots[i]] = params[i];
+    enum lbw_status status = lbw_session_run(session, inputs, outputs, err);
+    free(inputs);
+    return status;
+}
+
+size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer)
+{
+    return lbw_session_num_outputs(trainer->training);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* The float model as teacher and the graph of gradients, ready to run in ONNX Runtime. */
+#ifndef LBW_SRC_TRAIN_TRAINER_H
+#define LBW_SRC_TRAIN_TRAINER_H
+
+#include "grad/grad.h"
+#include "run/feed.h"
+#include "run/session.h"
+
+/*
+ * The weights and biases that the student decides about, T targets, I inputs of the model in
+ * the order of the feed. Everything is fixed once opened; any number of threads may run it.
+ */
+struct lbw_trainer {
+    struct lbw_arena arena;
+    size_t num_images; /* I */
+    const char **targets;
+    size_t num_targets;
+    struct lbw_grad_shape *target_shapes;
+    struct lbw_grad grad;
+    size_t num_params;
+    struct lbw_session *teacher;         /* inputs → targets */
+    struct lbw_session *training;        /* → loss, gradients */
+    struct lbw_session *judge;           /* → loss */
+    size_t *teacher_slots;               /* I: which input of the session */
+    size_t *image_slots;                 /* I; SIZE_MAX where the trunk does not read it */
+    size_t *wanted_slots, *factor_slots; /* T */
+    size_t *param_slots;                 /* num_params; SIZE_MAX */
+    size_t *gradient_slots;              /* num_params: which output; SIZE_MAX */
+    struct lbw_array *factors;           /* T; owned */
+};
+
+struct lbw_trainer_params {
+    const char *const *targets; /* NULL: found */
+    size_t num_targets;
+    const char *const *params; /* initializers or Constant values of the main graph */
+    size_t num_params;
+    unsigned num_threads; /* of one session */
+};
+
+/*
+ * The model is run once on the feed's first sample to learn all sizes; it may change
+ * afterwards.
+ */
+enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index *index,
+                                 struct lbw_feed *feed, const struct lbw_trainer_params *params,
+                                 struct lbw_error *err);
+void lbw_trainer_close(struct lbw_trainer *trainer);
+
+/* What the float model makes of a sample: T arrays, owned by the caller. */
+enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
+                                  const struct lbw_array *images, struct lbw_array *wanted,
+                                  struct lbw_error *err);
+
+/*
+ * Sets the factors of the loss so that each target counts alike and 1 is the loss of answering
+ * with the mean: 1 / (T · count · variance), from what the teacher said of `num` samples.
+ */
+enum lbw_status lbw_trainer_weigh(struct lbw_trainer *trainer, struct lbw_array *const *wanted,
+                                  size_t num, struct lbw_error *err);
+
+/*
+ * Runs the student on one sample: outputs are the loss and, with gradients, one array per
+ * reached param behind it (gradient_slots); num_outputs of the session, owned by the caller.
+ */
+enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
+                                const struct lbw_array *images, const struct lbw_array *wanted,
+                                const struct lbw_array *params, struct lbw_array *outputs,
+                                struct lbw_error *err);
+
+/* Outputs of lbw_trainer_run() with gradients. */
+size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer);
+
+#endif

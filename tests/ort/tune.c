@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* Training through the public API, on a small network of random weights and generated pictures.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <lbw/lbw.h>
+
+#include "base/random.h"
+#include "fixture.h"
+#include "run/session.h"
+#include "train/augment.h"
+
+#define SIDE        24
+#define NUM_SAMPLES 40
+
+static void put_random(struct text *graph, struct lbw_random *random, const char *name,
+                       const int64_t *dims, size_t num_dims)
+{
+    struct text tensor = {0};
+    size_t count = 1;
+    for (size_t i = 0; i < num_dims; i++) {
+        put_int(&tensor, 1, (uint64_t)dims[i]);
+        count *= (size_t)dims[i];
+    }
+    float *values = calloc(count, sizeof *values);
+    float scale = 2 / sqrtf((float)count / (float)dims[0]);
+    for (size_t i = 0; i < count; i++)
+        values[i] = scale * (float)(lbw_random_unit(random) + lbw_random_unit(random) - 1);
+    put_int(&tensor, 2, TYPE(FLOAT));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, values, count * sizeof *values);
+    free(values);
+    put_message(graph, 5, &tensor);
+}
+
+static void put_picture_port(struct text *graph)
+{
+    struct text port = {0}, type = {0}, tensor = {0}, shape = {0};
+    const uint64_t dims[] = {1, 3, SIDE, SIDE};
+    for (size_t i = 0; i < 4; i++) {
+        struct text dim = {0};
+        put_int(&dim, 1, dims[i]);
+        put_message(&shape, 1, &dim);
+    }
+    put_text(&port, 1, "x");
+    put_int(&tensor, 1, TYPE(FLOAT));
+    put_message(&tensor, 2, &shape);
+    put_message(&type, 1, &tensor);
+    put_message(&port, 2, &type);
+    put_message(graph, 11, &port);
+}
+
+/* Pictures of 0 … 255 → three convolutions → a decoding that training does not look at. */
+static struct lbw_model *open_network(void)
+{
+    struct text graph = {0};
+    struct lbw_random random = {5};
+    struct lbw_model *model = NULL;
+    put_text(&graph, 2, "network");
+    put_random(&graph, &random, "w0", (int64_t[]){16, 3, 3, 3}, 4);
+    put_random(&graph, &random, "w1", (int64_t[]){24, 16, 3, 3}, 4);
+    put_random(&graph, &random, "w2", (int64_t[]){12, 24, 1, 1}, 4);
+    put_random(&graph, &random, "b1", (int64_t[]){24}, 1);
+    put_initializer(&graph, "scale", 1.0f / 128, 1);
+    put_picture_port(&graph);
+    put_initializer(&graph, "one", 1, 1);
+    put_node(&graph, 1, "Mul", "x scale", "r", NULL);
+    put_node(&graph, 1, "Sub", "r one", "s", NULL);
+    put_node(&graph, 1, "Conv", "s w0", "a", NULL);
+    put_node(&graph, 1, "Relu", "a", "b", NULL);
+    put_node(&graph, 1, "Conv", "b w1 b1", "c", NULL);
+    put_node(&graph, 1, "LeakyRelu", "c", "d", NULL);
+    put_node(&graph, 1, "Conv", "d w2", "e", NULL);
+    put_node(&graph, 1, "Floor", "e", "y", NULL);
+    put_port(&graph, 12, "y");
+    put_port(&graph, 12, "e");
+    struct text text = wrap(&graph);
+    assert_int_equal(lbw_model_open_memory(&model, text.data, text.size, NULL), LBW_OK);
+    free(text.data);
+    return model;
+}
+
+/* A model on its way to 2 bits. */
+struct conversion {
+    struct lbw_model *model;
+    struct lbw_plan *plan;
+    struct lbw_tuner *tuner;
+    struct lbw_activations *activations;
+    struct lbw_report *report;
+    struct lbw_error err;
+};
+
+static const char source[] = "generated:40";
+
+static enum lbw_status open_conversion(struct conversion *c,
+                                       const struct lbw_tune_params *params)
+{
+    const struct lbw_plan_params plan = {.grid = lbw_grid_by_name("2"), .all = true};
+    *c = (struct conversion){.model = open_network()};
+    assert_int_equal(lbw_plan_new(&c->plan, c->model, &plan, &c->err), LBW_OK);
+    if (!params)
+        return LBW_OK;
+    return lbw_tune_open(&c->tuner, c->model, c->plan, params, NULL, &c->err);
+}
+
+/* From the reconstruction, or from rounding alone. */
+static enum lbw_status convert(struct conversion *c, bool is_fitted)
+{
+    const struct lbw_calibrate_params calibrate = {.source = source};
+    const struct lbw_convert_params params = {.encoding = LBW_ENCODING_FLOAT,
+                                              .tuner = c->tuner};
+    struct lbw_convert_params with_data = params;
+    if (is_fitted)
+        assert_int_equal(
+            lbw_calibrate_open(&c->activations, c->model, &calibrate, NULL, &c->err), LBW_OK);
+    with_data.activations = c->activations;
+    return lbw_convert(&c->report, c->model, c->plan, &with_data, &c->err);
+}
+
+static void close_conversion(struct conversion *c)
+{
+    lbw_report_free(&c->report);
+    lbw_calibrate_close(&c->activations);
+    lbw_tune_close(&c->tuner);
+    lbw_plan_free(&c->plan);
+    lbw_model_close(&c->model);
+}
+
+/* SNR of output "e" against the float model. */
+static double snr_of(struct lbw_model *model)
+{
+    struct lbw_model *reference = open_network();
+    struct lbw_comparison *comparison = NULL;
+    const struct lbw_compare_params params = {.source = source, .num_samples = NUM_SAMPLES};
+    double snr = 0;
+    assert_int_equal(lbw_compare(&comparison, reference, model, &params, NULL), LBW_OK);
+    for (size_t i = 0; i < comparison->num_rows; i++)
+        if (strcmp(comparison->rows[i].name, "e") == 0)
+            snr = comparison->rows[i].snr;
+    lbw_comparison_free(&comparison);
+    lbw_model_close(&reference);
+    return snr;
+}
+
+struct course {
+    size_t num_calls;
+    size_t stop_at;
+    double best;
+};
+
+static int follow(void *user, const struct lbw_tune_status *status)
+{
+    struct course *course = user;
+    assert_int_equal(status->step, course->num_calls);
+    assert_true(status->best <= status->held_back);
+    assert_true(course->num_calls == 0 || status->best <= course->best);
+    course->best = status->best;
+    course->num_calls++;
+    return course->stop_at && course->num_calls > course->stop_at;
+}
+
+/* What is learned is in the model that comes out, and twice the same. */
+static void test_learns(void **state)
+{
+    (void)state;
+    struct course course = {0};
+    struct lbw_tune_params params = {
+        .source = source, .num_steps = 200, .rate = 0.002, .progress = follow, .user = &course};
+    struct conversion plain, tuned, again;
+    void *bytes[2];
+    size_t sizes[2];
+    assert_int_equal(open_conversion(&plain, NULL), LBW_OK);
+    assert_int_equal(convert(&plain, false), LBW_OK);
+    assert_int_equal(open_conversion(&tuned, &params), LBW_OK);
+    if (convert(&tuned, false) != LBW_OK)
+        fail_msg("%s", tuned.err.message);
+    const struct lbw_tune_result *result = lbw_tune_result(tuned.tuner);
+    assert_int_equal(result->num_targets, 1);
+    assert_string_equal(result->targets[0], "e");
+    assert_int_equal(result->num_learned, 3);
+    assert_int_equal(result->num_out_of_reach, 0);
+    assert_int_equal(result->num_cuts, 0);
+    assert_int_equal(result->num_train, 35);
+    assert_int_equal(result->num_held_back, 5);
+    assert_int_equal(result->num_steps, 200);
+    assert_int_equal(course.num_calls, 201);
+    assert_true(result->held_back_after == course.best);
+    assert_true(result->changed > 0);
+    assert_true(result->held_back_after < 0.5 * result->held_back_before);
+
+    for (size_t i = 0; i < tuned.report->num_rows; i++)
+        assert_string_equal(tuned.report->rows[i].how, "training");
+    assert_true(snr_of(tuned.model) > snr_of(plain.model) + 3);
+    course = (struct course){0};
+    assert_int_equal(open_conversion(&again, &params), LBW_OK);
+    assert_int_equal(convert(&again, false), LBW_OK);
+    assert_int_equal(lbw_model_save_memory(tuned.model, &bytes[0], &sizes[0], NULL), LBW_OK);
+    assert_int_equal(lbw_model_save_memory(again.model, &bytes[1], &sizes[1], NULL), LBW_OK);
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(bytes[0], bytes[1], sizes[0]);
+    lbw_free(bytes[0]);
+    lbw_free(bytes[1]);
+    close_conversion(&plain);
+    close_conversion(&tuned);
+    close_conversion(&again);
+}
+
+/* With a rate of next to nothing, nothing is lost: the start is the reconstruction itself. */
+static void test_starts_from_reconstruction(void **state)
+{
+    (void)state;
+    const struct lbw_tune_params params = {.source = source, .num_steps = 1, .rate = 1e-12};
+    struct conversion plain, tuned;
+    assert_int_equal(open_conversion(&plain, NULL), LBW_OK);
+    assert_int_equal(convert(&plain, true), LBW_OK);
+    assert_int_equal(open_conversion(&tuned, &params), LBW_OK);
+    assert_int_equal(convert(&tuned, true), LBW_OK);
+    assert_true(lbw_tune_result(tuned.tuner)->changed == 0);
+    assert_float_equal((float)snr_of(tuned.model), (float)snr_of(plain.model), 1e-3f);
+    close_conversion(&plain);
+    close_conversion(&tuned);
+}
+
+static void test_targets_and_cuts(void **state)
+{
+    (void)state;
+    const char *target = "y", *unknown = "nothing";
+    struct lbw_tune_params params = {.source = source, .targets = &target, .num_targets = 1};
+    struct conversion c;
+    assert_int_equal(open_conversion(&c, &params), LBW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(c.err.message, "Floor 'y': no gradient rule"));
+    close_conversion(&c);
+    params.targets = &unknown;
+    assert_int_equal(open_conversion(&c, &params), LBW_ERR_ARGUMENT);
+    assert_non_null(strstr(c.err.message, "'nothing'"));
+    close_conversion(&c);
+    params = (struct lbw_tune_params){.source = "generated:1"};
+    assert_int_equal(open_conversion(&c, &params), LBW_ERR_ARGUMENT);
+    close_conversion(&c);
+}
+
+static void test_interrupted(void **state)
+{
+    (void)state;
+    struct course course = {.stop_at = 2};
+    const struct lbw_tune_params params = {
+        .source = source, .num_steps = 50, .progress = follow, .user = &course};
+    struct conversion c;
+    assert_int_equal(open_conversion(&c, &params), LBW_OK);
+    assert_int_equal(convert(&c, true), LBW_ERR_INTERRUPTED);
+    assert_int_equal(course.num_calls, 3);
+    close_conversion(&c);
+}
+
+/* A view shows nothing that the picture does not; every layout is seen alike. */
+static void test_augment(void **state)
+{
+    (void)state;
+    enum { H = 6, W = 8 };
+    float first[3 * H * W], last[3 * H * W];
+    bool differs = false;
+    struct lbw_array a = {TYPE(FLOAT), 4, {1, 3, H, W}, sizeof first, first};
+    struct lbw_array b = {TYPE(FLOAT), 4, {1, H, W, 3}, sizeof last, last};
+    for (size_t c = 0; c < 3; c++)
+        for (size_t i = 0; i < H * W; i++)
+            first[c * H * W + i] = last[i * 3 + c] = (float)(100 * c + i);
+    for (uint64_t seed = 0; seed < 32; seed++) {
+        struct lbw_random one = {seed}, other = {seed};
+        struct lbw_array x, y;
+        assert_int_equal(lbw_augment(&x, &a, &one, NULL), LBW_OK);
+        assert_int_equal(lbw_augment(&y, &b, &other, NULL), LBW_OK);
+        assert_true(one.state == other.state);
+        for (size_t c = 0; c < 3; c++)
+            for (size_t i = 0; i < H * W; i++) {
+                float value = ((float *)x.data)[c * H * W + i];
+                assert_true(value >= (float)(100 * c) && value <= (float)(100 * c + H * W - 1));
+                assert_true(value == ((float *)y.data)[i * 3 + c]);
+            }
+        differs = differs || memcmp(x.data, first, sizeof first) != 0;
+        lbw_array_release(&x);
+        lbw_array_release(&y);
+    }
+    assert_true(differs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_learns),
+        cmocka_unit_test(test_starts_from_reconstruction),
+        cmocka_unit_test(test_targets_and_cuts),
+        cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_augment),
+    };
+    struct lbw_runtime *runtime;
+    struct lbw_error err = {0};
+    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
+        fprintf(stderr, "skipped: %s\n", err.message);
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
