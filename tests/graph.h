@@ -65,20 +65,23 @@ static inline void put_op(struct text *graph, const char *op, const char *inputs
 /* Raw bytes of `count` floats in another type. */
 static inline void put_values(struct text *out, int32_t type, const float *values, size_t count)
 {
+    size_t size = type == TYPE(FLOAT) ? 4 : type == TYPE(DOUBLE) ? 8 : 2;
+    unsigned char *items = calloc(count + 1, size);
+    if (!items)
+        abort();
     for (size_t i = 0; i < count; i++) {
-        unsigned char item[8];
         uint64_t bits = lbw_float_bits(values[i]);
         double wide = (double)values[i];
-        size_t size = type == TYPE(FLOAT) ? 4 : type == TYPE(DOUBLE) ? 8 : 2;
         if (type == TYPE(FLOAT16))
             bits = lbw_half_from_float(values[i]);
         else if (type == TYPE(BFLOAT16))
             bits = lbw_bfloat16_from_float(values[i]);
         else if (type == TYPE(DOUBLE))
             memcpy(&bits, &wide, sizeof bits);
-        lbw_store_le(item, bits, size);
-        put(out, item, size);
+        lbw_store_le(items + i * size, bits, size);
     }
+    put(out, items, count * size);
+    free(items);
 }
 
 static inline size_t dims_count(const int64_t *dims, size_t num_dims)

@@ -71,17 +71,16 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
                                       const Onnx__NodeProto *node, struct lbw_error *err)
 {
     char name[16] = "";
-    size_t length = strncmp(node->op_type, "Decode", 6) == 0 ? strcspn(node->op_type + 6, "_")
-                                                             : sizeof name;
+    const char *op = node->op_type ? node->op_type : "";
+    size_t length = strncmp(op, "Decode", 6) == 0 ? strcspn(op + 6, "_") : sizeof name;
     if (length < sizeof name)
-        memcpy(name, node->op_type + 6, length);
+        memcpy(name, op + 6, length);
     out->grid = lbw_grid_by_name(name);
     Onnx__TensorProto *shape = constant_input(m, node, 2);
     out->codes = constant_input(m, node, 0);
     out->scale = constant_input(m, node, 1);
     if (!out->grid || !shape || !out->codes || !out->scale)
-        return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is no decoding this version knows",
-                        node->op_type);
+        return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is no decoding this version knows", op);
     out->kind = "packed";
     LBW_TRY(read_shape(out, m->index->model, shape, err));
     return read_scale_axis(out, out->scale, err);
