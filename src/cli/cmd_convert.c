@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lbw convert: encoded weights in another encoding, without quantizing again. */
 #include <stdio.h>
-#include <string.h>
 
 #include <lbw/lbw.h>
 
@@ -12,7 +11,7 @@
 #include "cli/talk.h"
 
 struct convert_values {
-    const char *output;
+    struct lbw_output_values output;
     struct lbw_encode_values encode;
     bool quiet;
 };
@@ -27,15 +26,15 @@ static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *
         *before = lbw_model_size(*model);
     if (status == LBW_OK)
         status = lbw_reencode(num, *model, &params, err);
-    return status == LBW_OK ? lbw_save_model(*model, v->output, err) : status;
+    return status == LBW_OK ? lbw_output_save(&v->output, *model, err) : status;
 }
 
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     const struct convert_values *v = values;
-    if (!v->output)
-        return lbw_usage_error("convert", "where to? Say --output FILE");
+    if (!lbw_output_is_usable(&v->output, "convert"))
+        return LBW_EXIT_USAGE;
     struct lbw_error err = {0};
     struct lbw_model *model = NULL;
     size_t num = 0;
@@ -48,9 +47,8 @@ static int run(const void *values, int num_arguments, char **arguments)
         code = lbw_explain(&err);
     } else if (!v->quiet) {
         char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
-        FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
-        fprintf(to, "%s: %zu weight%s in encoding %s, %s to %s\n",
-                to == stderr ? "standard output" : v->output, num, num == 1 ? "" : "s",
+        fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s in encoding %s, %s to %s\n",
+                lbw_output_name(&v->output), num, num == 1 ? "" : "s",
                 lbw_encoding_name((enum lbw_encoding)v->encode.encoding),
                 lbw_text_bytes(a, before), lbw_text_bytes(b, lbw_model_size(model)));
     }
@@ -60,8 +58,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    {"output", 'o', LBW_OPTION_STRING, offsetof(struct convert_values, output), "FILE",
-     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_OUTPUT_OPTIONS(struct convert_values, output),
     LBW_ENCODE_OPTIONS(struct convert_values, encode),
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(struct convert_values, quiet), NULL,
      "say nothing but errors"},

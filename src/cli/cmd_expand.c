@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* lbw expand: encoded weights back to plain float32, without loss. */
-#include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include <lbw/lbw.h>
 
@@ -12,7 +10,7 @@
 #include "cli/talk.h"
 
 struct expand_values {
-    const char *output;
+    struct lbw_output_values output;
     bool quiet;
 };
 
@@ -20,8 +18,8 @@ static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     const struct expand_values *v = values;
-    if (!v->output)
-        return lbw_usage_error("expand", "where to? Say --output FILE");
+    if (!lbw_output_is_usable(&v->output, "expand"))
+        return LBW_EXIT_USAGE;
     struct lbw_error err = {0};
     struct lbw_model *model = NULL;
     size_t num = 0;
@@ -33,16 +31,15 @@ static int run(const void *values, int num_arguments, char **arguments)
         status = lbw_expand(model, &num, &err);
     if (status == LBW_OK) {
         after = lbw_model_size(model);
-        status = lbw_save_model(model, v->output, &err);
+        status = lbw_output_save(&v->output, model, &err);
     }
     lbw_progress_end();
     if (status != LBW_OK) {
         code = lbw_explain(&err);
     } else if (!v->quiet) {
         char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
-        FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
-        fprintf(to, "%s: %zu weight%s expanded, %s to %s\n",
-                to == stderr ? "standard output" : v->output, num, num == 1 ? "" : "s",
+        fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s expanded, %s to %s\n",
+                lbw_output_name(&v->output), num, num == 1 ? "" : "s",
                 lbw_text_bytes(a, before), lbw_text_bytes(b, after));
     }
     lbw_model_close(&model);
@@ -50,8 +47,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 }
 
 static const struct lbw_option options[] = {
-    {"output", 'o', LBW_OPTION_STRING, offsetof(struct expand_values, output), "FILE",
-     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_OUTPUT_OPTIONS(struct expand_values, output),
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(struct expand_values, quiet), NULL,
      "say nothing but errors"},
     {0},

@@ -2,10 +2,10 @@
 /* lbw quantize: the main job, from a float model to one with low bit-width weights. */
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <lbw/lbw.h>
 
+#include "cli/calibrate_options.h"
 #include "cli/commands.h"
 #include "cli/encode_options.h"
 #include "cli/picture.h"
@@ -16,17 +16,15 @@
 #include "cli/talk.h"
 
 struct quantize_values {
-    const char *output;
+    struct lbw_output_values output;
     struct lbw_plan_values plan;
     struct lbw_encode_values encode;
-    const char *calib;
-    int64_t samples, seed;
-    uint64_t memory;
+    struct lbw_calibrate_values calib;
     struct lbw_picture_values picture;
+    uint64_t memory;
     bool no_sequential;
-    double damping;
-    const char *state, *report;
-    bool layers, json, quiet;
+    const char *state;
+    struct lbw_report_values report;
 };
 
 /* Everything the command opens, closed in one place. */
@@ -44,7 +42,7 @@ struct job {
 
 static bool wants_calibration(const struct quantize_values *v)
 {
-    return strcmp(v->calib, "none") != 0;
+    return strcmp(v->calib.source, "none") != 0;
 }
 
 static size_t num_planned(const struct lbw_plan *plan)
@@ -57,7 +55,7 @@ static size_t num_planned(const struct lbw_plan *plan)
 
 static void describe_data(struct job *job)
 {
-    const char *calib = job->v->calib;
+    const char *calib = job->v->calib.source;
     size_t num = lbw_calibrate_num_samples(job->activations);
     if (strncmp(calib, "generated", strlen("generated")) == 0)
         snprintf(job->data, sizeof job->data, "%zu generated pictures", num);
@@ -69,17 +67,10 @@ static void describe_data(struct job *job)
 static enum lbw_status open_calibration(struct job *job)
 {
     const struct quantize_values *v = job->v;
-    struct lbw_calibrate_params params = {
-        .source = v->calib,
-        .num_samples = (size_t)v->samples,
-        .memory = v->memory,
-        .seed = (uint64_t)v->seed,
-        .independent = v->no_sequential,
-    };
+    struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->calib, &job->picture);
+    params.memory = v->memory;
+    params.independent = v->no_sequential;
     const char *assumed = NULL;
-    params.preprocess = job->picture.preprocess;
-    params.width = job->picture.width;
-    params.height = job->picture.height;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =
         lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
@@ -87,19 +78,9 @@ static enum lbw_status open_calibration(struct job *job)
     if (status != LBW_OK)
         return status;
     describe_data(job);
-    if (assumed && !v->quiet)
+    if (assumed && !v->report.quiet)
         fprintf(stderr, "%s\n", assumed);
     return LBW_OK;
-}
-
-static enum lbw_status write_report(struct job *job)
-{
-    char *text = NULL;
-    enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
-    if (status == LBW_OK)
-        status = lbw_save_text(job->v->report, text, &job->err);
-    lbw_free(text);
-    return status;
 }
 
 static enum lbw_status convert(struct job *job)
@@ -122,41 +103,28 @@ static enum lbw_status convert(struct job *job)
         .target = (enum lbw_target)v->encode.target,
         .activations = job->activations,
         .state = v->state,
-        .damping = v->damping,
+        .damping = v->calib.damping,
         .progress = lbw_progress_step,
     };
     status = lbw_convert(&job->report, job->model, job->plan, &params, &job->err);
     lbw_progress_clear();
     if (status == LBW_OK)
-        status = lbw_save_model(job->model, v->output, &job->err);
-    if (status == LBW_OK && v->report)
-        status = write_report(job);
-    return status;
+        status = lbw_output_save(&v->output, job->model, &job->err);
+    return status == LBW_OK ? lbw_report_save(&v->report, job->report, &job->err) : status;
 }
 
-static enum lbw_status print_result(struct job *job, double seconds)
+static enum lbw_status print_result(struct job *job)
 {
     const struct quantize_values *v = job->v;
-    FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
-    if (v->json) {
-        char *text = NULL;
-        enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
-        if (status == LBW_OK)
-            fputs(text, to);
-        lbw_free(text);
-        return status;
-    }
     struct lbw_summary summary = {
         .input = job->input,
-        .output = strcmp(v->output, "-") == 0 ? "standard output" : v->output,
+        .output = lbw_output_name(&v->output),
         .data = job->data,
         .encoding = (enum lbw_encoding)v->encode.encoding,
-        .all_layers = v->layers,
-        .seconds = seconds,
+        .seconds = lbw_progress_seconds(),
     };
-    if (!v->quiet)
-        lbw_summary_print(to, job->report, &summary);
-    return LBW_OK;
+    return lbw_report_show(lbw_output_talk(&v->output), &v->report, job->report, &summary,
+                           &job->err);
 }
 
 static void warn(const struct job *job)
@@ -179,25 +147,17 @@ static int explain(const struct job *job)
     return code;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     struct job job = {.v = values, .input = arguments[0]};
-    if (!job.v->output)
-        return lbw_usage_error("quantize", "where to? Say --output FILE");
-    double started = now();
-    lbw_progress_begin("converting", job.v->quiet);
+    if (!lbw_output_is_usable(&job.v->output, "quantize"))
+        return LBW_EXIT_USAGE;
+    lbw_progress_begin("converting", job.v->report.quiet);
     enum lbw_status status = convert(&job);
     lbw_progress_end();
     if (status == LBW_OK)
-        status = print_result(&job, now() - started);
+        status = print_result(&job);
     int code = LBW_EXIT_DONE;
     if (status == LBW_OK)
         warn(&job);
@@ -215,37 +175,23 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
-     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_OUTPUT_OPTIONS(struct quantize_values, output),
     LBW_PLAN_OPTIONS(struct quantize_values, plan),
     LBW_ENCODE_OPTIONS(struct quantize_values, encode),
-    {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE|none",
-     "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "
-     "file; none only rounds (default generated)"},
-    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N",
-     "at most so many of them (default 32 generated, 64 of a folder)", .min = 1,
-     .max = 1000000},
-    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
-     .max = 9007199254740992.0},
+    LBW_CALIBRATE_OPTIONS(struct quantize_values, calib),
     LBW_PICTURE_OPTIONS(struct quantize_values, picture),
     {"no-sequential", 0, LBW_OPTION_FLAG, AT(no_sequential), NULL,
      "let layers see the float model only, not what was converted before them"},
-    {"damping", 0, LBW_OPTION_FLOAT, AT(damping), "X",
-     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,
-     .max = 10},
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
      "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},
     {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
      "go on from this file, and write it after each layer"},
-    {"report", 0, LBW_OPTION_STRING, AT(report), "FILE", "write a report as JSON"},
-    {"layers", 0, LBW_OPTION_FLAG, AT(layers), NULL, "list every layer, not only the worst"},
-    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the report instead of the summary"},
-    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "say nothing but warnings and errors"},
+    LBW_REPORT_OPTIONS(struct quantize_values, report),
     {0},
 };
 /* clang-format on */
 
-static const struct quantize_values defaults = {.calib = "generated"};
+static const struct quantize_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_quantize = {
     .name = "quantize",

@@ -6,7 +6,9 @@
 
 #include <lbw/lbw.h>
 
+#include "cli/calibrate_options.h"
 #include "cli/commands.h"
+#include "cli/encode_options.h"
 #include "cli/json.h"
 #include "cli/picture.h"
 #include "cli/plan_options.h"
@@ -18,13 +20,14 @@
 #define QUICK_PICTURES 24
 
 struct search_values {
-    const char *output, *images, *labels, *calib, *grids;
+    const char *output, *images, *labels, *grids;
     struct lbw_plan_values plan;
+    struct lbw_calibrate_values calib;
     int encoding;
     bool inline_nodes;
     uint64_t target_size;
-    double target_bpw, minutes, damping;
-    int64_t trials, max_images, samples, seed, threads;
+    double target_bpw, minutes;
+    int64_t trials, max_images, threads;
     struct lbw_picture_values picture;
     bool json, quiet;
 };
@@ -128,14 +131,8 @@ static void log_trial(void *user, const struct lbw_search_trial *t)
 static enum lbw_status search(struct job *job)
 {
     const struct search_values *v = job->v;
-    const struct lbw_calibrate_params calibrate = {
-        .source = v->calib,
-        .num_samples = (size_t)v->samples,
-        .preprocess = job->picture.preprocess,
-        .width = job->picture.width,
-        .height = job->picture.height,
-        .seed = (uint64_t)v->seed,
-    };
+    const struct lbw_calibrate_params calibrate =
+        lbw_calibrate_from_options(&v->calib, &job->picture);
     const struct lbw_eval_params test = {
         .profile = &job->profile,
         .dataset = job->dataset,
@@ -144,8 +141,8 @@ static enum lbw_status search(struct job *job)
     const struct lbw_search_params params = {
         .plan = &job->wishes.params,
         .plan_file = v->plan.plan,
-        .calibrate = strcmp(v->calib, "none") != 0 ? &calibrate : NULL,
-        .damping = v->damping,
+        .calibrate = strcmp(v->calib.source, "none") != 0 ? &calibrate : NULL,
+        .damping = v->calib.damping,
         .encoding = (enum lbw_encoding)v->encoding,
         .inline_nodes = v->inline_nodes,
         .test = &test,
@@ -233,8 +230,6 @@ static int run(const void *values, int num_arguments, char **arguments)
     return code;
 }
 
-static const char *const encoding_names[] = {"packed", "dq", "float", NULL};
-
 #define AT(member) offsetof(struct search_values, member)
 
 /* clang-format off */
@@ -258,20 +253,10 @@ static const struct lbw_option options[] = {
      "grids to choose from, names of 'lbw grids' (default: all that pay)"},
     LBW_PLAN_OPTIONS(struct search_values, plan),
     {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
-     "for which the size is counted (default packed)", .choices = encoding_names},
+     "for which the size is counted (default packed)", .choices = lbw_encoding_names},
     {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
      "packed: decode with plain nodes instead of a function"},
-    {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE|none",
-     "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "
-     "file; none only rounds (default generated)"},
-    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N",
-     "at most so many of them (default 32 generated, 64 of a folder)", .min = 1,
-     .max = 1000000},
-    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
-     .max = 9007199254740992.0},
-    {"damping", 0, LBW_OPTION_FLOAT, AT(damping), "X",
-     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,
-     .max = 10},
+    LBW_CALIBRATE_OPTIONS(struct search_values, calib),
     {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
      .min = 1, .max = 1e9},
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
@@ -283,7 +268,7 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct search_values defaults = {.calib = "generated"};
+static const struct search_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_search = {
     .name = "search",

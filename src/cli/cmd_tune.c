@@ -3,11 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <lbw/lbw.h>
 
+#include "cli/calibrate_options.h"
 #include "cli/commands.h"
+#include "cli/encode_options.h"
 #include "cli/picture.h"
 #include "cli/plan_options.h"
 #include "cli/progress.h"
@@ -16,18 +17,16 @@
 #include "cli/talk.h"
 
 struct tune_values {
-    const char *output;
+    struct lbw_output_values output;
     struct lbw_plan_values plan;
-    int encoding;
-    bool inline_nodes;
-    const char *calib;
-    int64_t samples, seed;
+    struct lbw_encode_values encode;
+    struct lbw_calibrate_values calib;
     struct lbw_picture_values picture;
     struct lbw_option_list targets;
     int64_t steps, batch;
     double minutes, rate;
-    const char *log, *state, *report;
-    bool layers, json, quiet;
+    const char *log, *state;
+    struct lbw_report_values report;
 };
 
 /* Everything the command opens, closed in one place. */
@@ -71,7 +70,7 @@ static int on_step(void *user, const struct lbw_tune_status *s)
 static void introduce(const struct job *job, const char *assumed)
 {
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
-    if (job->v->quiet)
+    if (job->v->report.quiet)
         return;
     if (assumed)
         fprintf(stderr, "%s\n", assumed);
@@ -90,12 +89,12 @@ static enum lbw_status open_tuner(struct job *job)
 {
     const struct tune_values *v = job->v;
     struct lbw_tune_params params = {
-        .source = v->calib,
-        .num_samples = (size_t)v->samples,
+        .source = v->calib.source,
+        .num_samples = (size_t)v->calib.samples,
         .preprocess = job->picture.preprocess,
         .width = job->picture.width,
         .height = job->picture.height,
-        .seed = (uint64_t)v->seed,
+        .seed = (uint64_t)v->calib.seed,
         .targets = v->targets.items,
         .num_targets = v->targets.num,
         .num_steps = (size_t)v->steps,
@@ -117,15 +116,8 @@ static enum lbw_status open_tuner(struct job *job)
 
 static enum lbw_status open_calibration(struct job *job)
 {
-    const struct tune_values *v = job->v;
-    struct lbw_calibrate_params params = {
-        .source = v->calib,
-        .num_samples = (size_t)v->samples,
-        .preprocess = job->picture.preprocess,
-        .width = job->picture.width,
-        .height = job->picture.height,
-        .seed = (uint64_t)v->seed,
-    };
+    const struct lbw_calibrate_params params =
+        lbw_calibrate_from_options(&job->v->calib, &job->picture);
     return lbw_calibrate_open(&job->activations, job->model, &params, NULL, &job->err);
 }
 
@@ -156,6 +148,8 @@ static enum lbw_status open_all(struct job *job)
     enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
     if (status == LBW_OK)
         status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
+    if (status == LBW_OK && v->encode.opset)
+        status = lbw_model_lift(job->model, v->encode.opset, &job->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
     if (status == LBW_OK)
@@ -167,16 +161,6 @@ static enum lbw_status open_all(struct job *job)
     return status;
 }
 
-static enum lbw_status write_report(struct job *job)
-{
-    char *text = NULL;
-    enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
-    if (status == LBW_OK)
-        status = lbw_save_text(job->v->report, text, &job->err);
-    lbw_free(text);
-    return status;
-}
-
 static enum lbw_status work(struct job *job)
 {
     const struct tune_values *v = job->v;
@@ -184,8 +168,9 @@ static enum lbw_status work(struct job *job)
     if (status != LBW_OK)
         return status;
     struct lbw_convert_params params = {
-        .encoding = (enum lbw_encoding)v->encoding,
-        .inline_nodes = v->inline_nodes,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .inline_nodes = v->encode.inline_nodes,
+        .target = (enum lbw_target)v->encode.target,
         .activations = job->activations,
         .tuner = job->tuner,
         .state = v->state,
@@ -194,40 +179,31 @@ static enum lbw_status work(struct job *job)
     status = lbw_convert(&job->report, job->model, job->plan, &params, &job->err);
     lbw_progress_clear();
     if (status == LBW_OK)
-        status = lbw_save_model(job->model, v->output, &job->err);
-    if (status == LBW_OK && v->report)
-        status = write_report(job);
+        status = lbw_output_save(&v->output, job->model, &job->err);
+    if (status == LBW_OK)
+        status = lbw_report_save(&v->report, job->report, &job->err);
     enum lbw_status closed = close_log(job);
     return status == LBW_OK ? closed : status;
 }
 
-static enum lbw_status print_result(struct job *job, double seconds)
+static enum lbw_status print_result(struct job *job)
 {
     const struct tune_values *v = job->v;
-    FILE *to = strcmp(v->output, "-") == 0 ? stderr : stdout;
+    FILE *to = lbw_output_talk(&v->output);
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
-    if (v->json) {
-        char *text = NULL;
-        enum lbw_status status = lbw_report_print(&text, job->report, &job->err);
-        if (status == LBW_OK)
-            fputs(text, to);
-        lbw_free(text);
-        return status;
-    }
-    if (v->quiet)
-        return LBW_OK;
     snprintf(job->data, sizeof job->data, "%zu samples of %s", r->num_train + r->num_held_back,
-             v->calib);
+             v->calib.source);
     struct lbw_summary summary = {
         .input = job->input,
-        .output = strcmp(v->output, "-") == 0 ? "standard output" : v->output,
+        .output = lbw_output_name(&v->output),
         .data = job->data,
-        .encoding = (enum lbw_encoding)v->encoding,
-        .all_layers = v->layers,
-        .seconds = seconds,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .seconds = lbw_progress_seconds(),
     };
     char time[LBW_TEXT_SIZE];
-    lbw_summary_print(to, job->report, &summary);
+    enum lbw_status status = lbw_report_show(to, &v->report, job->report, &summary, &job->err);
+    if (status != LBW_OK || v->report.json || v->report.quiet)
+        return status;
     fprintf(to,
             "trained %zu steps in %s: loss on %zu held-back samples %.4f, was %.4f; %.1f%% "
             "of the codes changed\n",
@@ -236,25 +212,17 @@ static enum lbw_status print_result(struct job *job, double seconds)
     return LBW_OK;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     struct job job = {.v = values, .input = arguments[0]};
-    if (!job.v->output)
-        return lbw_usage_error("tune", "where to? Say --output FILE");
-    double started = now();
-    lbw_progress_begin("tuning", job.v->quiet);
+    if (!lbw_output_is_usable(&job.v->output, "tune"))
+        return LBW_EXIT_USAGE;
+    lbw_progress_begin("tuning", job.v->report.quiet);
     enum lbw_status status = work(&job);
     lbw_progress_end();
     if (status == LBW_OK)
-        status = print_result(&job, now() - started);
+        status = print_result(&job);
     int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.err);
     if (job.log)
         fclose(job.log);
@@ -267,31 +235,24 @@ static int run(const void *values, int num_arguments, char **arguments)
     return code;
 }
 
-static const char *const encoding_names[] = {"packed", "dq", "float", NULL};
-
 #define AT(member) offsetof(struct tune_values, member)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
-     "the model to write; - is standard output, *.gz is compressed"},
+    LBW_OUTPUT_OPTIONS(struct tune_values, output),
     LBW_PLAN_OPTIONS(struct tune_values, plan),
-    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
-     "how the weights are stored; all decode to the same bits (default packed)",
-     .choices = encoding_names},
-    {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
-     "packed: decode with plain nodes instead of a function, for runtimes without functions"},
-    {"calib", 'c', LBW_OPTION_STRING, AT(calib), "generated[:N]|DIR|FILE",
+    LBW_ENCODE_OPTIONS(struct tune_values, encode),
+    {"calib", 'c', LBW_OPTION_STRING, AT(calib.source), "generated[:N]|DIR|FILE",
      "what it learns from: a folder of pictures, an .npz or .npy file, or generated pictures "
      "(default generated); no labels are needed"},
-    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N",
+    {"samples", 'n', LBW_OPTION_INT, AT(calib.samples), "N",
      "at most so many of them (default 64), all kept in memory; one in eight is held back to "
      "judge", .min = 2, .max = 1000000},
-    {"seed", 0, LBW_OPTION_INT, AT(seed), "N",
+    {"seed", 0, LBW_OPTION_INT, AT(calib.seed), "N",
      "of generated pictures, order, flips and crops (default 0)", .min = 0,
      .max = 9007199254740992.0},
     LBW_PICTURE_OPTIONS(struct tune_values, picture),
-    {"target", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
+    {"match", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
      "compare teacher and student here; may be repeated (default: the outputs of the last "
      "convolutions before decoding)"},
     {"steps", 0, LBW_OPTION_INT, AT(steps), "N",
@@ -307,15 +268,12 @@ static const struct lbw_option options[] = {
     {"log", 0, LBW_OPTION_STRING, AT(log), "FILE", "write one line of CSV per step"},
     {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
      "keep the weights as fitted before training here, and start from them when it is there"},
-    {"report", 0, LBW_OPTION_STRING, AT(report), "FILE", "write a report as JSON"},
-    {"layers", 0, LBW_OPTION_FLAG, AT(layers), NULL, "list every layer, not only the worst"},
-    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the report instead of the summary"},
-    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "say nothing but warnings and errors"},
+    LBW_REPORT_OPTIONS(struct tune_values, report),
     {0},
 };
 /* clang-format on */
 
-static const struct tune_values defaults = {.calib = "generated"};
+static const struct tune_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

@@ -91,6 +91,11 @@ void lbw_progress_note(const char *what)
     line.is_visible = true;
 }
 
+double lbw_progress_seconds(void)
+{
+    return now() - line.started;
+}
+
 bool lbw_progress_stopped(void)
 {
     return interrupted;

@@ -18,6 +18,9 @@ int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
 /* Shows a line without numbers, for work that does not count its steps. */
 void lbw_progress_note(const char *what);
 
+/* Seconds since lbw_progress_begin(), also after the end. */
+double lbw_progress_seconds(void);
+
 /* Whether a signal came. */
 bool lbw_progress_stopped(void);
 

@@ -10,14 +10,33 @@
 #include <unistd.h>
 
 #include "cli/progress.h"
+#include "cli/talk.h"
 
-enum lbw_status lbw_save_model(struct lbw_model *model, const char *path, struct lbw_error *err)
+bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command)
+{
+    if (!values->path)
+        lbw_usage_error(command, "where to? Say --output FILE");
+    return values->path != NULL;
+}
+
+FILE *lbw_output_talk(const struct lbw_output_values *values)
+{
+    return strcmp(values->path, "-") == 0 ? stderr : stdout;
+}
+
+const char *lbw_output_name(const struct lbw_output_values *values)
+{
+    return strcmp(values->path, "-") == 0 ? "standard output" : values->path;
+}
+
+enum lbw_status lbw_output_save(const struct lbw_output_values *values, struct lbw_model *model,
+                                struct lbw_error *err)
 {
     if (lbw_progress_stopped()) {
         *err = (struct lbw_error){LBW_ERR_INTERRUPTED, "interrupted"};
         return LBW_ERR_INTERRUPTED;
     }
-    return lbw_model_save(model, path, err);
+    return lbw_model_save(model, values->path, err);
 }
 
 static enum lbw_status fail(struct lbw_error *err, const char *path)

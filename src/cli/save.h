@@ -1,13 +1,38 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing results: not after Ctrl-C, and text in one go. */
+/* Writing results: a model where its options say, not after Ctrl-C; text in one go. */
 #ifndef LBW_CLI_SAVE_H
 #define LBW_CLI_SAVE_H
 
+#include <stdbool.h>
+#include <stdio.h>
+
 #include <lbw/model.h>
 
-/* lbw_model_save(), or LBW_ERR_INTERRUPTED when a signal came before it. */
-enum lbw_status lbw_save_model(struct lbw_model *model, const char *path,
-                               struct lbw_error *err);
+#include "cli/option.h"
+
+/* One member of the struct of values of a command that writes a model. */
+struct lbw_output_values {
+    const char *path;
+};
+
+/* clang-format off */
+#define LBW_OUTPUT_OPTIONS(values, member)                                                     \
+    {"output", 'o', LBW_OPTION_STRING, offsetof(values, member.path), "FILE",                  \
+     "the model to write; - is standard output, *.gz is compressed"}
+/* clang-format on */
+
+/* Whether the options can be followed; else it is explained, and LBW_EXIT_USAGE ends it. */
+bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command);
+
+/* Where to talk about the result: standard error when the model goes to standard output. */
+FILE *lbw_output_talk(const struct lbw_output_values *values);
+
+/* What to call it there. */
+const char *lbw_output_name(const struct lbw_output_values *values);
+
+/* Saves as the options say, or LBW_ERR_INTERRUPTED when a signal came before. */
+enum lbw_status lbw_output_save(const struct lbw_output_values *values, struct lbw_model *model,
+                                struct lbw_error *err);
 
 /* Writes text to a file whole or not at all; "-" is standard output. LBW_ERR_IO names it. */
 enum lbw_status lbw_save_text(const char *path, const char *text, struct lbw_error *err);

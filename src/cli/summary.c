@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/save.h"
 #include "cli/table.h"
 #include "cli/talk.h"
 
@@ -215,8 +216,8 @@ static void print_projected(FILE *to, const struct lbw_report *report)
     }
 }
 
-void lbw_summary_print(FILE *to, const struct lbw_report *report,
-                       const struct lbw_summary *summary)
+static void print_summary(FILE *to, const struct lbw_report *report,
+                          const struct lbw_summary *summary, bool all_layers)
 {
     char time[LBW_TEXT_SIZE], count[LBW_TEXT_SIZE];
     lbw_print_clean(to, summary->output);
@@ -233,8 +234,38 @@ void lbw_summary_print(FILE *to, const struct lbw_report *report,
     else
         fputs("projected without calibration\n\n", to);
     print_sizes(to, report);
-    print_snr(to, report, summary->all_layers);
+    print_snr(to, report, all_layers);
     fprintf(to, "  all weights together: %.1f dB\n", report->snr);
     print_projected(to, report);
     print_left_alone(to, report);
+}
+
+enum lbw_status lbw_report_save(const struct lbw_report_values *values,
+                                const struct lbw_report *report, struct lbw_error *err)
+{
+    if (!values->report)
+        return LBW_OK;
+    char *text = NULL;
+    enum lbw_status status = lbw_report_print(&text, report, err);
+    if (status == LBW_OK)
+        status = lbw_save_text(values->report, text, err);
+    lbw_free(text);
+    return status;
+}
+
+enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values,
+                                const struct lbw_report *report,
+                                const struct lbw_summary *summary, struct lbw_error *err)
+{
+    if (!values->json) {
+        if (!values->quiet)
+            print_summary(to, report, summary, values->layers);
+        return LBW_OK;
+    }
+    char *text = NULL;
+    enum lbw_status status = lbw_report_print(&text, report, err);
+    if (status == LBW_OK)
+        fputs(text, to);
+    lbw_free(text);
+    return status;
 }

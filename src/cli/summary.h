@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The closing summary of `lbw quantize`: one screen that says what was gained and lost. */
+/* What a conversion reports: one screen that says what was gained and lost, or JSON. */
 #ifndef LBW_CLI_SUMMARY_H
 #define LBW_CLI_SUMMARY_H
 
@@ -8,15 +8,40 @@
 
 #include <lbw/convert.h>
 
+#include "cli/option.h"
+
+/* One member of the struct of values of a command that converts. */
+struct lbw_report_values {
+    const char *report;
+    bool layers, json, quiet;
+};
+
+/* clang-format off */
+#define LBW_REPORT_OPTIONS(values, member)                                                     \
+    {"report", 0, LBW_OPTION_STRING, offsetof(values, member.report), "FILE",                  \
+     "write a report as JSON"},                                                                \
+    {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
+     "list every layer, not only the worst"},                                                  \
+    {"json", 0, LBW_OPTION_FLAG, offsetof(values, member.json), NULL,                          \
+     "print the report instead of the summary"},                                               \
+    {"quiet", 'q', LBW_OPTION_FLAG, offsetof(values, member.quiet), NULL,                      \
+     "say nothing but warnings and errors"}
+/* clang-format on */
+
 struct lbw_summary {
     const char *input, *output;
     const char *data; /* what calibration used, or NULL */
     enum lbw_encoding encoding;
-    bool all_layers; /* every layer instead of the worst few */
     double seconds;
 };
 
-void lbw_summary_print(FILE *to, const struct lbw_report *report,
-                       const struct lbw_summary *summary);
+/* Writes the report's file, where the options name one. */
+enum lbw_status lbw_report_save(const struct lbw_report_values *values,
+                                const struct lbw_report *report, struct lbw_error *err);
+
+/* Prints the summary, or what the options want instead. */
+enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values,
+                                const struct lbw_report *report,
+                                const struct lbw_summary *summary, struct lbw_error *err);
 
 #endif

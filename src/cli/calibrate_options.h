@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* The options on calibration data, alike in `quantize` and `search`; `tune` words its own. */
+#ifndef LBW_CLI_CALIBRATE_OPTIONS_H
+#define LBW_CLI_CALIBRATE_OPTIONS_H
+
+#include <lbw/convert.h>
+
+#include "cli/option.h"
+#include "cli/picture.h"
+
+/* One member of a command's struct of values. */
+struct lbw_calibrate_values {
+    const char *source; /* "generated" by default */
+    int64_t samples, seed;
+    double damping; /* 0: the library's */
+};
+
+/* clang-format off */
+#define LBW_CALIBRATE_OPTIONS(values, member)                                                  \
+    {"calib", 'c', LBW_OPTION_STRING, offsetof(values, member.source),                         \
+     "generated[:N]|DIR|FILE|none",                                                            \
+     "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "   \
+     "file; none only rounds (default generated)"},                                            \
+    {"samples", 'n', LBW_OPTION_INT, offsetof(values, member.samples), "N",                    \
+     "at most so many of them (default 32 generated, 64 of a folder)", .min = 1,               \
+     .max = 1000000},                                                                          \
+    {"seed", 0, LBW_OPTION_INT, offsetof(values, member.seed), "N",                            \
+     "of generated pictures (default 0)", .min = 0, .max = 9007199254740992.0},                \
+    {"damping", 0, LBW_OPTION_FLOAT, offsetof(values, member.damping), "X",                    \
+     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,   \
+     .max = 10}
+/* clang-format on */
+
+/* Parameters that borrow from both; damping is one of conversion. */
+struct lbw_calibrate_params
+lbw_calibrate_from_options(const struct lbw_calibrate_values *values,
+                           const struct lbw_picture *picture);
+
+#endif
