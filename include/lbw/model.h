@@ -29,8 +29,10 @@ LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **out, const void
 LBW_API void lbw_model_close(struct lbw_model **model);
 
 /*
- * Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed.
- * External data comes into the file. LBW_ERR_UNSUPPORTED for more than 2 GiB.
+ * Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed. A
+ * file of that name is replaced at once, when the new one is complete and on the disk, so it
+ * may be the model that was read. External data comes into the file. LBW_ERR_UNSUPPORTED for
+ * more than 2 GiB; LBW_ERR_ARGUMENT for a file that the opened model has external data in.
  */
 LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
                                        struct lbw_error *err);
@@ -45,14 +47,30 @@ struct lbw_external_params {
 /*
  * Saves a model in two files, which is how one beyond 2 GiB has to be: initializers of at least
  * the threshold, and whatever was external before, go to `params->file` in the folder of
- * `path`. Both files are written and synced before either gets its name, the model last: an
- * interrupted run never leaves a model without its data. The opened model stays as it was.
- * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz", or the file's name has a slash, ends in
- * ".gz" or is the model's own.
+ * `path`. The opened model stays as it was.
+ *
+ * Both files are complete and on the disk before either gets its name, the data first. Stopped
+ * at whatever moment, a run leaves under the name `path` the model that was there before with
+ * its data, or the new one with its data, or nothing; never a model with other data. "Nothing"
+ * where there was a model before is left in one case: it and a file of the data's name both
+ * existed, and the run was killed between two renames; the old model is then in a hidden file
+ * beside it (.lbw-…-old).
+ *
+ * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz"; when the file's name has a slash, ends
+ * in ".gz" or is the model's own; when the opened model or its data would be overwritten,
+ * unless both are replaced together.
  */
 LBW_API enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *path,
                                                 const struct lbw_external_params *params,
                                                 struct lbw_error *err);
+
+/*
+ * Refuses what both ways of saving (`params` is NULL for lbw_model_save()) would refuse for the
+ * names alone, so that it can be asked before long work.
+ */
+LBW_API enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *path,
+                                             const struct lbw_external_params *params,
+                                             struct lbw_error *err);
 
 /* Serialises into *data (the caller frees it with lbw_free()) and *size. */
 LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data,

@@ -371,6 +371,63 @@ enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *
     return LBW_OK;
 }
 
+/* Moves what `second` will replace out of the way; *aside is NULL where there is no need. */
+static int step_aside(char **aside, const struct lbw_writer *first,
+                      const struct lbw_writer *second)
+{
+    struct stat st;
+    if (!second->temporary || lstat(first->path, &st) != 0 || lstat(second->path, &st) != 0)
+        return 0;
+    size_t size = strlen(second->temporary) + sizeof "-old";
+    *aside = malloc(size);
+    if (!*aside) {
+        errno = ENOMEM;
+        return -1;
+    }
+    snprintf(*aside, size, "%s-old", second->temporary);
+    if (rename(second->path, *aside) != 0)
+        return -1;
+    sync_folder(second->path);
+    return 0;
+}
+
+/* The old pair again, or where one half of it is. */
+static enum lbw_status bring_back(enum lbw_status status, const char *aside, const char *path,
+                                  struct lbw_error *err)
+{
+    if (rename(aside, path) == 0)
+        return status;
+    return lbw_within(err, status, "%s is now called %s", path, aside);
+}
+
+enum lbw_status lbw_writer_commit_pair(struct lbw_writer **first, struct lbw_writer **second,
+                                       struct lbw_error *err)
+{
+    char *aside = NULL;
+    enum lbw_status status = lbw_writer_sync(*first, err);
+    if (status == LBW_OK)
+        status = lbw_writer_sync(*second, err);
+    if (status == LBW_OK && step_aside(&aside, *first, *second) != 0) {
+        status = lbw_fail_errno(err, "%s: cannot write", (*second)->path);
+        free(aside);
+        aside = NULL;
+    }
+    if (status == LBW_OK) {
+        status = lbw_writer_commit(first, err);
+        bool is_half = status == LBW_OK; /* the old second is of no use any more */
+        if (is_half)
+            status = lbw_writer_commit(second, err);
+        if (aside && is_half)
+            unlink(aside);
+        else if (aside)
+            status = bring_back(status, aside, (*second)->path, err);
+    }
+    free(aside);
+    lbw_writer_abort(first);
+    lbw_writer_abort(second);
+    return status;
+}
+
 void lbw_writer_abort(struct lbw_writer **writer)
 {
     if (!*writer)

@@ -53,6 +53,16 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *writer, struct lbw_error *err
 /* Syncs, renames and frees; on failure the temporary file is removed. *writer becomes NULL. */
 enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err);
 
+/*
+ * Commits two files of one folder, the second of which is of use with this first one only:
+ * whatever moment the process or the machine stops at, the second name never leads to a file
+ * that goes with another first. Where both names were taken, the old second steps aside into a
+ * hidden file (beside it, ".lbw-…-old") until both are replaced: stopped in between, there is
+ * nothing under the second name. Frees both in any case.
+ */
+enum lbw_status lbw_writer_commit_pair(struct lbw_writer **first, struct lbw_writer **second,
+                                       struct lbw_error *err);
+
 /* Gives up: removes the temporary file and frees. NULL is fine. */
 void lbw_writer_abort(struct lbw_writer **writer);
 

@@ -23,9 +23,11 @@ static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *
     const struct lbw_encode_params params = lbw_encode_from_options(&v->encode);
     enum lbw_status status = lbw_model_open(model, path, err);
     if (status == LBW_OK)
+        status = lbw_output_check(&v->output, *model, err);
+    if (status == LBW_OK) {
         *before = lbw_model_size(*model);
-    if (status == LBW_OK)
         status = lbw_reencode(num, *model, &params, err);
+    }
     return status == LBW_OK ? lbw_output_save(&v->output, *model, err) : status;
 }
 

@@ -28,6 +28,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     enum lbw_status status = lbw_model_open(&model, arguments[0], &err);
     uint64_t before = status == LBW_OK ? lbw_model_size(model) : 0, after = 0;
     if (status == LBW_OK)
+        status = lbw_output_check(&v->output, model, &err);
+    if (status == LBW_OK)
         status = lbw_expand(model, &num, &err);
     if (status == LBW_OK) {
         after = lbw_model_size(model);

@@ -88,6 +88,8 @@ static enum lbw_status convert(struct job *job)
     const struct quantize_values *v = job->v;
     enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
     if (status == LBW_OK)
+        status = lbw_output_check(&v->output, job->model, &job->err);
+    if (status == LBW_OK)
         status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
     if (status == LBW_OK && v->encode.opset)
         status = lbw_model_lift(job->model, v->encode.opset, &job->err);

@@ -190,7 +190,8 @@ static bool parse_bytes(uint64_t *out, const struct lbw_command *command,
         unit = ldexp(1, 10 * (int)(suffix - suffixes + 1));
         end++;
     }
-    if (end == value || *end || !(number >= 0) || number * unit >= ldexp(1, 63)) {
+    if (end == value || *end || !(number * unit >= option->min) ||
+        number * unit >= ldexp(1, 63)) {
         lbw_usage_error(command->name, "--%s: '%s' is not a number of bytes like 64M or 1.5G",
                         option->name, value);
         return false;

@@ -49,7 +49,7 @@ struct lbw_option {
     size_t offset;              /* in the command's struct of values */
     const char *argument;       /* what help calls the value; NULL for flags */
     const char *help;           /* one sentence without a full stop, defaults named */
-    double min, max;            /* LBW_OPTION_INT and _FLOAT; both 0: any */
+    double min, max;            /* LBW_OPTION_INT and _FLOAT, both 0: any; _BYTES: min */
     const char *const *choices; /* LBW_OPTION_CHOICE and _STRING: names, ended by NULL */
 };
 

@@ -16,7 +16,25 @@ bool lbw_output_is_usable(const struct lbw_output_values *values, const char *co
 {
     if (!values->path)
         lbw_usage_error(command, "where to? Say --output FILE");
-    return values->path != NULL;
+    else if (!values->external && (values->threshold || values->alignment))
+        lbw_usage_error(command, "--external-%s goes with --external FILE",
+                        values->threshold ? "threshold" : "alignment");
+    else
+        return true;
+    return false;
+}
+
+static struct lbw_external_params external_params(const struct lbw_output_values *values)
+{
+    return (struct lbw_external_params){values->external, (size_t)values->threshold,
+                                        (size_t)values->alignment};
+}
+
+enum lbw_status lbw_output_check(const struct lbw_output_values *values,
+                                 const struct lbw_model *model, struct lbw_error *err)
+{
+    const struct lbw_external_params params = external_params(values);
+    return lbw_model_check_save(model, values->path, values->external ? &params : NULL, err);
 }
 
 FILE *lbw_output_talk(const struct lbw_output_values *values)
@@ -36,7 +54,9 @@ enum lbw_status lbw_output_save(const struct lbw_output_values *values, struct l
         *err = (struct lbw_error){LBW_ERR_INTERRUPTED, "interrupted"};
         return LBW_ERR_INTERRUPTED;
     }
-    return lbw_model_save(model, values->path, err);
+    const struct lbw_external_params params = external_params(values);
+    return values->external ? lbw_model_save_external(model, values->path, &params, err)
+                            : lbw_model_save(model, values->path, err);
 }
 
 static enum lbw_status fail(struct lbw_error *err, const char *path)

@@ -13,12 +13,21 @@
 /* One member of the struct of values of a command that writes a model. */
 struct lbw_output_values {
     const char *path;
+    const char *external;          /* NULL: all in one file */
+    uint64_t threshold, alignment; /* 0: not given */
 };
 
 /* clang-format off */
 #define LBW_OUTPUT_OPTIONS(values, member)                                                     \
     {"output", 'o', LBW_OPTION_STRING, offsetof(values, member.path), "FILE",                  \
-     "the model to write; - is standard output, *.gz is compressed"}
+     "the model to write; - is standard output, *.gz is compressed"},                          \
+    {"external", 0, LBW_OPTION_STRING, offsetof(values, member.external), "FILE",              \
+     "put large tensors into a file of that name beside the model, as models beyond 2 GiB "    \
+     "need"},                                                                                  \
+    {"external-threshold", 0, LBW_OPTION_BYTES, offsetof(values, member.threshold), "SIZE",    \
+     "from which a tensor counts as large (default 1K)", .min = 1},                            \
+    {"external-alignment", 0, LBW_OPTION_BYTES, offsetof(values, member.alignment), "SIZE",    \
+     "of each in the file, a power of two; Windows maps by 64K (default 4K)", .min = 1}
 /* clang-format on */
 
 /* Whether the options can be followed; else it is explained, and LBW_EXIT_USAGE ends it. */
@@ -29,6 +38,10 @@ FILE *lbw_output_talk(const struct lbw_output_values *values);
 
 /* What to call it there. */
 const char *lbw_output_name(const struct lbw_output_values *values);
+
+/* Whether saving will be refused for its names alone: before long work, not behind it. */
+enum lbw_status lbw_output_check(const struct lbw_output_values *values,
+                                 const struct lbw_model *model, struct lbw_error *err);
 
 /* Saves as the options say, or LBW_ERR_INTERRUPTED when a signal came before. */
 enum lbw_status lbw_output_save(const struct lbw_output_values *values, struct lbw_model *model,

@@ -38,6 +38,26 @@ bool lbw_tensor_is_external(const Onnx__TensorProto *tensor)
            tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL;
 }
 
+const char *lbw_external_location(const Onnx__TensorProto *tensor)
+{
+    for (size_t i = 0; i < tensor->n_external_data; i++) {
+        const Onnx__StringStringEntryProto *entry = tensor->external_data[i];
+        if (entry->key && entry->value && strcmp(entry->key, "location") == 0)
+            return entry->value;
+    }
+    return NULL;
+}
+
+const char *lbw_external_next(const struct lbw_model *model, const char *location)
+{
+    const struct lbw_external_file *file = model->external_files;
+    while (location && file && file->location != location)
+        file = file->next;
+    if (location && file)
+        file = file->next;
+    return file ? file->location : NULL;
+}
+
 /* Digits only, no sign, no blanks; false when it is not a number or does not fit. */
 static bool parse_number(uint64_t *out, const char *text)
 {
@@ -159,6 +179,9 @@ static enum lbw_status find_file(struct lbw_external_file **out, struct lbw_mode
     if (fd < 0 && (errno == ELOOP || errno == EMLINK))
         return lbw_fail(err, LBW_ERR_FORMAT, "external data in '%s', which is a symbolic link",
                         location);
+    if (fd < 0 && errno == ENOTDIR) /* what O_NOFOLLOW makes of a linked folder */
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "external data in '%s', behind a symbolic link or no folder", location);
     if (fd < 0)
         return lbw_fail_errno(err, "cannot open the external data '%s'", location);
     enum lbw_status status = map_fd(file, fd, err);

@@ -8,6 +8,12 @@
 /* True when the tensor's values are in another file. */
 bool lbw_tensor_is_external(const Onnx__TensorProto *tensor);
 
+/* In which; NULL where the tensor does not say. */
+const char *lbw_external_location(const Onnx__TensorProto *tensor);
+
+/* The locations of all files mapped so far, one behind the other; NULL starts and ends. */
+const char *lbw_external_next(const struct lbw_model *model, const char *location);
+
 /*
  * The bytes of an external tensor, mapped read-only and owned by the model until it is closed.
  * `expected` is how many there have to be; SIZE_MAX takes what the tensor or the file says. The
@@ -29,6 +35,14 @@ enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
 enum lbw_status lbw_external_inline_tensor(struct lbw_model *model, Onnx__TensorProto *tensor,
                                            struct lbw_error *err);
 enum lbw_status lbw_external_inline(struct lbw_model *model, struct lbw_error *err);
+
+/*
+ * Refuses (LBW_ERR_ARGUMENT) a file to be written under `path` that the opened model is, or
+ * keeps external data in, unless the model itself is replaced along with it under
+ * `model_path` (NULL: it is not).
+ */
+enum lbw_status lbw_external_check_target(const struct lbw_model *model, const char *path,
+                                          const char *model_path, struct lbw_error *err);
 
 /* Bytes of all external data that the model refers to, as far as the tensors say it. */
 uint64_t lbw_external_size(const struct lbw_model *model);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* External data, write side: the tree points elsewhere while it is written, then back again. */
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "onnx/extdata.h"
@@ -138,22 +139,111 @@ static enum lbw_status check_params(const struct lbw_external_params *params, co
                         "%s: external data needs a model in a plain file of its own", path);
     if (!*file || strcmp(file, ".") == 0 || strcmp(file, "..") == 0 || strchr(file, '/') ||
         ends_in_gz(file) || strcmp(slash ? slash + 1 : path, file) == 0)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: external data cannot be called '%s'", path,
-                        file);
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: external data cannot be called '%s'; a plain name is wanted, not "
+                        "the model's, not *.gz",
+                        path, file);
     if (params->alignment & (params->alignment - 1))
         return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: an alignment of %zu is no power of two",
                         path, params->alignment);
     return LBW_OK;
 }
 
-/* Writes both files whole, without a name yet. */
-static enum lbw_status write_both(struct job *job, const char *path)
+/* Whether a file that gets the name `path` takes the place of the one that `read` leads to. */
+static bool would_replace(const char *path, const char *read)
+{
+    struct stat a, b;
+    const char *name = strrchr(path, '/'), *other = strrchr(read, '/');
+    if (lstat(path, &a) != 0 || stat(read, &b) != 0 || a.st_dev != b.st_dev ||
+        a.st_ino != b.st_ino)
+        return false;
+    return a.st_nlink == 1 || strcmp(name ? name + 1 : path, other ? other + 1 : read) == 0;
+}
+
+/* The walk over external tensors: does any have its values where `path` is to be written? */
+struct target {
+    const struct lbw_model *model;
+    const char *path;
+    bool is_taken;
+};
+
+static bool check_location(struct target *target, const char *location)
+{
+    char file[PATH_MAX];
+    const char *folder = target->model->folder;
+    int length =
+        snprintf(file, sizeof file, "%s%s%s", folder, strcmp(folder, ".") ? "" : "/", location);
+    if (length < (int)sizeof file && would_replace(target->path, file))
+        target->is_taken = true;
+    return !target->is_taken;
+}
+
+static bool check_tensor(ProtobufCMessage *message, void *user)
+{
+    const Onnx__TensorProto *tensor = lbw_walk_tensor(message);
+    if (!tensor || !lbw_tensor_is_external(tensor))
+        return true;
+    const char *location = lbw_external_location(tensor);
+    return !location || check_location(user, location);
+}
+
+enum lbw_status lbw_external_check_target(const struct lbw_model *model, const char *path,
+                                          const char *model_path, struct lbw_error *err)
+{
+    struct target target = {model, path, false};
+    if (!model->folder)
+        return LBW_OK;
+    if (model_path && would_replace(path, model->name))
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: is the model that is read", path);
+    if (model_path && would_replace(model_path, model->name))
+        return LBW_OK;
+    lbw_walk(&model->proto->base, check_tensor, &target);
+    for (const char *location = NULL; (location = lbw_external_next(model, location));)
+        check_location(&target, location);
+    if (!target.is_taken)
+        return LBW_OK;
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: the model that is read has its data there",
+                    path);
+}
+
+/* Beside the model; to be freed. */
+static char *data_path_of(const char *path, const char *file)
 {
     const char *slash = strrchr(path, '/');
-    char *data_path =
-        lbw_arena_printf(&job->model->arena, "%.*s%s", slash ? (int)(slash - path) + 1 : 0,
-                         path, job->params.file);
-    if (!data_path || !lbw_walk(&job->model->proto->base, find_candidates, job))
+    size_t folder = slash ? (size_t)(slash - path) + 1 : 0, size = strlen(file) + 1;
+    char *out = malloc(folder + size);
+    if (out) {
+        memcpy(out, path, folder);
+        memcpy(out + folder, file, size);
+    }
+    return out;
+}
+
+enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *path,
+                                     const struct lbw_external_params *params,
+                                     struct lbw_error *err)
+{
+    LBW_TRY(lbw_external_check_target(model, path, NULL, err));
+    if (!params)
+        return LBW_OK;
+    LBW_TRY(check_params(params, path, err));
+    char *data_path = data_path_of(path, params->file);
+    if (!data_path)
+        return lbw_fail_memory(err);
+    enum lbw_status status = LBW_OK;
+    struct stat st;
+    if (stat(data_path, &st) == 0 && !S_ISREG(st.st_mode))
+        status = lbw_fail(err, LBW_ERR_ARGUMENT, "%s: is no regular file", data_path);
+    else
+        status = lbw_external_check_target(model, data_path, path, err);
+    free(data_path);
+    return status;
+}
+
+/* Writes both files whole, without a name yet. */
+static enum lbw_status write_both(struct job *job, const char *path, const char *data_path)
+{
+    if (!lbw_walk(&job->model->proto->base, find_candidates, job))
         return lbw_fail_memory(job->err);
     LBW_TRY(lbw_writer_open(&job->tree, path, job->err));
     LBW_TRY(lbw_writer_open(&job->data, data_path, job->err));
@@ -164,18 +254,11 @@ static enum lbw_status write_both(struct job *job, const char *path)
     return lbw_writer_sync(job->tree, job->err);
 }
 
-/*
- * Names both files, which can hardly fail any more. A model that is replaced goes first, so
- * that at no moment an old model meets new data.
- */
-static enum lbw_status commit_both(struct job *job, const char *path)
+static enum lbw_status commit_both(struct job *job)
 {
-    if (lbw_writer_size(job->data) == 0) {
-        lbw_writer_abort(&job->data);
-        return lbw_writer_commit(&job->tree, job->err);
-    }
-    unlink(path);
-    LBW_TRY(lbw_writer_commit(&job->data, job->err));
+    if (lbw_writer_size(job->data))
+        return lbw_writer_commit_pair(&job->data, &job->tree, job->err);
+    lbw_writer_abort(&job->data);
     return lbw_writer_commit(&job->tree, job->err);
 }
 
@@ -183,18 +266,21 @@ enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *pat
                                         const struct lbw_external_params *params,
                                         struct lbw_error *err)
 {
-    LBW_TRY(check_params(params, path, err));
+    LBW_TRY(lbw_model_check_save(model, path, params, err));
     struct job job = {.model = model, .params = *params, .err = err};
+    char *data_path = data_path_of(path, params->file);
     if (!job.params.threshold)
         job.params.threshold = DEFAULT_THRESHOLD;
     if (!job.params.alignment)
         job.params.alignment = DEFAULT_ALIGNMENT;
-    enum lbw_status status = write_both(&job, path);
+    enum lbw_status status =
+        data_path ? write_both(&job, path, data_path) : lbw_fail_memory(err);
     for (size_t i = 0; i < job.num_moved; i++)
         *job.moved[i].tensor = job.moved[i].before;
     free(job.moved);
     if (status == LBW_OK)
-        status = commit_both(&job, path);
+        status = commit_both(&job);
+    free(data_path);
     lbw_writer_abort(&job.data);
     lbw_writer_abort(&job.tree);
     return status;

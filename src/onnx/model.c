@@ -168,6 +168,7 @@ enum lbw_status lbw_model_save(struct lbw_model *model, const char *path, struct
     enum lbw_status status = lbw_external_inline(model, err);
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);
+    LBW_TRY(lbw_external_check_target(model, path, NULL, err));
     LBW_TRY(lbw_writer_open(&writer, path, err));
     status = lbw_model_write(model, writer, err);
     if (status == LBW_OK)
