@@ -18,7 +18,7 @@ struct lbw_image {
 
 /*
  * Decodes a JPEG or PNG file (by content, not by name). LBW_ERR_IO or LBW_ERR_FORMAT name the
- * path. Sides up to 16384 pixels.
+ * path. Sides up to 16384 pixels, and no more of them than the file can hold.
  */
 LBW_API enum lbw_status lbw_image_read(struct lbw_image *out, const char *path,
                                        struct lbw_error *err);

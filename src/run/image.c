@@ -16,19 +16,30 @@
 
 #define MAX_SIDE 16384
 
+/*
+ * More is a lie that would cost memory: deflate makes 1032 bytes of one at best, of 8 pixels
+ * each, and of JPEG's blocks of 64 pixels each takes a bit. (Arithmetic coding could do with
+ * less, for a picture of one colour.)
+ */
+#define MAX_PIXELS_PER_BYTE 8256
+
 void lbw_image_release(struct lbw_image *image)
 {
     free(image->pixels);
     *image = (struct lbw_image){0};
 }
 
-/* Memory for the pixels of a picture whose sides come from a file. */
+/* Memory for the pixels of a picture whose sides come from a file of `file_size` bytes. */
 static enum lbw_status image_init(struct lbw_image *out, int64_t width, int64_t height,
-                                  size_t bytes_per_pixel, struct lbw_error *err)
+                                  size_t bytes_per_pixel, size_t file_size,
+                                  struct lbw_error *err)
 {
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
         return lbw_fail(err, LBW_ERR_FORMAT, "%lldx%lld pixels, sides from 1 to %d are read",
                         (long long)width, (long long)height, MAX_SIDE);
+    if ((size_t)(width * height) / MAX_PIXELS_PER_BYTE > file_size)
+        return lbw_fail(err, LBW_ERR_FORMAT, "%lldx%lld pixels are not in %zu bytes",
+                        (long long)width, (long long)height, file_size);
     uint8_t *pixels = malloc((size_t)width * (size_t)height * bytes_per_pixel);
     if (!pixels)
         return lbw_fail_memory(err);
@@ -47,10 +58,23 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t num)
             pixels[3 * i + c] = (uint8_t)((pixels[4 * i + c] * pixels[4 * i + 3] + 127) / 255);
 }
 
-/* A picture that ends early is refused; stray bytes between markers are common and harmless. */
+/*
+ * A picture that ends early is refused; stray bytes between markers are common and harmless.
+ * After a warning TurboJPEG calls every failure a warning, so the last message has to tell.
+ */
 static bool jpeg_is_broken(tjhandle jpeg)
 {
-    return tjGetErrorCode(jpeg) != TJERR_WARNING || strstr(tjGetErrorStr2(jpeg), "Premature");
+    static const char *const harmless[] = {
+        "Corrupt JPEG data: ",
+        "Inconsistent progression sequence ",
+        "Invalid SOS parameters for sequential JPEG",
+        "Unknown Adobe color transform code ",
+        "Warning: ",
+    };
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (strncmp(tjGetErrorStr2(jpeg), harmless[i], strlen(harmless[i])) == 0)
+            return tjGetErrorCode(jpeg) != TJERR_WARNING;
+    return true;
 }
 
 static enum lbw_status read_jpeg(struct lbw_image *out, const struct lbw_bytes *bytes,
@@ -58,7 +82,7 @@ static enum lbw_status read_jpeg(struct lbw_image *out, const struct lbw_bytes *
 {
     enum lbw_status status = LBW_OK;
     struct lbw_image image = {0};
-    int width, height, subsampling, colorspace;
+    int width = 0, height = 0, subsampling, colorspace = -1;
     tjhandle jpeg = tjInitDecompress();
     if (!jpeg)
         return lbw_fail_memory(err);
@@ -69,7 +93,7 @@ static enum lbw_status read_jpeg(struct lbw_image *out, const struct lbw_bytes *
         goto out;
     }
     bool is_cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
-    status = image_init(&image, width, height, is_cmyk ? 4 : 3, err);
+    status = image_init(&image, width, height, is_cmyk ? 4 : 3, bytes->size, err);
     if (status != LBW_OK)
         goto out;
     if (tjDecompress2(jpeg, bytes->data, bytes->size, image.pixels, width, 0, height,
@@ -149,7 +173,7 @@ static enum lbw_status decode_png(struct png_reader *reader)
     png_to_rgb(reader->png, reader->info);
     uint32_t width = png_get_image_width(reader->png, reader->info);
     uint32_t height = png_get_image_height(reader->png, reader->info);
-    LBW_TRY(image_init(&reader->image, width, height, 3, reader->err));
+    LBW_TRY(image_init(&reader->image, width, height, 3, reader->bytes->size, reader->err));
     if (png_get_rowbytes(reader->png, reader->info) != (size_t)3 * width)
         return lbw_fail(reader->err, LBW_ERR_FORMAT, "broken PNG: odd pixel format");
     for (int pass = 0; pass < (is_interlaced ? PNG_INTERLACE_ADAM7_PASSES : 1); pass++)

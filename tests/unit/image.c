@@ -177,6 +177,41 @@ static void check_cuts(const char *path, const unsigned char *data, size_t size,
     }
 }
 
+/* A small file that claims to be a huge picture costs no memory. */
+static void check_lie(const char *path, const unsigned char *data, size_t size)
+{
+    struct lbw_image image;
+    struct lbw_error err = {0};
+    write_file(path, data, size);
+    assert_int_equal(lbw_image_read(&image, path, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "16384x16384 pixels are not in"));
+}
+
+/* Stray bytes between segments make a warning, and what fails then is no less broken. */
+static void check_failure_behind_warning(const char *path, const unsigned char *jpeg,
+                                         size_t size)
+{
+    struct lbw_image image;
+    struct lbw_error err = {0};
+    unsigned char *strays = malloc(size + 3);
+    size_t at = 4 + (size_t)(jpeg[4] << 8 | jpeg[5]); /* where the first segment ends */
+    assert_non_null(strays);
+    assert_true(at < size);
+    memcpy(strays, jpeg, at);
+    memcpy(strays + at, "???", 3);
+    memcpy(strays + at + 3, jpeg + at, size - at);
+    write_file(path, strays, size + 3);
+    assert_int_equal(lbw_image_read(&image, path, &err), LBW_OK);
+    lbw_image_release(&image);
+    for (size_t i = 0; i < size; i++)
+        if (strays[i] == 0xff && strays[i + 1] == 0xdb)
+            strays[i + 1] = 0xfe; /* a comment in place of a quantization table */
+    write_file(path, strays, size + 3);
+    assert_int_equal(lbw_image_read(&image, path, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "Quantization table"));
+    free(strays);
+}
+
 static void test_broken(void **state)
 {
     (void)state;
@@ -184,6 +219,11 @@ static void test_broken(void **state)
     unsigned long size;
     unsigned char *jpeg = make_jpeg(&size, TJPF_RGB, TJSAMP_420, 0);
     check_cuts(path, jpeg, size, 7);
+    check_failure_behind_warning(path, jpeg, size);
+    for (size_t i = 0; i + 9 < size; i++)
+        if (jpeg[i] == 0xff && jpeg[i + 1] == 0xc0)
+            memcpy(jpeg + i + 5, "\x40\0\x40", 4); /* sides of 16384 */
+    check_lie(path, jpeg, size);
     tjFree(jpeg);
     static const struct kind rgb = {"rgb", PNG_COLOR_TYPE_RGB, 8, 0};
     write_png(path, &rgb);
