@@ -69,7 +69,7 @@ static bool view_input(struct lbw_tensor *out, const struct lbw_grad_step *step,
 {
     const char *name = lbw_node_input(step->node, input);
     struct lbw_value *value = *name ? lbw_index_find(step->index->scopes, name) : NULL;
-    Onnx__TensorProto *proto = value ? lbw_index_constant(step->index, value, false) : NULL;
+    Onnx__TensorProto *proto = value ? lbw_index_constant(step->index, value, true) : NULL;
     return proto && lbw_tensor_view(out, step->index->model, proto, NULL) == LBW_OK &&
            out->count <= max;
 }

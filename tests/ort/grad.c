@@ -120,6 +120,7 @@ static const struct one cases[] = {
      "nearest_mode:floor",
      11, 21},
     {"Resize", "1,2,4,4 f: f:1,1,1.6,.5", "", 11, 21},
+    {"Resize", "1,2,3,4 f: f: i:1,2,6,8", "mode:linear", 11, 21},
     {"Resize", "1,2,5,4 f: f:1,1,2,1.7", "mode:linear", 11, 21},
     {"Resize", "1,2,5,4 - - i:1,2,7,9",
      "mode:linear "
@@ -277,6 +278,17 @@ static void put_float(struct text *t, unsigned field, double value)
     put(t, &narrow, sizeof narrow);
 }
 
+/* The constant may also be given from outside, as old exporters have it. */
+static void put_default(struct text *graph, const struct tensor *t)
+{
+    struct text port = {0}, type = {0}, tensor = {0};
+    put_text(&port, 1, t->name);
+    put_int(&tensor, 1, (uint64_t)t->type);
+    put_message(&type, 1, &tensor);
+    put_message(&port, 2, &type);
+    put_message(graph, 11, &port);
+}
+
 static void put_attribute(struct text *node, char *word)
 {
     struct text a = {0};
@@ -350,6 +362,8 @@ static struct text make_model(struct trial *trial)
         put_text(&node, 1, t->name);
         if (*t->name)
             put_tensor(&graph, t);
+        if (t->type == TYPE(INT64) && trial->opset == 11)
+            put_default(&graph, t);
         trial->num_inputs++;
     }
     free(copy);
