@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/opset.h"
 #include "onnx/rename.h"
 
 #define MAX_DEPTH 32                /* of calls within calls; a ring of calls goes deeper */
@@ -79,14 +80,66 @@ static int64_t host_version(const struct host *host, const char *domain)
     return -1;
 }
 
-static bool is_compatible(const struct inliner *in, const Onnx__FunctionProto *f)
+static const Onnx__NodeProto *find_obstacle(const struct lbw_model *model, const char *domain,
+                                            int64_t from, int64_t to,
+                                            Onnx__NodeProto *const *nodes, size_t num);
+
+/* The same in the bodies of a node. */
+static const Onnx__NodeProto *find_obstacle_inside(const struct lbw_model *model,
+                                                   const char *domain, int64_t from, int64_t to,
+                                                   const Onnx__NodeProto *node)
 {
-    for (size_t i = 0; i < f->n_opset_import; i++) {
-        int64_t version = host_version(&in->host, f->opset_import[i]->domain);
-        if (version >= 0 && version != f->opset_import[i]->version)
-            return false;
+    const Onnx__NodeProto *found = NULL;
+    for (size_t k = 0; k < node->n_attribute && !found; k++) {
+        const Onnx__AttributeProto *attribute = node->attribute[k];
+        if (attribute->g)
+            found = find_obstacle(model, domain, from, to, attribute->g->node,
+                                  attribute->g->n_node);
+        for (size_t g = 0; g < attribute->n_graphs && !found; g++)
+            found = find_obstacle(model, domain, from, to, attribute->graphs[g]->node,
+                                  attribute->graphs[g]->n_node);
     }
-    return true;
+    return found;
+}
+
+/* The first operator of the domain that might not mean the same at both versions, or NULL. */
+static const Onnx__NodeProto *find_obstacle(const struct lbw_model *model, const char *domain,
+                                            int64_t from, int64_t to,
+                                            Onnx__NodeProto *const *nodes, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        bool is_at_stake = is_same_domain(nodes[i]->domain, domain) &&
+                           lbw_function_find(model, nodes[i]) == SIZE_MAX;
+        bool is_same = is_same_domain(domain, "") && lbw_lift_keeps(nodes[i], from, to);
+        if (is_at_stake && !is_same)
+            return nodes[i];
+        const Onnx__NodeProto *inside = find_obstacle_inside(model, domain, from, to, nodes[i]);
+        if (inside)
+            return inside;
+    }
+    return NULL;
+}
+
+/* What keeps the function's nodes from standing among the host's, or NULL. */
+static const Onnx__NodeProto *obstacle(const struct lbw_model *model, const struct host *host,
+                                       const Onnx__FunctionProto *f)
+{
+    const Onnx__NodeProto *found = NULL;
+    for (size_t i = 0; i < f->n_opset_import && !found; i++) {
+        const Onnx__OperatorSetIdProto *import = f->opset_import[i];
+        int64_t version = host_version(host, import->domain);
+        if (version >= 0 && version != import->version)
+            found = find_obstacle(model, import->domain, import->version, version, f->node,
+                                  f->n_node);
+    }
+    return found;
+}
+
+const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_model *model,
+                                           const Onnx__FunctionProto *f)
+{
+    const struct host host = {&model->proto->opset_import, &model->proto->n_opset_import};
+    return obstacle(model, &host, f);
 }
 
 /* The domains that the function's nodes need and the host does not import yet. */
@@ -251,7 +304,7 @@ static enum lbw_status expand_list(struct inliner *in, struct list *out,
         size_t at = lbw_function_find(in->model, nodes[i]);
         Onnx__FunctionProto *f =
             at != SIZE_MAX && in->wanted[at] ? in->model->proto->functions[at] : NULL;
-        if (f && is_compatible(in, f)) {
+        if (f && !obstacle(in->model, &in->host, f)) {
             LBW_TRY(expand_call(in, out, nodes[i], f, depth));
             continue;
         }

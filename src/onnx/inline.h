@@ -16,12 +16,20 @@ size_t lbw_function_find(const struct lbw_model *model, const Onnx__NodeProto *n
 /*
  * Replaces calls of the functions with wanted[position], wherever they stand, by the functions'
  * nodes, under names of their own, and drops functions that nothing calls any more. Calls are
- * kept where caller and function are at different versions of a domain. *num receives how many
- * were replaced. LBW_ERR_FORMAT for a function that calls itself, LBW_ERR_UNSUPPORTED for calls
- * that would make the model huge. Every index of the model is stale afterwards.
+ * kept where an operator might mean something else at the caller's version of its domain. *num
+ * receives how many were replaced. LBW_ERR_FORMAT for a function that calls itself,
+ * LBW_ERR_UNSUPPORTED for calls that would make the model huge. Every index of the model is
+ * stale afterwards.
  */
 enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const bool *wanted,
                                  struct lbw_error *err);
+
+/*
+ * What keeps a function's nodes from standing among the model's: the first operator that might
+ * mean something else at the model's version of its domain, or NULL.
+ */
+const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_model *model,
+                                           const Onnx__FunctionProto *f);
 
 /* Whether an If is worth looking at. */
 typedef bool (*lbw_inline_fn)(void *user, const Onnx__NodeProto *node);

@@ -253,6 +253,16 @@ static lbw_lift_fn find_rule(const Onnx__NodeProto *node, int version)
     return NULL;
 }
 
+bool lbw_lift_keeps(const Onnx__NodeProto *node, int64_t from, int64_t to)
+{
+    if (from < LBW_MIN_OPSET || to < from || to > LBW_MAX_OPSET)
+        return false;
+    for (int version = (int)from + 1; version <= to; version++)
+        if (find_rule(node, version))
+            return false;
+    return true;
+}
+
 static bool has_reference(const Onnx__NodeProto *node)
 {
     for (size_t i = 0; i < node->n_attribute; i++)

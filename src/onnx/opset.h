@@ -39,6 +39,12 @@ struct lbw_lift_rule {
 extern const struct lbw_lift_rule lbw_lift_rules[];
 extern const size_t lbw_num_lift_rules;
 
+/*
+ * Whether a node of the default domain means the same at a later version without a change. Of
+ * an earlier one, or beyond the rules, nothing is known: false.
+ */
+bool lbw_lift_keeps(const Onnx__NodeProto *node, int64_t from, int64_t to);
+
 /* LBW_ERR_UNSUPPORTED, naming the node. */
 enum lbw_status lbw_lift_refuse(struct lbw_lift *lift, const Onnx__NodeProto *node,
                                 const char *why);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "num/quantize.h"
+#include "onnx/inline.h"
 #include "pass/encode.h"
 
 #define DEFAULT_OPS "Conv,ConvTranspose"
@@ -323,10 +324,22 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
     return LBW_OK;
 }
 
+/* Why a function's weights stay its inputs. */
+static const char *absence_in(const struct planner *planner, const Onnx__FunctionProto *f)
+{
+    struct lbw_model *model = planner->plan->model;
+    const Onnx__NodeProto *node = lbw_inline_obstacle(model, f);
+    if (!node)
+        return lbw_arena_printf(&model->arena, "an input of function '%s'", f->name);
+    return lbw_arena_printf(&model->arena,
+                            "an input of function '%s', whose %s is at another opset than the "
+                            "model (--opset lifts both)",
+                            f->name, node->op_type);
+}
+
 /* Why a value is no constant. */
 static const char *absence_of(const struct planner *planner, const struct lbw_value *value)
 {
-    struct lbw_arena *arena = &planner->plan->model->arena;
     const Onnx__GraphProto *graph = value->scope->graph;
     const char *text = "computed at run time";
     for (size_t i = 0; graph && i < graph->n_sparse_initializer; i++)
@@ -335,8 +348,7 @@ static const char *absence_of(const struct planner *planner, const struct lbw_va
             strcmp(graph->sparse_initializer[i]->values->name, value->name) == 0)
             return "a sparse initializer";
     if (value->is_input && value->scope->function)
-        text =
-            lbw_arena_printf(arena, "an input of function '%s'", value->scope->function->name);
+        text = absence_in(planner, value->scope->function);
     else if (value->is_input)
         text = value->scope->owner ? "an input of its body" : "an input of the model";
     return text;

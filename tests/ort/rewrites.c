@@ -342,52 +342,119 @@ static void test_bodies(void **state)
     check_encodings(&bytes, NULL, 4);
 }
 
+/* A function of domain "test"; blanks between names; `body` of put_op() is emptied. */
+static void put_function(struct text *model, const char *name, const char *inputs,
+                         struct text *body, int64_t opset)
+{
+    struct text function = {0}, import = {0};
+    char copy[50], *save = NULL;
+    snprintf(copy, sizeof copy, "%s", inputs);
+    put_text(&function, 1, name);
+    for (char *in = strtok_r(copy, " ", &save); in; in = strtok_r(NULL, " ", &save))
+        put_text(&function, 4, in);
+    put_text(&function, 5, "out");
+    /* put_op writes nodes as field 1; those of a function are field 7 */
+    for (size_t at = 0; at < body->size;) {
+        size_t size = 0, start = at + 1;
+        for (unsigned shift = 0;; shift += 7) {
+            size |= (size_t)(body->data[start] & 0x7f) << shift;
+            if (!(body->data[start++] & 0x80))
+                break;
+        }
+        put_bytes(&function, 7, body->data + start, size);
+        at = start + size;
+    }
+    free(body->data);
+    *body = (struct text){0};
+    put_text(&import, 1, "");
+    put_int(&import, 2, (uint64_t)opset);
+    put_message(&function, 9, &import);
+    put_text(&function, 10, "test");
+    put_text(&import, 1, "test");
+    put_int(&import, 2, 1);
+    put_message(model, 8, &import);
+    put_message(model, 25, &function);
+}
+
+/* Calls of "Block" in domain "test", one behind the other. */
+static void put_calls(struct text *graph, const char *const *weights, size_t num)
+{
+    for (size_t i = 0; i < num; i++) {
+        struct text node = {0};
+        char in[] = {(char)('x' - i), '\0'}, out[] = {(char)('x' - 1 - i), '\0'};
+        put_text(&node, 1, in);
+        if (weights)
+            put_text(&node, 1, weights[i]);
+        put_text(&node, 2, i + 1 < num ? out : "y");
+        put_text(&node, 4, "Block");
+        put_text(&node, 7, "test");
+        put_message(graph, 1, &node);
+    }
+    put_ports(graph, "y");
+}
+
 /* A weight that a model-local function holds, called twice. */
 static void test_function(void **state)
 {
     (void)state;
-    struct text graph = {0}, body = {0}, function = {0}, attributes = {0}, import = {0};
+    struct text graph = {0}, body = {0}, attributes = {0};
     const int64_t dims[] = {8, 8, 3, 3};
     float *values = draw_values("constant", 576, 0, 1);
     struct text tensor = tensor_of("", TYPE(FLOAT), dims, 4, values);
     attribute_message(&attributes, "value", 5, 4, &tensor);
     put_op(&body, "Constant", "", "w", &attributes);
     put_op(&body, "Conv", "in w", "out", NULL);
-    /* put_op writes nodes as field 1; those of a function are field 7 */
-    put_text(&function, 1, "Block");
-    put_text(&function, 4, "in");
-    put_text(&function, 5, "out");
-    for (size_t at = 0; at < body.size;) {
-        size_t size = 0, start = at + 1;
-        for (unsigned shift = 0;; shift += 7) {
-            size |= (size_t)(body.data[start] & 0x7f) << shift;
-            if (!(body.data[start++] & 0x80))
-                break;
-        }
-        put_bytes(&function, 7, body.data + start, size);
-        at = start + size;
-    }
-    free(body.data);
-    put_text(&import, 1, "");
-    put_int(&import, 2, 17);
-    put_message(&function, 9, &import);
-    put_text(&function, 10, "test");
-    for (int i = 0; i < 2; i++) {
-        struct text node = {0};
-        put_text(&node, 1, i ? "z" : "x");
-        put_text(&node, 2, i ? "y" : "z");
-        put_text(&node, 4, "Block");
-        put_text(&node, 7, "test");
-        put_message(&graph, 1, &node);
-    }
-    put_ports(&graph, "y");
+    put_calls(&graph, NULL, 2);
     free(values);
     struct text bytes = finish_model(&graph, 8, 17);
-    put_text(&import, 1, "test");
-    put_int(&import, 2, 1);
-    put_message(&bytes, 8, &import);
-    put_message(&bytes, 25, &function);
+    put_function(&bytes, "Block", "in", &body, 17);
     check_encodings(&bytes, NULL, 1);
+}
+
+/* A function of another opset that is given its weights, with an operator of its own. */
+static struct text model_of_function(const char *op, int64_t opset)
+{
+    static const char *const weights[] = {"w1", "w2"};
+    struct text graph = {0}, body = {0};
+    put_op(&body, "Conv", "in w", "c", NULL);
+    put_op(&body, op, "c", "out", NULL);
+    put_weight(&graph, "w1", 8, 8, 3);
+    put_weight(&graph, "w2", 8, 8, 3);
+    put_calls(&graph, weights, 2);
+    struct text bytes = finish_model(&graph, 8, 17);
+    put_function(&bytes, "Block", "in w", &body, opset);
+    return bytes;
+}
+
+/* Inlined where its operators mean the same in the model, else kept and said so. */
+static void test_function_of_other_opset(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *op;
+        int64_t opset;
+        bool is_kept;
+    } cases[] = {
+        {"Relu", 11, false}, {"Softmax", 13, false}, {"Softmax", 12, true}, {"Relu", 18, true}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text bytes = model_of_function(cases[i].op, cases[i].opset);
+        struct lbw_model *model = NULL;
+        struct lbw_plan *plan = NULL;
+        struct lbw_error err = {0};
+        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
+        const struct lbw_plan_item *item = lbw_plan_item(plan, 0);
+        assert_int_equal(lbw_plan_num_items(plan), cases[i].is_kept ? 1 : 2);
+        assert_int_equal(item->grid == NULL, cases[i].is_kept);
+        if (cases[i].is_kept)
+            assert_non_null(strstr(item->reason, "another opset than the model"));
+        lbw_plan_free(&plan);
+        lbw_model_close(&model);
+        if (cases[i].is_kept)
+            free(bytes.data);
+        else
+            check_encodings(&bytes, NULL, 2);
+    }
 }
 
 /* The dense operators, with weights on either side and either way up. */
@@ -420,7 +487,8 @@ int main(void)
         cmocka_unit_test(test_fold_shared),  cmocka_unit_test(test_fold_partly),
         cmocka_unit_test(test_fold_in_body), cmocka_unit_test(test_fold_oldest),
         cmocka_unit_test(test_opsets),       cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_function),     cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_function),     cmocka_unit_test(test_function_of_other_opset),
+        cmocka_unit_test(test_dense),
     };
     struct lbw_runtime *runtime;
     struct lbw_error err = {0};
