@@ -91,8 +91,8 @@ static enum lbw_status convert(struct job *job)
         status = lbw_output_check(&v->output, job->model, &job->err);
     if (status == LBW_OK)
         status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
-    if (status == LBW_OK && v->encode.opset)
-        status = lbw_model_lift(job->model, v->encode.opset, &job->err);
+    if (status == LBW_OK)
+        status = lbw_encode_lift(job->model, &v->encode, v->plan.requantize, &job->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
     if (status == LBW_OK && wants_calibration(v) && num_planned(job->plan))

@@ -16,3 +16,12 @@ struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values 
         .opset = values->opset,
     };
 }
+
+enum lbw_status lbw_encode_lift(struct lbw_model *model, const struct lbw_encode_values *values,
+                                bool requantize, struct lbw_error *err)
+{
+    if (!values->opset)
+        return LBW_OK;
+    enum lbw_status status = requantize ? lbw_expand(model, NULL, err) : LBW_OK;
+    return status == LBW_OK ? lbw_model_lift(model, values->opset, err) : status;
+}

@@ -35,4 +35,11 @@ extern const char *const lbw_target_names[];
 
 struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values);
 
+/*
+ * Lifts the model, if --opset says so, before it is planned. Weights that are encoded are
+ * expanded first when they are to be quantized again: their decoding cannot be lifted.
+ */
+enum lbw_status lbw_encode_lift(struct lbw_model *model, const struct lbw_encode_values *values,
+                                bool requantize, struct lbw_error *err);
+
 #endif
