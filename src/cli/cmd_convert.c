@@ -16,7 +16,14 @@ struct convert_values {
     bool quiet;
 };
 
-static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *before,
+/* What there is to say of a conversion. */
+struct outcome {
+    size_t num, num_plain;
+    const char *note;
+    uint64_t before; /* size of the model */
+};
+
+static enum lbw_status convert(struct lbw_model **model, struct outcome *outcome,
                                const char *path, const struct convert_values *v,
                                struct lbw_error *err)
 {
@@ -25,10 +32,24 @@ static enum lbw_status convert(struct lbw_model **model, size_t *num, uint64_t *
     if (status == LBW_OK)
         status = lbw_output_check(&v->output, *model, err);
     if (status == LBW_OK) {
-        *before = lbw_model_size(*model);
-        status = lbw_reencode(num, *model, &params, err);
+        outcome->before = lbw_model_size(*model);
+        status = lbw_reencode(&outcome->num, &outcome->num_plain, &outcome->note, *model,
+                              &params, err);
     }
     return status == LBW_OK ? lbw_output_save(&v->output, *model, err) : status;
+}
+
+static void tell(const struct lbw_model *model, const struct outcome *outcome,
+                 const struct convert_values *v)
+{
+    char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
+    fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s in encoding %s, %s to %s\n",
+            lbw_output_name(&v->output), outcome->num, outcome->num == 1 ? "" : "s",
+            lbw_encoding_name((enum lbw_encoding)v->encode.encoding),
+            lbw_text_bytes(a, outcome->before), lbw_text_bytes(b, lbw_model_size(model)));
+    if (outcome->num_plain)
+        lbw_talk("warning: %zu weight%s plain: %s", outcome->num_plain,
+                 outcome->num_plain == 1 ? " stays" : "s stay", outcome->note);
 }
 
 static int run(const void *values, int num_arguments, char **arguments)
@@ -39,21 +60,15 @@ static int run(const void *values, int num_arguments, char **arguments)
         return LBW_EXIT_USAGE;
     struct lbw_error err = {0};
     struct lbw_model *model = NULL;
-    size_t num = 0;
-    uint64_t before = 0;
+    struct outcome outcome = {0};
     int code = LBW_EXIT_DONE;
     lbw_progress_begin("converting", true);
-    enum lbw_status status = convert(&model, &num, &before, arguments[0], v, &err);
+    enum lbw_status status = convert(&model, &outcome, arguments[0], v, &err);
     lbw_progress_end();
-    if (status != LBW_OK) {
+    if (status != LBW_OK)
         code = lbw_explain(&err);
-    } else if (!v->quiet) {
-        char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
-        fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s in encoding %s, %s to %s\n",
-                lbw_output_name(&v->output), num, num == 1 ? "" : "s",
-                lbw_encoding_name((enum lbw_encoding)v->encode.encoding),
-                lbw_text_bytes(a, before), lbw_text_bytes(b, lbw_model_size(model)));
-    }
+    else if (!v->quiet)
+        tell(model, &outcome, v);
     lbw_model_close(&model);
     return code;
 }

@@ -193,27 +193,40 @@ static void print_sizes(FILE *to, const struct lbw_report *report)
     lbw_table_release(&table);
 }
 
-/* Weights that calibration could not look at, by reason. */
-static void print_projected(FILE *to, const struct lbw_report *report)
+/* Lists what was not done as asked, by reason, each with its number. */
+static void print_reasons(FILE *to, const struct lbw_report *report, const char *title,
+                          const char *(*reason_of)(const struct lbw_report_row *row))
 {
-    static const char prefix[] = "projection: ";
     size_t num = 0;
     for (size_t i = 0; i < report->num_rows; i++)
-        num += strncmp(report->rows[i].how, prefix, strlen(prefix)) == 0;
+        num += reason_of(&report->rows[i]) != NULL;
     if (!num)
         return;
-    fprintf(to, "\nonly projected, not calibrated: %zu weight%s\n", num, num == 1 ? "" : "s");
+    fprintf(to, "\n%s: %zu weight%s\n", title, num, num == 1 ? "" : "s");
     for (size_t i = 0; i < report->num_rows; i++) {
-        const char *how = report->rows[i].how;
+        const char *reason = reason_of(&report->rows[i]);
         size_t alike = 0, earlier = 0;
-        for (size_t j = 0; j < report->num_rows; j++) {
-            bool is_same = strcmp(how, report->rows[j].how) == 0;
+        for (size_t j = 0; j < report->num_rows && reason; j++) {
+            const char *other = reason_of(&report->rows[j]);
+            bool is_same = other && strcmp(reason, other) == 0;
             alike += is_same;
             earlier += is_same && j < i;
         }
-        if (!earlier && strncmp(how, prefix, strlen(prefix)) == 0)
-            fprintf(to, "  %zu × %s\n", alike, how + strlen(prefix));
+        if (reason && !earlier)
+            fprintf(to, "  %zu × %s\n", alike, reason);
     }
+}
+
+/* Why calibration could not look at a weight. */
+static const char *why_projected(const struct lbw_report_row *row)
+{
+    static const char prefix[] = "projection: ";
+    return strncmp(row->how, prefix, strlen(prefix)) == 0 ? row->how + strlen(prefix) : NULL;
+}
+
+static const char *why_plain(const struct lbw_report_row *row)
+{
+    return *row->note ? row->note : NULL;
 }
 
 static void print_summary(FILE *to, const struct lbw_report *report,
@@ -236,7 +249,8 @@ static void print_summary(FILE *to, const struct lbw_report *report,
     print_sizes(to, report);
     print_snr(to, report, all_layers);
     fprintf(to, "  all weights together: %.1f dB\n", report->snr);
-    print_projected(to, report);
+    print_reasons(to, report, "only projected, not calibrated", why_projected);
+    print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);
 }
 

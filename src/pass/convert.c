@@ -19,8 +19,8 @@ struct conversion {
     const struct lbw_convert_params *params;
     struct lbw_calibrator calibrator;
     struct lbw_state *state;
-    struct lbw_codes *codes; /* one per weight */
-    uint64_t *sizes;         /* encoded bytes, one per weight */
+    struct lbw_codes *codes;   /* one per weight */
+    struct lbw_stored *stored; /* one per weight */
     struct lbw_report *report;
     double energy, error; /* of all converted weights */
     double sum_of_snr;    /* of all reconstructed layers' outputs, dB */
@@ -202,8 +202,9 @@ static void sum_up(struct conversion *c)
         struct lbw_report_row *row = &r->rows[i];
         if (!row->converted)
             continue;
-        row->bytes_after = c->sizes[i];
-        size += c->sizes[i];
+        row->bytes_after = c->stored[i].size;
+        row->note = c->stored[i].note ? c->stored[i].note : "";
+        size += c->stored[i].size;
         r->num_converted++;
         r->num_weights += weight->item.count;
     }
@@ -225,7 +226,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     const struct lbw_encode_params encode = {c->params->encoding, c->params->inline_nodes,
                                              c->params->target};
-    LBW_TRY(lbw_encode(c->plan, c->codes, &encode, c->sizes, err));
+    LBW_TRY(lbw_encode(c->plan, c->codes, &encode, c->stored, err));
     LBW_TRY(lbw_clean_biases(c->model, err));
     sum_up(c);
     return LBW_OK;
@@ -242,15 +243,15 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .params = params,
         .calibrator = {.activations = params->activations, .plan = plan, .damping = damping},
         .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
-        .sizes = calloc(plan->num_weights + 1, sizeof *c.sizes),
+        .stored = calloc(plan->num_weights + 1, sizeof *c.stored),
     };
     for (size_t i = 0; i < plan->num_weights; i++)
         c.num_planned += plan->weights[i].item.grid != NULL;
-    enum lbw_status status = c.codes && c.sizes ? convert(&c, err) : lbw_fail_memory(err);
+    enum lbw_status status = c.codes && c.stored ? convert(&c, err) : lbw_fail_memory(err);
     for (size_t i = 0; c.codes && i < plan->num_weights; i++)
         lbw_codes_release(&c.codes[i]);
     free(c.codes);
-    free(c.sizes);
+    free(c.stored);
     lbw_state_close(&c.state);
     if (status == LBW_OK && report)
         *report = c.report;

@@ -154,7 +154,7 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
 }
 
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
-                           const struct lbw_encode_params *params, uint64_t *sizes,
+                           const struct lbw_encode_params *params, struct lbw_stored *stored,
                            struct lbw_error *err)
 {
     struct lbw_encoder encoder = {.model = plan->model,
@@ -169,7 +169,7 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
     if (status == LBW_OK)
         status = encode_all(&encoder, plan, codes, params->encoding, decodings, err);
     for (size_t i = 0; i < plan->num_weights && status == LBW_OK; i++)
-        sizes[i] = decodings[i].size;
+        stored[i] = (struct lbw_stored){decodings[i].size, decodings[i].note};
     lbw_names_free(encoder.names);
     free(decodings);
     return status;

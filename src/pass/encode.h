@@ -23,7 +23,14 @@ struct lbw_encoder {
 struct lbw_decoding {
     Onnx__NodeProto *nodes[32];
     size_t num_nodes;
-    uint64_t size; /* bytes of codes and scales */
+    uint64_t size;    /* bytes of codes and scales */
+    const char *note; /* why the values stayed plain, or NULL */
+};
+
+/* What became of one weight. */
+struct lbw_stored {
+    uint64_t size;    /* bytes of codes and scales */
+    const char *note; /* why the values stayed plain though asked for otherwise, or NULL */
 };
 
 /*
@@ -40,10 +47,10 @@ lbw_encode_fn lbw_encode_float;
 
 /*
  * Rewrites the model: `codes` has one entry per weight of the plan, with NULL codes for those
- * left alone. `sizes` receives the bytes of each converted weight.
+ * left alone. `stored` receives what became of each converted weight.
  */
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
-                           const struct lbw_encode_params *params, uint64_t *sizes,
+                           const struct lbw_encode_params *params, struct lbw_stored *stored,
                            struct lbw_error *err);
 
 /* Bytes that the packed form of a weight will take, with its node and names. */

@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "num/pack.h"
+#include "onnx/opset.h"
 #include "pass/encode.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
@@ -216,6 +217,31 @@ static void add_decoding(struct chain *c, const char *codes, const char *output)
     add_node(c, "Mul", plain, add_scale(c, q->steps, q->num_steps, q->axis, true), output);
 }
 
+static bool is_smaller(const struct carrier *carrier, int32_t type)
+{
+    return carrier && lbw_data_type_bits(carrier->type) < lbw_data_type_bits(type);
+}
+
+/* Why values stay plain, and from which opset on they need not; NULL when memory is out. */
+static const char *explain_plain(const struct lbw_encoder *encoder,
+                                 const struct lbw_weight *weight)
+{
+    struct lbw_arena *arena = &encoder->model->arena;
+    int32_t type = weight->tensor->data_type;
+    struct lbw_encoder later = *encoder;
+    for (later.opset++; later.opset <= LBW_MAX_OPSET; later.opset++) {
+        const struct carrier *carrier = choose_carrier(weight->item.grid, &later);
+        if (is_smaller(carrier, type))
+            return lbw_arena_printf(
+                arena,
+                "opset %lld has no type below %s that holds grid %s; %s does with --opset %lld",
+                (long long)encoder->opset, lbw_data_type_name(type), weight->item.grid->name,
+                lbw_data_type_name(carrier->type), (long long)later.opset);
+    }
+    return lbw_arena_printf(arena, "no type below %s holds grid %s", lbw_data_type_name(type),
+                            weight->item.grid->name);
+}
+
 enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *encoder,
                               const struct lbw_weight *weight, const struct lbw_codes *codes,
                               struct lbw_error *err)
@@ -224,8 +250,11 @@ enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *enco
     const struct lbw_scope *scope = weight->value->scope;
     int32_t type = weight->tensor->data_type;
     const struct carrier *carrier = choose_carrier(weight->item.grid, encoder);
-    if (!carrier || lbw_data_type_bits(carrier->type) >= lbw_data_type_bits(type))
-        return lbw_encode_float(out, encoder, weight, codes, err);
+    if (!is_smaller(carrier, type)) {
+        out->note = explain_plain(encoder, weight);
+        return out->note ? lbw_encode_float(out, encoder, weight, codes, err)
+                         : lbw_fail_memory(err);
+    }
     struct chain c = {encoder, out, weight, codes, carrier, false};
     size_t size;
     void *data = carry(model, weight, codes->codes, carrier, &size);

@@ -21,8 +21,9 @@ struct reencoder {
     size_t num_hints;
     struct lbw_plan *plan;
     struct lbw_codes *codes;
-    uint64_t *sizes;
-    size_t num_encoded;
+    struct lbw_stored *stored;
+    size_t num_encoded, num_plain;
+    const char *note; /* on one of the latter */
     struct lbw_error *err;
 };
 
@@ -114,8 +115,8 @@ static enum lbw_status find_codes(struct reencoder *r)
 {
     struct lbw_plan *plan = r->plan;
     r->codes = calloc(plan->num_weights + 1, sizeof *r->codes);
-    r->sizes = calloc(plan->num_weights + 1, sizeof *r->sizes);
-    if (!r->codes || !r->sizes)
+    r->stored = calloc(plan->num_weights + 1, sizeof *r->stored);
+    if (!r->codes || !r->stored)
         return lbw_fail_memory(r->err);
     for (size_t i = 0; i < plan->num_weights; i++) {
         struct lbw_weight *weight = &plan->weights[i];
@@ -134,7 +135,14 @@ static enum lbw_status encode(struct reencoder *r)
     LBW_TRY(lbw_plan_new(&r->plan, r->model, &look, r->err));
     r->num_encoded = 0;
     LBW_TRY(find_codes(r));
-    return lbw_encode(r->plan, r->codes, r->params, r->sizes, r->err);
+    LBW_TRY(lbw_encode(r->plan, r->codes, r->params, r->stored, r->err));
+    for (size_t i = 0; i < r->plan->num_weights; i++)
+        if (r->stored[i].note) {
+            r->note = r->stored[i].note;
+            r->num_plain++;
+            r->num_encoded--;
+        }
+    return LBW_OK;
 }
 
 static void release(struct reencoder *r)
@@ -145,12 +153,13 @@ static void release(struct reencoder *r)
         lbw_codes_release(&r->codes[i]);
     free(r->hints);
     free(r->codes);
-    free(r->sizes);
+    free(r->stored);
     lbw_plan_free(&r->plan);
 }
 
-enum lbw_status lbw_reencode(size_t *num, struct lbw_model *model,
-                             const struct lbw_encode_params *params, struct lbw_error *err)
+enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
+                             struct lbw_model *model, const struct lbw_encode_params *params,
+                             struct lbw_error *err)
 {
     struct reencoder r = {.model = model, .params = params, .err = err};
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
@@ -158,7 +167,6 @@ enum lbw_status lbw_reencode(size_t *num, struct lbw_model *model,
     enum lbw_status status = expand(&r);
     if (status == LBW_OK && params->encoding != LBW_ENCODING_FLOAT)
         status = encode(&r);
-    size_t num_encoded = r.num_encoded;
     release(&r);
     if (status == LBW_OK)
         status = lbw_digest(after, model, err);
@@ -169,6 +177,10 @@ enum lbw_status lbw_reencode(size_t *num, struct lbw_model *model,
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);
     if (num)
-        *num = num_encoded;
+        *num = r.num_encoded;
+    if (num_plain)
+        *num_plain = r.num_plain;
+    if (note)
+        *note = r.note;
     return LBW_OK;
 }

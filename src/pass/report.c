@@ -19,8 +19,8 @@ enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *p
     }
     report->num_rows = plan->num_weights;
     for (size_t i = 0; i < plan->num_weights; i++)
-        report->rows[i] = (struct lbw_report_row){.item = &plan->weights[i].item,
-                                                  .how = plan->weights[i].item.reason};
+        report->rows[i] = (struct lbw_report_row){
+            .item = &plan->weights[i].item, .how = plan->weights[i].item.reason, .note = ""};
     *out = report;
     return LBW_OK;
 }
@@ -51,12 +51,12 @@ static json_t *row_json(const struct lbw_report_row *row)
     if (!out || !row->converted)
         return out;
     json_t *more = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "grid", row->item->grid->name,
-        "scale", lbw_scale_name(row->item->scale), "group", lbw_group_name(row->item->group),
-        "snr_projection", number(row->snr_projection), "snr", number(row->snr), "step_min",
-        number(row->step_min), "step_max", number(row->step_max), "seconds",
-        number(row->seconds), "bytes_before", (json_int_t)row->bytes_before, "bytes_after",
-        (json_int_t)row->bytes_after);
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s}", "grid",
+        row->item->grid->name, "scale", lbw_scale_name(row->item->scale), "group",
+        lbw_group_name(row->item->group), "snr_projection", number(row->snr_projection), "snr",
+        number(row->snr), "step_min", number(row->step_min), "step_max", number(row->step_max),
+        "seconds", number(row->seconds), "bytes_before", (json_int_t)row->bytes_before,
+        "bytes_after", (json_int_t)row->bytes_after, "note", row->note);
     json_object_update(out, more);
     json_decref(more);
     return out;
