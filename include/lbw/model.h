@@ -53,8 +53,9 @@ struct lbw_external_params {
  * at whatever moment, a run leaves under the name `path` the model that was there before with
  * its data, or the new one with its data, or nothing; never a model with other data. "Nothing"
  * where there was a model before is left in one case: it and a file of the data's name both
- * existed, and the run was killed between two renames; the old model is then in a hidden file
- * beside it (.lbw-…-old).
+ * existed, and the run was killed between two renames; both files of the old or of the new
+ * model are then whole in hidden files beside it (.lbw-…-old, .lbw-…). On failure both files
+ * are as they were.
  *
  * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz"; when the file's name has a slash, ends
  * in ".gz" or is the model's own; when the opened model or its data would be overwritten,

@@ -18,6 +18,8 @@
 struct lbw_writer {
     char *path;
     char *temporary; /* NULL when written in place */
+    char *aside;     /* what the old file of that name is called meanwhile, or NULL */
+    bool is_placed;  /* the temporary file has become the one at `path` */
     int fd;
     gzFile gzip;
     uint64_t size;
@@ -182,6 +184,7 @@ static void writer_free(struct lbw_writer **writer)
     if (w->fd > STDERR_FILENO)
         close(w->fd);
     free(w->temporary);
+    free(w->aside);
     free(w->path);
     free(w);
 }
@@ -353,86 +356,103 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *w, struct lbw_error *err)
     return writer_status(w, err);
 }
 
+/* Gives the file its name; an old one of that name is gone then. */
+static int place(struct lbw_writer *w)
+{
+    if (w->temporary && rename(w->temporary, w->path) != 0)
+        return -1;
+    w->is_placed = true;
+    if (w->temporary)
+        sync_folder(w->path);
+    return 0;
+}
+
 enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err)
 {
     struct lbw_writer *w = *writer;
     enum lbw_status status = lbw_writer_sync(w, err);
-    if (status == LBW_OK && w->temporary && rename(w->temporary, w->path) != 0) {
+    if (status == LBW_OK && place(w) != 0) {
         w->failed_errno = errno;
         status = writer_status(w, err);
     }
-    if (status != LBW_OK) {
+    if (status == LBW_OK)
+        writer_free(writer);
+    else
         lbw_writer_abort(writer);
-        return status;
-    }
-    if (w->temporary)
-        sync_folder(w->path);
-    writer_free(writer);
-    return LBW_OK;
+    return status;
 }
 
-/* Moves what `second` will replace out of the way; *aside is NULL where there is no need. */
-static int step_aside(char **aside, const struct lbw_writer *first,
-                      const struct lbw_writer *second)
+static bool has_old(const struct lbw_writer *w)
 {
     struct stat st;
-    if (!second->temporary || lstat(first->path, &st) != 0 || lstat(second->path, &st) != 0)
-        return 0;
-    size_t size = strlen(second->temporary) + sizeof "-old";
-    *aside = malloc(size);
-    if (!*aside) {
+    return w->temporary && lstat(w->path, &st) == 0;
+}
+
+/* Gives the old file another name until the new one has its own for good. */
+static int step_aside(struct lbw_writer *w)
+{
+    size_t size = strlen(w->temporary) + sizeof "-old";
+    char *aside = malloc(size);
+    if (!aside) {
         errno = ENOMEM;
         return -1;
     }
-    snprintf(*aside, size, "%s-old", second->temporary);
-    if (rename(second->path, *aside) != 0)
+    snprintf(aside, size, "%s-old", w->temporary);
+    if (rename(w->path, aside) != 0) {
+        int number = errno;
+        free(aside);
+        errno = number;
         return -1;
-    sync_folder(second->path);
+    }
+    w->aside = aside;
+    sync_folder(w->path);
     return 0;
 }
 
-/* The old pair again, or where one half of it is. */
-static enum lbw_status bring_back(enum lbw_status status, const char *aside, const char *path,
+static enum lbw_status place_pair(struct lbw_writer *first, struct lbw_writer *second,
                                   struct lbw_error *err)
 {
-    if (rename(aside, path) == 0)
-        return status;
-    return lbw_within(err, status, "%s is now called %s", path, aside);
+    LBW_TRY(lbw_writer_sync(first, err));
+    LBW_TRY(lbw_writer_sync(second, err));
+    bool has_both = has_old(first) && has_old(second);
+    if (has_both && step_aside(second) != 0)
+        return lbw_fail_errno(err, "%s: cannot replace", second->path);
+    if ((has_old(first) && step_aside(first) != 0) || place(first) != 0)
+        return lbw_fail_errno(err, "%s: cannot replace", first->path);
+    if (place(second) != 0)
+        return lbw_fail_errno(err, "%s: cannot replace", second->path);
+    return LBW_OK;
+}
+
+static void finish(struct lbw_writer **writer)
+{
+    if ((*writer)->aside)
+        unlink((*writer)->aside);
+    writer_free(writer);
 }
 
 enum lbw_status lbw_writer_commit_pair(struct lbw_writer **first, struct lbw_writer **second,
                                        struct lbw_error *err)
 {
-    char *aside = NULL;
-    enum lbw_status status = lbw_writer_sync(*first, err);
-    if (status == LBW_OK)
-        status = lbw_writer_sync(*second, err);
-    if (status == LBW_OK && step_aside(&aside, *first, *second) != 0) {
-        status = lbw_fail_errno(err, "%s: cannot write", (*second)->path);
-        free(aside);
-        aside = NULL;
-    }
+    enum lbw_status status = place_pair(*first, *second, err);
     if (status == LBW_OK) {
-        status = lbw_writer_commit(first, err);
-        bool is_half = status == LBW_OK; /* the old second is of no use any more */
-        if (is_half)
-            status = lbw_writer_commit(second, err);
-        if (aside && is_half)
-            unlink(aside);
-        else if (aside)
-            status = bring_back(status, aside, (*second)->path, err);
+        finish(first);
+        finish(second);
+    } else {
+        lbw_writer_abort(first);
+        lbw_writer_abort(second);
     }
-    free(aside);
-    lbw_writer_abort(first);
-    lbw_writer_abort(second);
     return status;
 }
 
 void lbw_writer_abort(struct lbw_writer **writer)
 {
-    if (!*writer)
+    struct lbw_writer *w = *writer;
+    if (!w)
         return;
-    if ((*writer)->temporary)
-        unlink((*writer)->temporary);
+    if (w->temporary)
+        unlink(w->is_placed ? w->path : w->temporary);
+    if (w->aside)
+        rename(w->aside, w->path);
     writer_free(writer);
 }

@@ -54,11 +54,13 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *writer, struct lbw_error *err
 enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err);
 
 /*
- * Commits two files of one folder, the second of which is of use with this first one only:
- * whatever moment the process or the machine stops at, the second name never leads to a file
- * that goes with another first. Where both names were taken, the old second steps aside into a
- * hidden file (beside it, ".lbw-…-old") until both are replaced: stopped in between, there is
- * nothing under the second name. Frees both in any case.
+ * Commits two files of one folder, the second of which is of use with this first one only, and
+ * frees both in any case. On failure all is as it was before.
+ *
+ * Whatever moment the process or the machine stops at, the second name never leads to a file
+ * that goes with another first. Where both names were taken, the old files have other names for
+ * that moment, and the second name leads nowhere: of the old pair or the new one both files are
+ * whole, under their names or as ".lbw-…-old" and ".lbw-…" beside them.
  */
 enum lbw_status lbw_writer_commit_pair(struct lbw_writer **first, struct lbw_writer **second,
                                        struct lbw_error *err);

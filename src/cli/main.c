@@ -2,6 +2,7 @@
 /* lbw: finds the command, parses its options, runs it. */
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,6 +125,8 @@ int main(int argc, char **argv)
 {
     /* For the width of characters only: numbers keep their point in every locale. */
     setlocale(LC_CTYPE, "C.UTF-8");
+    /* A limit on the size of files shows as a failed write, and its half file is removed. */
+    signal(SIGXFSZ, SIG_IGN);
     int code = run(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
