@@ -46,6 +46,7 @@ struct lbw_calibrate_params {
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     uint64_t memory;  /* bytes for kept tensors; 0: 1 GiB; beyond it a temporary file serves */
     uint64_t seed;    /* of generated images */
+    size_t hold_back; /* leave out the last so many of the samples */
     bool independent; /* layers see the float model's activations only */
 };
 

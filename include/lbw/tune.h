@@ -7,6 +7,7 @@
 #define LBW_TUNE_H
 
 #include <lbw/convert.h>
+#include <lbw/profile.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,12 @@ struct lbw_tune_status {
 /* Called after each step; non-zero stops with LBW_ERR_INTERRUPTED. */
 typedef int (*lbw_tune_fn)(void *user, const struct lbw_tune_status *status);
 
+/* How a step is taken from the gradient. */
+enum lbw_optimizer {
+    LBW_OPTIMIZER_ADAM, /* each weight at its own pace */
+    LBW_OPTIMIZER_SGD,  /* with momentum .9, in units of the layer's typical gradient */
+};
+
 /* Zero-initialised: 400 steps on generated pictures. */
 struct lbw_tune_params {
     const char *source; /* as in struct lbw_calibrate_params; all samples are kept in memory */
@@ -36,11 +43,20 @@ struct lbw_tune_params {
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     uint64_t seed;                           /* of generated pictures, order, flips and crops */
     const char *const *targets; /* tensors where student and teacher are compared */
-    size_t num_targets;         /* 0: the outputs of the last convolutions before decoding */
-    size_t num_steps;           /* 0: 400, or what fits into `minutes` */
-    double minutes;             /* stop by then, even before num_steps; 0: no limit */
-    size_t batch;               /* pictures per step; 0: 4 */
-    double rate;                /* learning rate, in typical weights per step; 0: .001 */
+    size_t num_targets;         /* 0: see `profile` */
+    /*
+     * What the outputs mean. With it, teacher and student are compared at the model's outputs,
+     * each value by what it is worth to the boxes. NULL, or no gradient through all that
+     * decodes in the model: at the outputs of the last convolutions, all values alike.
+     */
+    const struct lbw_profile *profile;
+    size_t num_taps;   /* compare at so many layers along the trunk, too; 0: none */
+    double tap_weight; /* of all taps together, the outputs together being 1; 0: 1 */
+    enum lbw_optimizer optimizer;
+    size_t num_steps; /* 0: 400, or what fits into `minutes` */
+    double minutes;   /* stop by then, even before num_steps; 0: no limit */
+    size_t batch;     /* pictures per step; 0: 4 */
+    double rate;      /* learning rate, in typical weights per step; 0: .0003 */
     lbw_tune_fn progress;
     void *user;
 };
@@ -64,6 +80,8 @@ LBW_API void lbw_tune_close(struct lbw_tuner **tuner);
 struct lbw_tune_result {
     size_t num_targets;
     const char *const *targets;
+    size_t num_taps; /* the last so many targets */
+    bool is_weighed; /* by what values are worth to the boxes */
     size_t num_cuts; /* operators without a gradient: weights before them are not learned */
     const char *const *cuts;
     size_t num_learned;                       /* weights that training reaches */

@@ -23,8 +23,9 @@ struct tune_values {
     struct lbw_calibrate_values calib;
     struct lbw_picture_values picture;
     struct lbw_option_list targets;
-    int64_t steps, batch;
-    double minutes, rate;
+    int64_t steps, batch, taps;
+    int optimizer;
+    double minutes, rate, tap_weight;
     const char *log, *state;
     struct lbw_report_values report;
 };
@@ -74,10 +75,15 @@ static void introduce(const struct job *job, const char *assumed)
         return;
     if (assumed)
         fprintf(stderr, "%s\n", assumed);
-    fprintf(stderr, "teacher and student are compared at %zu tensors:", r->num_targets);
-    for (size_t i = 0; i < r->num_targets && i < 4; i++)
+    size_t num_ends = r->num_targets - r->num_taps;
+    fprintf(stderr, "teacher and student are compared at");
+    for (size_t i = 0; i < num_ends && i < 4; i++)
         fprintf(stderr, " %s", r->targets[i]);
-    fprintf(stderr, "%s\n", r->num_targets > 4 ? " …" : "");
+    fprintf(stderr, "%s%s", num_ends > 4 ? " …" : "",
+            r->is_weighed ? ", by what values are worth to the boxes" : "");
+    if (r->num_taps)
+        fprintf(stderr, ", and at %zu layers before", r->num_taps);
+    fprintf(stderr, "\n");
     for (size_t i = 0; i < r->num_cuts; i++)
         lbw_talk("warning: no gradient through %s", r->cuts[i]);
     if (r->num_out_of_reach)
@@ -97,6 +103,11 @@ static enum lbw_status open_tuner(struct job *job)
         .seed = (uint64_t)v->calib.seed,
         .targets = v->targets.items,
         .num_targets = v->targets.num,
+        .profile =
+            job->picture.profile.name ? &job->picture.profile : lbw_profile_guess(job->model),
+        .num_taps = (size_t)v->taps,
+        .tap_weight = v->tap_weight,
+        .optimizer = (enum lbw_optimizer)v->optimizer,
         .num_steps = (size_t)v->steps,
         .minutes = v->minutes,
         .batch = (size_t)v->batch,
@@ -116,8 +127,12 @@ static enum lbw_status open_tuner(struct job *job)
 
 static enum lbw_status open_calibration(struct job *job)
 {
-    const struct lbw_calibrate_params params =
+    const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
+    struct lbw_calibrate_params params =
         lbw_calibrate_from_options(&job->v->calib, &job->picture);
+    /* The same samples, without those that judge: fitted to them, they would tell nothing. */
+    params.num_samples = r->num_train + r->num_held_back;
+    params.hold_back = r->num_held_back;
     return lbw_calibrate_open(&job->activations, job->model, &params, NULL, &job->err);
 }
 
@@ -237,6 +252,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     return code;
 }
 
+static const char *const optimizer_names[] = {"adam", "sgd", NULL}; /* enum lbw_optimizer */
+
 #define AT(member) offsetof(struct tune_values, member)
 
 /* clang-format off */
@@ -255,8 +272,18 @@ static const struct lbw_option options[] = {
      .max = 9007199254740992.0},
     LBW_PICTURE_OPTIONS(struct tune_values, picture),
     {"match", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
-     "compare teacher and student here; may be repeated (default: the outputs of the last "
+     "compare teacher and student here; may be repeated (default: the outputs, each value by "
+     "what it is worth to the boxes, where a profile fits; else the outputs of the last "
      "convolutions before decoding)"},
+    {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
+     "compare them at so many layers along the way, too (default 12; 0: none)", .min = 0,
+     .max = 1000},
+    {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
+     "what these count together, the outputs together being 1 (default 1)", .min = 1e-6,
+     .max = 1e6},
+    {"optimizer", 0, LBW_OPTION_CHOICE, AT(optimizer), NULL,
+     "how a step is taken: adam (default) at each weight's own pace, or sgd with momentum .9",
+     .choices = optimizer_names},
     {"steps", 0, LBW_OPTION_INT, AT(steps), "N",
      "so many steps of training (default 400, or what --minutes allows)", .min = 1,
      .max = 1e8},
@@ -265,7 +292,7 @@ static const struct lbw_option options[] = {
     {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "pictures per step (default 4)", .min = 1,
      .max = 1024},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
-     "learning rate, in typical weights of a channel per step (default 0.001)", .min = 1e-7,
+     "learning rate, in typical weights of a channel per step (default 0.0003)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_STRING, AT(log), "FILE", "write one line of CSV per step"},
     {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
@@ -275,7 +302,8 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct tune_values defaults = {.calib.source = "generated"};
+static const struct tune_values defaults = {
+    .calib.source = "generated", .taps = 12, .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",
@@ -283,11 +311,9 @@ const struct lbw_command lbw_cmd_tune = {
     .arguments = "MODEL",
     .description =
         "Does what 'lbw quantize' does, and goes on: the converted model learns to answer as "
-        "the "
-        "float model does, with the weights projected to their grid after every step. No "
-        "labels "
-        "and no training framework are needed; the gradient is a graph that the runtime "
-        "executes.\n\n"
+        "the float model does, with the weights projected to their grid after every step. No "
+        "labels and no training framework are needed; the gradient is a graph that the "
+        "runtime executes.\n\n"
         "What counts are pictures like those the detector is for: some hundred are good, more "
         "are better. The state that did best on pictures held back is what is written, so the "
         "result is never worse on them than that of 'lbw quantize'.",

@@ -108,6 +108,23 @@ enum lbw_status lbw_decoder_add_classes(struct lbw_decoder *decoder, const float
     return LBW_OK;
 }
 
+void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, const float *first,
+                         size_t num, size_t step, float weight)
+{
+    if (!decoder->importance || !(weight >= 0))
+        return;
+    for (size_t i = 0; i < decoder->num_planes; i++) {
+        const struct lbw_plane *plane = &decoder->planes[i];
+        if (first < plane->data || first >= plane->data + plane->count)
+            continue;
+        size_t at = (size_t)(first - plane->data);
+        for (size_t k = 0; k < num; k++) {
+            decoder->importance[i].weights[at + k * step] = weight;
+            decoder->importance[i].kinds[at + k * step] = (uint8_t)kind;
+        }
+    }
+}
+
 size_t lbw_decoder_cells(int side, int stride)
 {
     return ((size_t)side + (size_t)stride - 1) / (size_t)stride;
@@ -216,7 +233,7 @@ static bool clip(struct lbw_box *box, float width, float height)
     return box->width > 0 && box->height > 0;
 }
 
-static enum lbw_status decode(struct lbw_decoder *decoder)
+static enum lbw_status read_planes(struct lbw_decoder *decoder)
 {
     const struct lbw_decode_input *input = decoder->input;
     if (input->num_outputs > LBW_MAX_OUTPUTS)
@@ -226,6 +243,13 @@ static enum lbw_status decode(struct lbw_decoder *decoder)
         LBW_TRY(init_plane(&decoder->planes[decoder->num_planes],
                            input->names[decoder->num_planes],
                            &input->outputs[decoder->num_planes], decoder->err));
+    return LBW_OK;
+}
+
+static enum lbw_status decode(struct lbw_decoder *decoder)
+{
+    const struct lbw_decode_input *input = decoder->input;
+    LBW_TRY(read_planes(decoder));
     LBW_TRY(decoders[decoder->profile->family](decoder));
     struct lbw_boxes *boxes = &decoder->boxes;
     struct lbw_nms_params params = {
@@ -255,5 +279,49 @@ enum lbw_status lbw_decode(struct lbw_boxes *out, const struct lbw_decode_input 
         *out = decoder.boxes;
     else
         lbw_boxes_release(&decoder.boxes);
+    return status;
+}
+
+void lbw_importance_release(struct lbw_importance *importance)
+{
+    free(importance->weights);
+    free(importance->kinds);
+    *importance = (struct lbw_importance){0};
+}
+
+/* Runs the family's decoder for what it says on the way; no box is ever good enough. */
+static enum lbw_status find_importance(struct lbw_decoder *decoder)
+{
+    LBW_TRY(read_planes(decoder));
+    for (size_t i = 0; i < decoder->num_planes; i++) {
+        struct lbw_importance *one = &decoder->importance[i];
+        one->count = decoder->planes[i].count;
+        one->weights = calloc(one->count + 1, sizeof *one->weights);
+        one->kinds = calloc(one->count + 1, 1);
+        if (!one->weights || !one->kinds)
+            return lbw_fail_memory(decoder->err);
+    }
+    return decoders[decoder->profile->family](decoder);
+}
+
+enum lbw_status lbw_decode_importance(struct lbw_importance *out,
+                                      const struct lbw_decode_input *input,
+                                      struct lbw_error *err)
+{
+    struct lbw_decode_input nothing = *input;
+    nothing.score = INFINITY;
+    struct lbw_decoder decoder = {
+        .input = &nothing, .profile = input->profile, .importance = out, .err = err};
+    enum lbw_family family = input->profile->family;
+    if (family == LBW_FAMILY_NMS || family == LBW_FAMILY_PPOCR)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "family %s has no values to weigh",
+                        lbw_family_name(family));
+    memset(out, 0, input->num_outputs * sizeof *out);
+    enum lbw_status status = find_importance(&decoder);
+    for (size_t i = 0; i < decoder.num_planes; i++)
+        free(decoder.planes[i].storage);
+    for (size_t i = 0; i < input->num_outputs && status != LBW_OK; i++)
+        lbw_importance_release(&out[i]);
+    lbw_boxes_release(&decoder.boxes);
     return status;
 }

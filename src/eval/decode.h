@@ -41,6 +41,32 @@ struct lbw_decode_input {
 enum lbw_status lbw_decode(struct lbw_boxes *out, const struct lbw_decode_input *input,
                            struct lbw_error *err);
 
+/* What a value of an output decides about. */
+enum lbw_matter {
+    LBW_MATTER_NOTHING,
+    LBW_MATTER_SCORE, /* whether a box is there, and of which class */
+    LBW_MATTER_BOX,   /* where its sides lie */
+};
+
+/* How much each value of one output matters. Both owned, one entry per value. */
+struct lbw_importance {
+    size_t count;
+    float *weights; /* from 0; about how much the result moves with the square of the value */
+    uint8_t *kinds; /* enum lbw_matter */
+};
+
+void lbw_importance_release(struct lbw_importance *importance);
+
+/*
+ * Which values of these outputs matter, one entry of `out` per output: all scores; classes and
+ * sides of boxes only as far as the outputs say that something is there. LBW_ERR_UNSUPPORTED as
+ * lbw_decode(), and for families whose outputs are no longer differentiable (nms) or no list of
+ * boxes (ppocr).
+ */
+enum lbw_status lbw_decode_importance(struct lbw_importance *out,
+                                      const struct lbw_decode_input *input,
+                                      struct lbw_error *err);
+
 /* ---- for the families (decode_*.c) ---- */
 
 #define LBW_MAX_OUTPUTS 32
@@ -61,7 +87,8 @@ struct lbw_decoder {
     const struct lbw_profile *profile;
     size_t num_planes;
     struct lbw_plane planes[LBW_MAX_OUTPUTS];
-    struct lbw_boxes boxes; /* not yet sorted, clipped or suppressed */
+    struct lbw_boxes boxes;            /* not yet sorted, clipped or suppressed */
+    struct lbw_importance *importance; /* one per plane; NULL while boxes are wanted */
     struct lbw_error *err;
 };
 
@@ -108,6 +135,13 @@ enum lbw_status lbw_decoder_add_centred(struct lbw_decoder *decoder, int class_i
 enum lbw_status lbw_decoder_add_classes(struct lbw_decoder *decoder, const float *scores,
                                         size_t num, float factor, float cx, float cy,
                                         float width, float height);
+
+/*
+ * Says what `num` values of a plane, `step` apart from `first` on, are worth. Does nothing
+ * while boxes are wanted.
+ */
+void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, const float *first,
+                         size_t num, size_t step, float weight);
 
 /* Cells of the input along a side at a stride, a part of a cell counting whole. */
 size_t lbw_decoder_cells(int side, int stride);

@@ -28,6 +28,27 @@ static size_t argmax(const float *values, size_t num, size_t step)
     return best;
 }
 
+/* Even where the model sees nothing, a class may not come out of nowhere. */
+#define LEAST_CLASS 0.01f
+
+static float square(float x)
+{
+    return x * x;
+}
+
+/* Offsets in cells and logarithms of sizes in cells: an error counts by the size of the box. */
+static void yolox_matters(struct lbw_decoder *decoder, const float *p, size_t num_classes,
+                          size_t best)
+{
+    float score = p[4] * p[5 + best];
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 4, 1, 1, 1);
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5, num_classes, 1, p[4] + LEAST_CLASS);
+    for (size_t k = 0; k < 2; k++)
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + k, 1, 1,
+                            score / square(fmaxf(expf(p[2 + k]), 1)));
+    lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + 2, 2, 1, score);
+}
+
 /* One class per cell, as upstream's own evaluation does. */
 enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
 {
@@ -42,6 +63,8 @@ enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
         struct grid grid = grid_of(decoder, s);
         for (size_t i = 0; i < grid.num; i++, row++) {
             const float *p = m.data + row * m.columns;
+            if (decoder->importance)
+                yolox_matters(decoder, p, m.columns - 5, argmax(p + 5, m.columns - 5, 1));
             if (!(p[4] >= decoder->input->score))
                 continue;
             size_t c = argmax(p + 5, m.columns - 5, 1);
@@ -53,6 +76,24 @@ enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
         }
     }
     return LBW_OK;
+}
+
+/* Derivatives of the box's sides, in sizes of the box, by what stands for them. */
+static void fastestdet_matters(struct lbw_decoder *decoder, const float *p, size_t cells,
+                               size_t num_classes, float score, const float cell[2],
+                               const float size[2])
+{
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p, 1, 1, 1);
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5 * cells, num_classes, cells,
+                        p[0] + LEAST_CLASS);
+    for (size_t k = 0; k < 2; k++) {
+        float centre = tanhf(p[(1 + k) * cells]), sigmoid = 1 / (1 + expf(-p[(3 + k) * cells]));
+        float slope = cell[k] * (1 - centre * centre) / (size[k] + 1);
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + (1 + k) * cells, 1, 1,
+                            score * square(slope));
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + (3 + k) * cells, 1, 1,
+                            score * square(1 - sigmoid));
+    }
 }
 
 enum lbw_status lbw_decode_fastestdet(struct lbw_decoder *decoder)
@@ -71,12 +112,15 @@ enum lbw_status lbw_decode_fastestdet(struct lbw_decoder *decoder)
         const float *p = plane->data + i;
         size_t c = argmax(p + 5 * cells, num_classes, cells);
         float score = powf(p[0], power) * powf(p[(5 + c) * cells], 1 - power);
-        if (!(score >= decoder->input->score))
+        if (!(score >= decoder->input->score) && !decoder->importance)
             continue;
         float cx = ((float)(i % columns) + tanhf(p[cells])) * cell_width;
         float cy = ((float)(i / columns) + tanhf(p[2 * cells])) * cell_height;
         float width = (float)decoder->input->width / (1 + expf(-p[3 * cells]));
         float height = (float)decoder->input->height / (1 + expf(-p[4 * cells]));
+        if (decoder->importance)
+            fastestdet_matters(decoder, p, cells, num_classes, score,
+                               (float[]){cell_width, cell_height}, (float[]){width, height});
         LBW_TRY(lbw_decoder_add_centred(decoder, lbw_decoder_class(decoder, c), score, cx, cy,
                                         width, height));
     }
@@ -97,6 +141,23 @@ static float expected_bin(const float *logits, size_t bins)
     return weighted / sum;
 }
 
+/* Logits of improbable bins move nothing. */
+static void nanodet_matters(struct lbw_decoder *decoder, const float *score, size_t num_classes,
+                            const float *logits, size_t bins)
+{
+    float best = score[argmax(score, num_classes, 1)];
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, score, num_classes, 1, 1);
+    for (size_t k = 0; k < 4; k++) {
+        const float *side = logits + k * bins;
+        float largest = side[argmax(side, bins, 1)], sum = 0;
+        for (size_t i = 0; i < bins; i++)
+            sum += expf(side[i] - largest);
+        for (size_t i = 0; i < bins; i++)
+            lbw_decoder_matters(decoder, LBW_MATTER_BOX, side + i, 1, 1,
+                                best * expf(side[i] - largest) / sum);
+    }
+}
+
 static enum lbw_status add_nanodet(struct lbw_decoder *decoder, const struct grid *grid,
                                    const struct lbw_matrix *scores,
                                    const struct lbw_matrix *sides)
@@ -107,6 +168,8 @@ static enum lbw_status add_nanodet(struct lbw_decoder *decoder, const struct gri
         const float *logits = sides->data + i * sides->columns;
         float side[4] = {0};
         bool is_known = false; /* the softmax is worked out only where something is found */
+        if (decoder->importance)
+            nanodet_matters(decoder, score, scores->columns, logits, bins);
         float x = (float)(i % grid->columns) * grid->stride + .5f * (grid->stride - 1);
         float y = (float)(i / grid->columns) * grid->stride + .5f * (grid->stride - 1);
         for (size_t c = 0; c < scores->columns; c++) {
@@ -185,6 +248,9 @@ enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder)
             const float *p = sides.data + 4 * i;
             float score =
                 sqrtf(fminf(fmaxf(first.data[i], 0), 1) * fminf(fmaxf(second.data[i], 0), 1));
+            lbw_decoder_matters(decoder, LBW_MATTER_SCORE, first.data + i, 1, 1, 1);
+            lbw_decoder_matters(decoder, LBW_MATTER_SCORE, second.data + i, 1, 1, 1);
+            lbw_decoder_matters(decoder, LBW_MATTER_BOX, p, 4, 1, score);
             if (!(score >= decoder->input->score))
                 continue;
             LBW_TRY(lbw_decoder_add_centred(

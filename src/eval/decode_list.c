@@ -6,11 +6,27 @@
 
 #include "eval/decode.h"
 
+/* Logits of the background: a shift of one moves next to nothing. */
+#define LEAST_LOGIT 0.01f
+
+/* Four numbers, `step` apart, in the unit of the box's own width and height. */
+static void box_matters(struct lbw_decoder *decoder, const float *p, size_t step, float score,
+                        float width, float height)
+{
+    for (size_t k = 0; k < 4; k++) {
+        float size = fmaxf(k % 2 ? height : width, 1e-6f);
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + k * step, 1, 1, score / (size * size));
+    }
+}
+
 /* One row per box: cx cy width height objectness classes… in pixels of the input. */
 static enum lbw_status add_yolov5_rows(struct lbw_decoder *decoder, const struct lbw_matrix *m)
 {
     for (size_t i = 0; i < m->rows; i++) {
         const float *p = m->data + i * m->columns;
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 4, 1, 1, 1);
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5, m->columns - 5, 1, p[4]);
+        box_matters(decoder, p, 1, p[4], p[2], p[3]);
         if (p[4] >= decoder->input->score)
             LBW_TRY(lbw_decoder_add_classes(decoder, p + 5, m->columns - 5, p[4], p[0], p[1],
                                             p[2], p[3]));
@@ -35,6 +51,9 @@ static enum lbw_status add_yolov5_head(struct lbw_decoder *decoder,
         const float *p = plane->data + i * width;
         const struct lbw_anchor *anchor = &profile->anchors[s][i / cells];
         float objectness = sigmoid(p[4]);
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 4, 1, 1, objectness + LEAST_LOGIT);
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5, width - 5, 1, objectness);
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p, 4, 1, objectness);
         if (!(objectness >= decoder->input->score))
             continue;
         float cx = (2 * sigmoid(p[0]) - .5f + (float)(i % columns)) * stride;
@@ -101,6 +120,15 @@ enum lbw_status lbw_decode_yolov8(struct lbw_decoder *decoder)
         return lbw_decoder_mismatch(decoder, "[1,4+classes,boxes] or [1,boxes,4+classes]");
     /* Channel c of box i lies at c × by_channel + i × by_box. */
     size_t by_channel = transposed ? 1 : num, by_box = transposed ? channels : 1;
+    for (size_t i = 0; i < num && decoder->importance; i++) {
+        const float *p = m.data + i * by_box;
+        float best = 0;
+        for (size_t c = 4; c < channels; c++)
+            best = fmaxf(best, p[c * by_channel]);
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 4 * by_channel, channels - 4,
+                            by_channel, 1);
+        box_matters(decoder, p, by_channel, best, p[2 * by_channel], p[3 * by_channel]);
+    }
     for (size_t c = 4; c < channels; c++)
         for (size_t i = 0; i < num; i++) {
             float score = m.data[c * by_channel + i * by_box];
@@ -142,12 +170,29 @@ static bool find_scores_and_boxes(struct lbw_matrix *scores, struct lbw_matrix *
            lbw_decoder_classes(decoder, scores->columns);
 }
 
+/* Of row i, the background left out. */
+static float best_score(const struct lbw_decoder *decoder, const struct lbw_matrix *scores,
+                        size_t i)
+{
+    float best = 0;
+    for (size_t c = 0; c < scores->columns; c++)
+        if (lbw_decoder_class(decoder, c) >= 0)
+            best = fmaxf(best, scores->data[i * scores->columns + c]);
+    return best;
+}
+
 enum lbw_status lbw_decode_ultraface(struct lbw_decoder *decoder)
 {
     struct lbw_matrix scores, boxes;
     float width = (float)decoder->input->width, height = (float)decoder->input->height;
     if (!find_scores_and_boxes(&scores, &boxes, decoder))
         return lbw_decoder_mismatch(decoder, "[1,boxes,background+classes] and [1,boxes,4]");
+    for (size_t i = 0; i < scores.rows && decoder->importance; i++) {
+        const float *p = boxes.data + 4 * i;
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, scores.data + i * scores.columns,
+                            scores.columns, 1, 1);
+        box_matters(decoder, p, 1, best_score(decoder, &scores, i), p[2] - p[0], p[3] - p[1]);
+    }
     for (size_t i = 0; i < scores.rows; i++)
         for (size_t c = 0; c < scores.columns; c++) {
             const float *p = boxes.data + 4 * i;
@@ -176,19 +221,22 @@ static bool are_probabilities(const struct lbw_decoder *decoder, const struct lb
 
 /* Adds the classes of one prior; `p` are the logits or probabilities. */
 static enum lbw_status add_prior(struct lbw_decoder *decoder, const float *p, size_t num,
-                                 bool ready, const float box[4])
+                                 bool ready, const float box[4], const float *offsets)
 {
     bool is_softmax = !ready && decoder->profile->background >= 0;
-    float largest = p[0], sum = 0;
+    float largest = p[0], sum = 0, best = 0;
     for (size_t c = 1; c < num; c++)
         largest = fmaxf(largest, p[c]);
     for (size_t c = 0; is_softmax && c < num; c++)
         sum += expf(p[c] - largest);
     for (size_t c = 0; c < num; c++) {
         float score = ready ? p[c] : is_softmax ? expf(p[c] - largest) / sum : sigmoid(p[c]);
+        best = lbw_decoder_class(decoder, c) >= 0 ? fmaxf(best, score) : best;
         LBW_TRY(lbw_decoder_add_centred(decoder, lbw_decoder_class(decoder, c), score, box[0],
                                         box[1], box[2], box[3]));
     }
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p, num, 1, ready ? 1 : best + LEAST_LOGIT);
+    lbw_decoder_matters(decoder, LBW_MATTER_BOX, offsets, 4, 1, best);
     return LBW_OK;
 }
 
@@ -222,7 +270,7 @@ enum lbw_status lbw_decode_ssd(struct lbw_decoder *decoder)
                     x + l[0] * v0 * prior->width, y + l[1] * v0 * prior->height,
                     prior->width * expf(l[2] * v1), prior->height * expf(l[3] * v1)};
                 LBW_TRY(add_prior(decoder, scores.data + i * scores.columns, scores.columns,
-                                  ready, box));
+                                  ready, box, l));
             }
     }
     return LBW_OK;

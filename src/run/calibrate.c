@@ -70,6 +70,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .width = params->width,
         .height = params->height,
         .seed = params->seed,
+        .hold_back = params->hold_back,
     };
     if (params->source && !feed.max_samples && strncmp(params->source, "generated", 9) != 0)
         feed.max_samples = DEFAULT_SAMPLES;

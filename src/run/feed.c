@@ -367,6 +367,8 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
         lbw_feed_close(&feed);
         return status;
     }
+    feed->num_samples -=
+        params->hold_back < feed->num_samples ? params->hold_back : feed->num_samples - 1;
     *out = feed;
     if (assumed)
         *assumed = feed->assumed;

@@ -37,6 +37,7 @@ struct lbw_feed_params {
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* for dynamic inputs; 0: not given */
     uint64_t seed;
+    size_t hold_back; /* the last so many samples are left out, all but one at most */
 };
 
 /*

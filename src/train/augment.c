@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Augment: one affine view per picture, bilinear. */
+/* Augment: affine views, bilinear, one or four to a picture; then their light. */
 #include "train/augment.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,6 +11,11 @@
 
 #define SHARE_CUT  0.75
 #define LEAST_SIDE 0.5
+
+#define SHARE_TILED 0.4
+#define SHARE_LIT   0.5
+#define MOST_GAIN   0.3 /* of contrast; half of it per channel */
+#define MOST_SHIFT  0.3 /* of brightness, in standard deviations of the picture */
 
 /* How pixels lie: value (c, y, x) is at c·channel + y·row + x·column. */
 struct picture {
@@ -44,11 +50,18 @@ struct tap {
     float share;
 };
 
-static void fill_taps(struct tap *taps, size_t num, double start, double side, bool mirrored)
+/* A part of the view and what of a picture it shows: `side` pixels of it per pixel. */
+struct span {
+    size_t begin, end;
+    double start, side;
+    bool mirrored;
+};
+
+static void fill_taps(struct tap *taps, size_t num, const struct span *s)
 {
-    for (size_t i = 0; i < num; i++) {
-        size_t to = mirrored ? num - 1 - i : i;
-        double at = start + ((double)i + 0.5) * side - 0.5;
+    for (size_t i = 0; i < s->end - s->begin; i++) {
+        size_t to = s->mirrored ? s->end - 1 - i : s->begin + i;
+        double at = s->start + ((double)i + 0.5) * s->side - 0.5;
         at = at < 0 ? 0 : at > (double)num - 1 ? (double)num - 1 : at;
         size_t low = (size_t)at;
         taps[to] = (struct tap){low, low + 1 < num ? low + 1 : low, (float)(at - (double)low)};
@@ -56,14 +69,14 @@ static void fill_taps(struct tap *taps, size_t num, double start, double side, b
 }
 
 static void render(float *out, const float *in, const struct picture *p, const struct tap *xs,
-                   const struct tap *ys)
+                   const struct tap *ys, const struct span *across, const struct span *down)
 {
     for (size_t c = 0; c < p->channels; c++)
-        for (size_t y = 0; y < p->height; y++) {
+        for (size_t y = down->begin; y < down->end; y++) {
             const float *low = in + c * p->channel + ys[y].low * p->row;
             const float *high = in + c * p->channel + ys[y].high * p->row;
             float *line = out + c * p->channel + y * p->row;
-            for (size_t x = 0; x < p->width; x++) {
+            for (size_t x = across->begin; x < across->end; x++) {
                 size_t a = xs[x].low * p->column, b = xs[x].high * p->column;
                 float top = low[a] + (low[b] - low[a]) * xs[x].share;
                 float bottom = high[a] + (high[b] - high[a]) * xs[x].share;
@@ -72,19 +85,92 @@ static void render(float *out, const float *in, const struct picture *p, const s
         }
 }
 
-enum lbw_status lbw_augment(struct lbw_array *out, const struct lbw_array *in,
-                            struct lbw_random *random, struct lbw_error *err)
+/* A random cut of `in` into that part of the view. */
+static void show(struct lbw_array *out, const struct lbw_array *in, const struct picture *p,
+                 struct tap *taps, struct span across, struct span down,
+                 struct lbw_random *random)
 {
-    struct lbw_array copy = *in;
-    struct picture p;
     double mirrors = lbw_random_unit(random), cuts = lbw_random_unit(random);
     double side = 1 - (1 - LEAST_SIDE) * lbw_random_unit(random);
     double left = lbw_random_unit(random), top = lbw_random_unit(random);
-    copy.data = malloc(in->size + 1);
+    side = cuts < SHARE_CUT ? side : 1;
+    across.mirrored = mirrors < 0.5;
+    across.start = left * (1 - side) * (double)p->width;
+    across.side = side * (double)p->width / (double)(across.end - across.begin);
+    down.start = top * (1 - side) * (double)p->height;
+    down.side = side * (double)p->height / (double)(down.end - down.begin);
+    fill_taps(taps, p->width, &across);
+    fill_taps(taps + p->width, p->height, &down);
+    size_t one = p->channels * p->height * p->width;
+    for (size_t i = 0; i < p->num; i++)
+        render((float *)out->data + i * one, (const float *)in->data + i * one, p, taps,
+               taps + p->width, &across, &down);
+}
+
+/* Where the tiles meet along a side of at least two pixels. */
+static size_t middle_of(size_t side, struct lbw_random *random)
+{
+    size_t at = (size_t)((0.35 + 0.3 * lbw_random_unit(random)) * (double)side);
+    return at < 1 ? 1 : at >= side ? side - 1 : at;
+}
+
+static void show_tiles(struct lbw_array *out, const struct lbw_array *const *in,
+                       const struct picture *p, struct tap *taps, struct lbw_random *random)
+{
+    size_t x = middle_of(p->width, random), y = middle_of(p->height, random);
+    for (size_t i = 0; i < LBW_NUM_TILES; i++) {
+        struct span across = {i % 2 ? x : 0, i % 2 ? p->width : x, 0, 1, false};
+        struct span down = {i / 2 ? y : 0, i / 2 ? p->height : y, 0, 1, false};
+        show(out, in[i], p, taps, across, down, random);
+    }
+}
+
+static double between(struct lbw_random *random, double most)
+{
+    return most * (2 * lbw_random_unit(random) - 1);
+}
+
+/* Contrast about the mean, a shift of all, and a tint, whatever the values' range. */
+static void change_light(struct lbw_array *array, const struct picture *p,
+                         struct lbw_random *random)
+{
+    float *values = array->data;
+    size_t count = p->num * p->channels * p->height * p->width;
+    double sum = 0, squares = 0, gain = 1 + between(random, MOST_GAIN);
+    double shift = between(random, MOST_SHIFT), gains[3];
+    for (size_t c = 0; c < 3; c++)
+        gains[c] = gain * (1 + between(random, MOST_GAIN / 2));
+    for (size_t i = 0; i < count; i++) {
+        sum += values[i];
+        squares += (double)values[i] * values[i];
+    }
+    double mean = sum / (double)count;
+    double spread = sqrt(fmax(squares / (double)count - mean * mean, 0));
+    for (size_t i = 0; i < count; i++)
+        values[i] = (float)(mean + shift * spread +
+                            gains[i / p->channel % p->channels] * (values[i] - mean));
+}
+
+static bool are_alike(const struct lbw_array *const *in)
+{
+    for (size_t i = 1; i < LBW_NUM_TILES; i++)
+        if (in[i]->num_dims != in[0]->num_dims || in[i]->data_type != in[0]->data_type ||
+            memcmp(in[i]->dims, in[0]->dims, in[0]->num_dims * sizeof *in[0]->dims) != 0)
+            return false;
+    return true;
+}
+
+enum lbw_status lbw_augment(struct lbw_array *out, const struct lbw_array *const *in,
+                            struct lbw_random *random, struct lbw_error *err)
+{
+    struct lbw_array copy = *in[0];
+    struct picture p;
+    double tiles = lbw_random_unit(random), light = lbw_random_unit(random);
+    copy.data = malloc(copy.size + 1);
     if (!copy.data)
         return lbw_fail_memory(err);
-    if (!picture_of(&p, in)) {
-        memcpy(copy.data, in->data, in->size);
+    if (!picture_of(&p, in[0])) {
+        memcpy(copy.data, in[0]->data, copy.size);
         *out = copy;
         return LBW_OK;
     }
@@ -93,13 +179,13 @@ enum lbw_status lbw_augment(struct lbw_array *out, const struct lbw_array *in,
         free(copy.data);
         return lbw_fail_memory(err);
     }
-    side = cuts < SHARE_CUT ? side : 1;
-    fill_taps(taps, p.width, left * (1 - side) * (double)p.width, side, mirrors < 0.5);
-    fill_taps(taps + p.width, p.height, top * (1 - side) * (double)p.height, side, false);
-    size_t one = p.channels * p.height * p.width;
-    for (size_t i = 0; i < p.num; i++)
-        render((float *)copy.data + i * one, (const float *)in->data + i * one, &p, taps,
-               taps + p.width);
+    struct span across = {.end = p.width}, down = {.end = p.height};
+    if (tiles < SHARE_TILED && are_alike(in) && p.width > 1 && p.height > 1)
+        show_tiles(&copy, in, &p, taps, random);
+    else
+        show(&copy, in[0], &p, taps, across, down, random);
+    if (light < SHARE_LIT)
+        change_light(&copy, &p, random);
     free(taps);
     *out = copy;
     return LBW_OK;

@@ -303,6 +303,7 @@ struct update {
     float rate, unbias_mean, unbias_square;
     float typical_root; /* mean over the layer of the root of the gradient's mean square */
     bool is_frozen;
+    enum lbw_optimizer optimizer;
     float share; /* of one sample in the sum of gradients */
     float *values;
     uint8_t *codes;
@@ -319,6 +320,13 @@ static float by_curvature(float direction, const struct lbw_learned *l, size_t i
 {
     float root = sqrtf(l->square[i] * u->unbias_square);
     float move = root > 0 ? direction * u->typical_root / root : 0;
+    return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
+}
+
+/* The mean of the last gradients, in typical gradients of the layer. */
+static float by_momentum(const struct lbw_learned *l, size_t i, const struct update *u)
+{
+    float move = u->typical_root > 0 ? l->mean[i] * u->unbias_mean / u->typical_root : 0;
     return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
 }
 
@@ -340,7 +348,9 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
         if (u->is_frozen)
             continue;
         float d = direction(&layer->master, at, g, u->unbias_mean, u->unbias_square);
-        float w = layer->master.values[at] - rate * by_curvature(d, &layer->master, at, u);
+        float move = u->optimizer == LBW_OPTIMIZER_SGD ? by_momentum(&layer->master, at, u)
+                                                       : by_curvature(d, &layer->master, at, u);
+        float w = layer->master.values[at] - rate * move;
         layer->master.values[at] = w > top ? top : w < -top ? -top : w;
     }
 }
@@ -420,6 +430,7 @@ enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gr
                        .unbias_mean = (float)(1 / (1 - pow(BETA_MEAN, t))),
                        .unbias_square = (float)(1 / (1 - pow(BETA_SQUARE, t))),
                        .is_frozen = rate->is_frozen,
+                       .optimizer = rate->optimizer,
                        .share = 1 / (float)num,
                        .values = malloc(longest * sizeof(float)),
                        .codes = malloc(longest)};

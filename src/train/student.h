@@ -6,6 +6,8 @@
 #ifndef LBW_SRC_TRAIN_STUDENT_H
 #define LBW_SRC_TRAIN_STUDENT_H
 
+#include <lbw/tune.h>
+
 #include "pass/pass.h"
 #include "run/feed.h"
 
@@ -59,6 +61,7 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
 struct lbw_student_rate {
     double rate;    /* of weights, in typical weights of the channel */
     bool is_frozen; /* codes stay; steps and biases are still learned */
+    enum lbw_optimizer optimizer;
 };
 
 /*

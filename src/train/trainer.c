@@ -228,8 +228,7 @@ static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
     LBW_TRY(copy_targets(t, index, params, err));
     LBW_TRY(probe_run(probe, t, index, feed, err));
     t->target_shapes = lbw_arena_calloc(&t->arena, t->num_targets, sizeof *t->target_shapes);
-    t->factors = calloc(t->num_targets, sizeof *t->factors);
-    if (!t->target_shapes || !t->factors)
+    if (!t->target_shapes)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_targets; i++) {
         const struct lbw_grad_shape *shape = lbw_strmap_get(&probe->shapes, t->targets[i]);
@@ -261,9 +260,6 @@ enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index
 
 void lbw_trainer_close(struct lbw_trainer *trainer)
 {
-    for (size_t i = 0; trainer->factors && i < trainer->num_targets; i++)
-        lbw_array_release(&trainer->factors[i]);
-    free(trainer->factors);
     lbw_session_close(&trainer->teacher);
     lbw_session_close(&trainer->training);
     lbw_session_close(&trainer->judge);
@@ -280,55 +276,10 @@ enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
                       wanted, err);
 }
 
-/* 1 / (T · count · variance) of one target; a target that never varies counts nothing. */
-static double factor_of(const struct lbw_trainer *trainer, struct lbw_array *const *wanted,
-                        size_t num, size_t target)
-{
-    double sum = 0, squares = 0;
-    size_t count = trainer->factors[target].size / sizeof(float);
-    for (size_t s = 0; s < num; s++) {
-        const float *values = wanted[s][target].data;
-        for (size_t i = 0; i < count; i++)
-            sum += values[i];
-    }
-    double mean = sum / (double)(num * count);
-    for (size_t s = 0; s < num; s++) {
-        const float *values = wanted[s][target].data;
-        for (size_t i = 0; i < count; i++)
-            squares += (values[i] - mean) * (values[i] - mean);
-    }
-    double variance = squares / (double)(num * count);
-    double factor = 1 / ((double)trainer->num_targets * (double)count * variance);
-    return factor < 1e30 ? factor : 0;
-}
-
-enum lbw_status lbw_trainer_weigh(struct lbw_trainer *trainer, struct lbw_array *const *wanted,
-                                  size_t num, struct lbw_error *err)
-{
-    for (size_t i = 0; i < trainer->num_targets; i++) {
-        const struct lbw_grad_shape *shape = &trainer->target_shapes[i];
-        struct lbw_array *factor = &trainer->factors[i];
-        size_t count = wanted[0][i].size / sizeof(float);
-        *factor = wanted[0][i];
-        factor->data = malloc(factor->size + 1);
-        if (!factor->data)
-            return lbw_fail_memory(err);
-        for (size_t s = 0; s < num; s++)
-            if (wanted[s][i].num_dims != shape->num_dims || wanted[s][i].size != factor->size)
-                return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                                "'%s' is not of the same size for all samples",
-                                trainer->targets[i]);
-        double value = factor_of(trainer, wanted, num, i);
-        for (size_t k = 0; k < count; k++)
-            ((float *)factor->data)[k] = (float)value;
-    }
-    return LBW_OK;
-}
-
 enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
                                 const struct lbw_array *images, const struct lbw_array *wanted,
-                                const struct lbw_array *params, struct lbw_array *outputs,
-                                struct lbw_error *err)
+                                const struct lbw_array *factors, const struct lbw_array *params,
+                                struct lbw_array *outputs, struct lbw_error *err)
 {
     struct lbw_session *session = with_gradients ? trainer->training : trainer->judge;
     struct lbw_array *inputs = calloc(lbw_session_num_inputs(session) + 1, sizeof *inputs);
@@ -339,7 +290,7 @@ enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gra
             inputs[trainer->image_slots[i]] = images[i];
     for (size_t i = 0; i < trainer->num_targets; i++) {
         inputs[trainer->wanted_slots[i]] = wanted[i];
-        inputs[trainer->factor_slots[i]] = trainer->factors[i];
+        inputs[trainer->factor_slots[i]] = factors[i];
     }
     for (size_t i = 0; i < trainer->num_params; i++)
         if (trainer->param_slots[i] != SIZE_MAX)

@@ -27,7 +27,6 @@ struct lbw_trainer {
     size_t *wanted_slots, *factor_slots; /* T */
     size_t *param_slots;                 /* num_params; SIZE_MAX */
     size_t *gradient_slots;              /* num_params: which output; SIZE_MAX */
-    struct lbw_array *factors;           /* T; owned */
 };
 
 struct lbw_trainer_params {
@@ -53,20 +52,14 @@ enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
                                   struct lbw_error *err);
 
 /*
- * Sets the factors of the loss so that each target counts alike and 1 is the loss of answering
- * with the mean: 1 / (T · count · variance), from what the teacher said of `num` samples.
- */
-enum lbw_status lbw_trainer_weigh(struct lbw_trainer *trainer, struct lbw_array *const *wanted,
-                                  size_t num, struct lbw_error *err);
-
-/*
  * Runs the student on one sample: outputs are the loss and, with gradients, one array per
  * reached param behind it (gradient_slots); num_outputs of the session, owned by the caller.
+ * `factors` weigh the squared differences from `wanted`, T arrays of the same sizes.
  */
 enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
                                 const struct lbw_array *images, const struct lbw_array *wanted,
-                                const struct lbw_array *params, struct lbw_array *outputs,
-                                struct lbw_error *err);
+                                const struct lbw_array *factors, const struct lbw_array *params,
+                                struct lbw_array *outputs, struct lbw_error *err);
 
 /* Outputs of lbw_trainer_run() with gradients. */
 size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer);

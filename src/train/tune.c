@@ -14,12 +14,14 @@
 #include "pass/tuner.h"
 #include "train/augment.h"
 #include "train/student.h"
+#include "train/targets.h"
 #include "train/trainer.h"
+#include "train/weighing.h"
 
 #define DEFAULT_SAMPLES ((size_t)64)
 #define DEFAULT_STEPS   400
 #define DEFAULT_BATCH   4
-#define DEFAULT_RATE    0.001
+#define DEFAULT_RATE    0.0003
 #define MAX_STEPS       100000000
 
 #define SHARE_HELD_BACK 8    /* one sample in so many */
@@ -29,7 +31,7 @@
 
 /* One sample's way through the models. */
 struct pass {
-    struct lbw_array *images, *wanted, *outputs;
+    struct lbw_array *images, *wanted, *factors, *outputs;
     enum lbw_status status;
     struct lbw_error err;
 };
@@ -41,12 +43,16 @@ struct tuning {
     const struct lbw_plan *plan;
     struct lbw_feed *feed;
     struct lbw_student student;
+    struct lbw_arena arena; /* of names */
     struct lbw_trainer trainer;
+    struct lbw_targets targets;
+    struct lbw_weighing weighing;
     struct lbw_tune_result result;
 
     size_t num_samples, num_held, num_train; /* held-back ones come last */
     struct lbw_array **samples;              /* num_samples × inputs */
     struct lbw_array **held;                 /* num_held × targets: what the teacher says */
+    struct lbw_array **held_factors;         /* num_held × targets */
     struct pass *passes;                     /* batch */
     float **sums;                            /* of gradients, per param */
     size_t *order;                           /* of training samples */
@@ -81,8 +87,9 @@ static enum lbw_status load_samples(struct tuning *t, struct lbw_error *err)
     t->num_train = t->num_samples - t->num_held;
     t->samples = calloc(t->num_samples, sizeof *t->samples);
     t->held = calloc(t->num_held, sizeof *t->held);
+    t->held_factors = calloc(t->num_held, sizeof *t->held_factors);
     t->order = calloc(t->num_train, sizeof *t->order);
-    if (!t->samples || !t->held || !t->order)
+    if (!t->samples || !t->held || !t->held_factors || !t->order)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_samples; i++) {
         t->samples[i] = calloc(num_inputs + 1, sizeof **t->samples);
@@ -92,11 +99,21 @@ static enum lbw_status load_samples(struct tuning *t, struct lbw_error *err)
     }
     for (size_t i = 0; i < t->num_held; i++) {
         t->held[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held);
-        if (!t->held[i])
+        t->held_factors[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held_factors);
+        if (!t->held[i] || !t->held_factors[i])
             return lbw_fail_memory(err);
         LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], t->held[i], err));
     }
-    return lbw_trainer_weigh(&t->trainer, t->held, t->num_held, err);
+    return LBW_OK;
+}
+
+/* The scales of the loss; a profile that does not know the outputs is fatal to it alone. */
+static enum lbw_status weigh(struct tuning *t, struct lbw_error *err)
+{
+    LBW_TRY(lbw_weighing_learn(&t->weighing, t->held, t->num_held, err));
+    for (size_t i = 0; i < t->num_held; i++)
+        LBW_TRY(lbw_weighing_apply(&t->weighing, t->held[i], t->held_factors[i], err));
+    return LBW_OK;
 }
 
 /* The training sample of that turn: every one once, in random order, then again. */
@@ -119,9 +136,15 @@ static enum lbw_status view(struct tuning *t, struct pass *pass, size_t sample,
 {
     /* One view of a sample: all its inputs move alike. */
     struct lbw_random random = {lbw_random_u64(&t->random)};
+    size_t chosen[LBW_NUM_TILES] = {sample};
+    for (size_t k = 1; k < LBW_NUM_TILES; k++)
+        chosen[k] = lbw_random_below(&t->random, (uint32_t)t->num_train);
     for (size_t i = 0; i < t->trainer.num_images; i++) {
+        const struct lbw_array *tiles[LBW_NUM_TILES];
         struct lbw_random same = random;
-        LBW_TRY(lbw_augment(&pass->images[i], &t->samples[sample][i], &same, err));
+        for (size_t k = 0; k < LBW_NUM_TILES; k++)
+            tiles[k] = &t->samples[chosen[k]][i];
+        LBW_TRY(lbw_augment(&pass->images[i], tiles, &same, err));
     }
     return LBW_OK;
 }
@@ -134,14 +157,19 @@ static void learn(void *user, size_t i)
     struct pass *pass = &t->passes[i];
     pass->status = lbw_trainer_teach(&t->trainer, pass->images, pass->wanted, &pass->err);
     if (pass->status == LBW_OK)
-        pass->status = lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted,
-                                       t->student.arrays, pass->outputs, &pass->err);
+        pass->status =
+            lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, &pass->err);
+    if (pass->status == LBW_OK)
+        pass->status =
+            lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted, pass->factors,
+                            t->student.arrays, pass->outputs, &pass->err);
 }
 
 static void pass_clear(struct tuning *t, struct pass *pass)
 {
     release_arrays(pass->images, t->trainer.num_images);
     release_arrays(pass->wanted, t->trainer.num_targets);
+    release_arrays(pass->factors, t->trainer.num_targets);
     release_arrays(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
 }
 
@@ -180,7 +208,8 @@ static enum lbw_status step(struct tuning *t, struct lbw_error *err)
 {
     const double pi = 3.14159265358979323846;
     double share = share_done(t);
-    struct lbw_student_rate rate = {.is_frozen = share >= FROZEN};
+    struct lbw_student_rate rate = {.is_frozen = share >= FROZEN,
+                                    .optimizer = t->params.optimizer};
     rate.rate = share < WARM_UP ? t->params.rate * (share + 0.002) / (WARM_UP + 0.002)
                                 : t->params.rate * 0.5 * (1 + cos(pi * share));
     for (size_t i = 0; i < t->params.batch; i++) {
@@ -215,8 +244,9 @@ static void judge_one(void *user, size_t i)
     struct judging *j = user;
     struct tuning *t = j->tuning;
     struct lbw_array loss = {0};
-    j->statuses[i] = lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i],
-                                     t->held[i], t->student.arrays, &loss, &j->errors[i]);
+    j->statuses[i] =
+        lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], t->held[i],
+                        t->held_factors[i], t->student.arrays, &loss, &j->errors[i]);
     if (j->statuses[i] == LBW_OK)
         j->losses[i] = *(const float *)loss.data;
     lbw_array_release(&loss);
@@ -302,8 +332,9 @@ static enum lbw_status alloc_passes(struct tuning *t, struct lbw_error *err)
         struct pass *pass = &t->passes[i];
         pass->images = calloc(t->trainer.num_images + 1, sizeof *pass->images);
         pass->wanted = calloc(t->trainer.num_targets + 1, sizeof *pass->wanted);
+        pass->factors = calloc(t->trainer.num_targets + 1, sizeof *pass->factors);
         pass->outputs = calloc(lbw_trainer_num_outputs(&t->trainer) + 1, sizeof *pass->outputs);
-        if (!pass->images || !pass->wanted || !pass->outputs)
+        if (!pass->images || !pass->wanted || !pass->factors || !pass->outputs)
             return lbw_fail_memory(err);
     }
     for (size_t i = 0; i < t->student.num_params; i++)
@@ -353,15 +384,69 @@ static enum lbw_status open_feed(struct tuning *t, struct lbw_model *model,
     return lbw_feed_open(&t->feed, model, &feed, assumed, err);
 }
 
-static enum lbw_status open_trainer(struct tuning *t, struct lbw_error *err)
+/* Finds the targets and builds the graphs; all values of a target count alike. */
+static enum lbw_status open_targets(struct tuning *t, bool of_outputs, struct lbw_error *err)
 {
-    LBW_TRY(lbw_student_init(&t->student, t->plan, err));
-    struct lbw_trainer_params params = {.targets = t->params.targets,
-                                        .num_targets = t->params.num_targets,
+    const struct lbw_tune_params *p = &t->params;
+    if (p->num_targets)
+        t->targets = (struct lbw_targets){(const char **)p->targets, p->num_targets, 0};
+    else
+        LBW_TRY(
+            lbw_targets_find(&t->targets, &t->arena, t->plan, of_outputs, p->num_taps, err));
+    struct lbw_trainer_params params = {.targets = t->targets.names,
+                                        .num_targets = t->targets.num,
                                         .params = t->student.names,
                                         .num_params = t->student.num_params,
                                         .num_threads = 1};
     LBW_TRY(lbw_trainer_open(&t->trainer, &t->plan->index, t->feed, &params, err));
+    t->weighing = (struct lbw_weighing){.names = t->trainer.targets,
+                                        .num_targets = t->trainer.num_targets,
+                                        .num_taps = t->targets.num_taps,
+                                        .tap_weight = p->tap_weight};
+    return LBW_OK;
+}
+
+/* Of the first sample: whether the profile knows what the teacher says. */
+static bool can_weigh(struct tuning *t)
+{
+    struct lbw_array *images = calloc(t->trainer.num_images + 1, sizeof *images);
+    struct lbw_array *wanted = calloc(t->trainer.num_targets + 1, sizeof *wanted);
+    bool done = images && wanted && lbw_feed_get(t->feed, 0, images, NULL) == LBW_OK &&
+                lbw_trainer_teach(&t->trainer, images, wanted, NULL) == LBW_OK &&
+                lbw_weighing_learn(&t->weighing, &wanted, 1, NULL) == LBW_OK;
+    lbw_weighing_release(&t->weighing);
+    if (images && wanted) {
+        release_arrays(images, t->trainer.num_images);
+        release_arrays(wanted, t->trainer.num_targets);
+    }
+    free(images);
+    free(wanted);
+    return done;
+}
+
+/* The model's outputs as targets, where gradients and the profile reach them. */
+static bool open_outputs(struct tuning *t)
+{
+    const struct lbw_profile *profile = t->params.profile;
+    const struct lbw_feed_input *input = lbw_feed_input(t->feed, 0);
+    if (!profile || t->params.num_targets || input->num_dims != 4 || input->dims[0] != 1 ||
+        open_targets(t, true, NULL) != LBW_OK)
+        return false;
+    bool is_last = profile->preprocess.channels_last;
+    t->weighing.profile = profile;
+    t->weighing.height = (int)input->dims[is_last ? 1 : 2];
+    t->weighing.width = (int)input->dims[is_last ? 2 : 3];
+    if (t->trainer.grad.num_cuts == 0 && can_weigh(t))
+        return true;
+    lbw_trainer_close(&t->trainer);
+    return false;
+}
+
+static enum lbw_status open_trainer(struct tuning *t, struct lbw_error *err)
+{
+    LBW_TRY(lbw_student_init(&t->student, t->plan, err));
+    if (!open_outputs(t))
+        LBW_TRY(open_targets(t, false, err));
     struct lbw_tune_result *r = &t->result;
     bool *is_tuned = calloc(t->plan->num_weights + 1, sizeof *is_tuned);
     if (!is_tuned)
@@ -373,6 +458,8 @@ static enum lbw_status open_trainer(struct tuning *t, struct lbw_error *err)
     free(is_tuned);
     r->num_targets = t->trainer.num_targets;
     r->targets = t->trainer.targets;
+    r->num_taps = t->targets.num_taps;
+    r->is_weighed = t->weighing.profile != NULL;
     r->num_cuts = t->trainer.grad.num_cuts;
     r->cuts = t->trainer.grad.cuts;
     if (!r->num_learned)
@@ -387,6 +474,7 @@ static enum lbw_status open_all(struct tuning *t, struct lbw_model *model, const
     LBW_TRY(open_feed(t, model, assumed, err));
     LBW_TRY(open_trainer(t, err));
     LBW_TRY(load_samples(t, err));
+    LBW_TRY(weigh(t, err));
     LBW_TRY(alloc_passes(t, err));
     t->result.num_train = t->num_train;
     t->result.num_held_back = t->num_held;
@@ -410,6 +498,8 @@ enum lbw_status lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model,
         t->params.batch = DEFAULT_BATCH;
     if (!(t->params.rate > 0))
         t->params.rate = DEFAULT_RATE;
+    if (!(t->params.tap_weight > 0))
+        t->params.tap_weight = 1;
     enum lbw_status status = open_all(t, model, assumed, err);
     struct lbw_tuner *face = &t->face;
     if (status == LBW_OK)
@@ -432,23 +522,31 @@ void lbw_tune_close(struct lbw_tuner **tuner)
         release_arrays(t->held[i], t->trainer.num_targets);
         free(t->held[i]);
     }
+    for (size_t i = 0; t->held_factors && i < t->num_held; i++) {
+        release_arrays(t->held_factors[i], t->trainer.num_targets);
+        free(t->held_factors[i]);
+    }
     for (size_t i = 0; t->passes && i < t->params.batch; i++) {
         struct pass *pass = &t->passes[i];
-        if (pass->images && pass->wanted && pass->outputs)
+        if (pass->images && pass->wanted && pass->factors && pass->outputs)
             pass_clear(t, pass);
         free(pass->images);
         free(pass->wanted);
+        free(pass->factors);
         free(pass->outputs);
     }
     for (size_t i = 0; t->sums && i < t->student.num_params; i++)
         free(t->sums[i]);
     free(t->samples);
     free(t->held);
+    free(t->held_factors);
     free(t->order);
     free(t->passes);
     free(t->sums);
+    lbw_weighing_release(&t->weighing);
     lbw_student_release(&t->student);
     lbw_trainer_close(&t->trainer);
+    lbw_arena_release(&t->arena);
     lbw_feed_close(&t->feed);
     free(t);
     *tuner = NULL;

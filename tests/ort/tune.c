@@ -259,35 +259,51 @@ static void test_interrupted(void **state)
     close_conversion(&c);
 }
 
-/* A view shows nothing that the picture does not; every layout is seen alike. */
+/*
+ * Whatever the layout, the same view; without another sample's tile and other light it shows
+ * nothing that the first picture does not.
+ */
 static void test_augment(void **state)
 {
     (void)state;
-    enum { H = 6, W = 8 };
-    float first[3 * H * W], last[3 * H * W];
-    bool differs = false;
-    struct lbw_array a = {TYPE(FLOAT), 4, {1, 3, H, W}, sizeof first, first};
-    struct lbw_array b = {TYPE(FLOAT), 4, {1, H, W, 3}, sizeof last, last};
-    for (size_t c = 0; c < 3; c++)
-        for (size_t i = 0; i < H * W; i++)
-            first[c * H * W + i] = last[i * 3 + c] = (float)(100 * c + i);
-    for (uint64_t seed = 0; seed < 32; seed++) {
+    enum { H = 6, W = 8, SIZE = 3 * H * W };
+    float first[LBW_NUM_TILES][SIZE], last[LBW_NUM_TILES][SIZE];
+    struct lbw_array a[LBW_NUM_TILES], b[LBW_NUM_TILES];
+    const struct lbw_array *tiles[2][LBW_NUM_TILES];
+    size_t num_same = 0, num_own = 0, num_shared = 0;
+    for (size_t k = 0; k < LBW_NUM_TILES; k++) {
+        a[k] = (struct lbw_array){TYPE(FLOAT), 4, {1, 3, H, W}, sizeof first[k], first[k]};
+        b[k] = (struct lbw_array){TYPE(FLOAT), 4, {1, H, W, 3}, sizeof last[k], last[k]};
+        tiles[0][k] = &a[k];
+        tiles[1][k] = &b[k];
+        for (size_t c = 0; c < 3; c++)
+            for (size_t i = 0; i < H * W; i++)
+                first[k][c * H * W + i] = last[k][i * 3 + c] =
+                    (float)(1000 * k + 100 * c + i);
+    }
+    for (uint64_t seed = 0; seed < 200; seed++) {
         struct lbw_random one = {seed}, other = {seed};
         struct lbw_array x, y;
-        assert_int_equal(lbw_augment(&x, &a, &one, NULL), LBW_OK);
-        assert_int_equal(lbw_augment(&y, &b, &other, NULL), LBW_OK);
+        float least = INFINITY, most = -INFINITY;
+        assert_int_equal(lbw_augment(&x, tiles[0], &one, NULL), LBW_OK);
+        assert_int_equal(lbw_augment(&y, tiles[1], &other, NULL), LBW_OK);
         assert_true(one.state == other.state);
+        const float *values = x.data;
         for (size_t c = 0; c < 3; c++)
-            for (size_t i = 0; i < H * W; i++) {
-                float value = ((float *)x.data)[c * H * W + i];
-                assert_true(value >= (float)(100 * c) && value <= (float)(100 * c + H * W - 1));
-                assert_true(value == ((float *)y.data)[i * 3 + c]);
-            }
-        differs = differs || memcmp(x.data, first, sizeof first) != 0;
+            for (size_t i = 0; i < H * W; i++)
+                assert_true(values[c * H * W + i] == ((float *)y.data)[i * 3 + c]);
+        for (size_t i = 0; i < H * W; i++) {
+            least = fminf(least, values[i]);
+            most = fmaxf(most, values[i]);
+        }
+        num_same += memcmp(values, first[0], sizeof first[0]) == 0;
+        num_own += least >= 0 && most <= H * W - 1;
+        num_shared += most > 900;
         lbw_array_release(&x);
         lbw_array_release(&y);
     }
-    assert_true(differs);
+    assert_true(num_same < 50);
+    assert_true(num_own > 40 && num_shared > 40 && num_own + num_shared <= 200);
 }
 
 int main(void)

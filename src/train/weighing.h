@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The factors of the loss, one per value of a target: by variance alone, or, where a profile
+ * tells what the model's outputs mean, by what a value is worth to the boxes that come of them.
+ */
+#ifndef LBW_SRC_TRAIN_WEIGHING_H
+#define LBW_SRC_TRAIN_WEIGHING_H
+
+#include <lbw/profile.h>
+
+#include "base/error.h"
+#include "run/feed.h"
+
+/* T targets: the model's outputs, where there is a profile, then taps along the trunk. */
+struct lbw_weighing {
+    const struct lbw_profile *profile; /* NULL: all values of a target count alike */
+    int width, height;                 /* of the network's input */
+    const char *const *names;          /* T */
+    size_t num_targets;                /* T */
+    size_t num_taps;                   /* the last so many of them */
+    double tap_weight;                 /* of all taps together; the others together: 1 */
+
+    double *scales;      /* T: of targets whose values count alike; owned */
+    double by_matter[3]; /* enum lbw_matter: of the outputs of a profile */
+};
+
+/*
+ * Learns the scales from what the teacher said of `num` samples, so that 1 is the loss of
+ * always answering with the mean. LBW_ERR_UNSUPPORTED where targets differ in size between
+ * samples, or the profile does not know the outputs.
+ */
+enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
+                                   struct lbw_array *const *wanted, size_t num,
+                                   struct lbw_error *err);
+void lbw_weighing_release(struct lbw_weighing *weighing);
+
+/* The factors for one sample: T float arrays of the targets' sizes, owned by the caller. */
+enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
+                                   const struct lbw_array *wanted, struct lbw_array *factors,
+                                   struct lbw_error *err);
+
+#endif
