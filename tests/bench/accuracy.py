@@ -20,19 +20,19 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ASSETS = pathlib.Path(os.environ.get("LBW_ASSETS", ROOT / "../shared/assets"))
-LBW = ROOT / "build" / "lbw"
+LBW = pathlib.Path(os.environ.get("LBW", ROOT / "build/lbw"))
 WORK = ROOT / "build" / "accuracy"
 GRIDS = ["6", "5", "4", "3", "2", "4x2", "3x2"]
 COCO = {"yolox_nano": "yolox", "nanodet_m_416": "nanodet", "fastestdet": "fastestdet"}
 LABELS = ["-i", ASSETS / "coco/eval", "-l", ASSETS / "coco/eval.json"]
 
 
-def convert(model, name, options):
+def convert(model, name, options, how="quantize"):
     """Converts once; returns {file, size, seconds, memory (bytes), bits (per weight)}."""
     out, note = WORK / f"{name}.onnx", WORK / f"{name}.json"
     if note.exists():
         return json.loads(note.read_text())
-    command = [LBW, "quantize", "-q", model, "-o", out, "--report", WORK / f"{name}.report"]
+    command = [LBW, how, "-q", model, "-o", out, "--report", WORK / f"{name}.report"]
     command += options
     start = time.time()
     process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL,
@@ -115,14 +115,20 @@ def crops(folder, pictures):
             picture.crop((x, y, x + width, y + height)).save(folder / f"{file.stem}-{i}.png")
 
 
-def faces():
-    """Agreement of the face detector with itself, on pictures not used for calibration."""
+def face_pictures():
+    """Two folders: photographs that are held back, and crops of the others to learn from."""
     pictures = sorted((ASSETS / "faces").iterdir())
     held, used = WORK / "faces-held", WORK / "faces-used"
     held.mkdir(parents=True, exist_ok=True)
     for file in pictures[0::2]:
         (held / file.name).write_bytes(file.read_bytes())
     crops(used, pictures[1::2])
+    return held, used
+
+
+def faces():
+    """Agreement of the face detector with itself, on pictures not used for calibration."""
+    held, used = face_pictures()
     source = ASSETS / "models/ultraface_rfb_320.onnx"
     ways = [("5", "real", used), ("5", "pow2", used), ("4", "real", used), ("4", "pow2", used),
             ("3", "real", used), ("2", "real", used), ("4x2", "real", used),
