@@ -9,6 +9,9 @@
 #include "grad/rule.h"
 #include "grad/window.h"
 
+/* Values of columns beyond which copying them behind each other costs more than it saves. */
+#define LARGE_COLUMNS 250000
+
 static int64_t product(const int64_t *values, size_t num)
 {
     int64_t n = 1;
@@ -25,42 +28,79 @@ static bool is_single_tap(const struct lbw_window *w)
     return true;
 }
 
+/* What tap t of every window sees: [N, C, out…] from x, padded already. */
+static const char *seen_by(struct lbw_tape *tape, const char *x, int64_t n, int64_t c,
+                           const struct lbw_window *w, int64_t t)
+{
+    int64_t start[LBW_GRAD_MAX_DIMS] = {0}, end[LBW_GRAD_MAX_DIMS] = {n, c};
+    int64_t step[LBW_GRAD_MAX_DIMS] = {1, 1};
+    for (size_t i = w->num; i-- > 0; t /= w->kernel[i]) {
+        step[2 + i] = w->stride[i];
+        start[2 + i] = t % w->kernel[i] * w->dilation[i];
+        end[2 + i] = start[2 + i] + (w->out[i] - 1) * w->stride[i] + 1;
+    }
+    return lbw_tape_slice(tape, x, start, end, step, w->num + 2);
+}
+
+static const char *padded(struct lbw_tape *tape, const char *x, const struct lbw_window *w)
+{
+    int64_t pads[2 * LBW_GRAD_MAX_DIMS] = {0};
+    size_t rank = w->num + 2;
+    for (size_t i = 0; i < w->num; i++) {
+        pads[2 + i] = w->begin[i];
+        pads[rank + 2 + i] = w->end[i] > 0 ? w->end[i] : 0;
+    }
+    return lbw_tape_pad(tape, x, pads, rank, 0);
+}
+
 /* The taps of all windows behind each other: [N, C·taps, outputs] from x [N, C, in…]. */
 static const char *columns(struct lbw_tape *tape, const char *x, int64_t n, int64_t c,
                            const struct lbw_window *w)
 {
-    int64_t pads[2 * LBW_GRAD_MAX_DIMS] = {0}, taps = product(w->kernel, w->num);
-    int64_t start[LBW_GRAD_MAX_DIMS] = {0}, end[LBW_GRAD_MAX_DIMS] = {n, c};
-    int64_t step[LBW_GRAD_MAX_DIMS] = {1, 1}, places = product(w->out, w->num);
-    size_t rank = w->num + 2;
+    int64_t taps = product(w->kernel, w->num), places = product(w->out, w->num);
+    if (!is_single_tap(w)) {
+        const char **parts =
+            lbw_arena_calloc(&tape->model->arena, (size_t)taps + 1, sizeof *parts);
+        if (!parts) {
+            tape->failed = true;
+            return NULL;
+        }
+        x = padded(tape, x, w);
+        for (int64_t t = 0; t < taps; t++)
+            parts[t] = seen_by(tape, x, n, c, w, t);
+        x = lbw_tape_concat(tape, parts, 2);
+    }
+    return lbw_tape_reshape(tape, x, (int64_t[]){n, c * taps, places}, 3);
+}
+
+/* dy [m, places] times the transpose of x [k, places]. */
+static const char *outer(struct lbw_tape *tape, const char *dy, const char *x)
+{
+    Onnx__NodeProto *node;
+    /* The third input may be left out only from opset 11 on. */
+    const char *sum = lbw_tape_op(tape, &node, "Gemm",
+                                  (const char *[]){dy, x, lbw_tape_scalar(tape, 0), NULL});
+    lbw_tape_attr_int(tape, node, "transB", 1);
+    return sum;
+}
+
+/* The same for one image and one group, tap by tap: [m, c, taps]. */
+static const char *tap_by_tap(struct lbw_tape *tape, const char *x, int64_t c, const char *dy,
+                              int64_t m, const struct lbw_window *w)
+{
+    int64_t taps = product(w->kernel, w->num), places = product(w->out, w->num);
     const char **parts = lbw_arena_calloc(&tape->model->arena, (size_t)taps + 1, sizeof *parts);
     if (!parts) {
         tape->failed = true;
         return NULL;
     }
-    for (size_t i = 0; i < w->num; i++) {
-        pads[2 + i] = w->begin[i];
-        pads[rank + 2 + i] = w->end[i] > 0 ? w->end[i] : 0;
-        step[2 + i] = w->stride[i];
+    x = padded(tape, x, w);
+    for (int64_t t = 0; t < taps; t++) {
+        const char *seen =
+            lbw_tape_reshape(tape, seen_by(tape, x, 1, c, w, t), (int64_t[]){c, places}, 2);
+        parts[t] = lbw_tape_reshape(tape, outer(tape, dy, seen), (int64_t[]){m, c, 1}, 3);
     }
-    x = is_single_tap(w) ? x : lbw_tape_pad(tape, x, pads, rank, 0);
-    for (int64_t t = 0; t < taps && !is_single_tap(w); t++) {
-        int64_t rest = t;
-        for (size_t i = w->num; i-- > 0; rest /= w->kernel[i]) {
-            start[2 + i] = rest % w->kernel[i] * w->dilation[i];
-            end[2 + i] = start[2 + i] + (w->out[i] - 1) * w->stride[i] + 1;
-        }
-        parts[t] = lbw_tape_reshape(tape, lbw_tape_slice(tape, x, start, end, step, rank),
-                                    (int64_t[]){n, c, 1, places}, 4);
-    }
-    if (taps > 1) {
-        Onnx__NodeProto *node;
-        x = lbw_tape_op(tape, &node, "Concat", parts);
-        lbw_tape_attr_int(tape, node, "axis", 2);
-    } else if (!is_single_tap(w)) {
-        x = parts[0];
-    }
-    return lbw_tape_reshape(tape, x, (int64_t[]){n, c * taps, places}, 3);
+    return lbw_tape_concat(tape, parts, 2);
 }
 
 /*
@@ -72,17 +112,16 @@ static const char *weight_gradient(struct lbw_tape *tape, const char *x, int64_t
                                    int64_t groups, const struct lbw_grad_shape *to)
 {
     int64_t places = product(w->out, w->num), k = c / groups * product(w->kernel, w->num);
-    const char *sum, *seen = columns(tape, x, n, c, w);
     if (n == 1 && groups == 1) {
-        Onnx__NodeProto *node;
-        seen = lbw_tape_reshape(tape, seen, (int64_t[]){k, places}, 2);
         dy = lbw_tape_reshape(tape, dy, (int64_t[]){m, places}, 2);
-        /* The third input may be left out only from opset 11 on. */
-        sum = lbw_tape_op(tape, &node, "Gemm",
-                          (const char *[]){dy, seen, lbw_tape_scalar(tape, 0), NULL});
-        lbw_tape_attr_int(tape, node, "transB", 1);
+        bool is_large = k > c && k * places > LARGE_COLUMNS;
+        const char *sum = is_large ? tap_by_tap(tape, x, c, dy, m, w)
+                                   : outer(tape, dy,
+                                           lbw_tape_reshape(tape, columns(tape, x, n, c, w),
+                                                            (int64_t[]){k, places}, 2));
         return lbw_tape_reshape(tape, sum, to->dims, to->num_dims);
     }
+    const char *sum, *seen = columns(tape, x, n, c, w);
     seen = lbw_tape_reshape(tape, seen, (int64_t[]){n, groups, k, places}, 4);
     if (m == groups) {
         dy = lbw_tape_reshape(tape, dy, (int64_t[]){n, groups, places, 1}, 4);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Gradients of operators that work value by value, and of normalisations. */
+#include <string.h>
+
 #include "grad/rule.h"
 
 /* dx of input i, from a gradient in the output's shape. */
@@ -67,8 +69,37 @@ const char *lbw_rule_sub(struct lbw_grad_step *step)
     return NULL;
 }
 
+/* Which input is the x of x·sigmoid(x); 2 where the node is no such product. */
+static size_t find_silu(const struct lbw_grad_step *step)
+{
+    for (size_t i = 0; i < 2; i++) {
+        struct lbw_value *gate = lbw_index_find(step->index->scopes, input(step, 1 - i));
+        if (gate && gate->producer && lbw_node_is(gate->producer, "Sigmoid") &&
+            strcmp(gate->producer->input[0], input(step, i)) == 0)
+            return i;
+    }
+    return 2;
+}
+
+/*
+ * Both ways from y = x·s at once, s = sigmoid(x): slope s·(1 - y) + y, half as many products as
+ * by the rules of Mul and Sigmoid. Nothing is given to s: its other readers give it theirs.
+ */
+static void silu(struct lbw_grad_step *step, size_t x)
+{
+    const char *y = output(step);
+    const char *rest = mul(step, input(step, 1 - x), lbw_tape_complement(step->tape, y));
+    const char *slope = lbw_tape_binary(step->tape, "Add", rest, y);
+    step->dx[x] = mul(step, lbw_step_dy(step), slope);
+}
+
 const char *lbw_rule_mul(struct lbw_grad_step *step)
 {
+    size_t x = find_silu(step);
+    if (x < 2 && step->wants[x]) {
+        silu(step, x);
+        return NULL;
+    }
     for (size_t i = 0; i < 2; i++)
         if (step->wants[i])
             give(step, i, mul(step, lbw_step_dy(step), input(step, 1 - i)));
@@ -113,15 +144,23 @@ const char *lbw_rule_abs(struct lbw_grad_step *step)
     return scale(step, lbw_tape_binary(step->tape, "Sub", above, below));
 }
 
+/* Sign, one pass where comparing takes two, came with opset 9. */
 const char *lbw_rule_relu(struct lbw_grad_step *step)
 {
-    return scale(step,
-                 lbw_tape_greater(step->tape, output(step), lbw_tape_scalar(step->tape, 0)));
+    struct lbw_tape *tape = step->tape;
+    if (tape->opset >= 9)
+        return scale(step, lbw_tape_unary(tape, "Sign", output(step)));
+    return scale(step, lbw_tape_greater(tape, output(step), lbw_tape_scalar(tape, 0)));
 }
 
 const char *lbw_rule_leaky_relu(struct lbw_grad_step *step)
 {
     double alpha = lbw_node_float(step->node, "alpha", 0.01f);
+    if (step->tape->opset >= 9 && alpha >= 0 && alpha < 1) {
+        const char *sign = lbw_tape_unary(step->tape, "Sign", input(step, 0));
+        return scale(
+            step, lbw_tape_binary(step->tape, "Max", sign, lbw_tape_scalar(step->tape, alpha)));
+    }
     const char *above =
         lbw_tape_greater(step->tape, input(step, 0), lbw_tape_scalar(step->tape, 0));
     const char *rise = mul(step, above, lbw_tape_scalar(step->tape, 1 - alpha));

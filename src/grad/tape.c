@@ -281,6 +281,37 @@ const char *lbw_tape_complement(struct lbw_tape *tape, const char *a)
     return lbw_tape_binary(tape, "Sub", lbw_tape_scalar(tape, 1), a);
 }
 
+const char *lbw_tape_concat(struct lbw_tape *tape, const char *const *parts, int64_t axis)
+{
+    Onnx__NodeProto *node;
+    if (!parts[0] || !parts[1])
+        return parts[0];
+    const char *y = lbw_tape_op(tape, &node, "Concat", parts);
+    lbw_tape_attr_int(tape, node, "axis", axis);
+    return y;
+}
+
+/* x [num, 1] → [num, step], `value` behind each item: a product, faster than a Pad. */
+static const char *spread_last(struct lbw_tape *tape, const char *x, int64_t num, int64_t step,
+                               double value)
+{
+    double *pick = lbw_arena_calloc(&tape->model->arena, (size_t)step, sizeof *pick);
+    double *rest = lbw_arena_calloc(&tape->model->arena, (size_t)step, sizeof *rest);
+    if (!pick || !rest) {
+        tape->failed = true;
+        return NULL;
+    }
+    pick[0] = 1;
+    for (int64_t i = 1; i < step; i++)
+        rest[i] = value;
+    const int64_t row[] = {1, step};
+    Onnx__NodeProto *node;
+    return lbw_tape_op(tape, &node, "Gemm",
+                       (const char *[]){lbw_tape_reshape(tape, x, (int64_t[]){num, 1}, 2),
+                                        lbw_tape_values(tape, pick, row, 2),
+                                        lbw_tape_values(tape, rest, row, 2), NULL});
+}
+
 const char *lbw_tape_spread(struct lbw_tape *tape, const char *x, int64_t *dims,
                             const int64_t *step, size_t num_dims, double value)
 {
@@ -292,8 +323,12 @@ const char *lbw_tape_spread(struct lbw_tape *tape, const char *x, int64_t *dims,
             outer *= dims[k];
         for (size_t k = i + 1; k < num_dims; k++)
             inner *= dims[k];
-        x = lbw_tape_reshape(tape, x, (int64_t[]){outer, 1, inner}, 3);
-        x = lbw_tape_pad(tape, x, (int64_t[]){0, 0, 0, 0, step[i] - 1, 0}, 3, value);
+        if (inner == 1) {
+            x = spread_last(tape, x, outer, step[i], value);
+        } else {
+            x = lbw_tape_reshape(tape, x, (int64_t[]){outer, 1, inner}, 3);
+            x = lbw_tape_pad(tape, x, (int64_t[]){0, 0, 0, 0, step[i] - 1, 0}, 3, value);
+        }
         dims[i] *= step[i];
         x = lbw_tape_reshape(tape, x, dims, num_dims);
         int64_t pads[2 * LBW_GRAD_MAX_DIMS] = {0};

@@ -62,6 +62,8 @@ const char *lbw_tape_unbroadcast(struct lbw_tape *tape, const char *x,
                                  const struct lbw_grad_shape *to);
 const char *lbw_tape_gather(struct lbw_tape *tape, const char *x, const int64_t *indices,
                             size_t num, int64_t axis);
+/* `parts` end with NULL; x itself when there is one. */
+const char *lbw_tape_concat(struct lbw_tape *tape, const char *const *parts, int64_t axis);
 /* 1 where a > b, else 0. */
 const char *lbw_tape_greater(struct lbw_tape *tape, const char *a, const char *b);
 /* 1 where a >= b, else 0. */

@@ -58,6 +58,8 @@ static const struct one cases[] = {
     {"Clip", "3,4 f:-.7 f:.9", "", 11, 21},
     {"Clip", "3,4 - f:.9", "", 11, 21},
     {"Sigmoid", "3,4", "", 7, 21},
+    {"Sigmoid w0 a; Mul w0 a y0", "3,4", "", 7, 21},
+    {"Sigmoid w0 a; Mul a w0 b; Add b a y0", "3,4", "", 7, 21},
     {"Tanh", "3,4", "", 7, 21},
     {"Softplus", "3,4", "", 7, 21},
     {"HardSigmoid", "3,4", "alpha~.7 beta~.4", 7, 21},
