@@ -20,6 +20,7 @@ struct lbw_tune_status {
     double loss;      /* of this step's pictures; 1 would be as bad as no detector at all */
     double held_back; /* loss on the held-back pictures, when last looked at */
     double best;      /* the least of those so far */
+    double agreement; /* AP .50:.95 with the teacher's boxes there as truth; -1: not known */
     double changed;   /* share of the codes that are not what they were at the start */
     double rate;      /* learning rate of this step */
     double images_per_second;
@@ -56,7 +57,17 @@ struct lbw_tune_params {
     size_t num_steps; /* 0: 400, or what fits into `minutes` */
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
     size_t batch;     /* pictures per step; 0: 4 */
-    double rate;      /* learning rate, in typical weights per step; 0: .0003 */
+    /*
+     * Learning rate: a weight's step, in typical weights of its channel, is about this by the
+     * number of levels of its grid; 0: .003.
+     */
+    double rate;
+    /*
+     * A file that says where training stands, written some times on the way and when `progress`
+     * stops it. Where it exists, training goes on from it, with the same result as in one piece
+     * if num_steps limits. NULL: none.
+     */
+    const char *checkpoint;
     lbw_tune_fn progress;
     void *user;
 };
@@ -88,7 +99,9 @@ struct lbw_tune_result {
     size_t num_out_of_reach;                  /* planned weights that it does not */
     size_t num_train, num_held_back;          /* samples */
     size_t num_steps;                         /* done */
+    size_t num_resumed;                       /* of those by earlier runs */
     double held_back_before, held_back_after; /* loss */
+    double agreement_before, agreement_after; /* as in the status */
     double changed;                           /* share of the codes */
     double seconds;
 };

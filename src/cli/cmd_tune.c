@@ -26,7 +26,7 @@ struct tune_values {
     int64_t steps, batch, taps;
     int optimizer;
     double minutes, rate, tap_weight;
-    const char *log, *state;
+    const char *log, *state, *checkpoint;
     struct lbw_report_values report;
 };
 
@@ -55,15 +55,18 @@ static enum lbw_status fail_log(struct job *job)
 static int on_step(void *user, const struct lbw_tune_status *s)
 {
     struct job *job = user;
-    char what[160];
+    char what[192], agreement[32] = "";
     if (job->log) {
-        fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.6g,%.6g,%.4g\n", s->step, s->loss, s->held_back,
-                s->best, s->changed, s->rate, s->images_per_second);
+        fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.4g,%.6g,%.6g,%.4g\n", s->step, s->loss,
+                s->held_back, s->best, s->agreement, s->changed, s->rate, s->images_per_second);
         fflush(job->log);
     }
-    snprintf(what, sizeof what,
-             "loss %.4f, held back %.4f (best %.4f), %.1f%% of codes changed, %.1f pictures/s",
-             s->loss, s->held_back, s->best, 100 * s->changed, s->images_per_second);
+    if (s->agreement >= 0)
+        snprintf(agreement, sizeof agreement, ", agreement %.3f", s->agreement);
+    snprintf(
+        what, sizeof what,
+        "loss %.4f, held back %.4f (best %.4f)%s, %.1f%% of codes changed, %.1f pictures/s",
+        s->loss, s->held_back, s->best, agreement, 100 * s->changed, s->images_per_second);
     return lbw_progress_step(NULL, what, s->step, s->num_steps);
 }
 
@@ -112,6 +115,7 @@ static enum lbw_status open_tuner(struct job *job)
         .minutes = v->minutes,
         .batch = (size_t)v->batch,
         .rate = v->rate,
+        .checkpoint = v->checkpoint,
         .progress = on_step,
         .user = job,
     };
@@ -142,7 +146,8 @@ static enum lbw_status open_log(struct job *job)
         return LBW_OK;
     job->log = fopen(job->v->log, "w");
     if (!job->log ||
-        fputs("step,loss,held_back,best,changed,rate,images_per_second\n", job->log) < 0)
+        fputs("step,loss,held_back,best,agreement,changed,rate,images_per_second\n", job->log) <
+            0)
         return fail_log(job);
     return LBW_OK;
 }
@@ -221,11 +226,15 @@ static enum lbw_status print_result(struct job *job)
     enum lbw_status status = lbw_report_show(to, &v->report, job->report, &summary, &job->err);
     if (status != LBW_OK || v->report.json || v->report.quiet)
         return status;
-    fprintf(to,
-            "trained %zu steps in %s: loss on %zu held-back samples %.4f, was %.4f; %.1f%% "
-            "of the codes changed\n",
-            r->num_steps, lbw_text_seconds(time, r->seconds), r->num_held_back,
-            r->held_back_after, r->held_back_before, 100 * r->changed);
+    fprintf(to, "trained %zu steps in %s", r->num_steps, lbw_text_seconds(time, r->seconds));
+    if (r->num_resumed)
+        fprintf(to, ", %zu of them before", r->num_resumed);
+    fprintf(to, ": loss on %zu held-back samples %.4f, was %.4f", r->num_held_back,
+            r->held_back_after, r->held_back_before);
+    if (r->agreement_after >= 0)
+        fprintf(to, "; agreement there %.3f, was %.3f", r->agreement_after,
+                r->agreement_before);
+    fprintf(to, "; %.1f%% of the codes changed\n", 100 * r->changed);
     return LBW_OK;
 }
 
@@ -241,6 +250,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status == LBW_OK)
         status = print_result(&job);
     int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.err);
+    if (status == LBW_ERR_INTERRUPTED && job.v->checkpoint)
+        lbw_talk("the same command goes on from %s", job.v->checkpoint);
     if (job.log)
         fclose(job.log);
     lbw_report_free(&job.report);
@@ -292,9 +303,13 @@ static const struct lbw_option options[] = {
     {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "pictures per step (default 4)", .min = 1,
      .max = 1024},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
-     "learning rate, in typical weights of a channel per step (default 0.0003)", .min = 1e-7,
+     "learning rate: a weight's step in typical weights of its channel, times the number of "
+     "levels of its grid (default 0.003)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_STRING, AT(log), "FILE", "write one line of CSV per step"},
+    {"checkpoint", 0, LBW_OPTION_STRING, AT(checkpoint), "FILE",
+     "keep here how training stands, and go on from it when it is there: after Ctrl-C, a crash, "
+     "a reboot"},
     {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
      "keep the weights as fitted before training here, and start from them when it is there"},
     LBW_REPORT_OPTIONS(struct tune_values, report),

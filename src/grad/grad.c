@@ -366,7 +366,7 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
     size_t max = b->out.num_inputs + 2 * params->num_targets + params->num_weights + 1;
     Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
     Onnx__ValueInfoProto **out =
-        lbw_arena_calloc(b->arena, params->num_weights + 1, sizeof *out);
+        lbw_arena_calloc(b->arena, params->num_weights + params->num_targets + 1, sizeof *out);
     if (!in || !out)
         return lbw_fail_memory(err);
     size_t n = 0;
@@ -378,6 +378,9 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
                            find(b, params->targets[i])->shape);
     b->graph.output = out;
     out[b->graph.n_output++] = port(b, b->out.loss, NULL);
+    for (size_t i = 0; params->no_gradients && i < params->num_targets; i++)
+        out[b->graph.n_output++] =
+            port(b, params->targets[i], find(b, params->targets[i])->shape);
     for (size_t i = 0; i < params->num_weights; i++) {
         if (!b->out.is_input[i])
             continue;

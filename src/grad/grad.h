@@ -49,7 +49,7 @@ struct lbw_grad_params {
     const char *const *weights; /* initializers of the main graph: gradients are wanted */
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
-    bool no_gradients;               /* only the loss: to judge a state */
+    bool no_gradients;               /* the loss and the targets: to judge a state */
 };
 
 /*
@@ -57,8 +57,8 @@ struct lbw_grad_params {
  * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
  * tensors of factors (the shape of the target), then those of the W weights that it reads; its
  * outputs are the loss Σ factor·(target - wanted)², a scalar, then the gradient of each weight
- * within reach, in the shape of the weight. All names and lists live in the index's model's
- * arena.
+ * within reach, in the shape of the weight; or with no_gradients the T targets. All names and
+ * lists live in the index's model's arena.
  */
 struct lbw_grad {
     void *data; /* malloc'ed: lbw_grad_release() */

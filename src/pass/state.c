@@ -13,6 +13,7 @@
 
 #include "base/bits.h"
 #include "base/file.h"
+#include "base/record.h"
 #include "pass/activations.h"
 
 #define MAGIC      "LBWSTAT1"
@@ -26,19 +27,6 @@ struct lbw_state {
     size_t at;              /* next record: weights come in the same order again */
 };
 
-static uint64_t hash(uint64_t h, const void *data, size_t size)
-{
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++)
-        h = (h ^ bytes[i]) * 0x100000001b3;
-    return h;
-}
-
-static uint64_t hash_text(uint64_t h, const char *text)
-{
-    return hash(h, text, strlen(text) + 1);
-}
-
 /* A sink that protobuf-c writes to. */
 struct hasher {
     ProtobufCBuffer base;
@@ -48,7 +36,7 @@ struct hasher {
 static void hash_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *data)
 {
     struct hasher *hasher = (struct hasher *)buffer;
-    hasher->hash = hash(hasher->hash, data, size);
+    hasher->hash = lbw_hash(hasher->hash, data, size);
 }
 
 static uint64_t hash_model(uint64_t h, const struct lbw_model *model)
@@ -62,23 +50,23 @@ static uint64_t hash_model(uint64_t h, const struct lbw_model *model)
 static uint64_t fingerprint(const struct lbw_plan *plan,
                             const struct lbw_convert_params *params)
 {
-    uint64_t h = 0xcbf29ce484222325;
+    uint64_t h = LBW_HASH_START;
     h = hash_model(h, plan->model);
-    h = hash_text(h, lbw_method_name(plan->params.method));
-    h = hash(h, &plan->params.mu, sizeof plan->params.mu);
-    h = hash(h, &params->damping, sizeof params->damping);
-    h = hash(h, &params->activations->identity, sizeof params->activations->identity);
+    h = lbw_hash_text(h, lbw_method_name(plan->params.method));
+    h = lbw_hash(h, &plan->params.mu, sizeof plan->params.mu);
+    h = lbw_hash(h, &params->damping, sizeof params->damping);
+    h = lbw_hash(h, &params->activations->identity, sizeof params->activations->identity);
     for (size_t i = 0; i < plan->num_weights; i++) {
         const struct lbw_plan_item *item = &plan->weights[i].item;
         struct lbw_tensor tensor;
-        h = hash_text(h, item->tensor);
-        h = hash_text(h, item->grid ? item->grid->name : "");
-        h = hash_text(h, lbw_scale_name(item->scale));
-        h = hash_text(h, lbw_group_name(item->group));
+        h = lbw_hash_text(h, item->tensor);
+        h = lbw_hash_text(h, item->grid ? item->grid->name : "");
+        h = lbw_hash_text(h, lbw_scale_name(item->scale));
+        h = lbw_hash_text(h, lbw_group_name(item->group));
         if (item->grid && plan->weights[i].tensor->n_external_data > 0 &&
             lbw_tensor_view(&tensor, plan->model, plan->weights[i].tensor, NULL) == LBW_OK &&
             tensor.data)
-            h = hash(h, tensor.data, tensor.size);
+            h = lbw_hash(h, tensor.data, tensor.size);
     }
     return h;
 }
@@ -90,7 +78,7 @@ static size_t whole_records(const unsigned char *data, size_t size)
     while (size - at >= 16) {
         uint64_t length = lbw_load_u64(data + at), sum = lbw_load_u64(data + at + 8);
         if (length > size - at - 16 ||
-            hash(0xcbf29ce484222325, data + at + 16, (size_t)length) != sum)
+            lbw_hash(LBW_HASH_START, data + at + 16, (size_t)length) != sum)
             break;
         at += 16 + (size_t)length;
     }
@@ -176,44 +164,7 @@ void lbw_state_close(struct lbw_state **state)
     *state = NULL;
 }
 
-/* A record being read or written: checked, with one sticky failure. */
-struct cursor {
-    unsigned char *data;
-    size_t size, at;
-    bool failed;
-};
-
-static void get(struct cursor *c, void *out, size_t size)
-{
-    c->failed = c->failed || size > c->size - c->at;
-    if (!c->failed && size) {
-        memcpy(out, c->data + c->at, size);
-        c->at += size;
-    }
-}
-
-static void put(struct cursor *c, const void *data, size_t size)
-{
-    if (c->failed || size > SIZE_MAX / 4) {
-        c->failed = true;
-        return;
-    }
-    if (c->size - c->at < size) {
-        size_t larger = 2 * (c->size + size);
-        unsigned char *grown = realloc(c->data, larger);
-        if (!grown) {
-            c->failed = true;
-            return;
-        }
-        c->data = grown;
-        c->size = larger;
-    }
-    if (size)
-        memcpy(c->data + c->at, data, size);
-    c->at += size;
-}
-
-static enum lbw_status restore_biases(struct cursor *c, struct lbw_codes *codes,
+static enum lbw_status restore_biases(struct lbw_record *c, struct lbw_codes *codes,
                                       const struct lbw_weight *weight, struct lbw_error *err)
 {
     size_t rows = weight->layout.groups * weight->layout.rows;
@@ -221,25 +172,25 @@ static enum lbw_status restore_biases(struct cursor *c, struct lbw_codes *codes,
         return lbw_fail_memory(err);
     for (size_t i = 0; i < codes->num_biases; i++) {
         uint64_t has_bias = 0;
-        get(c, &has_bias, sizeof has_bias);
+        lbw_record_get(c, &has_bias, sizeof has_bias);
         if (!has_bias || c->failed)
             continue;
         codes->biases[i] = malloc(rows * sizeof(float));
         if (!codes->biases[i])
             return lbw_fail_memory(err);
-        get(c, codes->biases[i], rows * sizeof(float));
+        lbw_record_get(c, codes->biases[i], rows * sizeof(float));
     }
     return LBW_OK;
 }
 
-static enum lbw_status restore(struct cursor *c, struct lbw_codes *codes,
+static enum lbw_status restore(struct lbw_record *c, struct lbw_codes *codes,
                                struct lbw_layer_stats *stats, struct lbw_calibrator *calibrator,
                                const struct lbw_weight *weight, struct lbw_error *err)
 {
-    get(c, &calibrator->seed, sizeof calibrator->seed);
-    get(c, stats, sizeof *stats);
-    get(c, codes->codes, weight->item.count);
-    get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
+    lbw_record_get(c, &calibrator->seed, sizeof calibrator->seed);
+    lbw_record_get(c, stats, sizeof *stats);
+    lbw_record_get(c, codes->codes, weight->item.count);
+    lbw_record_get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
     LBW_TRY(restore_biases(c, codes, weight, err));
     if (c->failed)
         return lbw_fail(err, LBW_ERR_FORMAT, "the state of weight '%s' is damaged",
@@ -256,21 +207,21 @@ enum lbw_status lbw_state_restore(bool *found, struct lbw_state *state, struct l
     if (!state || state->at >= state->size)
         return LBW_OK;
     size_t length = (size_t)lbw_load_u64(state->records + state->at);
-    struct cursor c = {.data = state->records + state->at + 16, .size = length};
+    struct lbw_record c = {.data = state->records + state->at + 16, .size = length};
     state->at += 16 + length;
     *found = true;
     return restore(&c, codes, stats, calibrator, weight, err);
 }
 
-static void put_biases(struct cursor *c, const struct lbw_codes *codes,
+static void put_biases(struct lbw_record *c, const struct lbw_codes *codes,
                        const struct lbw_weight *weight)
 {
     size_t rows = weight->layout.groups * weight->layout.rows;
     for (size_t i = 0; i < weight->num_consumers; i++) {
         uint64_t has_bias = i < codes->num_biases && codes->biases[i];
-        put(c, &has_bias, sizeof has_bias);
+        lbw_record_put(c, &has_bias, sizeof has_bias);
         if (has_bias)
-            put(c, codes->biases[i], rows * sizeof(float));
+            lbw_record_put(c, codes->biases[i], rows * sizeof(float));
     }
 }
 
@@ -281,20 +232,20 @@ enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes
 {
     if (!state)
         return LBW_OK;
-    struct cursor c = {0};
+    struct lbw_record c = {0};
     unsigned char header[16] = {0};
-    put(&c, header, sizeof header);
-    put(&c, &calibrator->seed, sizeof calibrator->seed);
-    put(&c, stats, sizeof *stats);
-    put(&c, codes->codes, weight->item.count);
-    put(&c, codes->steps, codes->num_steps * sizeof *codes->steps);
+    lbw_record_put(&c, header, sizeof header);
+    lbw_record_put(&c, &calibrator->seed, sizeof calibrator->seed);
+    lbw_record_put(&c, stats, sizeof *stats);
+    lbw_record_put(&c, codes->codes, weight->item.count);
+    lbw_record_put(&c, codes->steps, codes->num_steps * sizeof *codes->steps);
     put_biases(&c, codes, weight);
     enum lbw_status status = LBW_OK;
     if (c.failed) {
         status = lbw_fail_memory(err);
     } else {
         lbw_store_le(c.data, c.at - 16, 8);
-        lbw_store_le(c.data + 8, hash(0xcbf29ce484222325, c.data + 16, c.at - 16), 8);
+        lbw_store_le(c.data + 8, lbw_hash(LBW_HASH_START, c.data + 16, c.at - 16), 8);
         if (fwrite(c.data, c.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
             fdatasync(fileno(state->file)) != 0)
             status = lbw_fail_errno(err, "%s: cannot write", state->path);

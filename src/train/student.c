@@ -69,13 +69,14 @@ static bool layer_init(struct lbw_layer *layer, struct lbw_student *s,
     layer->best_biases = calloc(weight->num_consumers + 1, sizeof *layer->best_biases);
     layer->typical = calloc(num_steps + 1, sizeof *layer->typical);
     layer->typical_bias = calloc(weight->num_consumers + 1, sizeof *layer->typical_bias);
+    layer->average = calloc(count + 1, sizeof *layer->average);
     layer->now = calloc(count + 1, 1);
     layer->best = calloc(count + 1, 1);
     layer->start = calloc(count + 1, 1);
     layer->best_steps = calloc(num_steps + 1, sizeof *layer->best_steps);
     layer->shown_steps = calloc(num_steps + 1, sizeof *layer->shown_steps);
     if (!layer->biases || !layer->best_biases || !layer->typical || !layer->typical_bias ||
-        !layer->now || !layer->best || !layer->start || !layer->best_steps ||
+        !layer->average || !layer->now || !layer->best || !layer->start || !layer->best_steps ||
         !layer->shown_steps || !learned_init(&layer->master, count) ||
         !learned_init(&layer->steps, num_steps) ||
         !set_param(s, weight->item.tensor, weight->item.dims, weight->item.num_dims, count))
@@ -131,6 +132,7 @@ void lbw_student_release(struct lbw_student *student)
         free(layer->best_biases);
         free(layer->typical);
         free(layer->typical_bias);
+        free(layer->average);
         free(layer->now);
         free(layer->best);
         free(layer->start);
@@ -303,6 +305,7 @@ struct update {
     float rate, unbias_mean, unbias_square;
     float typical_root; /* mean over the layer of the root of the gradient's mean square */
     bool is_frozen;
+    float average_share; /* of this step in the mean of the float weights; 0: not in it */
     enum lbw_optimizer optimizer;
     float share; /* of one sample in the sum of gradients */
     float *values;
@@ -351,7 +354,9 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
         float move = u->optimizer == LBW_OPTIMIZER_SGD ? by_momentum(&layer->master, at, u)
                                                        : by_curvature(d, &layer->master, at, u);
         float w = layer->master.values[at] - rate * move;
-        layer->master.values[at] = w > top ? top : w < -top ? -top : w;
+        w = w > top ? top : w < -top ? -top : w;
+        layer->master.values[at] = w;
+        layer->average[at] += u->average_share * (w - layer->average[at]);
     }
 }
 
@@ -377,8 +382,40 @@ static float typical_root(const struct lbw_learned *l, float unbias_square)
     return (float)(sum / (double)l->num);
 }
 
-static bool update_layer(struct lbw_layer *layer, float *const *gradients, struct update *u)
+static size_t num_params_of(const struct lbw_layer *layer)
 {
+    size_t num = 1;
+    for (size_t k = 0; k < layer->weight->num_consumers; k++)
+        num += layer->biases[k].num != 0;
+    return num;
+}
+
+static void project(struct lbw_layer *layer, const struct update *u)
+{
+    for (size_t g = 0; g < layer->weight->layout.groups; g++)
+        for (size_t r = 0; r < layer->weight->layout.rows; r++)
+            project_row(layer, g, r, u->values, u->codes);
+}
+
+/* The codes to stay with. */
+static void freeze(struct lbw_student *student, float *const *gradients, const struct update *u)
+{
+    student->is_frozen = true;
+    for (size_t i = 0, param = 0; i < student->num_layers && student->num_averaged; i++) {
+        struct lbw_layer *layer = &student->layers[i];
+        if (gradients[param]) {
+            memcpy(layer->master.values, layer->average, layer->master.num * sizeof(float));
+            project(layer, u);
+        }
+        param += num_params_of(layer);
+    }
+}
+
+static bool update_layer(struct lbw_layer *layer, float *const *gradients, double rate,
+                         struct update *u)
+{
+    /* The fewer levels, the farther a weight has to go before its code changes. */
+    u->rate = (float)(rate / layer->weight->item.grid->num_levels);
     const struct lbw_layout *layout = &layer->weight->layout;
     size_t param = 0;
     if (gradients[param]) {
@@ -391,9 +428,8 @@ static bool update_layer(struct lbw_layer *layer, float *const *gradients, struc
                 update_row(layer, g, r, gradients[param], step_gradient, u);
         update_steps(layer, step_gradient, u);
         free(step_gradient);
-        for (size_t g = 0; g < layout->groups && !u->is_frozen; g++)
-            for (size_t r = 0; r < layout->rows; r++)
-                project_row(layer, g, r, u->values, u->codes);
+        if (!u->is_frozen)
+            project(layer, u);
     }
     param++;
     for (size_t k = 0; k < layer->weight->num_consumers; k++) {
@@ -401,20 +437,12 @@ static bool update_layer(struct lbw_layer *layer, float *const *gradients, struc
         if (!bias->num)
             continue;
         const float *gradient = gradients[param++];
-        float rate = (float)BIAS_RATE * u->rate * layer->typical_bias[k];
+        float move = (float)BIAS_RATE * u->rate * layer->typical_bias[k];
         for (size_t i = 0; gradient && i < bias->num; i++)
-            bias->values[i] -= rate * direction(bias, i, gradient[i] * u->share, u->unbias_mean,
+            bias->values[i] -= move * direction(bias, i, gradient[i] * u->share, u->unbias_mean,
                                                 u->unbias_square);
     }
     return true;
-}
-
-static size_t num_params_of(const struct lbw_layer *layer)
-{
-    size_t num = 1;
-    for (size_t k = 0; k < layer->weight->num_consumers; k++)
-        num += layer->biases[k].num != 0;
-    return num;
 }
 
 enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gradients,
@@ -422,23 +450,27 @@ enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gr
                                    struct lbw_error *err)
 {
     double t = (double)++student->num_updates;
+    student->num_averaged += rate->is_averaged;
     size_t param = 0, longest = 1;
     for (size_t i = 0; i < student->num_layers; i++)
         if (student->layers[i].weight->layout.k > longest)
             longest = student->layers[i].weight->layout.k;
-    struct update u = {.rate = (float)rate->rate,
-                       .unbias_mean = (float)(1 / (1 - pow(BETA_MEAN, t))),
+    struct update u = {.unbias_mean = (float)(1 / (1 - pow(BETA_MEAN, t))),
                        .unbias_square = (float)(1 / (1 - pow(BETA_SQUARE, t))),
                        .is_frozen = rate->is_frozen,
+                       .average_share =
+                           rate->is_averaged ? 1 / (float)student->num_averaged : 0,
                        .optimizer = rate->optimizer,
                        .share = 1 / (float)num,
                        .values = malloc(longest * sizeof(float)),
                        .codes = malloc(longest)};
     bool done = u.values && u.codes;
     for (size_t i = 0; i < student->num_layers && done; i++) {
-        done = update_layer(&student->layers[i], gradients + param, &u);
+        done = update_layer(&student->layers[i], gradients + param, rate->rate, &u);
         param += num_params_of(&student->layers[i]);
     }
+    if (done && rate->is_frozen && !student->is_frozen)
+        freeze(student, gradients, &u);
     free(u.values);
     free(u.codes);
     if (!done)
@@ -483,4 +515,50 @@ double lbw_student_changed(const struct lbw_student *student)
             changed += layer->now[k] != layer->start[k];
     }
     return num ? (double)changed / (double)num : 0;
+}
+
+/* Either way between memory and a record: lbw_record_get(), or put_out(). */
+typedef void carry_fn(struct lbw_record *record, void *data, size_t size);
+
+static void put_out(struct lbw_record *record, void *data, size_t size)
+{
+    lbw_record_put(record, data, size);
+}
+
+static void carry_learned(struct lbw_record *record, struct lbw_learned *l, carry_fn *carry)
+{
+    carry(record, l->values, l->num * sizeof(float));
+    carry(record, l->mean, l->num * sizeof(float));
+    carry(record, l->square, l->num * sizeof(float));
+}
+
+static void carry_student(struct lbw_record *record, struct lbw_student *s, carry_fn *carry)
+{
+    carry(record, &s->num_updates, sizeof s->num_updates);
+    carry(record, &s->num_averaged, sizeof s->num_averaged);
+    carry(record, &s->is_frozen, sizeof s->is_frozen);
+    for (size_t i = 0; i < s->num_layers; i++) {
+        struct lbw_layer *layer = &s->layers[i];
+        carry_learned(record, &layer->master, carry);
+        carry_learned(record, &layer->steps, carry);
+        carry(record, layer->average, layer->master.num * sizeof(float));
+        carry(record, layer->now, layer->master.num);
+        carry(record, layer->best, layer->master.num);
+        carry(record, layer->best_steps, layer->steps.num * sizeof(float));
+        for (size_t k = 0; k < layer->weight->num_consumers; k++) {
+            carry_learned(record, &layer->biases[k], carry);
+            carry(record, layer->best_biases[k], layer->biases[k].num * sizeof(float));
+        }
+    }
+}
+
+void lbw_student_put(struct lbw_record *record, struct lbw_student *student)
+{
+    carry_student(record, student, put_out);
+}
+
+void lbw_student_get(struct lbw_record *record, struct lbw_student *student)
+{
+    carry_student(record, student, lbw_record_get);
+    show(student);
 }

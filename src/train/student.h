@@ -8,6 +8,7 @@
 
 #include <lbw/tune.h>
 
+#include "base/record.h"
 #include "pass/pass.h"
 #include "run/feed.h"
 
@@ -23,6 +24,7 @@ struct lbw_layer {
     const struct lbw_weight *weight;
     struct lbw_codes *codes;    /* of the conversion: written at the end */
     struct lbw_learned master;  /* item.count: projected to codes */
+    float *average;             /* of the master over some steps; item.count */
     struct lbw_learned steps;   /* num_steps */
     struct lbw_learned *biases; /* num_consumers; no values where there is no bias of its own */
     float *typical;             /* rms of the weights of each step; num_steps */
@@ -39,7 +41,9 @@ struct lbw_student {
     size_t num_params;
     const char **names;       /* num_params */
     struct lbw_array *arrays; /* num_params; data owned */
-    size_t num_updates;
+    uint64_t num_updates;
+    uint64_t num_averaged; /* steps */
+    bool is_frozen;
 };
 
 /*
@@ -59,8 +63,14 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
                                   struct lbw_codes *codes, struct lbw_error *err);
 
 struct lbw_student_rate {
-    double rate;    /* of weights, in typical weights of the channel */
-    bool is_frozen; /* codes stay; steps and biases are still learned */
+    double rate;      /* in typical weights of the channel by the number of levels */
+    bool is_averaged; /* the float weights join the mean at which codes will be frozen */
+    /*
+     * Codes stay: at first those of the averaged float weights, where there are some, in which
+     * weights that went to and fro across a threshold are where they were most of the time.
+     * Steps and biases are still learned.
+     */
+    bool is_frozen;
     enum lbw_optimizer optimizer;
 };
 
@@ -77,6 +87,10 @@ void lbw_student_keep(struct lbw_student *student);
 
 /* Writes the best state into the codes of the conversion. */
 void lbw_student_finish(struct lbw_student *student);
+
+/* All that training goes on from, to and from a record. Reading wants a started student. */
+void lbw_student_put(struct lbw_record *record, struct lbw_student *student);
+void lbw_student_get(struct lbw_record *record, struct lbw_student *student);
 
 /* The share of codes that differ from the start. */
 double lbw_student_changed(const struct lbw_student *student);

@@ -21,7 +21,7 @@ struct lbw_trainer {
     size_t num_params;
     struct lbw_session *teacher;         /* inputs → targets */
     struct lbw_session *training;        /* → loss, gradients */
-    struct lbw_session *judge;           /* → loss */
+    struct lbw_session *judge;           /* → loss, targets */
     size_t *teacher_slots;               /* I: which input of the session */
     size_t *image_slots;                 /* I; SIZE_MAX where the trunk does not read it */
     size_t *wanted_slots, *factor_slots; /* T */
@@ -52,8 +52,9 @@ enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
                                   struct lbw_error *err);
 
 /*
- * Runs the student on one sample: outputs are the loss and, with gradients, one array per
- * reached param behind it (gradient_slots); num_outputs of the session, owned by the caller.
+ * Runs the student on one sample: outputs are the loss and, behind it, one array per reached
+ * param (gradient_slots), or without gradients the T targets; as many as the session has
+ * outputs, owned by the caller.
  * `factors` weigh the squared differences from `wanted`, T arrays of the same sizes.
  */
 enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,

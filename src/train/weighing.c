@@ -22,14 +22,13 @@ static double scale_of(double share, double variation)
     return scale < 1e30 ? scale : 0;
 }
 
-static enum lbw_status importance_of(const struct lbw_weighing *weighing,
-                                     struct lbw_importance *out, const struct lbw_array *wanted,
-                                     struct lbw_error *err)
+struct lbw_decode_input lbw_weighing_decode_input(const struct lbw_weighing *weighing,
+                                                  const struct lbw_array *outputs)
 {
-    const struct lbw_decode_input input = {
+    return (struct lbw_decode_input){
         .num_outputs = num_outputs(weighing),
         .names = weighing->names,
-        .outputs = wanted,
+        .outputs = outputs,
         .profile = weighing->profile,
         .width = weighing->width,
         .height = weighing->height,
@@ -38,6 +37,13 @@ static enum lbw_status importance_of(const struct lbw_weighing *weighing,
         .picture_height = weighing->height,
         .nms = 1,
     };
+}
+
+static enum lbw_status importance_of(const struct lbw_weighing *weighing,
+                                     struct lbw_importance *out, const struct lbw_array *wanted,
+                                     struct lbw_error *err)
+{
+    const struct lbw_decode_input input = lbw_weighing_decode_input(weighing, wanted);
     return lbw_decode_importance(out, &input, err);
 }
 

@@ -9,6 +9,7 @@
 #include <lbw/profile.h>
 
 #include "base/error.h"
+#include "eval/decode.h"
 #include "run/feed.h"
 
 /* T targets: the model's outputs, where there is a profile, then taps along the trunk. */
@@ -33,6 +34,13 @@ enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
                                    struct lbw_array *const *wanted, size_t num,
                                    struct lbw_error *err);
 void lbw_weighing_release(struct lbw_weighing *weighing);
+
+/*
+ * The targets that are the model's outputs, for the decoder of the profile's family, with boxes
+ * in pixels of the network's input. `outputs` is borrowed.
+ */
+struct lbw_decode_input lbw_weighing_decode_input(const struct lbw_weighing *weighing,
+                                                  const struct lbw_array *outputs);
 
 /* The factors for one sample: T float arrays of the targets' sizes, owned by the caller. */
 enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,

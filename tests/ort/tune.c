@@ -6,7 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -172,7 +174,7 @@ static void test_learns(void **state)
     (void)state;
     struct course course = {0};
     struct lbw_tune_params params = {
-        .source = source, .num_steps = 200, .rate = 0.002, .progress = follow, .user = &course};
+        .source = source, .num_steps = 200, .rate = 0.006, .progress = follow, .user = &course};
     struct conversion plain, tuned, again;
     void *bytes[2];
     size_t sizes[2];
@@ -259,6 +261,63 @@ static void test_interrupted(void **state)
     close_conversion(&c);
 }
 
+static void *tuned_bytes(size_t *size, const struct lbw_tune_params *params)
+{
+    struct conversion c;
+    void *bytes = NULL;
+    assert_int_equal(open_conversion(&c, params), LBW_OK);
+    if (convert(&c, false) != LBW_OK)
+        fail_msg("%s", c.err.message);
+    assert_int_equal(lbw_model_save_memory(c.model, &bytes, size, NULL), LBW_OK);
+    close_conversion(&c);
+    return bytes;
+}
+
+static enum lbw_status fails(const struct lbw_tune_params *params, const char *message)
+{
+    struct conversion c;
+    assert_int_equal(open_conversion(&c, params), LBW_OK);
+    enum lbw_status status = convert(&c, false);
+    if (message && !strstr(c.err.message, message))
+        fail_msg("%s", c.err.message);
+    close_conversion(&c);
+    return status;
+}
+
+/* Stopped while codes are learned and once more when they are frozen: the same bytes. */
+static void test_resumes(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/lbw-checkpoint-XXXXXX";
+    struct course course = {.stop_at = 20};
+    struct lbw_tune_params params = {.source = source, .num_steps = 60, .rate = 0.006};
+    size_t sizes[2];
+    void *whole = tuned_bytes(&sizes[0], &params);
+    close(mkstemp(path));
+    unlink(path);
+    params.checkpoint = path;
+    params.progress = follow;
+    params.user = &course;
+    assert_int_equal(fails(&params, NULL), LBW_ERR_INTERRUPTED);
+    course = (struct course){.num_calls = 20, .stop_at = 50, .best = INFINITY};
+    assert_int_equal(fails(&params, NULL), LBW_ERR_INTERRUPTED);
+    course = (struct course){.num_calls = 50, .best = INFINITY};
+    void *resumed = tuned_bytes(&sizes[1], &params);
+    assert_int_equal(course.num_calls, 61);
+    assert_int_equal(sizes[0], sizes[1]);
+    assert_memory_equal(whole, resumed, sizes[0]);
+    lbw_free(whole);
+    lbw_free(resumed);
+
+    params.rate = 0.003;
+    assert_int_equal(fails(&params, "written with another model"), LBW_ERR_ARGUMENT);
+    assert_int_equal(truncate(path, 100), 0);
+    assert_int_equal(fails(&params, "damaged"), LBW_ERR_FORMAT);
+    assert_int_equal(truncate(path, 10), 0);
+    assert_int_equal(fails(&params, "damaged"), LBW_ERR_FORMAT);
+    unlink(path);
+}
+
 /*
  * Whatever the layout, the same view; without another sample's tile and other light it shows
  * nothing that the first picture does not.
@@ -278,8 +337,7 @@ static void test_augment(void **state)
         tiles[1][k] = &b[k];
         for (size_t c = 0; c < 3; c++)
             for (size_t i = 0; i < H * W; i++)
-                first[k][c * H * W + i] = last[k][i * 3 + c] =
-                    (float)(1000 * k + 100 * c + i);
+                first[k][c * H * W + i] = last[k][i * 3 + c] = (float)(1000 * k + 100 * c + i);
     }
     for (uint64_t seed = 0; seed < 200; seed++) {
         struct lbw_random one = {seed}, other = {seed};
@@ -313,6 +371,7 @@ int main(void)
         cmocka_unit_test(test_starts_from_reconstruction),
         cmocka_unit_test(test_targets_and_cuts),
         cmocka_unit_test(test_interrupted),
+        cmocka_unit_test(test_resumes),
         cmocka_unit_test(test_augment),
     };
     struct lbw_runtime *runtime;

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/* Opening and closing of training: samples, targets, graphs, buffers. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "train/tuning.h"
+
+#define DEFAULT_SAMPLES ((size_t)64)
+
+#define SHARE_HELD_BACK 8 /* one sample in so many */
+
+static void release_arrays(struct lbw_array *arrays, size_t num)
+{
+    for (size_t i = 0; arrays && i < num; i++)
+        lbw_array_release(&arrays[i]);
+}
+
+static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
+{
+    size_t num_inputs = lbw_feed_num_inputs(t->feed);
+    t->num_samples = lbw_feed_num_samples(t->feed);
+    if (t->num_samples < 2)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "training needs at least two samples: one is held back to judge");
+    t->num_held = (t->num_samples + SHARE_HELD_BACK - 1) / SHARE_HELD_BACK;
+    t->num_train = t->num_samples - t->num_held;
+    t->samples = calloc(t->num_samples, sizeof *t->samples);
+    t->held = calloc(t->num_held, sizeof *t->held);
+    t->held_factors = calloc(t->num_held, sizeof *t->held_factors);
+    t->order = calloc(t->num_train, sizeof *t->order);
+    if (!t->samples || !t->held || !t->held_factors || !t->order)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < t->num_samples; i++) {
+        t->samples[i] = calloc(num_inputs + 1, sizeof **t->samples);
+        if (!t->samples[i])
+            return lbw_fail_memory(err);
+        LBW_TRY(lbw_feed_get(t->feed, i, t->samples[i], err));
+    }
+    for (size_t i = 0; i < t->num_held; i++) {
+        t->held[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held);
+        t->held_factors[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held_factors);
+        if (!t->held[i] || !t->held_factors[i])
+            return lbw_fail_memory(err);
+        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], t->held[i], err));
+    }
+    return LBW_OK;
+}
+
+/* The scales of the loss; a profile that does not know the outputs is fatal to it alone. */
+static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
+{
+    LBW_TRY(lbw_weighing_learn(&t->weighing, t->held, t->num_held, err));
+    for (size_t i = 0; i < t->num_held; i++)
+        LBW_TRY(lbw_weighing_apply(&t->weighing, t->held[i], t->held_factors[i], err));
+    return LBW_OK;
+}
+
+static enum lbw_status alloc_passes(struct lbw_tuning *t, struct lbw_error *err)
+{
+    t->passes = calloc(t->params.batch, sizeof *t->passes);
+    t->sums = calloc(t->student.num_params + 1, sizeof *t->sums);
+    if (!t->passes || !t->sums)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < t->params.batch; i++) {
+        struct lbw_pass *pass = &t->passes[i];
+        pass->images = calloc(t->trainer.num_images + 1, sizeof *pass->images);
+        pass->wanted = calloc(t->trainer.num_targets + 1, sizeof *pass->wanted);
+        pass->factors = calloc(t->trainer.num_targets + 1, sizeof *pass->factors);
+        pass->outputs = calloc(lbw_trainer_num_outputs(&t->trainer) + 1, sizeof *pass->outputs);
+        if (!pass->images || !pass->wanted || !pass->factors || !pass->outputs)
+            return lbw_fail_memory(err);
+    }
+    for (size_t i = 0; i < t->student.num_params; i++)
+        if (t->trainer.gradient_slots[i] != SIZE_MAX &&
+            !(t->sums[i] = calloc(t->student.arrays[i].size + 1, 1)))
+            return lbw_fail_memory(err);
+    return LBW_OK;
+}
+
+/* Which weights of the plan were within reach; what is not keeps its codes. */
+void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned)
+{
+    for (size_t i = 0; i < t->student.num_layers; i++) {
+        const struct lbw_weight *weight = t->student.layers[i].weight;
+        for (size_t p = 0; p < t->student.num_params; p++)
+            if (t->trainer.gradient_slots[p] != SIZE_MAX &&
+                strcmp(t->student.names[p], weight->item.tensor) == 0)
+                is_tuned[weight - t->plan->weights] = true;
+    }
+}
+
+static enum lbw_status open_feed(struct lbw_tuning *t, struct lbw_model *model,
+                                 const char **assumed, struct lbw_error *err)
+{
+    const struct lbw_tune_params *p = &t->params;
+    struct lbw_feed_params feed = {
+        .source = p->source,
+        .max_samples = p->num_samples ? p->num_samples : DEFAULT_SAMPLES,
+        .preprocess = p->preprocess,
+        .width = p->width,
+        .height = p->height,
+        .seed = p->seed,
+    };
+    return lbw_feed_open(&t->feed, model, &feed, assumed, err);
+}
+
+/* Finds the targets and builds the graphs; all values of a target count alike. */
+static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
+                                    struct lbw_error *err)
+{
+    const struct lbw_tune_params *p = &t->params;
+    if (p->num_targets)
+        t->targets = (struct lbw_targets){(const char **)p->targets, p->num_targets, 0};
+    else
+        LBW_TRY(
+            lbw_targets_find(&t->targets, &t->arena, t->plan, of_outputs, p->num_taps, err));
+    struct lbw_trainer_params params = {.targets = t->targets.names,
+                                        .num_targets = t->targets.num,
+                                        .params = t->student.names,
+                                        .num_params = t->student.num_params,
+                                        .num_threads = 1};
+    LBW_TRY(lbw_trainer_open(&t->trainer, &t->plan->index, t->feed, &params, err));
+    t->weighing = (struct lbw_weighing){.names = t->trainer.targets,
+                                        .num_targets = t->trainer.num_targets,
+                                        .num_taps = t->targets.num_taps,
+                                        .tap_weight = p->tap_weight};
+    return LBW_OK;
+}
+
+/* Of the first sample: whether the profile knows what the teacher says. */
+static bool can_weigh(struct lbw_tuning *t)
+{
+    struct lbw_array *images = calloc(t->trainer.num_images + 1, sizeof *images);
+    struct lbw_array *wanted = calloc(t->trainer.num_targets + 1, sizeof *wanted);
+    bool done = images && wanted && lbw_feed_get(t->feed, 0, images, NULL) == LBW_OK &&
+                lbw_trainer_teach(&t->trainer, images, wanted, NULL) == LBW_OK &&
+                lbw_weighing_learn(&t->weighing, &wanted, 1, NULL) == LBW_OK;
+    lbw_weighing_release(&t->weighing);
+    if (images && wanted) {
+        release_arrays(images, t->trainer.num_images);
+        release_arrays(wanted, t->trainer.num_targets);
+    }
+    free(images);
+    free(wanted);
+    return done;
+}
+
+/* The model's outputs as targets, where gradients and the profile reach them. */
+static bool open_outputs(struct lbw_tuning *t)
+{
+    const struct lbw_profile *profile = t->params.profile;
+    const struct lbw_feed_input *input = lbw_feed_input(t->feed, 0);
+    if (!profile || t->params.num_targets || input->num_dims != 4 || input->dims[0] != 1 ||
+        open_targets(t, true, NULL) != LBW_OK)
+        return false;
+    bool is_last = profile->preprocess.channels_last;
+    t->weighing.profile = profile;
+    t->weighing.height = (int)input->dims[is_last ? 1 : 2];
+    t->weighing.width = (int)input->dims[is_last ? 2 : 3];
+    if (t->trainer.grad.num_cuts == 0 && can_weigh(t))
+        return true;
+    lbw_trainer_close(&t->trainer);
+    return false;
+}
+
+static enum lbw_status open_trainer(struct lbw_tuning *t, struct lbw_error *err)
+{
+    LBW_TRY(lbw_student_init(&t->student, t->plan, err));
+    if (!open_outputs(t))
+        LBW_TRY(open_targets(t, false, err));
+    struct lbw_tune_result *r = &t->result;
+    bool *is_tuned = calloc(t->plan->num_weights + 1, sizeof *is_tuned);
+    if (!is_tuned)
+        return lbw_fail_memory(err);
+    lbw_tuning_mark(t, is_tuned);
+    for (size_t i = 0; i < t->plan->num_weights; i++)
+        if (t->plan->weights[i].item.grid)
+            *(is_tuned[i] ? &r->num_learned : &r->num_out_of_reach) += 1;
+    free(is_tuned);
+    r->num_targets = t->trainer.num_targets;
+    r->targets = t->trainer.targets;
+    r->num_taps = t->targets.num_taps;
+    r->is_weighed = t->weighing.profile != NULL;
+    r->num_cuts = t->trainer.grad.num_cuts;
+    r->cuts = t->trainer.grad.cuts;
+    if (!r->num_learned)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "training reaches no weight%s%s",
+                        r->num_cuts ? ": " : "", r->num_cuts ? r->cuts[0] : "");
+    return LBW_OK;
+}
+
+enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
+                                const char **assumed, struct lbw_error *err)
+{
+    LBW_TRY(open_feed(t, model, assumed, err));
+    LBW_TRY(open_trainer(t, err));
+    LBW_TRY(load_samples(t, err));
+    LBW_TRY(weigh(t, err));
+    LBW_TRY(alloc_passes(t, err));
+    t->result.num_train = t->num_train;
+    t->result.num_held_back = t->num_held;
+    return LBW_OK;
+}
+
+void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass)
+{
+    release_arrays(pass->images, t->trainer.num_images);
+    release_arrays(pass->wanted, t->trainer.num_targets);
+    release_arrays(pass->factors, t->trainer.num_targets);
+    release_arrays(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
+}
+
+void lbw_tuning_release(struct lbw_tuning *t)
+{
+    for (size_t i = 0; t->samples && i < t->num_samples; i++) {
+        release_arrays(t->samples[i], lbw_feed_num_inputs(t->feed));
+        free(t->samples[i]);
+    }
+    for (size_t i = 0; t->held && i < t->num_held; i++) {
+        release_arrays(t->held[i], t->trainer.num_targets);
+        free(t->held[i]);
+    }
+    for (size_t i = 0; t->held_factors && i < t->num_held; i++) {
+        release_arrays(t->held_factors[i], t->trainer.num_targets);
+        free(t->held_factors[i]);
+    }
+    for (size_t i = 0; t->passes && i < t->params.batch; i++) {
+        struct lbw_pass *pass = &t->passes[i];
+        if (pass->images && pass->wanted && pass->factors && pass->outputs)
+            lbw_pass_clear(t, pass);
+        free(pass->images);
+        free(pass->wanted);
+        free(pass->factors);
+        free(pass->outputs);
+    }
+    for (size_t i = 0; t->sums && i < t->student.num_params; i++)
+        free(t->sums[i]);
+    free(t->samples);
+    free(t->held);
+    free(t->held_factors);
+    free(t->order);
+    free(t->passes);
+    free(t->sums);
+    lbw_weighing_release(&t->weighing);
+    lbw_student_release(&t->student);
+    lbw_trainer_close(&t->trainer);
+    lbw_arena_release(&t->arena);
+    lbw_feed_close(&t->feed);
+}

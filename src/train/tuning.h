@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of training share: the tuner with all that it stands on. */
+#ifndef LBW_SRC_TRAIN_TUNING_H
+#define LBW_SRC_TRAIN_TUNING_H
+
+#include <lbw/tune.h>
+
+#include "base/random.h"
+#include "base/record.h"
+#include "pass/tuner.h"
+#include "train/student.h"
+#include "train/targets.h"
+#include "train/trainer.h"
+#include "train/weighing.h"
+
+/* One sample's way through the models. */
+struct lbw_pass {
+    struct lbw_array *images, *wanted, *factors, *outputs;
+    enum lbw_status status;
+    struct lbw_error err;
+};
+
+/* The public handle is the interface; what it stands on hangs behind it. */
+struct lbw_tuning {
+    struct lbw_tuner face; /* first */
+    struct lbw_tune_params params;
+    const struct lbw_plan *plan;
+    struct lbw_feed *feed;
+    struct lbw_student student;
+    struct lbw_arena arena; /* of names */
+    struct lbw_trainer trainer;
+    struct lbw_targets targets;
+    struct lbw_weighing weighing;
+    struct lbw_tune_result result;
+
+    size_t num_samples, num_held, num_train; /* held-back ones come last */
+    struct lbw_array **samples;              /* num_samples × inputs */
+    struct lbw_array **held;                 /* num_held × targets: what the teacher says */
+    struct lbw_array **held_factors;         /* num_held × targets */
+    struct lbw_pass *passes;                 /* batch */
+    float **sums;                            /* of gradients, per param */
+    size_t *order;                           /* of training samples */
+    struct lbw_random random;
+    struct lbw_tune_status status;
+    double started;  /* by the clock, as if all earlier runs had been one with this */
+    uint64_t origin; /* hash of the codes that training starts from */
+};
+
+/* Finds targets, builds graphs, opens sessions, reads all samples (open.c). */
+enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
+                                const char **assumed, struct lbw_error *err);
+void lbw_tuning_release(struct lbw_tuning *t);
+void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass);
+
+/* Marks the weights of the plan within reach; what is not keeps its codes. */
+void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned);
+
+/*
+ * The loss on the held-back samples and, where the profile knows the outputs, the agreement of
+ * the boxes with the teacher's (judge.c). Keeps the student's state when the loss is the least
+ * so far.
+ */
+enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err);
+
+/*
+ * Where training stands, to and from params.checkpoint (checkpoint.c). Restoring wants a
+ * student that was started, and says by *found whether there was a file. LBW_ERR_ARGUMENT for
+ * a file of another run.
+ */
+enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err);
+enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw_error *err);
+
+/* Seconds of a clock that never jumps. */
+double lbw_tuning_now(void);
+
+#endif
