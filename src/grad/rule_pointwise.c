@@ -144,25 +144,20 @@ const char *lbw_rule_abs(struct lbw_grad_step *step)
     return scale(step, lbw_tape_binary(step->tape, "Sub", above, below));
 }
 
-/* Sign, one pass where comparing takes two, came with opset 9. */
 const char *lbw_rule_relu(struct lbw_grad_step *step)
 {
-    struct lbw_tape *tape = step->tape;
-    if (tape->opset >= 9)
-        return scale(step, lbw_tape_unary(tape, "Sign", output(step)));
-    return scale(step, lbw_tape_greater(tape, output(step), lbw_tape_scalar(tape, 0)));
+    return scale(step,
+                 lbw_tape_greater(step->tape, output(step), lbw_tape_scalar(step->tape, 0)));
 }
 
 const char *lbw_rule_leaky_relu(struct lbw_grad_step *step)
 {
     double alpha = lbw_node_float(step->node, "alpha", 0.01f);
-    if (step->tape->opset >= 9 && alpha >= 0 && alpha < 1) {
-        const char *sign = lbw_tape_unary(step->tape, "Sign", input(step, 0));
-        return scale(
-            step, lbw_tape_binary(step->tape, "Max", sign, lbw_tape_scalar(step->tape, alpha)));
-    }
     const char *above =
         lbw_tape_greater(step->tape, input(step, 0), lbw_tape_scalar(step->tape, 0));
+    if (alpha >= 0 && alpha < 1 && step->tape->opset >= 8) /* Max broadcasts since then */
+        return scale(step, lbw_tape_binary(step->tape, "Max", above,
+                                           lbw_tape_scalar(step->tape, alpha)));
     const char *rise = mul(step, above, lbw_tape_scalar(step->tape, 1 - alpha));
     return scale(step,
                  lbw_tape_binary(step->tape, "Add", rise, lbw_tape_scalar(step->tape, alpha)));

@@ -44,6 +44,8 @@ struct ort_value;
        const struct ort_value *const *inputs, size_t num_inputs,                               \
        const char *const *output_names, size_t num_outputs, struct ort_value **outputs))       \
     X(10, struct ort_status *, create_session_options, (struct ort_session_options * *out))    \
+    X(14, struct ort_status *, enable_profiling,                                               \
+      (struct ort_session_options * options, const char *prefix))                              \
     X(17, struct ort_status *, disable_mem_pattern, (struct ort_session_options * options))    \
     X(19, struct ort_status *, disable_cpu_mem_arena, (struct ort_session_options * options))  \
     X(22, struct ort_status *, set_session_log_severity,                                       \

@@ -44,6 +44,9 @@ static enum lbw_status set_options(const struct lbw_runtime *runtime,
         LBW_TRY(lbw_runtime_check(
             runtime, runtime->add_config_entry(options, "session.disable_quant_qdq", "1"), what,
             err));
+    if (params->profile)
+        LBW_TRY(lbw_runtime_check(runtime, runtime->enable_profiling(options, params->profile),
+                                  what, err));
     if (params->short_lived) {
         LBW_TRY(lbw_runtime_check(runtime, runtime->disable_mem_pattern(options), what, err));
         LBW_TRY(lbw_runtime_check(runtime, runtime->disable_cpu_mem_arena(options), what, err));

@@ -21,6 +21,7 @@ struct lbw_session_params {
     int optimize;         /* 0: none, 1: basic, 99: all */
     int decode_once;      /* fold DequantizeLinear of constants at load, not on every run */
     int short_lived;      /* no memory pool kept between runs */
+    const char *profile; /* the runtime writes PREFIX_….json, times of all nodes; NULL: none */
 };
 
 /* From serialised model bytes (copied by the runtime). Errors carry the runtime's own message.

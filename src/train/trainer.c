@@ -169,7 +169,6 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
     grad.no_gradients = false;
     LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
     status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
-    lbw_grad_release(&t->grad);
     return lbw_within(err, status, "the graph of gradients");
 }
 

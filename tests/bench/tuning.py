@@ -4,7 +4,7 @@
 
 Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes, and keeps every conversion in build/accuracy/ as accuracy.py does, so a run that
-was stopped goes on where it was. Training takes MINUTES[model] each: two hours in all on two
+was stopped goes on where it was. Training takes MINUTES[model] each: one hour in all on two
 idle cores.
 
 usage: python3 tests/bench/tuning.py [PART…]    parts: train shapes coco faces
@@ -17,8 +17,8 @@ import accuracy
 from accuracy import ASSETS, COCO, LABELS, ROOT, WORK, ap, convert, evaluate, table
 
 BITS = ["6", "4", "3", "2"]
-MINUTES = {"shapes": 2, "yolox_nano": 7, "nanodet_m_416": 5, "fastestdet": 3.5,
-           "ultraface_rfb_320": 2.5}
+MINUTES = {"shapes": 1, "yolox_nano": 5, "nanodet_m_416": 3, "fastestdet": 2.5,
+           "ultraface_rfb_320": 1.5}
 SHAPES = ROOT / "samples/shapes"
 
 
