@@ -92,6 +92,8 @@ static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes 
     struct lbw_record record = {(unsigned char *)bytes->data + HEADER_SIZE, size, 0, false};
     carry(&record, t, &elapsed, lbw_record_get);
     lbw_student_get(&record, &t->student);
+    for (size_t i = 0; i < t->num_train; i++)
+        record.failed = record.failed || t->order[i] >= t->num_train;
     if (record.failed || record.at != size)
         return lbw_fail(err, LBW_ERR_FORMAT, "%s: is of another version of lbw", path);
     t->started = lbw_tuning_now() - elapsed;

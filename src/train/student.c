@@ -557,8 +557,23 @@ void lbw_student_put(struct lbw_record *record, struct lbw_student *student)
     carry_student(record, student, put_out);
 }
 
+static bool are_codes(const uint8_t *codes, size_t num, const struct lbw_grid *grid)
+{
+    for (size_t i = 0; i < num; i++)
+        if (codes[i] >= grid->num_levels)
+            return false;
+    return true;
+}
+
 void lbw_student_get(struct lbw_record *record, struct lbw_student *student)
 {
     carry_student(record, student, lbw_record_get);
-    show(student);
+    for (size_t i = 0; i < student->num_layers && !record->failed; i++) {
+        const struct lbw_layer *layer = &student->layers[i];
+        const struct lbw_grid *grid = layer->weight->item.grid;
+        record->failed = !are_codes(layer->now, layer->master.num, grid) ||
+                         !are_codes(layer->best, layer->master.num, grid);
+    }
+    if (!record->failed)
+        show(student);
 }

@@ -88,7 +88,10 @@ void lbw_student_keep(struct lbw_student *student);
 /* Writes the best state into the codes of the conversion. */
 void lbw_student_finish(struct lbw_student *student);
 
-/* All that training goes on from, to and from a record. Reading wants a started student. */
+/*
+ * All that training goes on from, to and from a record. Reading wants a started student, which
+ * is of no use any more when the record has failed.
+ */
 void lbw_student_put(struct lbw_record *record, struct lbw_student *student);
 void lbw_student_get(struct lbw_record *record, struct lbw_student *student);
 
