@@ -14,8 +14,9 @@
 struct lbw_encoder {
     struct lbw_model *model;
     struct lbw_names *names;
-    int64_t opset;  /* of the default domain */
-    bool is_inline; /* packed: nodes in the graph instead of a function */
+    int64_t opset;    /* of the default domain */
+    bool is_inline;   /* packed: nodes in the graph instead of a function */
+    size_t num_calls; /* packed: of functions, so far */
     enum lbw_target target;
 };
 

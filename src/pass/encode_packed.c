@@ -159,10 +159,11 @@ static const char *emit_cut(struct emitter *e, const char *values, const char *s
     const int64_t zero = 0;
     e->failed = !lbw_build_ints(model, slice, "starts", &zero, 1) || e->failed;
     e->failed = !lbw_build_ints(model, slice, "ends", &count, 1) || e->failed;
-    if (!e->failed && !e->scope) { /* in a function: the call's attribute `count` */
+    /* in a function: the call's attribute; ONNX Runtime 1.12 needs it to have the same name */
+    if (!e->failed && !e->scope) {
         Onnx__AttributeProto *ends = slice->attribute[slice->n_attribute - 1];
         ends->n_ints = 0;
-        ends->ref_attr_name = lbw_arena_strdup(&model->arena, "count");
+        ends->ref_attr_name = lbw_arena_strdup(&model->arena, "ends");
         e->failed = !ends->ref_attr_name;
     }
     return cut;
@@ -225,11 +226,22 @@ static Onnx__FunctionProto *new_function(struct lbw_encoder *encoder, const char
     f->opset_import = opsets;
     if (encoder->opset < 10) {
         f->n_attribute = 1;
-        f->attribute = copy_names(model, (const char *const[]){"count"}, 1);
+        f->attribute = copy_names(model, (const char *const[]){"ends"}, 1);
     }
     bool is_whole = opset->domain && f->name && f->domain && f->input && f->output &&
                     (f->attribute || !f->n_attribute);
     return is_whole ? f : NULL;
+}
+
+/* Each after its output: ONNX Runtime before 1.12 takes two nameless nodes for the same one. */
+static bool name_nodes(struct lbw_model *model, struct lbw_decoding *body)
+{
+    for (size_t i = 0; i < body->num_nodes; i++) {
+        body->nodes[i]->name = lbw_arena_strdup(&model->arena, body->nodes[i]->output[0]);
+        if (!body->nodes[i]->name)
+            return false;
+    }
+    return true;
 }
 
 /* The function of that name, made when this is its first use. */
@@ -247,7 +259,7 @@ static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *
                         .grid = grid,
                         .work_type = grid->word_size == 8 ? INT64 : INT32};
     emit_decoding(&e, "words", "scale", "shape", "weight", type, 0);
-    if (!function || e.failed ||
+    if (!function || e.failed || !name_nodes(encoder->model, &body) ||
         !lbw_function_set_nodes(encoder->model, function, body.nodes, body.num_nodes) ||
         !lbw_model_add_function(encoder->model, function))
         return lbw_fail_memory(err);
@@ -359,16 +371,20 @@ static const char *shape_constant(struct lbw_decoding *out, struct lbw_encoder *
     return lbw_encode_constant(out, encoder, scope, tensor) ? name : NULL;
 }
 
+/* The call has a name because inliners, that of pnnx for one, make the names inside of it. */
 static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
                           const struct lbw_weight *weight, const char *function,
                           const char *const *inputs)
 {
     const char *const outputs[] = {weight->item.tensor, NULL};
+    struct lbw_model *model = encoder->model;
+    char *stem = lbw_arena_printf(&model->arena, "lbw_%zu", ++encoder->num_calls);
+    const char *name = stem ? lbw_names_make(encoder->names, model, stem) : NULL;
     Onnx__NodeProto *node =
-        lbw_build_node(encoder->model, LBW_DOMAIN, function, "", inputs, outputs);
+        name ? lbw_build_node(model, LBW_DOMAIN, function, name, inputs, outputs) : NULL;
     int64_t count = (int64_t)weight->item.count;
     out->nodes[out->num_nodes++] = node;
-    if (encoder->opset < 10 && !lbw_build_ints(encoder->model, node, "count", &count, 1))
+    if (encoder->opset < 10 && !lbw_build_ints(model, node, "ends", &count, 1))
         return false;
     return node != NULL;
 }

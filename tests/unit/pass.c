@@ -523,6 +523,54 @@ static void test_types(void **state)
     free(values);
 }
 
+static void expect_names(Onnx__NodeProto *const *nodes, size_t num, const char *domain)
+{
+    size_t num_seen = 0;
+    for (size_t i = 0; i < num; i++) {
+        if (strcmp(nodes[i]->domain ? nodes[i]->domain : "", domain) != 0)
+            continue;
+        assert_true(nodes[i]->name && nodes[i]->name[0]);
+        for (size_t j = 0; j < i; j++)
+            assert_true(!nodes[j]->name || strcmp(nodes[j]->name, nodes[i]->name) != 0);
+        num_seen++;
+    }
+    assert_true(num_seen > 0);
+}
+
+/*
+ * Calls and the nodes of functions have names of their own, and a reference to an attribute has
+ * the attribute's name: runtimes that inline functions stumble over anything else.
+ */
+static void test_function_names(void **state)
+{
+    (void)state;
+    for (int64_t opset = 9; opset <= 17; opset += 8) {
+        struct text graph = {0};
+        put_op(&graph, "Conv", "x w", "a", NULL);
+        put_op(&graph, "Conv", "a lbw_1", "y", NULL);
+        put_weight(&graph, "w", 16, 16, 3);
+        put_weight(&graph, "lbw_1", 16, 16, 3);
+        put_port(&graph, 11, "x");
+        put_port(&graph, 12, "y");
+        struct text bytes = finish_model(&graph, 8, opset);
+        struct text out = convert(&bytes, &by_default, LBW_ENCODING_PACKED, false);
+        struct lbw_model *model = open_text(&out);
+        assert_int_equal(model->proto->n_functions, 1);
+        const Onnx__FunctionProto *f = model->proto->functions[0];
+        expect_names(f->node, f->n_node, "");
+        expect_names(model->proto->graph->node, model->proto->graph->n_node, "ai.lbw");
+        for (size_t i = 0; i < f->n_node; i++)
+            for (size_t j = 0; j < f->node[i]->n_attribute; j++) {
+                const Onnx__AttributeProto *a = f->node[i]->attribute[j];
+                if (a->ref_attr_name && a->ref_attr_name[0])
+                    assert_string_equal(a->ref_attr_name, a->name);
+            }
+        assert_int_equal(f->n_attribute, opset < 10);
+        lbw_model_close(&model);
+        free(bytes.data);
+    }
+}
+
 /* An expanded model has the nodes, inputs, imports and functions of the original. */
 static void test_expand_leaves_nothing(void **state)
 {
@@ -771,21 +819,14 @@ static void test_what_folds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_wrong_params),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_small),
-        cmocka_unit_test(test_out_of_reach),
-        cmocka_unit_test(test_plan_round_trip),
-        cmocka_unit_test(test_plan_edits),
-        cmocka_unit_test(test_wrong_plans),
-        cmocka_unit_test(test_encoded),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_expand_leaves_nothing),
-        cmocka_unit_test(test_graph_inputs),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_nothing_is_lost),
-        cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_rules),           cmocka_unit_test(test_wrong_params),
+        cmocka_unit_test(test_reasons),         cmocka_unit_test(test_small),
+        cmocka_unit_test(test_out_of_reach),    cmocka_unit_test(test_plan_round_trip),
+        cmocka_unit_test(test_plan_edits),      cmocka_unit_test(test_wrong_plans),
+        cmocka_unit_test(test_encoded),         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_function_names),  cmocka_unit_test(test_expand_leaves_nothing),
+        cmocka_unit_test(test_graph_inputs),    cmocka_unit_test(test_places),
+        cmocka_unit_test(test_nothing_is_lost), cmocka_unit_test(test_biases),
         cmocka_unit_test(test_what_folds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
