@@ -431,21 +431,23 @@ def carriers(found_names):
     skipped = ("OpenVINO by default", *OLD_ORT[:-1])  # these know no opset beyond 18
     judges = [judge for judge in found_names if judge not in skipped]
     sources = [m for m in MODELS if m.stem in CARRIED]
+    files = {(name, s): (convert(s, f"{name}-float", bits, ["-e", "float", *options]),
+                         convert(s, name, bits, ["-e", "dq", *options]))
+             for name, (bits, options) in CARRIERS.items() for s in sources}
     for judge in judges:
+        if judge in JUDGES:
+            ask(judge, [(f, feed_of(s)) for (_, s), pair in files.items() for f in pair])
         row = [found_names[judge]]
-        for name, (bits, options) in CARRIERS.items():
-            verdicts = []
-            lifted = 0
+        for name in CARRIERS:
+            verdicts, lifted = [], 0
             for source in sources:
-                plain = convert(source, f"{name}-float", bits, ["-e", "float", *options])
-                coded = convert(source, name, bits, ["-e", "dq", *options])
+                plain, coded = files[name, source]
                 feed = feed_of(source)
                 lifted += "why" not in verdict(judge, plain, plain, feed)
                 verdicts.append(verdict(judge, coded, plain, feed))
                 if "why" in verdicts[-1]:
                     failures[f"{found_names[judge]}, {name}", source.stem] = verdicts[-1]["why"]
-            row.append("not lifted float either" if not lifted else cell(verdicts)
-                       + (f" of {lifted}" if lifted < len(sources) else ""))
+            row.append(cell(verdicts) + f" of {lifted}" if lifted else "no float either")
         rows.append(row)
     heads = [f"{name} (b = {bits}, opset {options[1]})"
              for name, (bits, options) in CARRIERS.items()]
