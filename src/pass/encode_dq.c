@@ -33,9 +33,9 @@ struct carrier {
  * - ONNX Runtime: measured with 1.30 and 1.32 on x86-64; FLOAT4E2M1 is refused.
  * - TensorRT: the operator table of its ONNX parser (onnx-tensorrt, docs/operators.md of
  *   10.1: INT8, FP8 and INT4; its Cast does not take INT8).
- * - OpenVINO: the types that its ONNX frontend knows (src/frontends/onnx/frontend/src/utils/
- *   common.cpp of 2025, get_ov_element_type: neither INT2 nor FLOAT4E2M1), all of which its
- *   dequantize_linear.cpp converts to float32.
+ * - OpenVINO: measured with 2026.4 (docs/compatibility.md), which refuses INT2. It takes
+ *   FLOAT4E2M1, but the ONNX frontend of 2025 does not know it (get_ov_element_type in
+ *   src/frontends/onnx/frontend/src/utils/common.cpp).
  */
 static const struct carrier carriers[] = {
     {TYPE(INT2), 1, 0, false, 25, 13, false, TAKES(ORT) | TAKES(ANY)},

@@ -71,7 +71,9 @@ NOTES = """* `packed` needs functions in the model (IR 8), which ONNX Runtime ha
 CARRIED_NOTE = f"""## Types of codes
 
 `dq` stores int8 unless the opset has a smaller type that holds the grid. Here {len(CARRIED)} models were
-lifted to such an opset; the float file they are compared with was lifted likewise.
+lifted to such an opset; the float file they are compared with was lifted likewise. `--target` leaves
+out what its runtime refuses, and FLOAT4E2M1 for OpenVINO too, which takes it only of late: `--target any`
+there.
 """
 DETAILS_NOTE = """Of those with something to tell. *yes*: runs, and where it is one of lbw's, with the very numbers of `float`; a number: the
 difference; *no*: see below the table. The last column tells how far the program's `float` is from
