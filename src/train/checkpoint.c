@@ -5,7 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 
 #include "base/bits.h"
 #include "base/file.h"
@@ -102,11 +102,16 @@ static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes 
 
 enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw_error *err)
 {
+    const char *path = t->params.checkpoint;
     struct lbw_bytes bytes;
-    *found = t->params.checkpoint && access(t->params.checkpoint, F_OK) == 0;
+    struct stat st;
+    *found = path && stat(path, &st) == 0;
     if (!*found)
         return LBW_OK;
-    LBW_TRY(lbw_bytes_read(&bytes, t->params.checkpoint, err));
+    if (!S_ISREG(st.st_mode)) /* a device may have no end */
+        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a checkpoint: not a regular file",
+                        path);
+    LBW_TRY(lbw_bytes_read(&bytes, path, err));
     enum lbw_status status = read_record(t, &bytes, err);
     lbw_bytes_release(&bytes);
     return status;
