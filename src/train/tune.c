@@ -167,7 +167,7 @@ static enum lbw_status begin(struct lbw_tuning *t, struct lbw_error *err)
     LBW_TRY(lbw_tuning_judge(t, err));
     t->result.held_back_before = t->status.held_back;
     t->result.agreement_before = t->status.agreement;
-    return LBW_OK;
+    return lbw_tuning_save(t, err); /* where it cannot be kept, better now than later */
 }
 
 /* Interrupted training leaves its checkpoint. */
