@@ -356,15 +356,8 @@ static enum lbw_status reference_truths(struct owner *owner, struct lbw_truth **
     struct lbw_truth *truths = lbw_arena_calloc(&owner->arena, *num, sizeof *truths);
     if (!truths)
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < *num; i++) {
-        const struct lbw_box *box = &boxes->items[i];
-        truths[i] = (struct lbw_truth){.x = box->x,
-                                       .y = box->y,
-                                       .width = box->width,
-                                       .height = box->height,
-                                       .area = (double)box->width * box->height,
-                                       .class_index = box->class_index};
-    }
+    for (size_t i = 0; i < *num; i++)
+        truths[i] = lbw_truth_of_box(&boxes->items[i]);
     *out = truths;
     return LBW_OK;
 }

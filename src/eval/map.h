@@ -7,6 +7,17 @@
 
 #define LBW_COCO_MAX_BOXES 100
 
+/* A box that a reference model found, as the truth that another one is measured by. */
+static inline struct lbw_truth lbw_truth_of_box(const struct lbw_box *box)
+{
+    return (struct lbw_truth){.x = box->x,
+                              .y = box->y,
+                              .width = box->width,
+                              .height = box->height,
+                              .area = (double)box->width * box->height,
+                              .class_index = box->class_index};
+}
+
 /* One picture: what is there and what was found (in any order). Borrowed. */
 struct lbw_scene {
     const struct lbw_truth *truths;

@@ -44,15 +44,8 @@ static enum lbw_status compare_boxes(struct verdict *v, const struct lbw_tuning 
     v->truths = calloc(v->wanted.num + 1, sizeof *v->truths);
     if (!v->truths)
         return lbw_fail_memory(&v->err);
-    for (size_t i = 0; i < v->wanted.num; i++) {
-        const struct lbw_box *box = &v->wanted.items[i];
-        v->truths[i] = (struct lbw_truth){.x = box->x,
-                                          .y = box->y,
-                                          .width = box->width,
-                                          .height = box->height,
-                                          .area = (double)box->width * box->height,
-                                          .class_index = box->class_index};
-    }
+    for (size_t i = 0; i < v->wanted.num; i++)
+        v->truths[i] = lbw_truth_of_box(&v->wanted.items[i]);
     return LBW_OK;
 }
 
