@@ -15,7 +15,10 @@ enum lbw_status lbw_fail_errno(struct lbw_error *err, const char *fmt, ...) LBW_
 /* As lbw_fail(LBW_ERR_MEMORY, "out of memory"). */
 enum lbw_status lbw_fail_memory(struct lbw_error *err);
 
-/* Puts "CONTEXT: " in front of the message and returns `status`: `return lbw_within(…);`. */
+/*
+ * Puts "CONTEXT: " in front of the message, unless it begins so already, and returns `status`:
+ * `return lbw_within(…);`.
+ */
 enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
     LBW_PRINTF(3, 4);
 

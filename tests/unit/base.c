@@ -27,6 +27,10 @@ static void test_error_context(void **state)
     assert_int_equal(status, LBW_ERR_FORMAT);
     assert_int_equal(err.status, LBW_ERR_FORMAT);
     assert_string_equal(err.message, "weight 'w': 3 bytes?short");
+    lbw_within(&err, status, "weight '%s'", "w"); /* a file's name comes from every stage */
+    assert_string_equal(err.message, "weight 'w': 3 bytes?short");
+    lbw_within(&err, status, "%s", "weight"); /* not the whole of the first context */
+    assert_string_equal(err.message, "weight: weight 'w': 3 bytes?short");
     assert_int_equal(lbw_fail(NULL, LBW_ERR_IO, "x"), LBW_ERR_IO);
 }
 
