@@ -7,7 +7,24 @@
 #include "cli/help.h"
 #include "cli/talk.h"
 
-/* Characters roff would read as its own are escaped; "…" and "µ" pass as UTF-8. */
+/* Of the page, not of the day: the same program prints the same. Move it with a release. */
+#define DATE "2026-11-24"
+
+#define ELLIPSIS "\\[u2026]"
+
+/* One character of UTF-8 beyond ASCII as \[uXXXX]: groff reads bytes unless told otherwise. */
+static size_t print_unicode(const char *text)
+{
+    static const unsigned char masks[] = {0x7f, 0x1f, 0x0f, 0x07};
+    size_t num_more = (*text & 0xf0) == 0xf0 ? 3 : (*text & 0xe0) == 0xe0 ? 2 : 1;
+    unsigned long code = (unsigned char)*text & masks[num_more];
+    for (size_t i = 1; i <= num_more; i++)
+        code = code << 6 | ((unsigned char)text[i] & 0x3f);
+    printf("\\[u%04lX]", code);
+    return num_more;
+}
+
+/* Characters roff would read as its own are escaped. */
 static void print_roff(const char *text)
 {
     bool starts_line = true;
@@ -27,6 +44,8 @@ static void print_roff(const char *text)
             fputs("\\-", stdout);
         else if (*text == '\'')
             fputs("\\(aq", stdout);
+        else if ((unsigned char)*text >= 0x80)
+            text += print_unicode(text);
         else
             putchar(*text);
         starts_line = false;
@@ -57,7 +76,7 @@ static void print_command(const struct lbw_command *command)
 {
     printf(".SS \"lbw %s\"\n\\fBlbw %s\\fR", command->name, command->name);
     if (command->options && command->options[0].name)
-        fputs(" [\\fIOPTION\\fR]…", stdout);
+        fputs(" [\\fIOPTION\\fR]" ELLIPSIS, stdout);
     if (*command->arguments) {
         fputs(" \\fI", stdout);
         print_roff(command->arguments);
@@ -80,9 +99,10 @@ static int run(const void *values, int num_arguments, char **arguments)
     (void)values;
     (void)num_arguments;
     (void)arguments;
-    printf(".TH LBW 1 \"\" \"lbw %s\" \"User Commands\"\n", lbw_version());
+    printf(".TH LBW 1 \"" DATE "\" \"lbw %s\" \"User Commands\"\n", lbw_version());
     puts(".SH NAME\nlbw \\- low bit\\-width weights for ONNX detectors\n.SH SYNOPSIS\n"
-         "\\fBlbw\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]… [\\fIARGUMENT\\fR]…\n"
+         "\\fBlbw\\fR \\fICOMMAND\\fR [\\fIOPTION\\fR]" ELLIPSIS " [\\fIARGUMENT\\fR]" ELLIPSIS
+         "\n"
          ".SH DESCRIPTION\n"
          "Converts the convolution weights of an exported ONNX detector to zero or a power of\n"
          "two times a scale, in 2 to 6 bits, and writes a model that stock runtimes load.\n"

@@ -32,8 +32,12 @@ for command in $commands; do
 done
 
 if command -v groff >/dev/null; then
-    groff -ww -man -Kutf8 -Tutf8 "$work/roff" 2>&1 >/dev/null | grep . && complain 'groff warns'
+    groff -ww -man -Tutf8 "$work/roff" 2>&1 >/dev/null | grep . && complain 'groff warns'
 fi
+if command -v mandoc >/dev/null; then
+    mandoc -T lint -W warning "$work/roff" | grep . && complain 'mandoc warns'
+fi
+LC_ALL=C grep -n '[^ -~]' "$work/roff" && complain 'the page is not plain ASCII'
 for shell in bash zsh fish; do
     command -v $shell >/dev/null || continue
     $shell -n "$work/$shell" || complain "$shell does not read its completion"
