@@ -9,8 +9,9 @@
 /* Whether a value of this name is a path. */
 static bool is_path(const char *argument)
 {
-    return argument && (strstr(argument, "FILE") || strstr(argument, "DIR") ||
-                        strstr(argument, "MODEL") || strstr(argument, "OUT"));
+    return argument &&
+           (strstr(argument, "FILE") || strstr(argument, "DIR") || strstr(argument, "MODEL") ||
+            strstr(argument, "OUT") || strstr(argument, ".onnx"));
 }
 
 /* Prints text for inside '…' quotes, with a backslash before the characters of `special`. */
@@ -97,6 +98,12 @@ static void print_bash(void)
           "}\n"
           "_lbw() {\n"
           "    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}\n"
+          "    # --name=value: bash takes = for a word\n"
+          "    if [[ $word == = ]]; then\n"
+          "        word=\n"
+          "    elif [[ $before == = ]]; then\n"
+          "        before=${COMP_WORDS[COMP_CWORD - 2]}\n"
+          "    fi\n"
           "    COMPREPLY=()\n"
           "    if ((COMP_CWORD == 1)); then\n"
           "        _lbw_words '",
@@ -111,11 +118,12 @@ static void print_bash(void)
 static void zsh_option(const struct lbw_option *option)
 {
     const char *repeat = option->type == LBW_OPTION_LIST ? "*" : "";
+    const char *equals = option->type == LBW_OPTION_FLAG ? "" : "="; /* or a blank */
     fputs(" \\\n            ", stdout);
     if (option->letter)
-        printf("%s{-%c,--%s}'[", repeat, option->letter, option->name);
+        printf("%s{-%c,--%s%s}'[", repeat, option->letter, option->name, equals);
     else
-        printf("'%s--%s[", repeat, option->name);
+        printf("'%s--%s%s[", repeat, option->name, equals);
     print_quoted(option->help, "[]:", "'\\''");
     putchar(']');
     if (option->type != LBW_OPTION_FLAG) {
