@@ -165,6 +165,17 @@ for reduction in ('L1', 'L2', 'LogSum', 'LogSumExp', 'Max', 'Mean', 'Min', 'Prod
     cases['Reduce%s 13' % reduction] = (
         13, [n('Reduce' + reduction, ['x'], ['y'], axes=[2, 3])],
         {'x': np.abs(array(1, 4, 8, 8))})
+# The type of a Clip's input is followed through what stands before it.
+for before in (n('LRN', ['x'], ['c'], size=3), n('Where', ['t', 'x', 'x'], ['c']),
+               n('Selu', ['x'], ['c']), n('Floor', ['x'], ['c']), n('Sign', ['x'], ['c']),
+               n('GlobalLpPool', ['x'], ['c']), n('SpaceToDepth', ['x'], ['c'], blocksize=2),
+               n('ReduceL2', ['x'], ['c'], axes=[1]), n('LpNormalization', ['x'], ['c']),
+               n('InstanceNormalization', ['x', 's', 's'], ['c']), n('Mean', ['x', 'x'], ['c']),
+               n('LogSoftmax', ['x'], ['c']), n('TopK', ['x', 'k'], ['c', 'i']),
+               n('Erf', ['x'], ['c'])):
+    cases['Clip 10 behind ' + before.op_type] = (
+        10, [before, n('Clip', ['c'], ['y'], min=.1, max=2.)], image,
+        {'t': np.array(True), 's': array(4), 'k': np.array([2])})
 block = helper.make_function(
     'test', 'Block', ['a'], ['b'],
     [n('Softmax', ['a'], ['s'], axis=1), n('Unsqueeze', ['s'], ['b'], axes=[0])],
