@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """huge.py LBW FOLDER [MEGABYTES]: a model larger than one ONNX file can be (default 2400 MB, of
-100 MB layers), converted with --external; prints wall time and peak memory of each command. The
-folder must not exist; it takes four times the size and is removed in the end."""
+100 MB layers), converted with --external; prints wall and processor time and peak memory of each
+command. The folder must not exist; it takes four times the size and is removed in the end."""
 import os
 import resource
 import shutil
@@ -50,12 +50,13 @@ def run(*arguments):
     out = arguments[arguments.index("-o") + 1]
     size = sum(os.path.getsize(name) for name in (out, out.replace(".onnx", ".data"))
                if os.path.exists(name))
-    print(f"{time.monotonic() - start:6.1f} s  {usage.ru_maxrss / 1e3:6.0f} MB  "
+    busy = usage.ru_utime + usage.ru_stime
+    print(f"{time.monotonic() - start:6.1f} s  {busy:6.1f} s  {usage.ru_maxrss / 1e3:6.0f} MB  "
           f"{size / 1e6:7.0f} MB  lbw {' '.join(arguments)}", flush=True)
 
 
 make("in.onnx", "in.data")
-print("wall time, peak memory, bytes written")
+print("wall time, processor time, peak memory, bytes written")
 try:
     for encoding in "packed", "dq", "float":
         run("quantize", "in.onnx", "-o", f"{encoding}.onnx", "-e", encoding, "--calib", "none",
