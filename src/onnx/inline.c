@@ -150,7 +150,8 @@ static bool import_missing(struct inliner *in, const Onnx__FunctionProto *f)
         lbw_arena_calloc(&in->model->arena, num + f->n_opset_import, sizeof *list);
     if (!list)
         return false;
-    memcpy(list, *in->host.imports, num * sizeof *list);
+    if (num)
+        memcpy(list, *in->host.imports, num * sizeof *list);
     for (size_t i = 0; i < f->n_opset_import; i++)
         if (host_version(&in->host, f->opset_import[i]->domain) < 0)
             list[num++] = f->opset_import[i];

@@ -83,7 +83,8 @@ static bool all_zero(const struct lbw_tensor *tensor)
 static bool same_tensor(const struct lbw_tensor *a, const struct lbw_tensor *b)
 {
     return a->data && b->data && a->data_type == b->data_type && a->num_dims == b->num_dims &&
-           a->size == b->size && memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) == 0 &&
+           a->size == b->size &&
+           (!a->num_dims || memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) == 0) &&
            memcmp(a->data, b->data, a->size) == 0;
 }
 

@@ -77,7 +77,8 @@ static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
     Onnx__NodeProto **list = malloc((num + total + 1) * sizeof *list);
     if (!list)
         return false;
-    qsort(insertions, num_insertions, sizeof *insertions, by_position);
+    if (num_insertions)
+        qsort(insertions, num_insertions, sizeof *insertions, by_position);
     total = 0;
     for (size_t i = 0; i < num; i++) {
         for (; next < num_insertions && insertions[next].position == i; next++)

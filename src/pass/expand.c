@@ -78,7 +78,8 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
     Onnx__NodeProto **list = malloc((num_nodes + 1) * sizeof *list);
     if (!list)
         return lbw_fail_memory(err);
-    memcpy(list, nodes, num_nodes * sizeof *list);
+    if (num_nodes)
+        memcpy(list, nodes, num_nodes * sizeof *list);
     enum lbw_status status = LBW_OK;
     for (size_t i = 0; i < num_nodes && status == LBW_OK; i++) {
         const char *output = list[i]->n_output ? list[i]->output[0] : NULL;

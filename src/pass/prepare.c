@@ -125,7 +125,8 @@ static bool set_input(struct lbw_model *model, Onnx__NodeProto *node, size_t i, 
         char **inputs = lbw_arena_calloc(&model->arena, i + 1, sizeof *inputs);
         if (!inputs)
             return false;
-        memcpy(inputs, node->input, node->n_input * sizeof *inputs);
+        if (node->n_input)
+            memcpy(inputs, node->input, node->n_input * sizeof *inputs);
         for (size_t j = node->n_input; j < i; j++)
             inputs[j] = lbw_arena_strdup(&model->arena, "");
         node->input = inputs;
