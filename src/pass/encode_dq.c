@@ -229,9 +229,10 @@ static const char *explain_plain(const struct lbw_encoder *encoder,
     struct lbw_arena *arena = &encoder->model->arena;
     int32_t type = weight->tensor->data_type;
     struct lbw_encoder later = *encoder;
-    for (later.opset++; later.opset <= LBW_MAX_OPSET; later.opset++) {
+    /* a model may claim any opset, also one that cannot be counted up from */
+    for (later.opset = LBW_MIN_OPSET; later.opset <= LBW_MAX_OPSET; later.opset++) {
         const struct carrier *carrier = choose_carrier(weight->item.grid, &later);
-        if (is_smaller(carrier, type))
+        if (later.opset > encoder->opset && is_smaller(carrier, type))
             return lbw_arena_printf(
                 arena,
                 "opset %lld has no type below %s that holds grid %s; %s does with --opset %lld",
