@@ -372,7 +372,7 @@ static enum lbw_status softmax_13(struct lbw_lift *lift, Onnx__NodeProto *node)
         return lbw_fail_memory(lift->err);
     if (axis == -1 || (rank > 0 && axis == rank - 1))
         return LBW_OK;
-    if (!has_output(node, 0))
+    if (!has_output(node, 0) || !has_input(node, 0))
         return LBW_OK;
     const char *input = lbw_node_input(node, 0), *output = node->output[0];
     const char *shape = lbw_names_make(lift->names, model, stem(lift, node, "shape"));

@@ -7,7 +7,8 @@
 #include "fuzz.h"
 #include "pass/pass.h"
 
-static struct lbw_model *model;
+static struct text bytes;
+static struct lbw_model *model; /* anew for each input: what plans take stays in its arena */
 
 /* x -Conv(w)-> a -Conv("a b")-> b -Conv("q\"\\\n#")-> c -Conv(computed)-> y */
 static void prepare(void)
@@ -40,10 +41,7 @@ static void prepare(void)
     put_node(&graph, 1, "Relu", "w", "computed", NULL);
     put_port(&graph, 11, "a");
     put_port(&graph, 12, "e");
-    struct text bytes = wrap(&graph);
-    if (lbw_model_open_memory(&model, bytes.data, bytes.size, NULL) != LBW_OK)
-        abort();
-    free(bytes.data);
+    bytes = wrap(&graph);
 }
 
 static struct lbw_plan *new_plan(void)
@@ -81,8 +79,10 @@ static void read_back(const struct lbw_plan *plan, bool json)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct lbw_error err = {0};
-    if (!model)
+    if (!bytes.data)
         prepare();
+    if (lbw_model_open_memory(&model, bytes.data, bytes.size, NULL) != LBW_OK)
+        abort();
     struct lbw_plan *plan = new_plan();
     if (lbw_plan_apply(plan, fuzz_file(data, size), &err) == LBW_OK) {
         read_back(plan, false);
@@ -91,5 +91,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     }
     lbw_plan_free(&plan);
+    lbw_model_close(&model);
     return 0;
 }

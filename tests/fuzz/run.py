@@ -23,7 +23,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 TARGETS = sorted(os.listdir(os.path.join(HERE, "corpus")))
 # Of libFuzzer. Its timeout is by the clock on the wall, which a run that only gets what others
 # leave of the processors must not fail by.
-OPTIONS = ["-print_final_stats=1", "-timeout=600", "-rss_limit_mb=2048", "-reload=0"]
+OPTIONS = ["-print_final_stats=1", "-timeout=600", "-rss_limit_mb=2048", "-reload=0",
+           "-report_slow_units=600"]
 COLUMNS = "wall cpu executions features findings".split()
 TICKS = os.sysconf("SC_CLK_TCK")
 stopped = threading.Event()
