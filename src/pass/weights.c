@@ -154,6 +154,19 @@ static bool is_shape_use(const struct lbw_index *index, const struct lbw_use *us
     return formal && !formal->is_output;
 }
 
+/*
+ * What an Identity hands its input on as. NULL where another node makes that name too, or for
+ * an input beyond the first: only broken models have these, and followed around a ring they
+ * would double the work with each step.
+ */
+static const struct lbw_value *alias_by(const struct lbw_use *use)
+{
+    const struct lbw_value *alias = use->input == 0 && use->node->n_output
+                                        ? lbw_index_find(use->scope, use->node->output[0])
+                                        : NULL;
+    return alias && alias->producer == use->node ? alias : NULL;
+}
+
 /* Uses through Identity nodes; false when one of them cannot be followed. */
 static bool count_uses(size_t *num, const struct lbw_index *index,
                        const struct lbw_value *value, unsigned depth)
@@ -165,8 +178,7 @@ static bool count_uses(size_t *num, const struct lbw_index *index,
             *num += !is_shape_use(index, use);
             continue;
         }
-        const struct lbw_value *alias =
-            use->node->n_output ? lbw_index_find(use->scope, use->node->output[0]) : NULL;
+        const struct lbw_value *alias = alias_by(use);
         if (!alias || !count_uses(num, index, alias, depth - 1))
             return false;
     }
@@ -187,9 +199,9 @@ static bool is_read_as_weight(const struct lbw_value *value, unsigned depth)
         if (lbw_weight_inputs(&first, &last, use->node, NULL) && use->input >= first &&
             use->input <= last)
             return true;
-        if (depth == 0 || !lbw_node_is(use->node, "Identity") || !use->node->n_output)
+        if (depth == 0 || !lbw_node_is(use->node, "Identity"))
             continue;
-        const struct lbw_value *alias = lbw_index_find(use->scope, use->node->output[0]);
+        const struct lbw_value *alias = alias_by(use);
         if (alias && is_read_as_weight(alias, depth - 1))
             return true;
     }
