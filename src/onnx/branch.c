@@ -75,8 +75,9 @@ static bool map_outputs(struct splicer *s, struct lbw_strmap *map,
         for (size_t k = 0; k < branch->node[n]->n_output; k++)
             for (size_t i = 0; i < node->n_output; i++) {
                 const char *made = branch->node[n]->output[k];
-                if (made && *made && node->output[i] && *node->output[i] &&
-                    strcmp(made, branch->output[i]->name) == 0 && !lbw_strmap_get(map, made) &&
+                const char *given = branch->output[i]->name;
+                if (made && *made && node->output[i] && *node->output[i] && given &&
+                    strcmp(made, given) == 0 && !lbw_strmap_get(map, made) &&
                     !lbw_strmap_put(map, made, node->output[i]))
                     return false;
             }

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+#define MAX_SIDE (1 << 20) /* a larger one is nothing that was ever meant */
+
 struct facts {
     const struct lbw_model_info *info;
-    int64_t width, height; /* of the first input of rank 4; -1 when open */
+    int64_t width, height; /* of the first input of rank 4; -1 when open or absurd */
     bool is_ultralytics;
 };
 
@@ -26,8 +28,11 @@ static void find_sides(struct facts *facts)
         if (port->num_dims != 4)
             continue;
         bool is_last = port->dims[3] == 3 && port->dims[1] != 3;
-        facts->height = port->dims[is_last ? 1 : 2];
-        facts->width = port->dims[is_last ? 2 : 3];
+        int64_t height = port->dims[is_last ? 1 : 2], width = port->dims[is_last ? 2 : 3];
+        if (height <= MAX_SIDE && width <= MAX_SIDE) {
+            facts->height = height;
+            facts->width = width;
+        }
         return;
     }
 }
