@@ -73,12 +73,14 @@ static bool is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
+/* Made durable where it can be: a pipe or a terminal cannot be synced. */
 static int write_all(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
     if (!file)
         return -1;
-    int bad = fputs(text, file) < 0 || fflush(file) != 0;
+    int bad = fputs(text, file) < 0 || fflush(file) != 0 ||
+              (fsync(fileno(file)) != 0 && errno != EINVAL && errno != EROFS);
     int number = errno;
     if (fclose(file) != 0 && !bad) {
         bad = 1;
@@ -96,9 +98,12 @@ enum lbw_status lbw_save_text(const char *path, const char *text, struct lbw_err
     }
     if (is_special(path))
         return write_all(path, text) == 0 ? LBW_OK : fail(err, path);
+    /* not from the file's own name, which may be as long as names can be */
+    const char *slash = strrchr(path, '/');
+    int folder = slash ? (int)(slash - path) + 1 : 0;
     char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.%ld", path, (long)getpid()) >=
-        (int)sizeof temporary) {
+    if (snprintf(temporary, sizeof temporary, "%.*s.lbw-%ld-text", folder, path,
+                 (long)getpid()) >= (int)sizeof temporary) {
         errno = ENAMETOOLONG;
         return fail(err, path);
     }

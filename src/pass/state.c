@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/bits.h"
@@ -89,14 +90,19 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
                                     struct lbw_error *err)
 {
     struct lbw_bytes bytes;
-    if (access(state->path, F_OK) != 0)
+    struct stat st;
+    if (stat(state->path, &st) != 0)
         return LBW_OK;
+    if (!S_ISREG(st.st_mode)) /* a device may have no end */
+        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a state: not a regular file",
+                        state->path);
     LBW_TRY(lbw_bytes_read(&bytes, state->path, err));
     enum lbw_status status = LBW_OK;
-    if (bytes.size < MAGIC_SIZE + 8 || memcmp(bytes.data, MAGIC, MAGIC_SIZE) != 0) {
-        status = bytes.size == 0 ? LBW_OK
-                                 : lbw_fail(err, LBW_ERR_FORMAT, "%s: is no state file of lbw",
-                                            state->path);
+    size_t known = bytes.size < MAGIC_SIZE ? bytes.size : MAGIC_SIZE;
+    if (known && memcmp(bytes.data, MAGIC, known) != 0) {
+        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: is no state file of lbw", state->path);
+    } else if (bytes.size < MAGIC_SIZE + 8) {
+        status = LBW_OK; /* begun by a run that could not write more of it */
     } else if (lbw_load_u64(bytes.data + MAGIC_SIZE) != run) {
         status =
             lbw_fail(err, LBW_ERR_ARGUMENT,

@@ -118,4 +118,43 @@ while [ $whole -lt 2 ] && [ $delay -lt 1000 ]; do
 done 2>/dev/null
 echo "killed $killed times, $whole times too late"
 [ $killed -gt 0 ] || die "nothing was killed"
+
+# The report and the state of a calibrated run, where there is a runtime to calibrate with.
+make_model detector small.onnx
+calibrated() {
+    lbw quantize small.onnx --calib generated:2 --state "$@" -q 2>stderr
+}
+if calibrated whole.state -o whole.onnx --report whole.json; then
+    cp whole.json old.json
+    for place in /dev/full /sys/kernel/lbw; do
+        [ -e "${place%/*}" ] || continue
+        calibrated whole.state -o full.onnx --report $place && die "report in $place"
+        grep -q "$place: cannot write" stderr || die "report in $place: $(cat stderr)"
+        calibrated $place -o none.onnx && die "state in $place"
+        [ "$(wc -l <stderr)" = 1 ] && [ ! -e none.onnx ] || die "state in $place: $(cat stderr)"
+    done
+    (
+        ulimit -f 1 # the report does not fit; the model is of no interest
+        calibrated whole.state -o /dev/null --report whole.json
+        grep -q 'whole.json: cannot write: File too large' stderr || die "$(cat stderr)"
+        exit $failed
+    ) || failed=1
+    cmp whole.json old.json || die 'the old report has changed'
+    killed=0 delay=20
+    while [ $delay -lt 2000 ]; do
+        rm -f part.onnx part.json
+        calibrated part.state -o part.onnx --report part.json &
+        sleep $((delay / 1000)).$(printf %03d $((delay % 1000)))
+        kill -9 $! && killed=$((killed + 1))
+        wait $! && delay=2000
+        [ ! -e part.onnx ] || cmp part.onnx whole.onnx || die "killed after $delay ms: the model"
+        [ ! -e part.json ] || [ "$(tail -n 1 part.json)" = '}' ] || die "half a report"
+        delay=$((delay * 2))
+    done 2>/dev/null
+    calibrated part.state -o part.onnx || die "resumed: $(cat stderr)"
+    cmp part.onnx whole.onnx || die 'resumed: not what it should be'
+    echo "calibrating: killed $killed times, resumed"
+else
+    echo "no report and state tried: $(cat stderr)"
+fi
 exit $failed

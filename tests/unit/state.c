@@ -167,11 +167,13 @@ static void test_damage(void **state)
     size_t size = file.size;
     memcpy(copy, file.data, size);
     lbw_bytes_release(&file);
-    for (size_t cut = 17; cut < size; cut += 97) {
+    for (size_t cut = 0; cut < size; cut += cut < 20 ? 1 : 97) {
         write_file(path, copy, cut);
         struct text again = run_well(&(struct run){.has_state = true});
         assert_true(seen.num_shown > 0);
         same_bytes(&whole, &again);
+        if (cut < 17)
+            continue; /* another byte there makes it the file of another run */
         copy[cut] ^= 4;
         write_file(path, copy, size);
         copy[cut] ^= 4;
