@@ -81,7 +81,7 @@ def table(build):
     print("|---|--:|--:|--:|--:|--:|--:|")
     for name, row in sorted(sums.items()):
         inputs = len(os.listdir(os.path.join(build, "fuzz", name, "corpus")))
-        print(f"| {name} | {row['cpu'] / 60:.0f} | {row['wall'] / 60:.0f} |"
+        print(f"| {name} | {row['cpu'] / 60:.1f} | {row['wall'] / 60:.0f} |"
               f" {row['executions']:,} | {row['features']:,} | {inputs:,} | {row['findings']} |")
 
 
