@@ -11,9 +11,10 @@ complain() {
     failed=1
 }
 
-lbw manual >"$work/roff"
+# A section in the name, or mandoc takes what mktemp made for one.
+lbw manual >"$work/lbw.1"
 # Plain text of the page: fonts and escapes taken away.
-sed 's/\\f[BIR]//g; s/\\-/-/g; s/\\&//g; s/\\e/\\/g; s/\\(aq/'"'"'/g' "$work/roff" >"$work/text"
+sed 's/\\f[BIR]//g; s/\\-/-/g; s/\\&//g; s/\\e/\\/g; s/\\(aq/'"'"'/g' "$work/lbw.1" >"$work/text"
 for shell in bash zsh fish; do lbw completion $shell >"$work/$shell"; done
 commands=$(lbw help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p')
 [ -n "$commands" ] || complain 'no commands in the help'
@@ -32,12 +33,12 @@ for command in $commands; do
 done
 
 if command -v groff >/dev/null; then
-    groff -ww -man -Tutf8 "$work/roff" 2>&1 >/dev/null | grep . && complain 'groff warns'
+    groff -ww -man -Tutf8 "$work/lbw.1" 2>&1 >/dev/null | grep . && complain 'groff warns'
 fi
 if command -v mandoc >/dev/null; then
-    mandoc -T lint -W warning "$work/roff" | grep . && complain 'mandoc warns'
+    mandoc -T lint -W warning "$work/lbw.1" | grep . && complain 'mandoc warns'
 fi
-LC_ALL=C grep -n '[^ -~]' "$work/roff" && complain 'the page is not plain ASCII'
+LC_ALL=C grep -n '[^ -~]' "$work/lbw.1" && complain 'the page is not plain ASCII'
 for shell in bash zsh fish; do
     command -v $shell >/dev/null || continue
     $shell -n "$work/$shell" || complain "$shell does not read its completion"
