@@ -55,18 +55,17 @@ static enum lbw_status fail_log(struct job *job)
 static int on_step(void *user, const struct lbw_tune_status *s)
 {
     struct job *job = user;
-    char what[192], agreement[32] = "";
+    char what[160], agreement[32] = "";
     if (job->log) {
         fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.4g,%.6g,%.6g,%.4g\n", s->step, s->loss,
                 s->held_back, s->best, s->agreement, s->changed, s->rate, s->images_per_second);
         fflush(job->log);
     }
     if (s->agreement >= 0)
-        snprintf(agreement, sizeof agreement, ", agreement %.3f", s->agreement);
-    snprintf(
-        what, sizeof what,
-        "loss %.4f, held back %.4f (best %.4f)%s, %.1f%% of codes changed, %.1f pictures/s",
-        s->loss, s->held_back, s->best, agreement, 100 * s->changed, s->images_per_second);
+        snprintf(agreement, sizeof agreement, ", agree %.3f", s->agreement);
+    /* The line of a terminal is short; the log has the rest. */
+    snprintf(what, sizeof what, "loss %.3f, held back %.3f%s, %.1f%% changed, %.0f/s", s->loss,
+             s->held_back, agreement, 100 * s->changed, s->images_per_second);
     return lbw_progress_step(NULL, what, s->step, s->num_steps);
 }
 
