@@ -32,6 +32,8 @@ static uint64_t sample_size(const struct lbw_feed *feed)
     return total;
 }
 
+static volatile unsigned char sink; /* every byte is read */
+
 static void make_sample(struct lbw_feed *feed)
 {
     struct lbw_array arrays[MAX_INPUTS];
@@ -42,9 +44,8 @@ static void make_sample(struct lbw_feed *feed)
     if (lbw_feed_get(feed, 0, arrays, NULL) != LBW_OK)
         return;
     for (size_t i = 0; i < num; i++) {
-        volatile unsigned char last = 0;
         for (size_t k = 0; k < arrays[i].size; k++)
-            last ^= ((unsigned char *)arrays[i].data)[k];
+            sink ^= ((unsigned char *)arrays[i].data)[k];
         lbw_array_release(&arrays[i]);
     }
 }
