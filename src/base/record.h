@@ -18,6 +18,13 @@ struct lbw_record {
 void lbw_record_put(struct lbw_record *record, const void *data, size_t size);
 void lbw_record_get(struct lbw_record *record, void *out, size_t size);
 
+/* Either way between memory and a record: lbw_record_get(), or lbw_record_keep() to put. */
+typedef void lbw_record_fn(struct lbw_record *record, void *data, size_t size);
+static inline void lbw_record_keep(struct lbw_record *record, void *data, size_t size)
+{
+    lbw_record_put(record, data, size);
+}
+
 /* FNV-1a, 64 bits: starts from LBW_HASH_START, goes on from what it returned. */
 #define LBW_HASH_START 0xcbf29ce484222325
 uint64_t lbw_hash(uint64_t hash, const void *data, size_t size);

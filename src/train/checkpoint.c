@@ -21,9 +21,10 @@ static uint64_t fingerprint(const struct lbw_tuning *t)
     uint64_t numbers[] = {t->num_samples, t->num_train, p->seed,
                           p->num_steps,   p->batch,     (uint64_t)p->optimizer};
     double reals[] = {p->minutes, p->rate, p->tap_weight};
-    uint64_t h = lbw_hash(LBW_HASH_START, &t->origin, sizeof t->origin);
-    h = lbw_hash(h, numbers, sizeof numbers);
+    uint64_t h = lbw_hash(LBW_HASH_START, numbers, sizeof numbers);
     h = lbw_hash(h, reals, sizeof reals);
+    for (size_t i = 0; i < t->student.num_params; i++)
+        h = lbw_hash(h, t->student.arrays[i].data, t->student.arrays[i].size);
     for (size_t i = 0; i < t->trainer.num_targets; i++)
         h = lbw_hash_text(h, t->trainer.targets[i]);
     for (size_t i = 0; i < t->num_samples; i++)
@@ -34,7 +35,7 @@ static uint64_t fingerprint(const struct lbw_tuning *t)
 
 /* `elapsed` is what the clock of this run has shown. */
 static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elapsed,
-                  void (*move)(struct lbw_record *record, void *data, size_t size))
+                  lbw_record_fn *move)
 {
     struct lbw_tune_result *r = &t->result;
     move(record, elapsed, sizeof *elapsed);
@@ -47,11 +48,6 @@ static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elaps
     move(record, &r->changed, sizeof r->changed);
 }
 
-static void put_out(struct lbw_record *record, void *data, size_t size)
-{
-    lbw_record_put(record, data, size);
-}
-
 enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err)
 {
     struct lbw_record record = {0};
@@ -60,9 +56,9 @@ enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err)
     double elapsed = lbw_tuning_now() - t->started;
     if (!t->params.checkpoint)
         return LBW_OK;
-    carry(&record, t, &elapsed, put_out);
+    carry(&record, t, &elapsed, lbw_record_keep);
     lbw_student_put(&record, &t->student);
-    lbw_store_le(header + 8, fingerprint(t), 8);
+    lbw_store_le(header + 8, t->run, 8);
     lbw_store_le(header + 16, lbw_hash(LBW_HASH_START, record.data, record.at), 8);
     enum lbw_status status = record.failed
                                  ? lbw_fail_memory(err)
@@ -86,7 +82,7 @@ static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes 
         lbw_load_u64(bytes->data + 16) !=
             lbw_hash(LBW_HASH_START, bytes->data + HEADER_SIZE, size))
         return lbw_fail(err, LBW_ERR_FORMAT, "%s: is no checkpoint of lbw, or damaged", path);
-    if (lbw_load_u64(bytes->data + 8) != fingerprint(t))
+    if (lbw_load_u64(bytes->data + 8) != t->run)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "%s: was written with another model, plan, pictures or options", path);
     struct lbw_record record = {(unsigned char *)bytes->data + HEADER_SIZE, size, 0, false};
@@ -105,9 +101,13 @@ enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw
     const char *path = t->params.checkpoint;
     struct lbw_bytes bytes;
     struct stat st;
-    *found = path && stat(path, &st) == 0;
-    if (!*found)
+    *found = false;
+    if (!path)
         return LBW_OK;
+    t->run = fingerprint(t);
+    if (stat(path, &st) != 0)
+        return LBW_OK;
+    *found = true;
     if (!S_ISREG(st.st_mode)) /* a device may have no end */
         return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a checkpoint: not a regular file",
                         path);

@@ -517,22 +517,16 @@ double lbw_student_changed(const struct lbw_student *student)
     return num ? (double)changed / (double)num : 0;
 }
 
-/* Either way between memory and a record: lbw_record_get(), or put_out(). */
-typedef void carry_fn(struct lbw_record *record, void *data, size_t size);
-
-static void put_out(struct lbw_record *record, void *data, size_t size)
-{
-    lbw_record_put(record, data, size);
-}
-
-static void carry_learned(struct lbw_record *record, struct lbw_learned *l, carry_fn *carry)
+static void carry_learned(struct lbw_record *record, struct lbw_learned *l,
+                          lbw_record_fn *carry)
 {
     carry(record, l->values, l->num * sizeof(float));
     carry(record, l->mean, l->num * sizeof(float));
     carry(record, l->square, l->num * sizeof(float));
 }
 
-static void carry_student(struct lbw_record *record, struct lbw_student *s, carry_fn *carry)
+static void carry_student(struct lbw_record *record, struct lbw_student *s,
+                          lbw_record_fn *carry)
 {
     carry(record, &s->num_updates, sizeof s->num_updates);
     carry(record, &s->num_averaged, sizeof s->num_averaged);
@@ -554,7 +548,7 @@ static void carry_student(struct lbw_record *record, struct lbw_student *s, carr
 
 void lbw_student_put(struct lbw_record *record, struct lbw_student *student)
 {
-    carry_student(record, student, put_out);
+    carry_student(record, student, lbw_record_keep);
 }
 
 static bool are_codes(const uint8_t *codes, size_t num, const struct lbw_grid *grid)

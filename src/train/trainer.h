@@ -17,7 +17,7 @@ struct lbw_trainer {
     const char **targets;
     size_t num_targets;
     struct lbw_grad_shape *target_shapes;
-    struct lbw_grad grad;
+    struct lbw_grad grad; /* of the training session, with its bytes */
     size_t num_params;
     struct lbw_session *teacher;         /* inputs → targets */
     struct lbw_session *training;        /* → loss, gradients */

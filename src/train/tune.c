@@ -204,9 +204,6 @@ static enum lbw_status tune(struct lbw_tuner *self, struct lbw_codes *codes, boo
 {
     struct lbw_tuning *t = (struct lbw_tuning *)self;
     LBW_TRY(lbw_student_start(&t->student, t->plan, codes, err));
-    t->origin = LBW_HASH_START;
-    for (size_t i = 0; i < t->student.num_params; i++)
-        t->origin = lbw_hash(t->origin, t->student.arrays[i].data, t->student.arrays[i].size);
     LBW_TRY(train(t, err));
     lbw_student_finish(&t->student);
     lbw_tuning_mark(t, is_tuned);

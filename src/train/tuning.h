@@ -42,8 +42,8 @@ struct lbw_tuning {
     size_t *order;                           /* of training samples */
     struct lbw_random random;
     struct lbw_tune_status status;
-    double started;  /* by the clock, as if all earlier runs had been one with this */
-    uint64_t origin; /* hash of the codes that training starts from */
+    double started; /* by the clock, as if all earlier runs had been one with this */
+    uint64_t run;   /* of the checkpoint: a hash of what the steps depend on */
 };
 
 /* Finds targets, builds graphs, opens sessions, reads all samples (open.c). */
@@ -64,8 +64,8 @@ enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err);
 
 /*
  * Where training stands, to and from params.checkpoint (checkpoint.c). Restoring wants a
- * student that was started, and says by *found whether there was a file. LBW_ERR_ARGUMENT for
- * a file of another run.
+ * student that was just started, comes before saving, and says by *found whether there was a
+ * file. LBW_ERR_ARGUMENT for a file of another run.
  */
 enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err);
 enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw_error *err);
