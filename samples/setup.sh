@@ -5,7 +5,8 @@
 # Debian packages; README.md says what each is for.
 build_packages='gcc libc6-dev pkg-config meson ninja-build
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libopenblas-dev liblapacke-dev
-    libturbojpeg0-dev libpng-dev libjansson-dev libexpat1-dev libcairo2-dev libcmocka-dev'
+    libturbojpeg0-dev libpng-dev libjansson-dev libexpat1-dev libcairo2-dev nettle-dev
+    libcmocka-dev'
 python_packages='python3 python3-venv'
 node_packages='nodejs npm'
 

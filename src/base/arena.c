@@ -22,7 +22,11 @@ struct lbw_arena_block {
 
 void lbw_arena_release(struct lbw_arena *arena)
 {
-    lbw_arena_reset(arena, (struct lbw_arena_mark){NULL, 0});
+    while (arena->top) {
+        struct lbw_arena_block *block = arena->top;
+        arena->top = block->below;
+        free(block);
+    }
 }
 
 /* Large blocks are worth large pages: a tenth of the page faults. */
@@ -101,20 +105,4 @@ char *lbw_arena_printf(struct lbw_arena *arena, const char *fmt, ...)
         va_end(ap);
     }
     return text;
-}
-
-struct lbw_arena_mark lbw_arena_mark(const struct lbw_arena *arena)
-{
-    return (struct lbw_arena_mark){arena->top, arena->top ? arena->top->used : 0};
-}
-
-void lbw_arena_reset(struct lbw_arena *arena, struct lbw_arena_mark mark)
-{
-    while (arena->top != mark.top) {
-        struct lbw_arena_block *block = arena->top;
-        arena->top = block->below;
-        free(block);
-    }
-    if (arena->top)
-        arena->top->used = mark.used;
 }

@@ -15,12 +15,6 @@ struct lbw_arena {
     struct lbw_arena_block *top;
 };
 
-/* A point to come back to; scratch allocated after it is released by lbw_arena_reset(). */
-struct lbw_arena_mark {
-    struct lbw_arena_block *top;
-    size_t used;
-};
-
 void lbw_arena_release(struct lbw_arena *arena);
 
 /* 16-byte aligned, not zeroed; NULL when memory is out. `size` 0 gives a valid pointer. */
@@ -39,8 +33,5 @@ void *lbw_arena_calloc(struct lbw_arena *arena, size_t num, size_t size);
 char *lbw_arena_strdup(struct lbw_arena *arena, const char *text);
 void *lbw_arena_memdup(struct lbw_arena *arena, const void *data, size_t size);
 char *lbw_arena_printf(struct lbw_arena *arena, const char *fmt, ...) LBW_PRINTF(2, 3);
-
-struct lbw_arena_mark lbw_arena_mark(const struct lbw_arena *arena);
-void lbw_arena_reset(struct lbw_arena *arena, struct lbw_arena_mark mark);
 
 #endif

@@ -13,11 +13,14 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define GZIP_CHUNK ((size_t)256 * 1024)
+#define GZIP_CHUNK   ((size_t)256 * 1024)
+#define MAX_INFLATED ((size_t)INT_MAX) /* what one ONNX file may have */
+#define NAME_SIZE    64                /* of ".lbw-…" */
 
 struct lbw_writer {
     char *path;
     char *temporary; /* NULL when written in place */
+    bool is_named;   /* so far the temporary file has a name, not only a descriptor */
     char *aside;     /* what the old file of that name is called meanwhile, or NULL */
     bool is_placed;  /* the temporary file has become the one at `path` */
     int fd;
@@ -67,14 +70,23 @@ static enum lbw_status read_stream(struct lbw_bytes *out, int fd, const char *pa
     return LBW_OK;
 }
 
-/* Inflates one chunk; *ended is set behind the last gzip member. */
+static bool is_gzip(const unsigned char *data, size_t size)
+{
+    return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
+}
+
+/* Inflates every member; what follows the last one and is none is left out, as gzip does. */
 static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream *z,
                                    const struct lbw_bytes *in, const char *path,
                                    struct lbw_error *err)
 {
     size_t capacity = 0, taken = 0;
     int code = Z_OK;
-    while (code != Z_STREAM_END) {
+    while (code != Z_STREAM_END || is_gzip(in->data + taken, in->size - taken)) {
+        if (code == Z_STREAM_END)
+            inflateReset(z);
+        if (*used > MAX_INFLATED)
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "%s: inflates to more than 2 GiB", path);
         if (!reserve(data, &capacity, *used, GZIP_CHUNK))
             return lbw_within(err, lbw_fail_memory(err), "%s", path);
         size_t left_in = in->size - taken, left_out = capacity - *used;
@@ -93,11 +105,6 @@ static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream 
                             taken == in->size ? "truncated" : "corrupt");
     }
     return LBW_OK;
-}
-
-static bool is_gzip(const struct lbw_bytes *bytes)
-{
-    return bytes->size >= 2 && bytes->data[0] == 0x1f && bytes->data[1] == 0x8b;
 }
 
 static enum lbw_status inflate_gzip(struct lbw_bytes *bytes, const char *path,
@@ -147,7 +154,7 @@ enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct l
     enum lbw_status status = read_fd(&bytes, fd, path, err);
     if (!is_stdin)
         close(fd);
-    if (status == LBW_OK && is_gzip(&bytes))
+    if (status == LBW_OK && is_gzip(bytes.data, bytes.size))
         status = inflate_gzip(&bytes, path, err);
     if (status != LBW_OK)
         lbw_bytes_release(&bytes);
@@ -160,7 +167,7 @@ enum lbw_status lbw_bytes_borrow(struct lbw_bytes *out, const void *data, size_t
                                  const char *name, struct lbw_error *err)
 {
     struct lbw_bytes bytes = {data, size, false, true};
-    if (is_gzip(&bytes))
+    if (is_gzip(bytes.data, bytes.size))
         LBW_TRY(inflate_gzip(&bytes, name, err));
     *out = bytes;
     return LBW_OK;
@@ -173,6 +180,27 @@ void lbw_bytes_release(struct lbw_bytes *bytes)
     else if (!bytes->is_borrowed)
         free((void *)(uintptr_t)bytes->data);
     *bytes = (struct lbw_bytes){0};
+}
+
+static int open_unnamed(const char *folder)
+{
+    char path[PATH_MAX];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0 || snprintf(path, sizeof path, "%s/lbw-XXXXXX", folder) >= (int)sizeof path)
+        return fd;
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    return fd;
+}
+
+int lbw_temporary_open(void)
+{
+    const char *wanted = getenv("TMPDIR");
+    int fd = wanted && *wanted ? open_unnamed(wanted) : -1;
+    if (fd < 0)
+        fd = open_unnamed("/var/tmp");
+    return fd >= 0 ? fd : open_unnamed("/tmp");
 }
 
 static void writer_free(struct lbw_writer **writer)
@@ -189,28 +217,66 @@ static void writer_free(struct lbw_writer **writer)
     free(w);
 }
 
-/*
- * Opens the temporary file beside the target, with the mode a plain create would give (asking
- * for the umask would change it for a moment, in all threads). The name does not contain the
- * target's, which may be as long as names can be.
+/* A name beside the target, not containing the target's, which may be as long as names can be.
  */
-static int open_temporary(struct lbw_writer *w)
+static void make_temporary_name(struct lbw_writer *w)
 {
     static atomic_uint counter;
     const char *slash = strrchr(w->path, '/');
     int folder = slash ? (int)(slash - w->path) + 1 : 0;
-    size_t size = (size_t)folder + 64;
-    w->temporary = malloc(size);
+    snprintf(w->temporary, (size_t)folder + NAME_SIZE, "%.*s.lbw-%ld-%u", folder, w->path,
+             (long)getpid(), atomic_fetch_add(&counter, 1));
+}
+
+/* A file in the target's folder that has no name until name_temporary(): nothing is left of it
+ * however the program ends. -1 where the system does not have such files. */
+static int open_nameless(const struct lbw_writer *w)
+{
+    const char *slash = strrchr(w->path, '/');
+    char *folder = slash ? strndup(w->path, (size_t)(slash - w->path) + 1) : strdup(".");
+    int fd = folder && access("/proc/self/fd", X_OK) == 0
+                 ? open(folder, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666)
+                 : -1;
+    free(folder);
+    return fd;
+}
+
+static int name_temporary(struct lbw_writer *w)
+{
+    char self[32];
+    if (!w->temporary || w->is_named)
+        return 0;
+    snprintf(self, sizeof self, "/proc/self/fd/%d", w->fd);
+    while (linkat(AT_FDCWD, self, AT_FDCWD, w->temporary, AT_SYMLINK_FOLLOW) != 0) {
+        if (errno != EEXIST)
+            return -1;
+        make_temporary_name(w);
+    }
+    w->is_named = true;
+    return 0;
+}
+
+/*
+ * Opens the temporary file, with the mode a plain create would give (asking for the umask would
+ * change it for a moment, in all threads).
+ */
+static int open_temporary(struct lbw_writer *w)
+{
+    w->temporary = malloc(strlen(w->path) + NAME_SIZE);
     if (!w->temporary) {
         errno = ENOMEM;
         return -1;
     }
-    int fd;
-    do {
-        snprintf(w->temporary, size, "%.*s.lbw-%ld-%u", folder, w->path, (long)getpid(),
-                 atomic_fetch_add(&counter, 1));
+    make_temporary_name(w);
+    int fd = open_nameless(w);
+    w->is_named = fd < 0;
+    while (fd < 0) {
         fd = open(w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    } while (fd < 0 && errno == EEXIST);
+        if (fd < 0 && errno != EEXIST)
+            break;
+        if (fd < 0)
+            make_temporary_name(w);
+    }
     if (fd < 0) {
         int number = errno;
         free(w->temporary);
@@ -359,7 +425,7 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *w, struct lbw_error *err)
 /* Gives the file its name; an old one of that name is gone then. */
 static int place(struct lbw_writer *w)
 {
-    if (w->temporary && rename(w->temporary, w->path) != 0)
+    if (name_temporary(w) != 0 || (w->temporary && rename(w->temporary, w->path) != 0))
         return -1;
     w->is_placed = true;
     if (w->temporary)
@@ -414,6 +480,10 @@ static enum lbw_status place_pair(struct lbw_writer *first, struct lbw_writer *s
 {
     LBW_TRY(lbw_writer_sync(first, err));
     LBW_TRY(lbw_writer_sync(second, err));
+    if (name_temporary(first) != 0)
+        return lbw_fail_errno(err, "%s: cannot write", first->path);
+    if (name_temporary(second) != 0)
+        return lbw_fail_errno(err, "%s: cannot write", second->path);
     bool has_both = has_old(first) && has_old(second);
     if (has_both && step_aside(second) != 0)
         return lbw_fail_errno(err, "%s: cannot replace", second->path);
@@ -450,7 +520,7 @@ void lbw_writer_abort(struct lbw_writer **writer)
     struct lbw_writer *w = *writer;
     if (!w)
         return;
-    if (w->temporary)
+    if (w->temporary && w->is_named)
         unlink(w->is_placed ? w->path : w->temporary);
     if (w->aside)
         rename(w->aside, w->path);

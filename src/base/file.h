@@ -18,7 +18,8 @@ struct lbw_bytes {
 
 /*
  * Reads `path` whole; "-" reads standard input. Content that starts with the gzip magic is
- * inflated. LBW_ERR_IO names the path; LBW_ERR_FORMAT for a broken gzip stream.
+ * inflated. LBW_ERR_IO names the path; LBW_ERR_FORMAT for a broken gzip stream,
+ * LBW_ERR_UNSUPPORTED for one that holds more than 2 GiB.
  */
 enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err);
 
@@ -28,8 +29,15 @@ enum lbw_status lbw_bytes_borrow(struct lbw_bytes *out, const void *data, size_t
 void lbw_bytes_release(struct lbw_bytes *bytes);
 
 /*
- * A file that appears under its name only when it is whole: written beside the target as a
- * temporary file, synced and renamed by lbw_writer_commit(). A path that ends in ".gz" is
+ * An open file without a name, so that nothing is left behind however the program ends: in
+ * $TMPDIR, /var/tmp or /tmp, whichever has one first. -1 with errno.
+ */
+int lbw_temporary_open(void);
+
+/*
+ * A file that appears under its name only when it is whole: written in the target's folder
+ * to a temporary file without a name (where the file system has none such, under a hidden one),
+ * synced, named and renamed by lbw_writer_commit(). A path that ends in ".gz" is
  * compressed. "-" writes standard output, and a path that names no regular file (a device or a
  * pipe) is written in place.
  */

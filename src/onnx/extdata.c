@@ -11,10 +11,9 @@
 #include <unistd.h>
 
 #include "base/bits.h"
+#include "onnx/mapped.h"
 #include "onnx/tensor.h"
 #include "onnx/walk.h"
-
-#define WARM_SIZE ((size_t)1024 * 1024) /* less is not worth a system call */
 
 /* One file, mapped whole. */
 struct lbw_external_file {
@@ -56,6 +55,14 @@ const char *lbw_external_next(const struct lbw_model *model, const char *locatio
     if (location && file)
         file = file->next;
     return file ? file->location : NULL;
+}
+
+bool lbw_external_holds(const struct lbw_model *model, const unsigned char *data)
+{
+    for (const struct lbw_external_file *f = model->external_files; f; f = f->next)
+        if (f->data && data >= f->data && data < f->data + f->size)
+            return true;
+    return false;
 }
 
 /* Digits only, no sign, no blanks; false when it is not a number or does not fit. */
@@ -194,20 +201,6 @@ static enum lbw_status find_file(struct lbw_external_file **out, struct lbw_mode
     return LBW_OK;
 }
 
-/* Gives the pages within the values viewed before back to the system, if they are many. */
-static void keep_warm(struct lbw_model *model, const unsigned char *data, size_t size)
-{
-    if (data != model->warm && model->warm_size >= WARM_SIZE) {
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-        uintptr_t start = ((uintptr_t)model->warm + page - 1) / page * page;
-        uintptr_t end = ((uintptr_t)model->warm + model->warm_size) / page * page;
-        if (start < end)
-            madvise((void *)start, end - start, MADV_DONTNEED);
-    }
-    model->warm = data;
-    model->warm_size = size;
-}
-
 enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                                   struct lbw_model *model, const Onnx__TensorProto *tensor,
                                   size_t expected, struct lbw_error *err)
@@ -227,7 +220,7 @@ enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                         place.location, file->size);
     *out = file->data ? file->data + place.offset : (const unsigned char *)"";
     *size = (size_t)wanted;
-    keep_warm(model, *out, *size);
+    lbw_mapped_touch(model, *out, *size);
     return LBW_OK;
 }
 

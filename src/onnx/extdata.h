@@ -14,15 +14,16 @@ const char *lbw_external_location(const Onnx__TensorProto *tensor);
 /* The locations of all files mapped so far, one behind the other; NULL starts and ends. */
 const char *lbw_external_next(const struct lbw_model *model, const char *location);
 
+/* Whether a byte is one of those mapped so far. */
+bool lbw_external_holds(const struct lbw_model *model, const unsigned char *data);
+
 /*
  * The bytes of an external tensor, mapped read-only and owned by the model until it is closed.
  * `expected` is how many there have to be; SIZE_MAX takes what the tensor or the file says. The
  * location must be a relative path inside the model's folder: absolute paths, "..", symbolic
  * links and ranges past the end of the file are refused. LBW_ERR_FORMAT, LBW_ERR_IO, and
  * LBW_ERR_UNSUPPORTED for a model that did not come from a file.
- *
- * So that walking the weights of a model larger than memory keeps only one of them in memory,
- * the pages of the values viewed before are given back; they are read again when touched.
+ * Keeps the pages of this one tensor in memory only, see lbw_mapped_touch().
  */
 enum lbw_status lbw_external_view(const unsigned char **out, size_t *size,
                                   struct lbw_model *model, const Onnx__TensorProto *tensor,

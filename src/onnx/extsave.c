@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "onnx/extdata.h"
+#include "onnx/mapped.h"
 #include "onnx/tensor.h"
 #include "onnx/walk.h"
 
@@ -118,6 +119,7 @@ static enum lbw_status move(struct job *job, Onnx__TensorProto *tensor)
     }
     pad(job->data, job->params.alignment);
     uint64_t offset = lbw_writer_size(job->data);
+    lbw_mapped_touch(job->model, data, size);
     lbw_writer_write(job->data, data, size);
     return refer(job, tensor, offset, size) ? LBW_OK : lbw_fail_memory(job->err);
 }

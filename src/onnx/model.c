@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "onnx/extdata.h"
+#include "onnx/mapped.h"
 #include "onnx/scan.h"
 
 /* From this size on the arena starts with room for the whole file, in large pages. */
@@ -105,6 +106,7 @@ void lbw_model_close(struct lbw_model **model)
     if (!*model)
         return;
     lbw_external_release(*model);
+    lbw_mapped_release(*model);
     lbw_arena_release(&(*model)->arena);
     free(*model);
     *model = NULL;
@@ -128,6 +130,7 @@ static enum lbw_status check_size(size_t size, struct lbw_error *err)
 /* Gathers the many tiny pieces that protobuf-c hands out. */
 struct sink {
     ProtobufCBuffer base;
+    struct lbw_model *model;
     struct lbw_writer *writer;
     size_t used;
     unsigned char chunk[16 * 1024];
@@ -145,6 +148,7 @@ static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     if (size > sizeof sink->chunk - sink->used)
         sink_flush(sink);
     if (size > sizeof sink->chunk) {
+        lbw_mapped_touch(sink->model, data, size);
         lbw_writer_write(sink->writer, data, size);
     } else if (size) {
         memcpy(sink->chunk + sink->used, data, size);
@@ -152,11 +156,11 @@ static void sink_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     }
 }
 
-enum lbw_status lbw_model_write(const struct lbw_model *model, struct lbw_writer *writer,
+enum lbw_status lbw_model_write(struct lbw_model *model, struct lbw_writer *writer,
                                 struct lbw_error *err)
 {
     LBW_TRY(check_size(onnx__model_proto__get_packed_size(model->proto), err));
-    struct sink sink = {.base = {sink_append}, .writer = writer};
+    struct sink sink = {.base = {sink_append}, .model = model, .writer = writer};
     onnx__model_proto__pack_to_buffer(model->proto, &sink.base);
     sink_flush(&sink);
     return LBW_OK;

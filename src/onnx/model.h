@@ -14,6 +14,7 @@
 struct lbw_external_file;
 struct lbw_writer;
 struct lbw_grown;
+struct lbw_mapped;
 
 /* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
 struct lbw_model {
@@ -23,8 +24,10 @@ struct lbw_model {
     const char *folder; /* where external data is looked for; NULL when read from memory */
     uint64_t file_size; /* bytes of the (inflated) model file, without external data */
     struct lbw_external_file *external_files; /* external data mapped so far */
-    const unsigned char *warm;                /* the external values viewed last, */
-    size_t warm_size;                         /* see lbw_external_view() */
+    struct lbw_mapped *made;                  /* new values, mapped, see lbw_mapped_alloc() */
+    uint64_t made_size;                       /* bytes of those in the arena */
+    const unsigned char *warm;                /* the mapped values looked at last, */
+    size_t warm_size;                         /* see lbw_mapped_touch() */
     struct lbw_grown *grown;                  /* lists that build.c has made longer */
 };
 
@@ -39,7 +42,7 @@ enum lbw_status lbw_model_import(struct lbw_model *model, const char *domain, in
  * Writes the tree as it is; what goes wrong shows when the writer is committed. Refuses
  * (LBW_ERR_UNSUPPORTED) what is too large for one protobuf message.
  */
-enum lbw_status lbw_model_write(const struct lbw_model *model, struct lbw_writer *writer,
+enum lbw_status lbw_model_write(struct lbw_model *model, struct lbw_writer *writer,
                                 struct lbw_error *err);
 
 #endif

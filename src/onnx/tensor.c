@@ -8,6 +8,7 @@
 
 #include "base/bits.h"
 #include "onnx/extdata.h"
+#include "onnx/mapped.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
@@ -203,6 +204,7 @@ static enum lbw_status locate(struct lbw_tensor *t, struct lbw_model *model,
             return lbw_fail(err, LBW_ERR_FORMAT, "%zu bytes for shape %s, expected %zu",
                             raw_size, text, t->size);
         t->data = t->size ? proto->raw_data.data : (const unsigned char *)"";
+        lbw_mapped_touch(model, t->data, t->size);
         return LBW_OK;
     }
     if (num_typed != num_expected(t, type))

@@ -239,19 +239,28 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
     return LBW_OK;
 }
 
+/* What each byte of an INT8 or FLOAT8E4M3FN code stands for. */
+static void fill_bytes(float out[256], int32_t type)
+{
+    for (int i = 0; i < 256; i++) {
+        int exponent = i >> 3 & 15, mantissa = i & 7;
+        float magnitude = exponent ? ldexpf((float)(8 + mantissa), exponent - 10)
+                                   : ldexpf((float)mantissa, -9);
+        out[i] = type == TYPE(INT8) ? (float)(int8_t)i : i & 0x80 ? -magnitude : magnitude;
+    }
+}
+
 /* Integer and float8 codes as float32 values, exactly. */
 static enum lbw_status read_codes(float *out, struct lbw_model *model,
                                   const Onnx__TensorProto *proto, struct lbw_error *err)
 {
     struct lbw_tensor t;
     LBW_TRY(lbw_tensor_view(&t, model, proto, err));
-    if (t.data_type == TYPE(FLOAT8E4M3FN) && t.data) {
-        for (size_t i = 0; i < t.count; i++) {
-            int exponent = t.data[i] >> 3 & 15, mantissa = t.data[i] & 7;
-            float magnitude = exponent ? ldexpf((float)(8 + mantissa), exponent - 10)
-                                       : ldexpf((float)mantissa, -9);
-            out[i] = t.data[i] & 0x80 ? -magnitude : magnitude;
-        }
+    if ((t.data_type == TYPE(INT8) || t.data_type == TYPE(FLOAT8E4M3FN)) && t.data) {
+        float bytes[256];
+        fill_bytes(bytes, t.data_type);
+        for (size_t i = 0; i < t.count; i++)
+            out[i] = bytes[t.data[i]];
         return LBW_OK;
     }
     if ((t.data_type == TYPE(INT4) || t.data_type == TYPE(INT2)) && t.data) {
@@ -296,9 +305,12 @@ static enum lbw_status unpack_words(float *out, struct lbw_model *model,
     if (!lbw_unpack(codes, words.data, e->count, e->grid))
         status = lbw_fail(err, LBW_ERR_FORMAT, "a word out of range");
     int exponent;
+    float levels[LBW_MAX_LEVELS];
     frexpf((float)e->grid->levels[e->grid->num_levels - 1], &exponent);
+    for (int i = 0; i < e->grid->num_levels; i++)
+        levels[i] = ldexpf((float)e->grid->levels[i], 1 - exponent);
     for (size_t i = 0; i < e->count && status == LBW_OK; i++)
-        out[i] = ldexpf((float)e->grid->levels[codes[i]], 1 - exponent);
+        out[i] = levels[codes[i]];
     free(codes);
     return status;
 }
@@ -309,10 +321,11 @@ static enum lbw_status multiply(float *out, struct lbw_model *model,
                                 int64_t axis, struct lbw_error *err)
 {
     struct lbw_tensor scale;
-    size_t inner = 1, dim = 1;
+    size_t inner = e->count, dim = 1;
     LBW_TRY(lbw_tensor_view(&scale, model, proto, err));
     if (axis >= 0 && (size_t)axis < e->num_dims) {
         dim = (size_t)e->dims[axis];
+        inner = 1;
         for (size_t i = (size_t)axis + 1; i < e->num_dims; i++)
             inner *= (size_t)e->dims[i];
     }
@@ -323,8 +336,9 @@ static enum lbw_status multiply(float *out, struct lbw_model *model,
     if (!factors)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_tensor_read_float(&scale, factors, err);
-    for (size_t i = 0; i < e->count && status == LBW_OK; i++)
-        out[i] *= factors[i / inner % dim];
+    for (size_t i = 0; i < e->count && status == LBW_OK; i += inner)
+        for (size_t j = 0; j < inner; j++)
+            out[i + j] *= factors[i / inner % dim];
     free(factors);
     return status;
 }

@@ -4,6 +4,7 @@
 #define LBW_SRC_PASS_ENCODE_H
 
 #include "onnx/build.h"
+#include "onnx/mapped.h"
 #include "pass/pass.h"
 
 /* The domain of our decoding functions, chosen once and for ever. */
@@ -61,10 +62,13 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight);
 bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
                          const struct lbw_scope *scope, Onnx__TensorProto *tensor);
 
-/* float32 values in another float type, little-endian, in the arena; NULL when memory is out.
- */
-void *lbw_encode_narrow(struct lbw_model *model, const float *values, size_t count,
-                        int32_t type, size_t *size);
+/* float32 values in a float type, little-endian; `out` takes their bytes. */
+void lbw_encode_narrow(unsigned char *out, const float *values, size_t count, int32_t type);
+
+/* A tensor of a float type with these values, as many as dims say; NULL when memory is out. */
+Onnx__TensorProto *lbw_encode_plain(struct lbw_model *model, const char *name, int32_t type,
+                                    const int64_t *dims, size_t num_dims, const float *values,
+                                    size_t count);
 
 /* A weight found in encoded form. `kind` is NULL when the value is something else. */
 struct lbw_encoded {

@@ -94,7 +94,7 @@ static void *carry(struct lbw_model *model, const struct lbw_weight *weight,
     const int32_t *levels = weight->item.grid->levels;
     size_t n = weight->item.count, bits = lbw_data_type_bits(carrier->type);
     *size = (n * bits + 7) / 8;
-    unsigned char *data = lbw_arena_alloc(&model->arena, *size);
+    unsigned char *data = lbw_mapped_alloc(model, *size);
     int8_t *narrow = bits < 8 ? malloc(n) : NULL;
     if (!data || (bits < 8 && !narrow)) {
         free(narrow);

@@ -6,12 +6,9 @@
 #include "base/bits.h"
 #include "pass/encode.h"
 
-void *lbw_encode_narrow(struct lbw_model *model, const float *values, size_t count,
-                        int32_t type, size_t *size)
+void lbw_encode_narrow(unsigned char *out, const float *values, size_t count, int32_t type)
 {
-    *size = count * lbw_data_type_bits(type) / 8;
-    unsigned char *out = lbw_arena_alloc(&model->arena, *size);
-    for (size_t i = 0; out && i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16) {
             lbw_store_le(out + 2 * i, lbw_half_from_float(values[i]), 2);
         } else if (type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16) {
@@ -25,29 +22,36 @@ void *lbw_encode_narrow(struct lbw_model *model, const float *values, size_t cou
             lbw_store_le(out + 4 * i, lbw_float_bits(values[i]), 4);
         }
     }
-    return out;
+}
+
+Onnx__TensorProto *lbw_encode_plain(struct lbw_model *model, const char *name, int32_t type,
+                                    const int64_t *dims, size_t num_dims, const float *values,
+                                    size_t count)
+{
+    size_t size = count * lbw_data_type_bits(type) / 8;
+    unsigned char *data = lbw_mapped_alloc(model, size);
+    if (!data)
+        return NULL;
+    lbw_encode_narrow(data, values, count, type);
+    return lbw_tensor_new(model, name, type, dims, num_dims, data, size);
 }
 
 enum lbw_status lbw_encode_float(struct lbw_decoding *out, struct lbw_encoder *encoder,
                                  const struct lbw_weight *weight, const struct lbw_codes *codes,
                                  struct lbw_error *err)
 {
-    struct lbw_model *model = encoder->model;
-    size_t size;
-    int32_t type = weight->tensor->data_type;
     float *values = malloc(weight->item.count * sizeof *values);
     if (!values)
         return lbw_fail_memory(err);
     lbw_codes_decode(values, weight, codes);
-    void *data = lbw_encode_narrow(model, values, weight->item.count, type, &size);
-    free(values);
     Onnx__TensorProto *tensor =
-        data ? lbw_tensor_new(model, weight->tensor->name ? weight->tensor->name : "", type,
-                              weight->item.dims, weight->item.num_dims, data, size)
-             : NULL;
+        lbw_encode_plain(encoder->model, weight->tensor->name ? weight->tensor->name : "",
+                         weight->tensor->data_type, weight->item.dims, weight->item.num_dims,
+                         values, weight->item.count);
+    free(values);
     if (!tensor)
         return lbw_fail_memory(err);
-    out->size = size;
+    out->size = tensor->raw_data.len;
     if (weight->root == weight->value) {
         *weight->tensor = *tensor; /* an initializer, or the value of a Constant node */
         return LBW_OK;

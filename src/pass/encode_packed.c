@@ -305,7 +305,7 @@ static Onnx__TensorProto *words_tensor(struct lbw_encoder *encoder, const char *
     const struct lbw_grid *grid = weight->item.grid;
     size_t num = lbw_pack_num_words(grid, weight->item.count);
     *size = num * (size_t)grid->word_size;
-    void *words = lbw_arena_alloc(&encoder->model->arena, *size);
+    void *words = lbw_mapped_alloc(encoder->model, *size);
     int64_t dim = (int64_t)num;
     if (!words)
         return NULL;

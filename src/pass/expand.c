@@ -3,21 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/bits.h"
 #include "onnx/build.h"
 #include "pass/encode.h"
-
-/* The decoded values as a tensor of the weight's own type; NULL when memory is out. */
-static Onnx__TensorProto *decoded_tensor(struct lbw_model *model,
-                                         const struct lbw_encoded *encoded, const char *name,
-                                         const float *values)
-{
-    size_t size;
-    void *data = lbw_encode_narrow(model, values, encoded->count, encoded->data_type, &size);
-    return data ? lbw_tensor_new(model, name, encoded->data_type, encoded->dims,
-                                 encoded->num_dims, data, size)
-                : NULL;
-}
 
 static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
 {
@@ -63,7 +50,10 @@ static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_in
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_decode_values(values, model, &encoded, err);
     if (status == LBW_OK)
-        status = place(model, value, decoded_tensor(model, &encoded, value->name, values), err);
+        status = place(model, value,
+                       lbw_encode_plain(model, value->name, encoded.data_type, encoded.dims,
+                                        encoded.num_dims, values, encoded.count),
+                       err);
     free(values);
     ++*num;
     return lbw_within(err, status, "weight '%s'", value->name);

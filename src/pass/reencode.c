@@ -54,12 +54,13 @@ static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *pl
     return LBW_OK;
 }
 
-/* Codes out, floats in. */
+/* Codes out, floats in; the codes are kept where they are to go in again. */
 static enum lbw_status expand(struct reencoder *r)
 {
     struct lbw_plan *plan = NULL;
     LBW_TRY(lbw_plan_new(&plan, r->model, &look, r->err));
-    enum lbw_status status = read_hints(r, plan);
+    enum lbw_status status =
+        r->params->encoding == LBW_ENCODING_FLOAT ? LBW_OK : read_hints(r, plan);
     lbw_plan_free(&plan);
     if (status != LBW_OK)
         return status;

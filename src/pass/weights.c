@@ -86,7 +86,6 @@ static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *mo
                                    int32_t type, struct lbw_error *err)
 {
     struct lbw_tensor tensor;
-    size_t size;
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, err));
     bool rounds_twice = tensor.data_type == TYPE(DOUBLE) && type != TYPE(FLOAT);
     if (!is_float_type(tensor.data_type) || !is_float_type(type) || rounds_twice)
@@ -95,14 +94,13 @@ static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *mo
     if (!values)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_tensor_read_float(&tensor, values, err);
-    void *data =
-        status == LBW_OK ? lbw_encode_narrow(model, values, tensor.count, type, &size) : NULL;
+    if (status == LBW_OK) {
+        *out = lbw_encode_plain(model, name, type, tensor.dims, tensor.num_dims, values,
+                                tensor.count);
+        status = *out ? LBW_OK : lbw_fail_memory(err);
+    }
     free(values);
-    if (status != LBW_OK)
-        return status;
-    *out = data ? lbw_tensor_new(model, name, type, tensor.dims, tensor.num_dims, data, size)
-                : NULL;
-    return *out ? LBW_OK : lbw_fail_memory(err);
+    return status;
 }
 
 static enum lbw_status constant_of(Onnx__TensorProto **out, struct lbw_value **root,

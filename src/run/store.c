@@ -3,11 +3,12 @@
 #include "run/store.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 struct lbw_store_gap {
     uint64_t offset;
@@ -28,32 +29,10 @@ void lbw_store_release(struct lbw_store *store)
     pthread_mutex_destroy(&store->lock);
 }
 
-/* An open file without a name, so that nothing is left behind however the program ends. */
-static int open_unlinked(const char *folder)
-{
-    char path[4096];
-    int file = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-    if (file >= 0)
-        return file;
-    if (snprintf(path, sizeof path, "%s/lbw-XXXXXX", folder) >= (int)sizeof path)
-        return -1;
-    file = mkostemp(path, O_CLOEXEC);
-    if (file >= 0)
-        unlink(path);
-    return file;
-}
-
 static enum lbw_status open_file(struct lbw_store *store, struct lbw_error *err)
 {
-    const char *folder = getenv("TMPDIR");
-    if (store->file >= 0)
-        return LBW_OK;
-    if (folder && *folder)
-        store->file = open_unlinked(folder);
     if (store->file < 0)
-        store->file = open_unlinked("/var/tmp");
-    if (store->file < 0)
-        store->file = open_unlinked("/tmp");
+        store->file = lbw_temporary_open();
     if (store->file < 0)
         return lbw_fail_errno(err, "cannot make a temporary file for activations");
     return LBW_OK;

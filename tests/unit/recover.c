@@ -9,39 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/digest.h"
 #include "fixture.h"
 #include "pass/recover.h"
-
-/* FIPS 180-4's examples, and a million letters a. */
-static void test_sha256(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *piece;
-        int times;
-        const char *digest;
-    } cases[] = {
-        {"", 1, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
-        {"abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
-         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
-        {"aaaaaaaaaa", 100000,
-         "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lbw_sha256 sha;
-        unsigned char bytes[32];
-        char text[65];
-        lbw_sha256_init(&sha);
-        for (int k = 0; k < cases[i].times; k++)
-            lbw_sha256_add(&sha, cases[i].piece, strlen(cases[i].piece));
-        lbw_sha256_finish(&sha, bytes);
-        for (int k = 0; k < 32; k++)
-            snprintf(text + 2 * k, 3, "%02x", bytes[k]);
-        assert_string_equal(text, cases[i].digest);
-    }
-}
 
 /* A weight of two channels with three values each. */
 static const struct lbw_grid *recover(struct lbw_codes *codes, enum lbw_group *group,
@@ -127,7 +96,6 @@ static void test_rounded_halves(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sha256),
         cmocka_unit_test(test_grids),
         cmocka_unit_test(test_rounded_halves),
     };

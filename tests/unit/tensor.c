@@ -11,6 +11,7 @@
 #include "../fixture.h"
 #include "base/bits.h"
 #include "onnx/extdata.h"
+#include "onnx/mapped.h"
 #include "onnx/tensor.h"
 
 static struct lbw_model *open_small(void)
@@ -507,6 +508,50 @@ static void test_save_external_refused(void **state)
     lbw_model_close(&model);
 }
 
+/* Pages of files that are in memory for us, in bytes. */
+static size_t mapped_memory(void)
+{
+    char line[128];
+    size_t sum = 0, kilobytes;
+    FILE *file = fopen("/proc/self/status", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "RssFile: %zu", &kilobytes) == 1 ||
+            sscanf(line, "RssShmem: %zu", &kilobytes) == 1)
+            sum += 1024 * kilobytes;
+    fclose(file);
+    return sum;
+}
+
+/* Many new values are mapped from a file, of which only one tensor's are kept in memory. */
+static void test_made(void **state)
+{
+    (void)state;
+    enum { NUM = 8, PAGE = 4096 };
+    const size_t size = (size_t)64 << 20;
+    struct lbw_model *model = open_small();
+    unsigned char *made[NUM];
+    size_t before = mapped_memory();
+    for (size_t i = 0; i < NUM; i++) {
+        made[i] = lbw_mapped_alloc(model, size);
+        assert_non_null(made[i]);
+        for (size_t at = i; at < size; at += PAGE)
+            made[i][at] = (unsigned char)(i + 1);
+    }
+    assert_int_equal(model->made_size, (uint64_t)256 << 20);
+    assert_non_null(model->made);
+    assert_in_range(mapped_memory() - before, size / 2, size + size / 4);
+    for (size_t i = 0; i < NUM; i++) {
+        lbw_mapped_touch(model, made[i], size);
+        for (size_t at = i; at < size; at += PAGE)
+            assert_int_equal(made[i][at], i + 1);
+    }
+    assert_in_range(mapped_memory() - before, size / 2, size + size / 4);
+    assert_non_null(lbw_mapped_alloc(model, 16)); /* little stays in the arena */
+    assert_int_equal(model->made_size, ((uint64_t)256 << 20) + 16);
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -518,6 +563,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_external_refused, make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(test_save_external, make_folder, remove_folder),
         cmocka_unit_test(test_save_external_refused),
+        cmocka_unit_test(test_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
