@@ -5,44 +5,20 @@
 
 #include <lbw/lbw.h>
 
-#include "cli/calibrate_options.h"
 #include "cli/commands.h"
-#include "cli/encode_options.h"
-#include "cli/picture.h"
-#include "cli/plan_options.h"
+#include "cli/conversion.h"
 #include "cli/progress.h"
-#include "cli/save.h"
-#include "cli/summary.h"
 #include "cli/talk.h"
 
 struct quantize_values {
-    struct lbw_output_values output;
-    struct lbw_plan_values plan;
-    struct lbw_encode_values encode;
-    struct lbw_calibrate_values calib;
-    struct lbw_picture_values picture;
+    struct lbw_conversion_values all;
     uint64_t memory;
     bool no_sequential;
-    const char *state;
-    struct lbw_report_values report;
 };
 
-/* Everything the command opens, closed in one place. */
-struct job {
-    const struct quantize_values *v;
-    const char *input;
-    struct lbw_model *model;
-    struct lbw_plan *plan;
-    struct lbw_picture picture;
-    struct lbw_activations *activations;
-    struct lbw_report *report;
-    char data[320]; /* what calibration used */
-    struct lbw_error err;
-};
-
-static bool wants_calibration(const struct quantize_values *v)
+static bool wants_calibration(const struct lbw_conversion *c)
 {
-    return strcmp(v->calib.source, "none") != 0;
+    return strcmp(c->v->calib.source, "none") != 0;
 }
 
 static size_t num_planned(const struct lbw_plan *plan)
@@ -53,98 +29,51 @@ static size_t num_planned(const struct lbw_plan *plan)
     return num;
 }
 
-static void describe_data(struct job *job)
+static void describe_data(struct lbw_conversion *c)
 {
-    const char *calib = job->v->calib.source;
-    size_t num = lbw_calibrate_num_samples(job->activations);
+    const char *calib = c->v->calib.source;
+    size_t num = lbw_calibrate_num_samples(c->activations);
     if (strncmp(calib, "generated", strlen("generated")) == 0)
-        snprintf(job->data, sizeof job->data, "%zu generated pictures", num);
+        snprintf(c->data, sizeof c->data, "%zu generated pictures", num);
     else
-        snprintf(job->data, sizeof job->data, "%zu samples of %s", num, calib);
+        snprintf(c->data, sizeof c->data, "%zu samples of %s", num, calib);
 }
 
 /* Opens the calibration source, and says what was assumed about the input. */
-static enum lbw_status open_calibration(struct job *job)
+static enum lbw_status open_calibration(struct lbw_conversion *c,
+                                        const struct quantize_values *v)
 {
-    const struct quantize_values *v = job->v;
-    struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->calib, &job->picture);
+    struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->all.calib, &c->picture);
     params.memory = v->memory;
     params.independent = v->no_sequential;
     const char *assumed = NULL;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =
-        lbw_calibrate_open(&job->activations, job->model, &params, &assumed, &job->err);
+        lbw_calibrate_open(&c->activations, c->model, &params, &assumed, &c->err);
     lbw_progress_clear();
     if (status != LBW_OK)
         return status;
-    describe_data(job);
-    if (assumed && !v->report.quiet)
+    describe_data(c);
+    if (assumed && !v->all.report.quiet)
         fprintf(stderr, "%s\n", assumed);
     return LBW_OK;
 }
 
-static enum lbw_status convert(struct job *job)
+static void warn(const struct lbw_conversion *c)
 {
-    const struct quantize_values *v = job->v;
-    enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
-    if (status == LBW_OK)
-        status = lbw_output_check(&v->output, job->model, &job->err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
-    if (status == LBW_OK)
-        status = lbw_encode_lift(job->model, &v->encode, v->plan.requantize, &job->err);
-    if (status == LBW_OK)
-        status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
-    if (status == LBW_OK && wants_calibration(v) && num_planned(job->plan))
-        status = open_calibration(job);
-    if (status != LBW_OK)
-        return status;
-    struct lbw_convert_params params = {
-        .encoding = (enum lbw_encoding)v->encode.encoding,
-        .inline_nodes = v->encode.inline_nodes,
-        .target = (enum lbw_target)v->encode.target,
-        .activations = job->activations,
-        .state = v->state,
-        .damping = v->calib.damping,
-        .progress = lbw_progress_step,
-    };
-    status = lbw_convert(&job->report, job->model, job->plan, &params, &job->err);
-    lbw_progress_clear();
-    if (status == LBW_OK)
-        status = lbw_output_save(&v->output, job->model, &job->err);
-    return status == LBW_OK ? lbw_report_save(&v->report, job->report, &job->err) : status;
-}
-
-static enum lbw_status print_result(struct job *job)
-{
-    const struct quantize_values *v = job->v;
-    struct lbw_summary summary = {
-        .input = job->input,
-        .output = lbw_output_name(&v->output),
-        .data = job->data,
-        .encoding = (enum lbw_encoding)v->encode.encoding,
-        .seconds = lbw_progress_seconds(),
-    };
-    return lbw_report_show(lbw_output_talk(&v->output), &v->report, job->report, &summary,
-                           &job->err);
-}
-
-static void warn(const struct job *job)
-{
-    if (!job->report->num_converted)
+    if (!c->report->num_converted)
         lbw_talk("warning: no weight was converted");
-    else if (!wants_calibration(job->v))
+    else if (!wants_calibration(c))
         lbw_talk("warning: --calib none only rounds; detectors lose many, often all, of their "
                  "boxes that way");
 }
 
-static int explain(const struct job *job)
+static int explain(const struct lbw_conversion *c)
 {
-    int code = lbw_explain(&job->err);
-    if (job->err.status == LBW_ERR_RUNTIME)
+    int code = lbw_explain(&c->err);
+    if (c->err.status == LBW_ERR_RUNTIME)
         fputs("Calibration runs the model. To round without it, which costs a detector many or "
-              "all "
-              "of its\nboxes: --calib none.\n",
+              "all of its\nboxes: --calib none.\n",
               stderr);
     return code;
 }
@@ -152,24 +81,25 @@ static int explain(const struct job *job)
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
-    struct job job = {.v = values, .input = arguments[0]};
-    if (!lbw_output_is_usable(&job.v->output, "quantize"))
+    const struct quantize_values *v = values;
+    struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
+    int code = LBW_EXIT_DONE;
+    if (!lbw_output_is_usable(&v->all.output, "quantize"))
         return LBW_EXIT_USAGE;
-    lbw_progress_begin("converting", job.v->report.quiet);
-    enum lbw_status status = convert(&job);
+    lbw_progress_begin("converting", v->all.report.quiet);
+    enum lbw_status status = lbw_conversion_open(&c);
+    if (status == LBW_OK && wants_calibration(&c) && num_planned(c.plan))
+        status = open_calibration(&c, v);
+    if (status == LBW_OK)
+        status = lbw_conversion_run(&c, NULL);
     lbw_progress_end();
     if (status == LBW_OK)
-        status = print_result(&job);
-    int code = LBW_EXIT_DONE;
+        status = lbw_conversion_show(&c);
     if (status == LBW_OK)
-        warn(&job);
+        warn(&c);
     else
-        code = explain(&job);
-    lbw_report_free(&job.report);
-    lbw_calibrate_close(&job.activations);
-    lbw_profile_release(&job.picture.profile);
-    lbw_plan_free(&job.plan);
-    lbw_model_close(&job.model);
+        code = explain(&c);
+    lbw_conversion_close(&c);
     return code;
 }
 
@@ -177,23 +107,23 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    LBW_OUTPUT_OPTIONS(struct quantize_values, output),
-    LBW_PLAN_OPTIONS(struct quantize_values, plan),
-    LBW_ENCODE_OPTIONS(struct quantize_values, encode),
-    LBW_CALIBRATE_OPTIONS(struct quantize_values, calib),
-    LBW_PICTURE_OPTIONS(struct quantize_values, picture),
+    LBW_OUTPUT_OPTIONS(struct quantize_values, all.output),
+    LBW_PLAN_OPTIONS(struct quantize_values, all.plan),
+    LBW_ENCODE_OPTIONS(struct quantize_values, all.encode),
+    LBW_CALIBRATE_OPTIONS(struct quantize_values, all.calib),
+    LBW_PICTURE_OPTIONS(struct quantize_values, all.picture),
     {"no-sequential", 0, LBW_OPTION_FLAG, AT(no_sequential), NULL,
      "let layers see the float model only, not what was converted before them"},
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
      "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},
-    {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
+    {"state", 0, LBW_OPTION_STRING, AT(all.state), "FILE",
      "go on from this file, and write it after each layer"},
-    LBW_REPORT_OPTIONS(struct quantize_values, report),
+    LBW_REPORT_OPTIONS(struct quantize_values, all.report),
     {0},
 };
 /* clang-format on */
 
-static const struct quantize_values defaults = {.calib.source = "generated"};
+static const struct quantize_values defaults = {.all.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_quantize = {
     .name = "quantize",

@@ -6,49 +6,32 @@
 
 #include <lbw/lbw.h>
 
-#include "cli/calibrate_options.h"
 #include "cli/commands.h"
-#include "cli/encode_options.h"
-#include "cli/picture.h"
-#include "cli/plan_options.h"
+#include "cli/conversion.h"
 #include "cli/progress.h"
-#include "cli/save.h"
-#include "cli/summary.h"
 #include "cli/talk.h"
 
 struct tune_values {
-    struct lbw_output_values output;
-    struct lbw_plan_values plan;
-    struct lbw_encode_values encode;
-    struct lbw_calibrate_values calib;
-    struct lbw_picture_values picture;
+    struct lbw_conversion_values all;
     struct lbw_option_list targets;
     int64_t steps, batch, taps;
     int optimizer;
     double minutes, rate, tap_weight;
-    const char *log, *state, *checkpoint;
-    struct lbw_report_values report;
+    const char *log, *checkpoint;
 };
 
-/* Everything the command opens, closed in one place. */
 struct job {
     const struct tune_values *v;
-    const char *input;
-    struct lbw_model *model;
-    struct lbw_plan *plan;
-    struct lbw_picture picture;
+    struct lbw_conversion all;
     struct lbw_tuner *tuner;
-    struct lbw_activations *activations;
-    struct lbw_report *report;
     FILE *log;
-    char data[320]; /* what it learned from */
-    struct lbw_error err;
 };
 
 static enum lbw_status fail_log(struct job *job)
 {
-    job->err.status = LBW_ERR_IO;
-    snprintf(job->err.message, sizeof job->err.message, "%s: %s", job->v->log, strerror(errno));
+    job->all.err.status = LBW_ERR_IO;
+    snprintf(job->all.err.message, sizeof job->all.err.message, "%s: %s", job->v->log,
+             strerror(errno));
     return LBW_ERR_IO;
 }
 
@@ -73,7 +56,7 @@ static int on_step(void *user, const struct lbw_tune_status *s)
 static void introduce(const struct job *job, const char *assumed)
 {
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
-    if (job->v->report.quiet)
+    if (job->v->all.report.quiet)
         return;
     if (assumed)
         fprintf(stderr, "%s\n", assumed);
@@ -97,16 +80,16 @@ static enum lbw_status open_tuner(struct job *job)
 {
     const struct tune_values *v = job->v;
     struct lbw_tune_params params = {
-        .source = v->calib.source,
-        .num_samples = (size_t)v->calib.samples,
-        .preprocess = job->picture.preprocess,
-        .width = job->picture.width,
-        .height = job->picture.height,
-        .seed = (uint64_t)v->calib.seed,
+        .source = v->all.calib.source,
+        .num_samples = (size_t)v->all.calib.samples,
+        .preprocess = job->all.picture.preprocess,
+        .width = job->all.picture.width,
+        .height = job->all.picture.height,
+        .seed = (uint64_t)v->all.calib.seed,
         .targets = v->targets.items,
         .num_targets = v->targets.num,
-        .profile =
-            job->picture.profile.name ? &job->picture.profile : lbw_profile_guess(job->model),
+        .profile = job->all.picture.profile.name ? &job->all.picture.profile
+                                                 : lbw_profile_guess(job->all.model),
         .num_taps = (size_t)v->taps,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
@@ -120,8 +103,8 @@ static enum lbw_status open_tuner(struct job *job)
     };
     const char *assumed = NULL;
     lbw_progress_note("preparing");
-    enum lbw_status status =
-        lbw_tune_open(&job->tuner, job->model, job->plan, &params, &assumed, &job->err);
+    enum lbw_status status = lbw_tune_open(&job->tuner, job->all.model, job->all.plan, &params,
+                                           &assumed, &job->all.err);
     lbw_progress_clear();
     if (status == LBW_OK)
         introduce(job, assumed);
@@ -132,11 +115,12 @@ static enum lbw_status open_calibration(struct job *job)
 {
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
     struct lbw_calibrate_params params =
-        lbw_calibrate_from_options(&job->v->calib, &job->picture);
+        lbw_calibrate_from_options(&job->v->all.calib, &job->all.picture);
     /* The same samples, without those that judge: fitted to them, they would tell nothing. */
     params.num_samples = r->num_train + r->num_held_back;
     params.hold_back = r->num_held_back;
-    return lbw_calibrate_open(&job->activations, job->model, &params, NULL, &job->err);
+    return lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,
+                              &job->all.err);
 }
 
 static enum lbw_status open_log(struct job *job)
@@ -153,76 +137,39 @@ static enum lbw_status open_log(struct job *job)
 
 static enum lbw_status close_log(struct job *job)
 {
-    FILE *log = job->log;
-    job->log = NULL;
-    if (!log)
+    if (!job->log)
         return LBW_OK;
-    bool failed = ferror(log);
-    return fclose(log) != 0 || failed ? fail_log(job) : LBW_OK;
+    bool failed = ferror(job->log);
+    return fclose(job->log) != 0 || failed ? fail_log(job) : LBW_OK;
 }
 
-static enum lbw_status open_all(struct job *job)
+static enum lbw_status work(struct job *job)
 {
-    const struct tune_values *v = job->v;
-    enum lbw_status status = lbw_model_open(&job->model, job->input, &job->err);
-    if (status == LBW_OK)
-        status = lbw_output_check(&v->output, job->model, &job->err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_model(&job->picture, job->model, &v->picture, &job->err);
-    if (status == LBW_OK)
-        status = lbw_encode_lift(job->model, &v->encode, v->plan.requantize, &job->err);
-    if (status == LBW_OK)
-        status = lbw_plan_from_options(&job->plan, job->model, &v->plan, &job->err);
+    enum lbw_status status = lbw_conversion_open(&job->all);
     if (status == LBW_OK)
         status = open_tuner(job);
     if (status == LBW_OK)
         status = open_calibration(job);
     if (status == LBW_OK)
         status = open_log(job);
+    if (status == LBW_OK)
+        status = lbw_conversion_run(&job->all, job->tuner);
+    if (status == LBW_OK)
+        return close_log(job);
+    if (job->log)
+        fclose(job->log);
     return status;
-}
-
-static enum lbw_status work(struct job *job)
-{
-    const struct tune_values *v = job->v;
-    enum lbw_status status = open_all(job);
-    if (status != LBW_OK)
-        return status;
-    struct lbw_convert_params params = {
-        .encoding = (enum lbw_encoding)v->encode.encoding,
-        .inline_nodes = v->encode.inline_nodes,
-        .target = (enum lbw_target)v->encode.target,
-        .activations = job->activations,
-        .tuner = job->tuner,
-        .state = v->state,
-        .progress = lbw_progress_step,
-    };
-    status = lbw_convert(&job->report, job->model, job->plan, &params, &job->err);
-    lbw_progress_clear();
-    if (status == LBW_OK)
-        status = lbw_output_save(&v->output, job->model, &job->err);
-    if (status == LBW_OK)
-        status = lbw_report_save(&v->report, job->report, &job->err);
-    enum lbw_status closed = close_log(job);
-    return status == LBW_OK ? closed : status;
 }
 
 static enum lbw_status print_result(struct job *job)
 {
-    const struct tune_values *v = job->v;
+    const struct lbw_conversion_values *v = job->all.v;
     FILE *to = lbw_output_talk(&v->output);
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
-    snprintf(job->data, sizeof job->data, "%zu samples of %s", r->num_train + r->num_held_back,
-             v->calib.source);
-    struct lbw_summary summary = {
-        .input = job->input,
-        .output = lbw_output_name(&v->output),
-        .data = job->data,
-        .encoding = (enum lbw_encoding)v->encode.encoding,
-        .seconds = lbw_progress_seconds(),
-    };
     char time[LBW_TEXT_SIZE];
-    enum lbw_status status = lbw_report_show(to, &v->report, job->report, &summary, &job->err);
+    snprintf(job->all.data, sizeof job->all.data, "%zu samples of %s",
+             r->num_train + r->num_held_back, v->calib.source);
+    enum lbw_status status = lbw_conversion_show(&job->all);
     if (status != LBW_OK || v->report.json || v->report.quiet)
         return status;
     fprintf(to, "trained %zu steps in %s", r->num_steps, lbw_text_seconds(time, r->seconds));
@@ -240,25 +187,20 @@ static enum lbw_status print_result(struct job *job)
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
-    struct job job = {.v = values, .input = arguments[0]};
-    if (!lbw_output_is_usable(&job.v->output, "tune"))
+    const struct tune_values *v = values;
+    struct job job = {.v = v, .all = {.v = &v->all, .input = arguments[0]}};
+    if (!lbw_output_is_usable(&v->all.output, "tune"))
         return LBW_EXIT_USAGE;
-    lbw_progress_begin("tuning", job.v->report.quiet);
+    lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);
     lbw_progress_end();
     if (status == LBW_OK)
         status = print_result(&job);
-    int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.err);
-    if (status == LBW_ERR_INTERRUPTED && job.v->checkpoint)
-        lbw_talk("the same command goes on from %s", job.v->checkpoint);
-    if (job.log)
-        fclose(job.log);
-    lbw_report_free(&job.report);
-    lbw_calibrate_close(&job.activations);
+    int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.all.err);
+    if (status == LBW_ERR_INTERRUPTED && v->checkpoint)
+        lbw_talk("the same command goes on from %s", v->checkpoint);
     lbw_tune_close(&job.tuner);
-    lbw_profile_release(&job.picture.profile);
-    lbw_plan_free(&job.plan);
-    lbw_model_close(&job.model);
+    lbw_conversion_close(&job.all);
     return code;
 }
 
@@ -268,19 +210,19 @@ static const char *const optimizer_names[] = {"adam", "sgd", NULL}; /* enum lbw_
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    LBW_OUTPUT_OPTIONS(struct tune_values, output),
-    LBW_PLAN_OPTIONS(struct tune_values, plan),
-    LBW_ENCODE_OPTIONS(struct tune_values, encode),
-    {"calib", 'c', LBW_OPTION_STRING, AT(calib.source), "generated[:N]|DIR|FILE",
+    LBW_OUTPUT_OPTIONS(struct tune_values, all.output),
+    LBW_PLAN_OPTIONS(struct tune_values, all.plan),
+    LBW_ENCODE_OPTIONS(struct tune_values, all.encode),
+    {"calib", 'c', LBW_OPTION_STRING, AT(all.calib.source), "generated[:N]|DIR|FILE",
      "what it learns from: a folder of pictures, an .npz or .npy file, or generated pictures "
      "(default generated); no labels are needed"},
-    {"samples", 'n', LBW_OPTION_INT, AT(calib.samples), "N",
+    {"samples", 'n', LBW_OPTION_INT, AT(all.calib.samples), "N",
      "at most so many of them (default 64), all kept in memory; one in eight is held back to "
      "judge", .min = 2, .max = 1000000},
-    {"seed", 0, LBW_OPTION_INT, AT(calib.seed), "N",
+    {"seed", 0, LBW_OPTION_INT, AT(all.calib.seed), "N",
      "of generated pictures, order, flips and crops (default 0)", .min = 0,
      .max = 9007199254740992.0},
-    LBW_PICTURE_OPTIONS(struct tune_values, picture),
+    LBW_PICTURE_OPTIONS(struct tune_values, all.picture),
     {"match", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
      "compare teacher and student here; may be repeated (default: the outputs, each value by "
      "what it is worth to the boxes, where a profile fits; else the outputs of the last "
@@ -309,15 +251,15 @@ static const struct lbw_option options[] = {
     {"checkpoint", 0, LBW_OPTION_STRING, AT(checkpoint), "FILE",
      "keep here how training stands, and go on from it when it is there: after Ctrl-C, a crash, "
      "a reboot"},
-    {"state", 0, LBW_OPTION_STRING, AT(state), "FILE",
+    {"state", 0, LBW_OPTION_STRING, AT(all.state), "FILE",
      "keep the weights as fitted before training here, and start from them when it is there"},
-    LBW_REPORT_OPTIONS(struct tune_values, report),
+    LBW_REPORT_OPTIONS(struct tune_values, all.report),
     {0},
 };
 /* clang-format on */
 
 static const struct tune_values defaults = {
-    .calib.source = "generated", .taps = 12, .tap_weight = 1};
+    .all.calib.source = "generated", .taps = 12, .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

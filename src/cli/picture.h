@@ -19,63 +19,28 @@ struct lbw_picture_values {
 #define LBW_PICTURE_ROW(values, member, field) offsetof(values, member.field)
 
 /* Rows for an option table: `values` is the struct, `member` its lbw_picture_values. */
+/* clang-format off */
 #define LBW_PICTURE_OPTIONS(values, member)                                                    \
-    {"profile",                                                                                \
-     'p',                                                                                      \
-     LBW_OPTION_STRING,                                                                        \
-     LBW_PICTURE_ROW(values, member, profile),                                                 \
-     "NAME|FILE",                                                                              \
-     "how the detector wants its pictures and what its outputs mean: a name from "             \
-     "'lbw profiles', or a JSON file"},                                                        \
-        {"size",                                                                               \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, size),                                                \
-         "WxH",                                                                                \
-         "size of the input, where the model leaves it open"},                                 \
-        {"resize",                                                                             \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, resize),                                              \
-         NULL,                                                                                 \
-         "how pictures are fitted to the input",                                               \
-         .choices = lbw_resize_names},                                                         \
-        {"color",                                                                              \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, color),                                               \
-         NULL,                                                                                 \
-         "order of the channels",                                                              \
-         .choices = lbw_color_names},                                                          \
-        {"mean",                                                                               \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, mean),                                                \
-         "A,B,C",                                                                              \
-         "subtracted from pixels 0 … 255; one number serves all channels"},                    \
-        {"std",                                                                                \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, std),                                                 \
-         "A,B,C",                                                                              \
-         "pixels are divided by it then"},                                                     \
-        {"pad",                                                                                \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, pad),                                                 \
-         "N",                                                                                  \
-         "value of padded pixels, 0 … 255"},                                                   \
-        {"layout",                                                                             \
-         0,                                                                                    \
-         LBW_OPTION_STRING,                                                                    \
-         LBW_PICTURE_ROW(values, member, layout),                                              \
-         NULL,                                                                                 \
-         "where the channels are",                                                             \
-         .choices = lbw_layout_names},                                                         \
-    {                                                                                          \
-        "multiple", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, multiple), "N",      \
-            "open sizes are rounded up to a multiple of N"                                     \
-    }
+    {"profile", 'p', LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, profile), "NAME|FILE", \
+     "how the detector wants its pictures and what its outputs mean: a name from 'lbw "        \
+     "profiles', or a JSON file"},                                                             \
+    {"size", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, size), "WxH",               \
+     "size of the input, where the model leaves it open"},                                     \
+    {"resize", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, resize), NULL,            \
+     "how pictures are fitted to the input", .choices = lbw_resize_names},                     \
+    {"color", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, color), NULL,              \
+     "order of the channels", .choices = lbw_color_names},                                     \
+    {"mean", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, mean), "A,B,C",             \
+     "subtracted from pixels 0 … 255; one number serves all channels"},                        \
+    {"std", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, std), "A,B,C",               \
+     "pixels are divided by it then"},                                                         \
+    {"pad", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, pad), "N",                   \
+     "value of padded pixels, 0 … 255"},                                                       \
+    {"layout", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, layout), NULL,            \
+     "where the channels are", .choices = lbw_layout_names},                                   \
+    {"multiple", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, multiple), "N",         \
+     "open sizes are rounded up to a multiple of N"}
+/* clang-format on */
 
 extern const char *const lbw_resize_names[];
 extern const char *const lbw_color_names[];

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* open, plan, convert, save, show: the steps of every conversion by command. */
+#include "cli/conversion.h"
+
+#include "cli/progress.h"
+
+enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
+{
+    const struct lbw_conversion_values *v = c->v;
+    enum lbw_status status = lbw_model_open(&c->model, c->input, &c->err);
+    if (status == LBW_OK)
+        status = lbw_output_check(&v->output, c->model, &c->err);
+    if (status == LBW_OK)
+        status = lbw_picture_for_model(&c->picture, c->model, &v->picture, &c->err);
+    if (status == LBW_OK)
+        status = lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err);
+    if (status == LBW_OK)
+        status = lbw_plan_from_options(&c->plan, c->model, &v->plan, &c->err);
+    return status;
+}
+
+enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner)
+{
+    const struct lbw_conversion_values *v = c->v;
+    struct lbw_convert_params params = {
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .inline_nodes = v->encode.inline_nodes,
+        .target = (enum lbw_target)v->encode.target,
+        .activations = c->activations,
+        .tuner = tuner,
+        .state = v->state,
+        .damping = v->calib.damping,
+        .progress = lbw_progress_step,
+    };
+    enum lbw_status status = lbw_convert(&c->report, c->model, c->plan, &params, &c->err);
+    lbw_progress_clear();
+    if (status == LBW_OK)
+        status = lbw_output_save(&v->output, c->model, &c->err);
+    return status == LBW_OK ? lbw_report_save(&v->report, c->report, &c->err) : status;
+}
+
+enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
+{
+    const struct lbw_conversion_values *v = c->v;
+    struct lbw_summary summary = {
+        .input = c->input,
+        .output = lbw_output_name(&v->output),
+        .data = c->data,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .seconds = lbw_progress_seconds(),
+    };
+    return lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary,
+                           &c->err);
+}
+
+void lbw_conversion_close(struct lbw_conversion *c)
+{
+    lbw_report_free(&c->report);
+    lbw_calibrate_close(&c->activations);
+    lbw_profile_release(&c->picture.profile);
+    lbw_plan_free(&c->plan);
+    lbw_model_close(&c->model);
+}

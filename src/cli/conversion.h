@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What `quantize` and `tune` share: from a model file and options to a converted one. */
+#ifndef LBW_SRC_CLI_CONVERSION_H
+#define LBW_SRC_CLI_CONVERSION_H
+
+#include <lbw/lbw.h>
+
+#include "cli/calibrate_options.h"
+#include "cli/encode_options.h"
+#include "cli/picture.h"
+#include "cli/plan_options.h"
+#include "cli/save.h"
+#include "cli/summary.h"
+
+/* One member of a command's struct of values. */
+struct lbw_conversion_values {
+    struct lbw_output_values output;
+    struct lbw_plan_values plan;
+    struct lbw_encode_values encode;
+    struct lbw_calibrate_values calib;
+    struct lbw_picture_values picture;
+    struct lbw_report_values report;
+    const char *state;
+};
+
+/* Everything such a command opens; closed in one place by lbw_conversion_close(). */
+struct lbw_conversion {
+    const struct lbw_conversion_values *v;
+    const char *input;
+    struct lbw_model *model;
+    struct lbw_plan *plan;
+    struct lbw_picture picture;
+    struct lbw_activations *activations; /* the command's to open; NULL: only round */
+    struct lbw_report *report;
+    char data[320]; /* what it learned from, for the summary */
+    struct lbw_error err;
+};
+
+/* Opens the model and plans it. */
+enum lbw_status lbw_conversion_open(struct lbw_conversion *c);
+
+/* Converts, with training where there is a tuner, and saves model and report. */
+enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner);
+
+/* Prints the summary, or what the options want instead. */
+enum lbw_status lbw_conversion_show(struct lbw_conversion *c);
+
+void lbw_conversion_close(struct lbw_conversion *c);
+
+#endif
