@@ -64,20 +64,26 @@ static inline void put_message(struct text *t, unsigned field, struct text *inne
     *inner = (struct text){0};
 }
 
-/* input and output names are separated by blanks; "-" is an empty one. */
-static inline void put_node(struct text *graph, unsigned field, const char *op,
-                            const char *inputs, const char *outputs, struct text *attribute)
+/* Operator and names of a node; inputs and outputs are separated by blanks, "-" is empty. */
+static inline void put_names(struct text *node, const char *op, const char *inputs,
+                             const char *outputs)
 {
-    struct text node = {0};
     const char *lists[] = {inputs, outputs};
     for (unsigned k = 0; k < 2; k++) {
         char *copy = strdup(lists[k]), *save = NULL;
         for (char *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save))
-            put_text(&node, k + 1, strcmp(name, "-") == 0 ? "" : name);
+            put_text(node, k + 1, strcmp(name, "-") == 0 ? "" : name);
         free(copy);
     }
-    put_text(&node, 3, outputs);
-    put_text(&node, 4, op);
+    put_text(node, 3, outputs);
+    put_text(node, 4, op);
+}
+
+static inline void put_node(struct text *graph, unsigned field, const char *op,
+                            const char *inputs, const char *outputs, struct text *attribute)
+{
+    struct text node = {0};
+    put_names(&node, op, inputs, outputs);
     if (attribute)
         put_message(&node, 5, attribute);
     put_message(graph, field, &node);

@@ -40,20 +40,12 @@ static inline void attribute_message(struct text *attributes, const char *name, 
     put_message(attributes, 5, &a);
 }
 
-/* Names are separated by blanks, "-" is an empty one; `attributes` (may be NULL) is emptied. */
+/* Names as for put_names(); `attributes` (may be NULL) is emptied. */
 static inline void put_op(struct text *graph, const char *op, const char *inputs,
                           const char *outputs, struct text *attributes)
 {
     struct text node = {0};
-    const char *lists[] = {inputs, outputs};
-    for (unsigned k = 0; k < 2; k++) {
-        char *copy = strdup(lists[k]), *save = NULL;
-        for (char *name = strtok_r(copy, " ", &save); name; name = strtok_r(NULL, " ", &save))
-            put_text(&node, k + 1, strcmp(name, "-") == 0 ? "" : name);
-        free(copy);
-    }
-    put_text(&node, 3, outputs);
-    put_text(&node, 4, op);
+    put_names(&node, op, inputs, outputs);
     if (attributes) {
         put(&node, attributes->data, attributes->size);
         free(attributes->data);

@@ -11,6 +11,7 @@
 #include <lbw/runtime.h>
 
 #include "fixture.h"
+#include "runtime.h"
 
 static void add_dims(struct text *tensor, const int64_t *dims, size_t num)
 {
@@ -172,11 +173,7 @@ int main(void)
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_stop),
     };
-    const char *version;
-    struct lbw_error err = {0};
-    if (lbw_runtime_version(&version, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,7 @@
 #include "onnx/tensor.h"
 #include "pass/activations.h"
 #include "run/session.h"
+#include "runtime.h"
 
 #define NUM_SAMPLES 2
 #define MAX_OUTPUTS 16
@@ -284,19 +285,15 @@ int main(void)
         cmocka_unit_test(test_old),
     };
     const char *named = getenv("LBW_ASSETS"), *root = getenv("LBW_SOURCE_ROOT");
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     if (named)
         snprintf(folder, sizeof folder, "%s/models", named);
     else
         snprintf(folder, sizeof folder, "%s/../shared/assets/models", root ? root : ".");
     if (access(folder, R_OK) != 0) {
         fprintf(stderr, "skipped: no models in %s\n", folder);
-        return 77;
+        return EXIT_SKIPPED;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

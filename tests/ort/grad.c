@@ -16,6 +16,7 @@
 #include "fixture.h"
 #include "grad/grad.h"
 #include "run/session.h"
+#include "runtime.h"
 
 #define MAX_INPUTS  8
 #define MAX_OUTPUTS 3
@@ -737,11 +738,7 @@ int main(void)
         cmocka_unit_test(test_targets),
         cmocka_unit_test(test_cut),
     };
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

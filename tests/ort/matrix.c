@@ -20,6 +20,7 @@
 #include "pass/pass.h"
 #include "run/array.h"
 #include "run/session.h"
+#include "runtime.h"
 
 #define RTOL 1e-5
 
@@ -291,12 +292,8 @@ int main(int argc, char **argv)
 {
     struct CMUnitTest tests[NUM_SUBJECTS];
     size_t num = 0;
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     for (size_t i = 0; i < NUM_SUBJECTS; i++)
         if (is_wanted(subjects[i].name, argc, argv) &&
             access(asset(subjects[i].name), R_OK) == 0)
@@ -305,7 +302,7 @@ int main(int argc, char **argv)
                                                .initial_state = (void *)&subjects[i]};
     if (num == 0) {
         fprintf(stderr, "skipped: no models at %s\n", asset("*"));
-        return 77;
+        return EXIT_SKIPPED;
     }
     printf("# %-20s %-5s %3s  %8s %8s %8s %8s  %s\n", "model", "grid", "num", "float", "packed",
            "inline", "dq", "max relative error");

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "../graph.h"
+#include "../runtime.h"
 #include "pass/pass.h"
 #include "run/array.h"
 #include "run/session.h"
@@ -490,11 +491,7 @@ int main(void)
         cmocka_unit_test(test_function),     cmocka_unit_test(test_function_of_other_opset),
         cmocka_unit_test(test_dense),
     };
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

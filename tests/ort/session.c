@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "fixture.h"
 #include "run/session.h"
+#include "runtime.h"
 
 static const struct lbw_session_params plain = {.num_threads = 1, .optimize = 99};
 
@@ -180,11 +181,7 @@ int main(void)
         cmocka_unit_test(test_errors),  cmocka_unit_test(test_sequence),
         cmocka_unit_test(test_threads),
     };
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

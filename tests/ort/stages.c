@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "fixture.h"
 #include "run/stages.h"
+#include "runtime.h"
 
 #define NUM_SAMPLES 5
 
@@ -506,11 +507,7 @@ int main(void)
         cmocka_unit_test(test_independent), cmocka_unit_test(test_stop),
         cmocka_unit_test(test_magic),
     };
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,6 +13,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../runtime.h"
 
 #define NUM_JOBS 6
 
@@ -118,11 +119,7 @@ static void test_together(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_together)};
-    const char *version;
-    struct lbw_error err = {0};
-    if (lbw_runtime_version(&version, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include "base/random.h"
 #include "fixture.h"
 #include "run/session.h"
+#include "runtime.h"
 #include "train/augment.h"
 
 #define SIDE        24
@@ -374,11 +375,7 @@ int main(void)
         cmocka_unit_test(test_resumes),
         cmocka_unit_test(test_augment),
     };
-    struct lbw_runtime *runtime;
-    struct lbw_error err = {0};
-    if (lbw_runtime_load(&runtime, NULL, &err) != LBW_OK) {
-        fprintf(stderr, "skipped: %s\n", err.message);
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
