@@ -102,6 +102,16 @@ LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *na
 LBW_API void lbw_profile_release(struct lbw_profile *profile);
 
 /*
+ * Puts over a profile what the model says of itself: its classes, and for inputs of open size
+ * the size, by the metadata of Ultralytics ("names", "imgsz") and Paddle ("character"). Where
+ * these name no classes and the outputs have another number of them than the profile, they are
+ * counted from the outputs, without labels. What a profile of the user's own says stays: its
+ * classes and labels, its size.
+ */
+LBW_API enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model,
+                                          struct lbw_error *err);
+
+/*
  * The built-in profile that the model's outputs look like (their shapes and names, and who
  * exported it), or NULL: what is taken when the user names none.
  */

@@ -58,21 +58,12 @@ static enum lbw_status open_dataset(struct job *job)
     return lbw_dataset_open(&job->dataset, &params, &job->err);
 }
 
-/* The pictures first, where a profile is named: what is wrong with them is told sooner. */
 static enum lbw_status open_all(struct job *job)
 {
-    const struct lbw_picture_values *picture = &job->v->picture;
-    enum lbw_status status;
-    if (picture->profile) {
-        status = lbw_picture_resolve(&job->profile, picture, NULL, &job->err);
-        if (status == LBW_OK)
-            status = open_dataset(job);
-        return status == LBW_OK ? open_models(job) : status;
-    }
-    status = open_models(job);
+    enum lbw_status status = open_models(job);
     if (status == LBW_OK)
-        status = lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0], picture,
-                                          &job->err);
+        status = lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0],
+                                          &job->v->picture, &job->err);
     return status == LBW_OK ? open_dataset(job) : status;
 }
 

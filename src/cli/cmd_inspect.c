@@ -16,6 +16,8 @@ struct inspect_values {
     bool json, digest;
 };
 
+#define MAX_SYMBOL 24 /* some exporters name an open dim by a formula of a hundred letters */
+
 /* "float32 [1,3,?,width]" */
 static void describe_port(char *out, size_t size, const struct lbw_port *port)
 {
@@ -25,6 +27,8 @@ static void describe_port(char *out, size_t size, const struct lbw_port *port)
     for (int i = 0; i < port->num_dims && used < size; i++) {
         const char *before = i ? "," : " [";
         const char *symbol = port->symbols[i] && *port->symbols[i] ? port->symbols[i] : "?";
+        if (strlen(symbol) > MAX_SYMBOL)
+            symbol = "?";
         int put = port->dims[i] >= 0
                       ? snprintf(out + used, size - used, "%s%" PRId64, before, port->dims[i])
                       : snprintf(out + used, size - used, "%s%s", before, symbol);

@@ -23,6 +23,7 @@ struct tune_values {
 struct job {
     const struct tune_values *v;
     struct lbw_conversion all;
+    struct lbw_profile guess; /* where none is named, what the outputs look like */
     struct lbw_tuner *tuner;
     FILE *log;
 };
@@ -76,6 +77,20 @@ static void introduce(const struct job *job, const char *assumed)
                  r->num_out_of_reach, r->num_learned + r->num_out_of_reach);
 }
 
+/* What the outputs mean, where that is known. */
+static const struct lbw_profile *find_profile(struct job *job)
+{
+    const struct lbw_profile *guess = lbw_profile_guess(job->all.model);
+    if (job->v->all.picture.profile)
+        return &job->all.picture.profile;
+    if (!guess)
+        return NULL;
+    job->guess = *guess;
+    if (job->all.picture.preprocess)
+        job->guess.preprocess = *job->all.picture.preprocess;
+    return lbw_profile_adapt(&job->guess, job->all.model, NULL) == LBW_OK ? &job->guess : NULL;
+}
+
 static enum lbw_status open_tuner(struct job *job)
 {
     const struct tune_values *v = job->v;
@@ -88,8 +103,7 @@ static enum lbw_status open_tuner(struct job *job)
         .seed = (uint64_t)v->all.calib.seed,
         .targets = v->targets.items,
         .num_targets = v->targets.num,
-        .profile = job->all.picture.profile.name ? &job->all.picture.profile
-                                                 : lbw_profile_guess(job->all.model),
+        .profile = find_profile(job),
         .num_taps = (size_t)v->taps,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
@@ -200,6 +214,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status == LBW_ERR_INTERRUPTED && v->checkpoint)
         lbw_talk("the same command goes on from %s", v->checkpoint);
     lbw_tune_close(&job.tuner);
+    lbw_profile_release(&job.guess);
     lbw_conversion_close(&job.all);
     return code;
 }

@@ -37,21 +37,20 @@ static enum lbw_status overlay(struct lbw_preprocess *preprocess,
     return LBW_OK;
 }
 
-enum lbw_status lbw_picture_resolve(struct lbw_profile *profile,
-                                    const struct lbw_picture_values *values,
-                                    const struct lbw_profile *base, struct lbw_error *err)
+/* The profile that --profile names, or `base`, with the other options put over it. */
+static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *model,
+                               const struct lbw_picture_values *values,
+                               const struct lbw_profile *base, struct lbw_error *err)
 {
-    static const struct lbw_profile plain = {
-        .name = "plain",
-        .preprocess = {.resize = LBW_RESIZE_LETTERBOX, .pad = 114, .std = {1, 1, 1}},
-    };
-    struct lbw_profile made = base ? *base : plain;
+    struct lbw_profile made = *base;
     enum lbw_status status = LBW_OK;
     if (values->profile)
         status = lbw_profile_find(&made, values->profile, err);
     if (status != LBW_OK)
         return status;
-    status = overlay(&made.preprocess, values, err);
+    status = lbw_profile_adapt(&made, model, err);
+    if (status == LBW_OK)
+        status = overlay(&made.preprocess, values, err);
     if (status != LBW_OK) {
         lbw_profile_release(&made);
         return status;
@@ -70,7 +69,7 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
     if (is_given && !values->profile)
         status = lbw_preprocess_assume(&base.preprocess, model, err);
     if (status == LBW_OK)
-        status = lbw_picture_resolve(&out->profile, values, &base, err);
+        status = resolve(&out->profile, model, values, &base, err);
     if (status != LBW_OK)
         return status;
     out->preprocess = is_given ? &out->profile.preprocess : NULL;
@@ -107,10 +106,11 @@ enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_mod
                                          const struct lbw_picture_values *values,
                                          struct lbw_error *err)
 {
-    const struct lbw_profile *guess = values->profile ? NULL : lbw_profile_guess(model);
-    if (!values->profile && !guess)
+    static const struct lbw_profile named;
+    const struct lbw_profile *base = values->profile ? &named : lbw_profile_guess(model);
+    if (!base)
         return no_profile(model, path, err);
-    if (guess)
-        lbw_talk("%s: the outputs look like --profile %s", path, guess->name);
-    return lbw_picture_resolve(out, values, guess, err);
+    if (!values->profile)
+        lbw_talk("%s: the outputs look like --profile %s", path, base->name);
+    return resolve(out, model, values, base, err);
 }

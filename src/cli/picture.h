@@ -50,16 +50,9 @@ extern const char *const lbw_layout_names[];
 bool lbw_picture_given(const struct lbw_picture_values *values);
 
 /*
- * *profile is the one that --profile names, or `base` where none is named (NULL: pixels 0 … 255
- * as they are), with the other options put over it. Release it with lbw_profile_release().
- */
-enum lbw_status lbw_picture_resolve(struct lbw_profile *profile,
-                                    const struct lbw_picture_values *values,
-                                    const struct lbw_profile *base, struct lbw_error *err);
-
-/*
- * The same for commands that only need preprocessing: where no profile is named, the options go
- * over what the model lets assume. *preprocess is NULL where all is left to the model; width
+ * For commands that only need preprocessing: the profile that --profile names, as the model
+ * adapts it, with the other options put over it; where none is named, they go over what the
+ * model lets assume. *preprocess is NULL where all is left to the model; width
  * and height are 0 unless --size was given.
  */
 struct lbw_picture {

@@ -13,6 +13,7 @@
 #include "run/array.h"
 #include "run/assume.h"
 #include "run/feed_arrays.h"
+#include "run/metadata.h"
 #include "run/npz.h"
 #include "run/pictures.h"
 
@@ -166,23 +167,6 @@ static enum lbw_status assume(struct lbw_feed *feed, const char **why, struct lb
     return LBW_OK;
 }
 
-/* "[640, 640]" or "640", as Ultralytics writes it: height, then width. */
-static void size_from_metadata(int *width, int *height, const struct lbw_model_info *info)
-{
-    for (size_t i = 0; i < info->num_metadata; i++) {
-        if (strcmp(info->metadata[2 * i], "imgsz"))
-            continue;
-        int h, w;
-        int num = sscanf(info->metadata[2 * i + 1], "[ %5d , %5d", &h, &w);
-        if (num != 2)
-            num = sscanf(info->metadata[2 * i + 1], "%5d", &h);
-        if (num < 1)
-            continue;
-        *height = h;
-        *width = num == 2 ? w : h;
-    }
-}
-
 static int round_up(int side, int multiple)
 {
     return multiple > 1 ? (side + multiple - 1) / multiple * multiple : side;
@@ -224,7 +208,7 @@ static enum lbw_status resolve_picture(struct lbw_feed *feed, const struct lbw_m
                         input->name, feed->picture.channels,
                         feed->picture.channels == 1 ? "" : "s", is_gray ? 1 : 3);
     int width = 0, height = 0;
-    size_from_metadata(&width, &height, info);
+    lbw_metadata_size(&width, &height, info);
     width = preprocess->width ? preprocess->width : width;
     height = preprocess->height ? preprocess->height : height;
     LBW_TRY(resolve_side(&preprocess->width, input, feed->picture.width_axis, params->width,

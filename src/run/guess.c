@@ -1,24 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* Which profile a model's outputs look like: one row per signature. */
-#include "run/assume.h"
-
+/* Which profile a model's outputs look like, and how far the model is another than its. */
+#include <stdlib.h>
 #include <string.h>
 
-#define MAX_SIDE (1 << 20) /* a larger one is nothing that was ever meant */
+#include "run/assume.h"
+#include "run/metadata.h"
+
+#define USUAL_BINS 8         /* of a distribution over distances */
+#define MAX_SIDE   (1 << 20) /* a larger one is nothing that was ever meant */
 
 struct facts {
     const struct lbw_model_info *info;
     int64_t width, height; /* of the first input of rank 4; -1 when open or absurd */
     bool is_ultralytics;
 };
-
-static const char *metadata(const struct lbw_model_info *info, const char *key)
-{
-    for (size_t i = 0; i < info->num_metadata; i++)
-        if (!strcmp(info->metadata[2 * i], key))
-            return info->metadata[2 * i + 1];
-    return "";
-}
 
 static void find_sides(struct facts *facts)
 {
@@ -73,14 +68,24 @@ static bool is_yunet(const struct facts *facts)
            num_named(facts, "bbox_") == 3;
 }
 
-/* Three class outputs, one per stride, and three of distances: bins × 4 sides. */
+/* Per stride from 8 on, an output of classes and one of distances, bins × 4 sides. */
+static bool has_pairs(const struct facts *facts, size_t num_strides)
+{
+    size_t num = 0;
+    for (size_t k = 0; k < facts->info->num_outputs; k++)
+        for (size_t s = 0; s < num_strides; s++)
+            num += dim(facts, k, 3, 1) == cells(facts, 8 << s) && dim(facts, k, 3, 2) > 0;
+    return facts->info->num_outputs == 2 * num_strides && num == 2 * num_strides;
+}
+
 static bool is_nanodet(const struct facts *facts)
 {
-    int num = 0;
-    for (size_t k = 0; k < facts->info->num_outputs; k++)
-        for (int64_t stride = 8; stride <= 32; stride *= 2)
-            num += dim(facts, k, 3, 1) == cells(facts, stride) && dim(facts, k, 3, 2) > 0;
-    return facts->info->num_outputs == 6 && num == 6;
+    return has_pairs(facts, 3);
+}
+
+static bool is_picodet(const struct facts *facts)
+{
+    return has_pairs(facts, 4);
 }
 
 static bool is_fastestdet(const struct facts *facts)
@@ -131,16 +136,16 @@ static const struct signature {
     const char *profile;
     bool (*matches)(const struct facts *facts);
 } signatures[] = {
-    {"yunet", is_yunet},         {"nanodet", is_nanodet}, {"fastestdet", is_fastestdet},
-    {"ultraface", is_ultraface}, {"yolov5", is_yolov5},   {"yolov8", is_yolov8},
-    {"yolox", is_yolox},         {"ppocr", is_ppocr},
+    {"yunet", is_yunet},           {"nanodet", is_nanodet},     {"picodet", is_picodet},
+    {"fastestdet", is_fastestdet}, {"ultraface", is_ultraface}, {"yolov5", is_yolov5},
+    {"yolov8", is_yolov8},         {"yolox", is_yolox},         {"ppocr", is_ppocr},
 };
 
 const struct lbw_profile *lbw_guess_profile(const struct lbw_model_info *info)
 {
     struct facts facts = {.info = info};
-    facts.is_ultralytics = !strcmp(metadata(info, "author"), "Ultralytics") &&
-                           !strcmp(metadata(info, "task"), "detect");
+    facts.is_ultralytics = !strcmp(lbw_metadata_find(info, "author"), "Ultralytics") &&
+                           !strcmp(lbw_metadata_find(info, "task"), "detect");
     find_sides(&facts);
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
         if (signatures[i].matches(&facts))
@@ -154,4 +159,94 @@ const struct lbw_profile *lbw_profile_guess(struct lbw_model *model)
     if (lbw_model_describe(&info, model, NULL) != LBW_OK)
         return NULL;
     return lbw_guess_profile(&info);
+}
+
+/* Of outputs of classes and of distances, the width of the former. */
+static int64_t num_classes_in_pairs(const struct lbw_profile *profile,
+                                    const struct facts *facts)
+{
+    int64_t found = 0;
+    for (size_t k = 0; k < facts->info->num_outputs; k++) {
+        int64_t columns = dim(facts, k, 3, 2);
+        if (columns == profile->num_classes)
+            return columns;
+        if (columns != 4 * USUAL_BINS)
+            found = columns;
+    }
+    return found;
+}
+
+/* The classes that the outputs have room for in this family; 0 where that is not to be seen. */
+static int64_t num_classes_of(const struct lbw_profile *profile, const struct facts *facts)
+{
+    int64_t rows = dim(facts, 0, 3, 1), columns = dim(facts, 0, 3, 2);
+    switch (profile->family) {
+    case LBW_FAMILY_YOLOX:
+        return columns - 5;
+    case LBW_FAMILY_YOLOV5:
+        return (columns > 0 ? columns : dim(facts, 0, 5, 4)) - 5;
+    case LBW_FAMILY_YOLOV8:
+        return (columns <= 0 || (rows > 0 && rows < columns) ? rows : columns) - 4;
+    case LBW_FAMILY_FASTESTDET:
+        return dim(facts, 0, 4, 1) - 5;
+    case LBW_FAMILY_NANODET:
+        return num_classes_in_pairs(profile, facts);
+    default:
+        return 0;
+    }
+}
+
+/* Whether the classes are those of the table, which a model may replace. */
+static bool has_built_in_labels(const struct lbw_profile *profile)
+{
+    size_t num;
+    const struct lbw_profile *table = lbw_profiles(&num);
+    for (size_t i = 0; i < num && profile->labels; i++)
+        if (profile->labels == table[i].labels)
+            return true;
+    return false;
+}
+
+static struct lbw_arena *storage_of(struct lbw_profile *profile)
+{
+    if (!profile->storage)
+        profile->storage = calloc(1, sizeof(struct lbw_arena));
+    return profile->storage;
+}
+
+static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct facts *facts,
+                                     struct lbw_error *err)
+{
+    const char *const *labels = NULL;
+    size_t num = 0;
+    int64_t seen = num_classes_of(profile, facts);
+    struct lbw_arena *arena = storage_of(profile);
+    if (!arena)
+        return lbw_fail_memory(err);
+    LBW_TRY(lbw_metadata_labels(&labels, &num, arena, facts->info, err));
+    bool is_free = profile->num_classes == 0 || has_built_in_labels(profile);
+    size_t wanted = !is_free ? (size_t)profile->num_classes : seen > 0 ? (size_t)seen : num;
+    if (num && num == wanted) {
+        profile->labels = labels;
+        profile->num_labels = num;
+        profile->num_classes = (int)num;
+    } else if (is_free && seen > 0 && profile->num_classes && seen != profile->num_classes) {
+        profile->labels = NULL;
+        profile->num_labels = 0;
+        profile->num_classes = 0;
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model,
+                                  struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    struct lbw_preprocess *preprocess = &profile->preprocess;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    struct facts facts = {.info = &info};
+    if (!preprocess->width && !preprocess->height)
+        lbw_metadata_size(&preprocess->width, &preprocess->height, &info);
+    bool has_own_labels = profile->labels && !has_built_in_labels(profile);
+    return has_own_labels ? LBW_OK : adapt_classes(profile, &facts, err);
 }

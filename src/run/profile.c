@@ -54,8 +54,8 @@ static const char *const text_labels[] = {"text"};
 #define NO_NORM   .mean = {0, 0, 0}, .std = {1, 1, 1}
 #define TO_UNIT   .mean = {0, 0, 0}, .std = {255, 255, 255}
 
-/* ImageNet's statistics times 255, in BGR order, as PaddleOCR applies them. */
-#define IMAGENET_BGR .mean = {123.675f, 116.28f, 103.53f}, .std = {58.395f, 57.12f, 57.375f}
+/* ImageNet's statistics times 255; PaddleOCR applies them in this order to BGR pixels, too. */
+#define IMAGENET .mean = {123.675f, 116.28f, 103.53f}, .std = {58.395f, 57.12f, 57.375f}
 
 static const struct lbw_profile profiles[] = {
     {
@@ -164,6 +164,20 @@ static const struct lbw_profile profiles[] = {
         .max_boxes = 100,
     },
     {
+        .name = "picodet",
+        .family = LBW_FAMILY_NANODET,
+        .description = "PP-PicoDet without its NMS, eight outputs (COCO)",
+        .preprocess =
+            {.resize = LBW_RESIZE_STRETCH, .color = LBW_COLOR_RGB, IMAGENET, .multiple = 32},
+        .num_strides = 4,
+        .strides = {8, 16, 32, 64},
+        LABELS(coco_labels),
+        .score = 0.01f,
+        .nms = 0.6f,
+        .background = -1,
+        .max_boxes = 100,
+    },
+    {
         .name = "fastestdet",
         .family = LBW_FAMILY_FASTESTDET,
         .description = "FastestDet, one head at stride 16 (COCO)",
@@ -264,7 +278,7 @@ static const struct lbw_profile profiles[] = {
                        .height = 736,
                        .resize = LBW_RESIZE_STRETCH,
                        .color = LBW_COLOR_BGR,
-                       IMAGENET_BGR,
+                       IMAGENET,
                        .multiple = 32},
         LABELS(text_labels),
         .score = 0.3f,

@@ -50,6 +50,18 @@ static void make_sample(struct lbw_feed *feed)
     }
 }
 
+/* The profile that fits, and one that need not. */
+static void adapt_profile(struct lbw_model *model)
+{
+    const struct lbw_profile *guess = lbw_profile_guess(model);
+    struct lbw_profile profile = guess ? *guess : *lbw_profile_by_name("yolov8");
+    if (lbw_profile_adapt(&profile, model, NULL) != LBW_OK)
+        return;
+    for (size_t i = 0; i < profile.num_labels; i++)
+        sink ^= (unsigned char)*profile.labels[i];
+    lbw_profile_release(&profile);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct lbw_feed_params params = {
@@ -60,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lbw_error err = {0};
     if (lbw_model_open_memory(&model, data, size, NULL) != LBW_OK)
         return 0;
-    lbw_profile_guess(model);
+    adapt_profile(model);
     if (lbw_feed_open(&feed, model, &params, &assumed, &err) == LBW_OK)
         make_sample(feed);
     else if (!*err.message)

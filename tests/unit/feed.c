@@ -14,6 +14,7 @@
 #include "../npy.h"
 #include "base/bits.h"
 #include "run/feed.h"
+#include "run/metadata.h"
 
 /* -1 is a dynamic dim, -2 ends the list; NULL: not even the rank is known. */
 static void put_shaped(struct text *graph, unsigned field, const char *name, int32_t type,
@@ -226,6 +227,157 @@ static void test_guess(void **state)
         } else {
             assert_null(profile);
         }
+        lbw_model_close(&model);
+    }
+}
+
+/* A detector of `num` strides with an output of classes and one of distances for each. */
+static struct lbw_model *open_pairs(size_t num_strides, int64_t num_classes)
+{
+    struct text graph = {0};
+    put_node(&graph, 1, "Identity", "x", "y", NULL);
+    put_shaped(&graph, 11, "x", TYPE(FLOAT), DIMS(1, 3, 320, 320));
+    for (size_t i = 0; i < 2 * num_strides; i++) {
+        int64_t side = (320 + (8 << i / 2) - 1) / (8 << i / 2);
+        put_shaped(&graph, 12, "y", TYPE(FLOAT),
+                   DIMS(1, side * side, i % 2 ? 32 : num_classes));
+    }
+    struct text t = wrap(&graph);
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, NULL), LBW_OK);
+    free(t.data);
+    return model;
+}
+
+static void test_pairs(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t num_strides;
+        int64_t num_classes;
+        const char *profile;
+        int adapted;
+    } cases[] = {{3, 80, "nanodet", 80}, {4, 80, "picodet", 80}, {4, 10, "picodet", 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_model *model = open_pairs(cases[i].num_strides, cases[i].num_classes);
+        const struct lbw_profile *guess = lbw_profile_guess(model);
+        assert_non_null(guess);
+        assert_string_equal(guess->name, cases[i].profile);
+        struct lbw_profile profile = *guess;
+        assert_int_equal(lbw_profile_adapt(&profile, model, NULL), LBW_OK);
+        assert_int_equal(profile.num_classes, cases[i].adapted);
+        lbw_profile_release(&profile);
+        lbw_model_close(&model);
+    }
+}
+
+static void test_labels(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *joined; /* NULL: no labels */
+    } cases[] = {
+        {"{0: 'person', 1: \"driver's seat\", 2: 'a\\'b'}", "person|driver's seat|a'b"},
+        {"{0:'one'}", "one"},
+        {"[ 'cat' , \"dog, {large}\" ] ", "cat|dog, {large}"},
+        {"{1: 'one'}", NULL},
+        {"{0: 'one', 2: 'two'}", NULL},
+        {"{0: 'one'", NULL},
+        {"{0: 'one", NULL},
+        {"{0 'one'}", NULL},
+        {"{0: one}", NULL},
+        {"['one']]", "one"}, /* what follows is left */
+        {"{}", NULL},
+        {"", NULL},
+        {"person", NULL},
+        {"['\\", NULL},
+        {"text\ntitle\n", "text|title"}, /* the 15th: lines */
+        {"text\n\nfigure", "text||figure"},
+        {"", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *entries[] = {"stride", "32", i < 14 ? "names" : "character", cases[i].text};
+        struct lbw_model_info info = {.num_metadata = 2, .metadata = entries};
+        struct lbw_arena arena = {0};
+        const char *const *labels = NULL;
+        size_t num = 9;
+        char joined[100] = "";
+        assert_int_equal(lbw_metadata_labels(&labels, &num, &arena, &info, NULL), LBW_OK);
+        for (size_t k = 0; k < num; k++) {
+            strcat(joined, k ? "|" : "");
+            strcat(joined, labels[k]);
+        }
+        assert_string_equal(joined, cases[i].joined ? cases[i].joined : "");
+        assert_int_equal(num > 0, cases[i].joined != NULL);
+        lbw_arena_release(&arena);
+    }
+}
+
+static void put_metadata(struct lbw_model *model, const char *const *entries, size_t num)
+{
+    Onnx__StringStringEntryProto **list =
+        lbw_arena_calloc(&model->arena, num + 1, sizeof *list);
+    for (size_t i = 0; i < num; i++) {
+        list[i] = lbw_arena_calloc(&model->arena, 1, sizeof **list);
+        onnx__string_string_entry_proto__init(list[i]);
+        list[i]->key = lbw_arena_strdup(&model->arena, entries[2 * i]);
+        list[i]->value = lbw_arena_strdup(&model->arena, entries[2 * i + 1]);
+    }
+    model->proto->metadata_props = list;
+    model->proto->n_metadata_props = num;
+}
+
+/* What a model of two classes makes of a profile of eighty, or of the user's own. */
+static void test_adapt(void **state)
+{
+    (void)state;
+    static const char *const named[] = {"names", "{0: 'cat', 1: 'dog'}", "imgsz", "[96, 160]"};
+    static const char own[] = "{\"extends\": \"yolov8\", \"labels\": [\"a\", \"b\"], "
+                              "\"size\": [64, 32]}";
+    static const char counted[] = "{\"extends\": \"yolov8\", \"classes\": 3}";
+    static const struct {
+        const char *profile; /* JSON or a name */
+        int64_t output[5];   /* rows or columns of a detector */
+        size_t num_metadata; /* of `named` */
+        int num_classes;
+        const char *label; /* of the last class, or NULL */
+        int width, height;
+    } cases[] = {
+        {"yolov8", {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
+        {"yolov8", {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
+        {"yolov8", {-1, 6, -1, -2}, 0, 0, NULL, 0, 0},
+        {"yolov8", {1, 7, 8400, -2}, 1, 0, NULL, 0, 0}, /* names of other classes */
+        {"yolov8", {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0},
+        {"yolov8", {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
+        {"yolov8", {-1, -1, -1, -2}, 0, 80, "toothbrush", 0, 0},
+        {"yolov5", {1, 25200, 7, -2}, 1, 2, "dog", 0, 0},
+        {"yolov5", {1, 3, 80, 80, 7}, 0, 0, NULL, 0, 0},
+        {"yolox", {1, 3549, 7, -2}, 0, 0, NULL, 0, 0},
+        {"fastestdet", {1, 7, 22, 22, -2}, 1, 2, "dog", 0, 0},
+        {own, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
+        {counted, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int64_t output[6] = {0};
+        memcpy(output, cases[i].output, sizeof cases[i].output);
+        output[5] = -2;
+        struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, -1, -1), output);
+        struct lbw_profile profile;
+        put_metadata(model, named, cases[i].num_metadata);
+        if (*cases[i].profile == '{')
+            assert_int_equal(lbw_profile_parse(&profile, cases[i].profile,
+                                               strlen(cases[i].profile), "own", NULL),
+                             LBW_OK);
+        else
+            assert_int_equal(lbw_profile_find(&profile, cases[i].profile, NULL), LBW_OK);
+        assert_int_equal(lbw_profile_adapt(&profile, model, NULL), LBW_OK);
+        assert_int_equal(profile.num_classes, cases[i].num_classes);
+        assert_int_equal(profile.num_labels, cases[i].label ? cases[i].num_classes : 0);
+        if (cases[i].label)
+            assert_string_equal(profile.labels[profile.num_labels - 1], cases[i].label);
+        assert_int_equal(profile.preprocess.width, cases[i].width);
+        assert_int_equal(profile.preprocess.height, cases[i].height);
+        lbw_profile_release(&profile);
         lbw_model_close(&model);
     }
 }
@@ -541,15 +693,12 @@ static void test_two_arrays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_types),
-        cmocka_unit_test(test_several_inputs),
-        cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_batch_normalization),
-        cmocka_unit_test(test_folder),
-        cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_two_arrays),
+        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_several_inputs), cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_pairs),          cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_adapt),          cmocka_unit_test(test_batch_normalization),
+        cmocka_unit_test(test_folder),         cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_arrays),         cmocka_unit_test(test_two_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
