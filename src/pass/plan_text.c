@@ -34,7 +34,8 @@ static void print_name(FILE *f, const char *name)
     fputc('"', f);
 }
 
-/* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]: only the first four are read back. */
+/* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]; shape, axis and op are not read back.
+ */
 static void print_item(FILE *f, const struct lbw_plan_item *item)
 {
     fprintf(f, "%-5s %-5s %-8s ", item->grid ? item->grid->name : "-",
@@ -111,17 +112,35 @@ enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, bool jso
 /* One weight's wishes, as read from a file. */
 struct wish {
     const char *grid, *scale, *group, *tensor;
+    const char *node; /* tells weights of one name apart; NULL: not said */
 };
+
+/*
+ * The weight that a wish is for. Bodies of an If may have weights of the same name: then the
+ * one whose node is named, else the next that has had no wish, in the order of the plan.
+ */
+static struct lbw_weight *find_weight(struct lbw_plan *plan, const struct wish *wish)
+{
+    struct lbw_weight *found = NULL;
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        struct lbw_weight *weight = &plan->weights[i];
+        if (strcmp(weight->item.tensor, wish->tensor) != 0)
+            continue;
+        if (!weight->is_wished && wish->node && strcmp(weight->item.node, wish->node) == 0)
+            return weight;
+        if (!found || (found->is_wished && !weight->is_wished))
+            found = weight;
+    }
+    return found;
+}
 
 static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish,
                                   struct lbw_error *err)
 {
-    struct lbw_weight *weight = NULL;
-    for (size_t i = 0; i < plan->num_weights && !weight; i++)
-        if (strcmp(plan->weights[i].item.tensor, wish->tensor) == 0)
-            weight = &plan->weights[i];
+    struct lbw_weight *weight = find_weight(plan, wish);
     if (!weight)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "the model has no weight '%s'", wish->tensor);
+    weight->is_wished = true;
     struct lbw_plan_item *item = &weight->item;
     bool keeps = strcmp(wish->grid, "-") == 0;
     const struct lbw_grid *grid = keeps ? NULL : lbw_grid_by_name(wish->grid);
@@ -155,8 +174,9 @@ static enum lbw_status apply_entry(struct lbw_plan *plan, json_t *entry, size_t 
     struct wish wish = {.scale = "real", .group = "channel"};
     json_t *grid;
     json_error_t problem;
-    if (json_unpack_ex(entry, &problem, 0, "{s:o, s:s, s?s, s?s}", "grid", &grid, "tensor",
-                       &wish.tensor, "scale", &wish.scale, "group", &wish.group) != 0)
+    if (json_unpack_ex(entry, &problem, 0, "{s:o, s:s, s?s, s?s, s?s}", "grid", &grid, "tensor",
+                       &wish.tensor, "scale", &wish.scale, "group", &wish.group, "node",
+                       &wish.node) != 0)
         return lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: %s", i, problem.text);
     if (!json_is_string(grid) && !json_is_null(grid))
         return lbw_fail(err, LBW_ERR_FORMAT, "weights[%zu]: grid is neither a string nor null",
@@ -223,6 +243,8 @@ static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_
         if (!wish.tensor)
             return lbw_fail(err, LBW_ERR_FORMAT, "line %d: expected GRID SCALE GROUP TENSOR",
                             line);
+        for (int i = 0; i < 4 && (i == 0 || wish.node); i++) /* shape, axis, op, node */
+            wish.node = next_word(&rest);
         LBW_TRY(lbw_within(err, apply_wish(plan, &wish, err), "line %d", line));
     }
     return LBW_OK;
@@ -242,6 +264,8 @@ enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct l
     text[bytes.size] = '\0';
     size_t size = bytes.size;
     lbw_bytes_release(&bytes);
+    for (size_t i = 0; i < plan->num_weights; i++)
+        plan->weights[i].is_wished = false;
     enum lbw_status status;
     if (strlen(text) != size)
         status = lbw_fail(err, LBW_ERR_FORMAT, "is no text");

@@ -15,6 +15,8 @@
 #include "base/bits.h"
 #include "base/file.h"
 #include "base/record.h"
+#include "onnx/extdata.h"
+#include "onnx/walk.h"
 #include "pass/activations.h"
 
 #define MAGIC      "LBWSTAT1"
@@ -40,11 +42,30 @@ static void hash_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     hasher->hash = lbw_hash(hasher->hash, data, size);
 }
 
-static uint64_t hash_model(uint64_t h, const struct lbw_model *model)
+/* External values, of which the tree only says where they are. */
+struct external_hasher {
+    struct lbw_model *model;
+    uint64_t hash;
+};
+
+static bool hash_external(ProtobufCMessage *message, void *user)
+{
+    struct external_hasher *hasher = user;
+    const Onnx__TensorProto *proto = lbw_walk_tensor(message);
+    struct lbw_tensor tensor;
+    if (proto && lbw_tensor_is_external(proto) &&
+        lbw_tensor_view(&tensor, hasher->model, proto, NULL) == LBW_OK && tensor.data)
+        hasher->hash = lbw_hash(hasher->hash, tensor.data, tensor.size);
+    return true;
+}
+
+static uint64_t hash_model(uint64_t h, struct lbw_model *model)
 {
     struct hasher hasher = {{hash_append}, h};
     onnx__model_proto__pack_to_buffer(model->proto, &hasher.base);
-    return hasher.hash;
+    struct external_hasher external = {model, hasher.hash};
+    lbw_walk(&model->proto->base, hash_external, &external);
+    return external.hash;
 }
 
 /* Everything that the results depend on: model, plan, calibration. */
@@ -59,15 +80,10 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
     h = lbw_hash(h, &params->activations->identity, sizeof params->activations->identity);
     for (size_t i = 0; i < plan->num_weights; i++) {
         const struct lbw_plan_item *item = &plan->weights[i].item;
-        struct lbw_tensor tensor;
         h = lbw_hash_text(h, item->tensor);
         h = lbw_hash_text(h, item->grid ? item->grid->name : "");
         h = lbw_hash_text(h, lbw_scale_name(item->scale));
         h = lbw_hash_text(h, lbw_group_name(item->group));
-        if (item->grid && plan->weights[i].tensor->n_external_data > 0 &&
-            lbw_tensor_view(&tensor, plan->model, plan->weights[i].tensor, NULL) == LBW_OK &&
-            tensor.data)
-            h = lbw_hash(h, tensor.data, tensor.size);
     }
     return h;
 }

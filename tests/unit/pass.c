@@ -689,6 +689,47 @@ static void test_places(void **state)
     free(values);
 }
 
+/* Bodies may have weights of one name: each line of a plan file is about its own. */
+static void test_plan_of_twins(void **state)
+{
+    (void)state;
+    struct text graph = {0}, attributes = {0}, bodies[2] = {{0}, {0}};
+    for (size_t i = 0; i < 2; i++) {
+        put_op(&bodies[i], "Conv", "x w", "b", NULL);
+        put_weight(&bodies[i], "w", 32, 32, 1);
+        put_text(&bodies[i], 2, "body");
+        put_port(&bodies[i], 12, "b");
+        attribute_message(&attributes, i ? "else_branch" : "then_branch", 6, 5, &bodies[i]);
+    }
+    put_op(&graph, "If", "condition", "y", &attributes);
+    put_port(&graph, 11, "x");
+    put_port(&graph, 11, "condition");
+    put_port(&graph, 12, "y");
+    struct text bytes = finish_model(&graph, 8, 13);
+    struct lbw_model *model = open_text(&bytes);
+    static const struct {
+        const char *file, *first, *second;
+    } cases[] = {
+        {"4 real channel w\n- real channel w\n", "4", NULL},
+        {"- real channel w\n2 real channel w\n", NULL, "2"},
+        {"- real channel w\n", NULL, "4"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_plan *plan = plan_of(model, &by_default);
+        struct lbw_error err = {0};
+        assert_int_equal(lbw_plan_num_items(plan), 2);
+        check(apply(plan, cases[i].file, &err), &err);
+        for (size_t k = 0; k < 2; k++) {
+            const struct lbw_grid *grid = lbw_plan_item(plan, k)->grid;
+            const char *want = k ? cases[i].second : cases[i].first;
+            assert_string_equal(grid ? grid->name : "-", want ? want : "-");
+        }
+        lbw_plan_free(&plan);
+    }
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
 /* What the program does not know, and what others read, comes out again. */
 static void test_nothing_is_lost(void **state)
 {
@@ -819,14 +860,23 @@ static void test_what_folds(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),           cmocka_unit_test(test_wrong_params),
-        cmocka_unit_test(test_reasons),         cmocka_unit_test(test_small),
-        cmocka_unit_test(test_out_of_reach),    cmocka_unit_test(test_plan_round_trip),
-        cmocka_unit_test(test_plan_edits),      cmocka_unit_test(test_wrong_plans),
-        cmocka_unit_test(test_encoded),         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_function_names),  cmocka_unit_test(test_expand_leaves_nothing),
-        cmocka_unit_test(test_graph_inputs),    cmocka_unit_test(test_places),
-        cmocka_unit_test(test_nothing_is_lost), cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_wrong_params),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_out_of_reach),
+        cmocka_unit_test(test_plan_round_trip),
+        cmocka_unit_test(test_plan_edits),
+        cmocka_unit_test(test_plan_of_twins),
+        cmocka_unit_test(test_wrong_plans),
+        cmocka_unit_test(test_encoded),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_function_names),
+        cmocka_unit_test(test_expand_leaves_nothing),
+        cmocka_unit_test(test_graph_inputs),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_nothing_is_lost),
+        cmocka_unit_test(test_biases),
         cmocka_unit_test(test_what_folds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,6 +81,7 @@ struct run {
     uint64_t identity;
     size_t stop_at; /* before which layer; 0: never */
     bool has_state;
+    bool is_external; /* all values are in another file than the model */
 };
 
 static int stop(void *user, const char *what, size_t done, size_t total)
@@ -90,11 +91,27 @@ static int stop(void *user, const char *what, size_t done, size_t total)
     return what && r->stop_at && done == r->stop_at;
 }
 
+/* Opens the model, or a copy of it that has its values beside it. */
+static struct lbw_model *open_input(const struct text *bytes, bool is_external)
+{
+    char file[320], data[320];
+    struct lbw_model *model = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, bytes->data, bytes->size, NULL), LBW_OK);
+    if (!is_external)
+        return model;
+    snprintf(file, sizeof file, "%s.onnx", path);
+    snprintf(data, sizeof data, "%s.data", strrchr(path, '/') + 1);
+    const struct lbw_external_params params = {data, 1, 0};
+    assert_int_equal(lbw_model_save_external(model, file, &params, NULL), LBW_OK);
+    lbw_model_close(&model);
+    assert_int_equal(lbw_model_open(&model, file, NULL), LBW_OK);
+    return model;
+}
+
 static enum lbw_status run(struct text *out, const struct run *r, struct lbw_error *err)
 {
     struct text bytes = make_model(r->bias);
     struct lbw_activations activations = {show, replace, settle, 2, r->identity};
-    struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL;
     const struct lbw_convert_params params = {.activations = &activations,
                                               .state = r->has_state ? path : NULL,
@@ -102,7 +119,7 @@ static enum lbw_status run(struct text *out, const struct run *r, struct lbw_err
                                               .progress = stop,
                                               .user = (void *)r};
     memset(&seen, 0, sizeof seen);
-    assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, err), LBW_OK);
+    struct lbw_model *model = open_input(&bytes, r->is_external);
     assert_int_equal(lbw_plan_new(&plan, model, &r->plan, err), LBW_OK);
     enum lbw_status status = lbw_convert(NULL, model, plan, &params, err);
     void *data = NULL;
@@ -219,6 +236,21 @@ static void test_another_run(void **state)
     free(whole.data);
 }
 
+/* Biases count as well where they are in another file. */
+static void test_external(void **state)
+{
+    (void)state;
+    struct text none;
+    struct run r = {.has_state = true, .is_external = true};
+    unlink(path);
+    struct text whole = run_well(&r), again = run_well(&r);
+    assert_int_equal(seen.num_shown, 0);
+    same_bytes(&whole, &again);
+    free(whole.data);
+    r.bias = 1;
+    assert_int_equal(run(&none, &r, NULL), LBW_ERR_ARGUMENT);
+}
+
 static void test_no_state(void **state)
 {
     (void)state;
@@ -236,13 +268,17 @@ static void test_no_state(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_another_run),
+        cmocka_unit_test(test_resume),      cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_another_run), cmocka_unit_test(test_external),
         cmocka_unit_test(test_no_state),
     };
     snprintf(path, sizeof path, "%s", temporary_path("state"));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
+    for (int i = 0; i < 2; i++) {
+        char file[320];
+        snprintf(file, sizeof file, "%s.%s", path, i ? "onnx" : "data");
+        unlink(file);
+    }
     return failed;
 }
