@@ -18,6 +18,17 @@ static inline void attribute_int(struct text *attributes, const char *name, int6
     put_message(attributes, 5, &a);
 }
 
+static inline void attribute_float(struct text *attributes, const char *name, float value)
+{
+    struct text a = {0};
+    put_text(&a, 1, name);
+    unsigned char bytes[5] = {2 << 3 | 5}; /* field 2, four bytes */
+    lbw_store_le(bytes + 1, lbw_float_bits(value), 4);
+    put(&a, bytes, sizeof bytes);
+    put_int(&a, 20, 1);
+    put_message(attributes, 5, &a);
+}
+
 static inline void attribute_ints(struct text *attributes, const char *name,
                                   const int64_t *values, size_t num)
 {

@@ -147,15 +147,16 @@ static enum lbw_status read_fd(struct lbw_bytes *out, int fd, const char *path,
 enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err)
 {
     bool is_stdin = strcmp(path, "-") == 0;
+    const char *name = is_stdin ? "standard input" : path;
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return lbw_fail_errno(err, "%s: cannot open", path);
     struct lbw_bytes bytes = {0};
-    enum lbw_status status = read_fd(&bytes, fd, path, err);
+    enum lbw_status status = read_fd(&bytes, fd, name, err);
     if (!is_stdin)
         close(fd);
     if (status == LBW_OK && is_gzip(bytes.data, bytes.size))
-        status = inflate_gzip(&bytes, path, err);
+        status = inflate_gzip(&bytes, name, err);
     if (status != LBW_OK)
         lbw_bytes_release(&bytes);
     else
@@ -290,6 +291,17 @@ static int open_temporary(struct lbw_writer *w)
     return fd;
 }
 
+/* Away from 0 to 2, which a program started without them hands out: what it says goes there. */
+static int keep_off_standard(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int moved = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1), number = errno;
+    close(fd);
+    errno = number;
+    return moved;
+}
+
 static int open_target(struct lbw_writer *w)
 {
     struct stat st;
@@ -301,9 +313,9 @@ static int open_target(struct lbw_writer *w)
             return -1;
         }
         if (!S_ISREG(st.st_mode))
-            return open(w->path, O_WRONLY | O_CLOEXEC);
+            return keep_off_standard(open(w->path, O_WRONLY | O_CLOEXEC));
     }
-    return open_temporary(w);
+    return keep_off_standard(open_temporary(w));
 }
 
 static const char *shown(const char *path)

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* lbw: finds the command, parses its options, runs it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/help.h"
@@ -121,8 +123,20 @@ static int run(int argc, char **argv)
     return run_command(command, argc - 2, argv + 2);
 }
 
+/*
+ * Takes the place of standard files that are closed, so that no file opened later is mistaken
+ * for one of them: reading from and writing to them fails as before.
+ */
+static void take_closed_files(void)
+{
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF)
+            (void)!open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+}
+
 int main(int argc, char **argv)
 {
+    take_closed_files();
     /* For the width of characters only: numbers keep their point in every locale. */
     setlocale(LC_CTYPE, "C.UTF-8");
     /* A limit on the size of files shows as a failed write, and its half file is removed. */

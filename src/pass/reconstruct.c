@@ -184,7 +184,7 @@ struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_pl
         return NULL;
     struct lbw_value *value = lbw_index_find(weight->value->scope, lbw_node_input(node, 2));
     Onnx__TensorProto *proto = value ? lbw_index_constant(&plan->index, value, true) : NULL;
-    bool fits = proto && value->uses && !value->uses->next &&
+    bool fits = proto && value->uses && !value->uses->next && !value->is_output &&
                 lbw_tensor_view(tensor, plan->model, proto, NULL) == LBW_OK &&
                 tensor->count == weight->layout.groups * weight->layout.rows &&
                 tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
@@ -227,7 +227,19 @@ enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_wei
     return LBW_OK;
 }
 
-/* b̂ = b + W·E[x] - Q·E[y] for one consumer; *out stays NULL where it has no bias of its own. */
+/* What an operator takes its product and its bias times: α·W·x + β·b of Gemm. */
+static double bias_unit(const Onnx__NodeProto *node)
+{
+    if (!lbw_node_is(node, "Gemm"))
+        return 1;
+    double beta = (double)lbw_node_float(node, "beta", 1);
+    return beta != 0 ? (double)lbw_node_float(node, "alpha", 1) / beta : 0;
+}
+
+/*
+ * b̂ = b + (W·E[x] - Q·E[y])·α/β for one consumer; *out stays NULL where it has no bias of its
+ * own.
+ */
 static enum lbw_status correct_bias(float **out, const struct solver *s, const double *mean_x,
                                     const double *mean_y, const struct lbw_plan *plan,
                                     const Onnx__NodeProto *node, struct lbw_error *err)
@@ -236,7 +248,8 @@ static enum lbw_status correct_bias(float **out, const struct solver *s, const d
     const int32_t *levels = s->weight->item.grid->levels;
     size_t rows = layout->groups * layout->rows;
     struct lbw_tensor tensor;
-    if (!lbw_weight_bias(&tensor, plan, s->weight, node))
+    double unit = bias_unit(node);
+    if (unit == 0 || !lbw_weight_bias(&tensor, plan, s->weight, node))
         return LBW_OK;
     float *bias = *out = malloc(rows * sizeof *bias);
     if (!bias)
@@ -245,11 +258,12 @@ static enum lbw_status correct_bias(float **out, const struct solver *s, const d
     for (size_t row = 0; row < rows; row++) {
         const double *x = mean_x + row / layout->rows * layout->k;
         const double *y = mean_y + row / layout->rows * layout->k;
-        double sum = bias[row];
+        double sum = 0;
         for (size_t i = 0; i < layout->k; i++) {
             float level = (float)levels[s->codes[row * layout->k + i]];
             sum += s->rows[row * layout->k + i] * x[i] - s->steps[row] * level * y[i];
         }
+        sum = bias[row] + unit * sum;
         if (isfinite((float)sum))
             bias[row] = (float)sum;
     }

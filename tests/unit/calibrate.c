@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* pass/reconstruct: what becomes of a layer's bias, with activations made up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <cmocka.h>
+
+#include "../graph.h"
+#include "onnx/tensor.h"
+#include "pass/activations.h"
+#include "pass/pass.h"
+
+#define SIZE 16 /* inputs and outputs */
+
+static enum lbw_status show(struct lbw_activations *self, const char *name,
+                            lbw_activation_fn fn, void *user, struct lbw_error *err)
+{
+    enum { ROWS = 64 };
+    static const int64_t dims[] = {ROWS, SIZE};
+    float values[ROWS * SIZE];
+    struct lbw_random random = {1};
+    (void)name;
+    for (size_t i = 0; i < ROWS * SIZE; i++)
+        values[i] = 1 + (float)lbw_random_unit(&random);
+    for (size_t s = 0; s < self->num_samples; s++) {
+        const struct lbw_activation activation = {s, 2, dims, values, values};
+        LBW_TRY(fn(user, &activation, err));
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status replace(struct lbw_activations *self, const char *name,
+                               const float *values, size_t count, struct lbw_error *err)
+{
+    (void)self, (void)name, (void)values, (void)count, (void)err;
+    return LBW_OK;
+}
+
+static enum lbw_status settle(struct lbw_activations *self, size_t node, struct lbw_error *err)
+{
+    (void)self, (void)node, (void)err;
+    return LBW_OK;
+}
+
+/* y = alpha · x·Wᵀ + beta · b */
+static struct text make_gemm(float alpha, float beta, bool shows_bias)
+{
+    struct text graph = {0}, attributes = {0};
+    const int64_t dims[] = {SIZE, SIZE};
+    float *values = draw_values("w", SIZE * SIZE, 0, 1);
+    struct text tensor = tensor_of("w", TYPE(FLOAT), dims, 2, values);
+    attribute_float(&attributes, "alpha", alpha);
+    attribute_float(&attributes, "beta", beta);
+    attribute_int(&attributes, "transB", 1);
+    put_op(&graph, "Gemm", "x w b", "y", &attributes);
+    put_message(&graph, 5, &tensor);
+    put_vector(&graph, "b", SIZE, 1, 0.5f);
+    put_port(&graph, 11, "x");
+    put_port(&graph, 12, "y");
+    if (shows_bias)
+        put_port(&graph, 12, "b");
+    free(values);
+    return finish_model(&graph, 8, 13);
+}
+
+static void read_bias(float out[SIZE], struct lbw_model *model)
+{
+    Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        struct lbw_tensor tensor;
+        if (strcmp(graph->initializer[i]->name, "b") != 0)
+            continue;
+        assert_int_equal(lbw_tensor_view(&tensor, model, graph->initializer[i], NULL), LBW_OK);
+        assert_int_equal(tensor.count, SIZE);
+        assert_int_equal(lbw_tensor_read_float(&tensor, out, NULL), LBW_OK);
+        return;
+    }
+    fail_msg("the bias is gone");
+}
+
+/* What calibration adds to the bias. */
+static void correction(float out[SIZE], float alpha, float beta, bool shows_bias)
+{
+    struct lbw_activations activations = {show, replace, settle, 2, 0};
+    const struct lbw_plan_params wishes = {
+        .all = true, .ops = "Gemm", .grid = lbw_grid_by_name("2")};
+    const struct lbw_convert_params params = {.activations = &activations};
+    struct text bytes = make_gemm(alpha, beta, shows_bias);
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    float before[SIZE];
+    assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, NULL), LBW_OK);
+    read_bias(before, model);
+    assert_int_equal(lbw_plan_new(&plan, model, &wishes, NULL), LBW_OK);
+    assert_int_equal(lbw_convert(NULL, model, plan, &params, NULL), LBW_OK);
+    read_bias(out, model);
+    for (size_t i = 0; i < SIZE; i++)
+        out[i] -= before[i];
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
+static void test_gemm(void **state)
+{
+    (void)state;
+    static const float pairs[][2] = {{2, 1}, {1, 4}, {0.5f, -0.25f}, {1, 0}};
+    float plain[SIZE], other[SIZE], most = 0;
+    correction(plain, 1, 1, false);
+    for (size_t i = 0; i < SIZE; i++)
+        most = fmaxf(most, fabsf(plain[i]));
+    assert_true(most > 0.1f);
+    for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
+        float unit = pairs[k][1] != 0 ? pairs[k][0] / pairs[k][1] : 0;
+        correction(other, pairs[k][0], pairs[k][1], false);
+        for (size_t i = 0; i < SIZE; i++)
+            assert_true(fabsf(other[i] - unit * plain[i]) <= 1e-5f * fabsf(unit) * most);
+    }
+}
+
+/* Others see it as it was. */
+static void test_bias_that_is_an_output(void **state)
+{
+    (void)state;
+    float values[SIZE];
+    correction(values, 1, 1, true);
+    for (size_t i = 0; i < SIZE; i++)
+        assert_true(values[i] == 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gemm),
+        cmocka_unit_test(test_bias_that_is_an_output),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
