@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/writer.h"
 #include "eval/nms.h"
 
 #define LEAST_SIDE   960.

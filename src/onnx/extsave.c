@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "base/file.h"
+#include "base/writer.h"
 #include "onnx/extdata.h"
 #include "onnx/mapped.h"
 #include "onnx/tensor.h"

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/writer.h"
 #include "onnx/extdata.h"
 #include "onnx/mapped.h"
 #include "onnx/scan.h"

@@ -9,6 +9,7 @@
 
 #include "base/bits.h"
 #include "base/file.h"
+#include "base/writer.h"
 #include "train/tuning.h"
 
 #define MAGIC       "LBWTUNE1"

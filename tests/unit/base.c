@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/strmap.h"
 #include "base/thread.h"
+#include "base/writer.h"
 
 static void test_error_context(void **state)
 {
