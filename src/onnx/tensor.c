@@ -188,7 +188,7 @@ static enum lbw_status locate(struct lbw_tensor *t, struct lbw_model *model,
     shape_text(text, sizeof text, proto);
     if (lbw_tensor_is_external(proto)) {
         size_t size;
-        if (proto->has_raw_data || num_typed)
+        if (raw_size || num_typed)
             return lbw_fail(err, LBW_ERR_FORMAT, "values both inside and in external data");
         LBW_TRY(lbw_external_view(&t->data, &size, model, proto, t->size, err));
         if (size != t->size)

@@ -308,6 +308,7 @@ static void test_external(void **state)
     for (size_t i = 0; i < 2; i++) {
         struct lbw_model *model = open_external(cases[i][0], cases[i][1], cases[i][2]);
         Onnx__TensorProto *t = model->proto->graph->initializer[0];
+        t->has_raw_data = i > 0; /* there and empty, as some writers leave it */
         assert_int_equal(lbw_tensor_view(&view, model, t, NULL), LBW_OK);
         assert_int_equal(lbw_tensor_read_float(&view, out, NULL), LBW_OK);
         assert_true(out[0] == 3 && out[2] == 5);
