@@ -215,7 +215,7 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
         type = (int32_t)lbw_node_int(node, "to", TYPE(FLOAT));
         node = wide ? wide->producer : NULL;
     }
-    if (!node)
+    if (!node || !lbw_weight_can_be(type))
         return LBW_OK;
     if (node->domain && strcmp(node->domain, LBW_DOMAIN) == 0)
         status = match_function(&found, &m, node, err);

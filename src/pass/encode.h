@@ -62,10 +62,13 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight);
 bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
                          const struct lbw_scope *scope, Onnx__TensorProto *tensor);
 
-/* float32 values in a float type, little-endian; `out` takes their bytes. */
+/* float32 values in a type of weights, little-endian; `out` takes their bytes. */
 void lbw_encode_narrow(unsigned char *out, const float *values, size_t count, int32_t type);
 
-/* A tensor of a float type with these values, as many as dims say; NULL when memory is out. */
+/*
+ * A tensor with these values, as many as dims say. NULL when memory is out, and for a type that
+ * weights cannot have.
+ */
 Onnx__TensorProto *lbw_encode_plain(struct lbw_model *model, const char *name, int32_t type,
                                     const int64_t *dims, size_t num_dims, const float *values,
                                     size_t count);

@@ -29,7 +29,7 @@ Onnx__TensorProto *lbw_encode_plain(struct lbw_model *model, const char *name, i
                                     size_t count)
 {
     size_t size = count * lbw_data_type_bits(type) / 8;
-    unsigned char *data = lbw_mapped_alloc(model, size);
+    unsigned char *data = lbw_weight_can_be(type) ? lbw_mapped_alloc(model, size) : NULL;
     if (!data)
         return NULL;
     lbw_encode_narrow(data, values, count, type);

@@ -104,6 +104,9 @@ enum lbw_status lbw_weight_check_ops(const char *ops, struct lbw_error *err);
 bool lbw_weight_inputs(size_t *first, size_t *last, const Onnx__NodeProto *node,
                        const char *ops);
 
+/* Whether weights can be of this type: FLOAT, FLOAT16, BFLOAT16 and DOUBLE. */
+bool lbw_weight_can_be(int32_t type);
+
 /* The value at the start of a chain of Identity nodes; NULL for NULL. */
 struct lbw_value *lbw_weight_origin(struct lbw_value *value);
 

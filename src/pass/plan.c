@@ -168,14 +168,6 @@ static const char *structure_of(const float *w, size_t n)
     return integers ? "structural: exact integers" : NULL;
 }
 
-static bool is_float_type(int32_t type)
-{
-    return type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-           type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-           type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16 ||
-           type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE;
-}
-
 static void keep(struct lbw_weight *weight, const char *reason, bool is_fixed)
 {
     weight->item.grid = NULL;
@@ -386,7 +378,7 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
     LBW_TRY(describe(planner, weight, &tensor, err));
     if (!weight->tensor)
         return decide_computed(planner, weight, err);
-    if (!is_float_type(tensor.data_type)) {
+    if (!lbw_weight_can_be(tensor.data_type)) {
         keep(weight, "no float type", true);
         return LBW_OK;
     }

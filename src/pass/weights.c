@@ -74,7 +74,7 @@ struct lbw_value *lbw_weight_origin(struct lbw_value *value)
     return value;
 }
 
-static bool is_float_type(int32_t type)
+bool lbw_weight_can_be(int32_t type)
 {
     return type == TYPE(FLOAT) || type == TYPE(FLOAT16) || type == TYPE(BFLOAT16) ||
            type == TYPE(DOUBLE);
@@ -88,7 +88,7 @@ static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *mo
     struct lbw_tensor tensor;
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, err));
     bool rounds_twice = tensor.data_type == TYPE(DOUBLE) && type != TYPE(FLOAT);
-    if (!is_float_type(tensor.data_type) || !is_float_type(type) || rounds_twice)
+    if (!lbw_weight_can_be(tensor.data_type) || !lbw_weight_can_be(type) || rounds_twice)
         return LBW_OK;
     float *values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
