@@ -51,19 +51,22 @@ static enum lbw_status read_shape(struct lbw_encoded *out, struct lbw_model *mod
     return LBW_OK;
 }
 
-/* Sets the axis along which a scale of dims [1, …, n, …, 1] runs; -1 for one value. */
-static enum lbw_status read_scale_axis(struct lbw_encoded *out, const Onnx__TensorProto *scale,
-                                       struct lbw_error *err)
+/* Takes a scale of dims [1, …, n, …, 1], or of one value (axis -1); false when it is neither.
+ */
+static bool take_scale(struct lbw_encoded *out, Onnx__TensorProto *scale)
 {
-    out->scale_axis = -1;
+    int64_t axis = -1;
+    if (scale->n_dims > out->num_dims)
+        return false;
     for (size_t i = 0; i < scale->n_dims; i++)
         if (scale->dims[i] != 1) {
-            if (out->scale_axis >= 0 || scale->n_dims != out->num_dims ||
-                scale->dims[i] != out->dims[i])
-                return lbw_fail(err, LBW_ERR_FORMAT, "a scale that does not fit its shape");
-            out->scale_axis = (int64_t)i;
+            if (axis >= 0 || scale->n_dims != out->num_dims || scale->dims[i] != out->dims[i])
+                return false;
+            axis = (int64_t)i;
         }
-    return LBW_OK;
+    out->scale = scale;
+    out->scale_axis = axis;
+    return true;
 }
 
 /* ai.lbw::Decode<grid>[_<type>](words, scale, shape) */
@@ -76,14 +79,15 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
     if (length < sizeof name)
         memcpy(name, op + 6, length);
     out->grid = lbw_grid_by_name(name);
-    Onnx__TensorProto *shape = constant_input(m, node, 2);
+    Onnx__TensorProto *shape = constant_input(m, node, 2), *scale = constant_input(m, node, 1);
     out->codes = constant_input(m, node, 0);
-    out->scale = constant_input(m, node, 1);
-    if (!out->grid || !shape || !out->codes || !out->scale)
+    if (!out->grid || !shape || !out->codes || !scale)
         return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is no decoding this version knows", op);
     out->kind = "packed";
     LBW_TRY(read_shape(out, m->index->model, shape, err));
-    return read_scale_axis(out, out->scale, err);
+    return take_scale(out, scale)
+               ? LBW_OK
+               : lbw_fail(err, LBW_ERR_FORMAT, "a scale that does not fit its shape");
 }
 
 /* The grid whose levels, up to a common power of two, are the table's. */
@@ -128,16 +132,22 @@ static enum lbw_status match_inline(struct lbw_encoded *out, const struct matche
     Onnx__TensorProto *words = constant_input(m, wide, 0);
     Onnx__TensorProto *scale = constant_input(m, factor, 0);
     const struct lbw_grid *grid = table ? grid_of_table(m->index->model, table) : NULL;
-    if (!shape || !words || !scale || !grid)
+    if (!shape || !words || !scale || !grid || lbw_node_int(factor, "to", 0) != TYPE(FLOAT))
         return LBW_OK;
-    *out = (struct lbw_encoded){.kind = "inline", .grid = grid, .codes = words, .scale = scale};
-    LBW_TRY(read_shape(out, m->index->model, shape, err));
-    return read_scale_axis(out, scale, err);
+    enum lbw_status status = read_shape(out, m->index->model, shape, err);
+    if (status != LBW_OK) /* a Reshape may take more than a shape */
+        return status == LBW_ERR_FORMAT ? LBW_OK : status;
+    out->grid = grid;
+    out->codes = words;
+    if (take_scale(out, scale))
+        out->kind = "inline";
+    return LBW_OK;
 }
 
-static void match_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
+/* Codes of a DequantizeLinear: of types whose every value a float32 is exactly. */
+static bool take_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
 {
-    out->kind = "dq";
+    unsigned bits = lbw_data_type_bits(codes->data_type);
     out->type = lbw_data_type_name(codes->data_type);
     out->codes = codes;
     out->dims = codes->dims;
@@ -147,23 +157,42 @@ static void match_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
         if (codes->dims[i] < 0 ||
             !lbw_size_mul(&out->count, out->count, (size_t)codes->dims[i]))
             out->count = 0;
+    return bits > 0 && bits <= 16;
 }
 
-/* DequantizeLinear with constant codes and scale, without or with a zero zero-point. */
-static bool match_dequantize(struct lbw_encoded *out, const struct matcher *m,
+/* DequantizeLinear to float32 with constant codes and scales, without zero point or blocks. */
+static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
                              const Onnx__NodeProto *node)
 {
     Onnx__TensorProto *codes = constant_input(m, node, 0), *scale = constant_input(m, node, 1);
-    if (!codes || !scale || *lbw_node_input(node, 2) || lbw_node_int(node, "block_size", 0))
-        return false;
-    match_codes(out, codes);
+    int64_t type = lbw_node_int(node, "output_dtype", 0);
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (node->attribute[i]->ref_attr_name && *node->attribute[i]->ref_attr_name)
+            return; /* every call of the function has another one */
+    if (!codes || !scale || scale->data_type != TYPE(FLOAT) || scale->n_dims > 1 ||
+        *lbw_node_input(node, 2) || lbw_node_int(node, "block_size", 0) ||
+        (type && type != TYPE(FLOAT)) || !take_codes(out, codes))
+        return;
+    int64_t axis = lbw_node_int(node, "axis", 1), rank = (int64_t)codes->n_dims;
+    axis += axis < 0 ? rank : 0;
+    bool is_one = scale->n_dims == 0 || scale->dims[0] == 1;
+    if (!is_one && (axis < 0 || axis >= rank || codes->dims[axis] != scale->dims[0]))
+        return;
     out->scale = scale;
-    out->scale_axis = scale->n_dims == 0 ? -1 : lbw_node_int(node, "axis", 1);
-    if (out->scale_axis < -1)
-        out->scale_axis += (int64_t)out->num_dims;
-    return true;
+    out->scale_axis = is_one ? -1 : axis;
+    out->kind = "dq";
 }
 
+/* Whether the scale says nothing: one value, and that is 1. */
+static bool is_unit(struct lbw_model *model, const Onnx__TensorProto *scale)
+{
+    struct lbw_tensor tensor;
+    float value;
+    return lbw_tensor_view(&tensor, model, scale, NULL) == LBW_OK && tensor.count == 1 &&
+           lbw_tensor_read_float(&tensor, &value, NULL) == LBW_OK && value == 1;
+}
+
+/* The dq encoding of earlier opsets: a Mul by the scales behind what makes float32 of codes. */
 static enum lbw_status match_mul(struct lbw_encoded *out, const struct matcher *m,
                                  const Onnx__NodeProto *mul, struct lbw_error *err)
 {
@@ -171,21 +200,19 @@ static enum lbw_status match_mul(struct lbw_encoded *out, const struct matcher *
     Onnx__NodeProto *cast = producer(m, mul, 0, "Cast");
     Onnx__NodeProto *dequantize = producer(m, mul, 0, "DequantizeLinear");
     Onnx__TensorProto *codes = constant_input(m, cast, 0);
-    if (scale && dequantize && match_dequantize(out, m, dequantize)) {
-        out->outer_scale = scale;
-        int64_t inner_axis = out->scale_axis;
-        LBW_TRY(read_scale_axis(out, scale, err));
-        if (inner_axis >= 0)
-            out->kind = NULL; /* scales along two axes: not ours */
-        return LBW_OK;
+    if (!scale)
+        return match_inline(out, m, mul, err);
+    bool is_ours = false;
+    if (dequantize) {
+        match_dequantize(out, m, dequantize);
+        is_ours = out->kind && is_unit(m->index->model, out->scale);
+    } else if (codes && lbw_node_int(cast, "to", 0) == TYPE(FLOAT)) {
+        is_ours = (codes->data_type == TYPE(INT8) || codes->data_type == TYPE(FLOAT16)) &&
+                  take_codes(out, codes);
     }
-    if (scale && codes &&
-        (codes->data_type == TYPE(INT8) || codes->data_type == TYPE(FLOAT16))) {
-        match_codes(out, codes);
-        out->outer_scale = scale;
-        return read_scale_axis(out, scale, err);
-    }
-    return match_inline(out, m, mul, err);
+    is_ours = is_ours && scale->data_type == TYPE(FLOAT) && take_scale(out, scale);
+    out->kind = is_ours ? "dq" : NULL;
+    return LBW_OK;
 }
 
 /* As many codes as the shape says, before anyone makes room for their values. */
@@ -212,7 +239,7 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
     int32_t type = TYPE(FLOAT);
     if (node && lbw_node_is(node, "Cast")) { /* behind an encoding: the weight's own type */
         struct lbw_value *wide = lbw_index_find(m.scope, lbw_node_input(node, 0));
-        type = (int32_t)lbw_node_int(node, "to", TYPE(FLOAT));
+        type = (int32_t)lbw_node_int(node, "to", 0);
         node = wide ? wide->producer : NULL;
     }
     if (!node || !lbw_weight_can_be(type))
@@ -239,53 +266,46 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
     return LBW_OK;
 }
 
-/* What each byte of an INT8 or FLOAT8E4M3FN code stands for. */
-static void fill_bytes(float out[256], int32_t type)
+/* Integers and floats of few bits as float32 values, exactly. */
+static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
+                                    struct lbw_error *err)
 {
-    for (int i = 0; i < 256; i++) {
-        int exponent = i >> 3 & 15, mantissa = i & 7;
-        float magnitude = exponent ? ldexpf((float)(8 + mantissa), exponent - 10)
-                                   : ldexpf((float)mantissa, -9);
-        out[i] = type == TYPE(INT8) ? (float)(int8_t)i : i & 0x80 ? -magnitude : magnitude;
-    }
+    if (lbw_tensor_read_float(t, out, NULL) == LBW_OK)
+        return LBW_OK;
+    int64_t *values = malloc((t->count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_int64(t, values, err);
+    for (size_t i = 0; i < t->count && status == LBW_OK; i++)
+        out[i] = (float)values[i];
+    free(values);
+    return status;
 }
 
-/* Integer and float8 codes as float32 values, exactly. */
+/* Through a table of what each byte stands for, where there are bytes: several times faster. */
 static enum lbw_status read_codes(float *out, struct lbw_model *model,
                                   const Onnx__TensorProto *proto, struct lbw_error *err)
 {
     struct lbw_tensor t;
     LBW_TRY(lbw_tensor_view(&t, model, proto, err));
-    if ((t.data_type == TYPE(INT8) || t.data_type == TYPE(FLOAT8E4M3FN)) && t.data) {
-        float bytes[256];
-        fill_bytes(bytes, t.data_type);
-        for (size_t i = 0; i < t.count; i++)
-            out[i] = bytes[t.data[i]];
-        return LBW_OK;
-    }
-    if ((t.data_type == TYPE(INT4) || t.data_type == TYPE(INT2)) && t.data) {
-        int8_t *values = malloc(t.count + 1);
-        if (!values)
-            return lbw_fail_memory(err);
-        if (t.data_type == TYPE(INT4))
-            lbw_unpack_int4(values, t.data, t.count);
-        else
-            lbw_unpack_int2(values, t.data, t.count);
-        for (size_t i = 0; i < t.count; i++)
-            out[i] = values[i];
-        free(values);
-        return LBW_OK;
-    }
-    if (t.data_type == TYPE(FLOAT16) || t.data_type == TYPE(FLOAT4E2M1))
-        return lbw_tensor_read_float(&t, out, err);
-    int64_t *values = malloc((t.count + 1) * sizeof *values);
-    if (!values)
-        return lbw_fail_memory(err);
-    enum lbw_status status = lbw_tensor_read_int64(&t, values, err);
-    for (size_t i = 0; i < t.count && status == LBW_OK; i++)
-        out[i] = (float)values[i];
-    free(values);
-    return status;
+    size_t bits = lbw_data_type_bits(t.data_type);
+    if (bits > 8 || !t.data)
+        return read_numbers(out, &t, err);
+    size_t per_byte = 8 / bits;
+    unsigned char bytes[256];
+    float numbers[256 * 8];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)i;
+    struct lbw_tensor all = {.data_type = t.data_type,
+                             .count = sizeof bytes * per_byte,
+                             .data = bytes,
+                             .size = sizeof bytes,
+                             .name = t.name};
+    LBW_TRY(read_numbers(numbers, &all, err));
+    for (size_t i = 0; i < t.count; i += per_byte)
+        for (size_t k = 0; k < per_byte && i + k < t.count; k++)
+            out[i + k] = numbers[t.data[i / per_byte] * per_byte + k];
+    return LBW_OK;
 }
 
 static enum lbw_status unpack_words(float *out, struct lbw_model *model,
@@ -315,23 +335,19 @@ static enum lbw_status unpack_words(float *out, struct lbw_model *model,
     return status;
 }
 
-/* out *= scale along an axis. */
+/* out *= scale along its axis. */
 static enum lbw_status multiply(float *out, struct lbw_model *model,
-                                const struct lbw_encoded *e, const Onnx__TensorProto *proto,
-                                int64_t axis, struct lbw_error *err)
+                                const struct lbw_encoded *e, struct lbw_error *err)
 {
     struct lbw_tensor scale;
     size_t inner = e->count, dim = 1;
-    LBW_TRY(lbw_tensor_view(&scale, model, proto, err));
-    if (axis >= 0 && (size_t)axis < e->num_dims) {
-        dim = (size_t)e->dims[axis];
+    LBW_TRY(lbw_tensor_view(&scale, model, e->scale, err));
+    if (e->scale_axis >= 0) {
+        dim = (size_t)e->dims[e->scale_axis];
         inner = 1;
-        for (size_t i = (size_t)axis + 1; i < e->num_dims; i++)
+        for (size_t i = (size_t)e->scale_axis + 1; i < e->num_dims; i++)
             inner *= (size_t)e->dims[i];
     }
-    if (scale.count != dim)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%zu scales where %zu are needed", scale.count,
-                        dim);
     float *factors = malloc((dim + 1) * sizeof *factors);
     if (!factors)
         return lbw_fail_memory(err);
@@ -350,9 +366,5 @@ enum lbw_status lbw_decode_values(float *out, struct lbw_model *model,
         LBW_TRY(unpack_words(out, model, e, err));
     else
         LBW_TRY(read_codes(out, model, e->codes, err));
-    if (e->scale)
-        LBW_TRY(multiply(out, model, e, e->scale, e->outer_scale ? -1 : e->scale_axis, err));
-    if (e->outer_scale)
-        LBW_TRY(multiply(out, model, e, e->outer_scale, e->scale_axis, err));
-    return LBW_OK;
+    return e->scale ? multiply(out, model, e, err) : LBW_OK;
 }

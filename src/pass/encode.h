@@ -81,13 +81,16 @@ struct lbw_encoded {
     size_t num_dims;
     const int64_t *dims;
     size_t count;
-    int32_t data_type;                /* of the decoded weight */
-    Onnx__TensorProto *codes, *scale; /* words, or integers; scale is NULL when it is 1 */
-    Onnx__TensorProto *outer_scale;   /* dq: a second factor behind the first, or NULL */
-    int64_t scale_axis;
+    int32_t data_type; /* of the decoded weight */
+    Onnx__TensorProto *codes,
+        *scale;         /* words, or numbers; without a scale codes are read bare */
+    int64_t scale_axis; /* in dims; -1 for one scale */
 };
 
-/* Looks at who makes the value. Malformed encodings are LBW_ERR_FORMAT naming the weight. */
+/*
+ * Looks at who makes the value. Arithmetic that only looks like ours is none of ours;
+ * LBW_ERR_FORMAT names the weight where a function of ours, or a tensor, is malformed.
+ */
 enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
                                  const struct lbw_value *value, struct lbw_error *err);
 

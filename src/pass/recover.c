@@ -64,17 +64,13 @@ static int shift_of(const struct lbw_encoded *encoded)
                                                            : 0;
 }
 
-/* steps × 2^-shift: the scales, multiplied where there are two. */
+/* steps × 2^-shift */
 static enum lbw_status read_steps(struct lbw_codes *codes, struct lbw_model *model,
                                   const struct lbw_encoded *encoded, int shift,
                                   struct lbw_error *err)
 {
-    Onnx__TensorProto *const protos[] = {encoded->outer_scale ? encoded->outer_scale
-                                                              : encoded->scale,
-                                         encoded->outer_scale ? encoded->scale : NULL};
     struct lbw_tensor tensor;
-    float inner = 1;
-    LBW_TRY(lbw_tensor_view(&tensor, model, protos[0], err));
+    LBW_TRY(lbw_tensor_view(&tensor, model, encoded->scale, err));
     codes->num_steps = tensor.count;
     codes->axis = tensor.num_dims == 0 ? -1
                   : tensor.count == 1  ? LBW_ANY_AXIS
@@ -83,13 +79,8 @@ static enum lbw_status read_steps(struct lbw_codes *codes, struct lbw_model *mod
     if (!codes->steps)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_tensor_read_float(&tensor, codes->steps, err));
-    if (protos[1]) {
-        LBW_TRY(lbw_tensor_view(&tensor, model, protos[1], err));
-        if (tensor.count == 1)
-            LBW_TRY(lbw_tensor_read_float(&tensor, &inner, err));
-    }
     for (size_t i = 0; i < codes->num_steps; i++)
-        codes->steps[i] = ldexpf(codes->steps[i] * inner, -shift);
+        codes->steps[i] = ldexpf(codes->steps[i], -shift);
     return LBW_OK;
 }
 
@@ -99,14 +90,14 @@ static enum lbw_status recover_encoded(struct lbw_codes *codes, const struct lbw
 {
     struct lbw_encoded bare = *encoded;
     int shift = shift_of(encoded);
-    bare.scale = bare.outer_scale = NULL;
+    bare.scale = NULL;
     LBW_TRY(lbw_decode_values(levels, model, &bare, err));
     for (size_t i = 0; i < encoded->count; i++)
         levels[i] = ldexpf(levels[i], shift);
     const struct lbw_grid *found = encoded->grid ? encoded->grid : next_grid(NULL);
     while (found && !codes_of_levels(codes->codes, levels, encoded->count, found))
         found = encoded->grid ? NULL : next_grid(found);
-    if (found && (encoded->scale || encoded->outer_scale)) {
+    if (found) {
         LBW_TRY(read_steps(codes, model, encoded, shift, err));
         *grid = found;
     }

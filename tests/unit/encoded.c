@@ -103,10 +103,195 @@ static void test_cast_to_integers(void **state)
     }
 }
 
+static void expect_values(struct lbw_model *model, const float *expected)
+{
+    struct lbw_tensor tensor;
+    float values[COUNT];
+    const Onnx__TensorProto *proto = initializer(model, "W");
+    assert_non_null(proto);
+    check(lbw_tensor_view(&tensor, model, proto, NULL), &(struct lbw_error){0});
+    assert_int_equal(tensor.count, COUNT);
+    assert_int_equal(tensor.data_type, TYPE(FLOAT));
+    check(lbw_tensor_read_float(&tensor, values, NULL), &(struct lbw_error){0});
+    for (size_t i = 0; i < COUNT; i++)
+        if (values[i] != expected[i] && !(isnan(values[i]) && isnan(expected[i])))
+            fail_msg("value %zu: %g, expected %g", i, (double)values[i], (double)expected[i]);
+}
+
+static void put_scale(struct text *graph, const char *name, int32_t type, const int64_t *dims,
+                      size_t num_dims, size_t count)
+{
+    struct text raw = {0};
+    const float values[COUNT] = {0.25f, 3, 0.125f, 5, 7, 0.1f};
+    put_values(&raw, type, values, count);
+    put_raw(graph, name, type, dims, num_dims, raw.data, raw.size);
+    free(raw.data);
+}
+
+#define NO_AXIS INT64_MAX
+
+/* DequantizeLinear that we did not write: read where ONNX says what it means, else let be. */
+static const struct foreign {
+    int32_t codes, scale; /* types */
+    size_t num_dims;
+    int64_t dims[2]; /* of the scale */
+    int64_t axis, block_size, output_dtype;
+    int along; /* the axis that the scales run along, -1 for one scale, -2: not ours */
+} foreigners[] = {
+    {TYPE(INT8), TYPE(FLOAT), 0, {0}, NO_AXIS, 0, 0, -1},
+    {TYPE(INT8), TYPE(FLOAT), 0, {0}, 9, 0, TYPE(FLOAT), -1},
+    {TYPE(INT8), TYPE(FLOAT), 1, {1}, NO_AXIS, 0, 0, -1},
+    {TYPE(INT8), TYPE(FLOAT), 1, {6}, NO_AXIS, 0, 0, 1},
+    {TYPE(INT8), TYPE(FLOAT), 1, {4}, 0, 0, 0, 0},
+    {TYPE(INT8), TYPE(FLOAT), 1, {4}, -4, 0, 0, 0},
+    {TYPE(INT8), TYPE(FLOAT), 1, {6}, -3, 0, 0, 1},
+    {TYPE(INT8), TYPE(FLOAT), 1, {4}, NO_AXIS, 0, 0, -2},
+    {TYPE(INT8), TYPE(FLOAT), 1, {4}, 4, 0, 0, -2},
+    {TYPE(INT8), TYPE(FLOAT), 1, {4}, -5, 0, 0, -2},
+    {TYPE(INT8), TYPE(FLOAT), 2, {4, 1}, 0, 0, 0, -2},
+    {TYPE(INT8), TYPE(FLOAT), 0, {0}, NO_AXIS, 2, 0, -2},
+    {TYPE(INT8), TYPE(FLOAT), 0, {0}, NO_AXIS, 0, TYPE(FLOAT16), -2},
+    {TYPE(INT8), TYPE(FLOAT16), 0, {0}, NO_AXIS, 0, 0, -2},
+    {TYPE(INT8), TYPE(BFLOAT16), 0, {0}, NO_AXIS, 0, 0, -2},
+    {TYPE(INT32), TYPE(FLOAT), 0, {0}, NO_AXIS, 0, 0, -2},
+};
+
+static void test_foreign_dequantize(void **state)
+{
+    (void)state;
+    static const float scales[] = {0.25f, 3, 0.125f, 5, 7, 0.1f};
+    for (size_t f = 0; f < sizeof foreigners / sizeof *foreigners; f++) {
+        const struct foreign *c = &foreigners[f];
+        struct text graph = {0}, attributes = {0};
+        float expected[COUNT];
+        if (c->axis != NO_AXIS)
+            attribute_int(&attributes, "axis", c->axis);
+        attribute_int(&attributes, "block_size", c->block_size);
+        attribute_int(&attributes, "output_dtype", c->output_dtype);
+        put_op(&graph, "DequantizeLinear", "q s", "W", &attributes);
+        put_op(&graph, "Conv", "x W", "y", NULL);
+        put_raw(&graph, "q", c->codes, c->codes == TYPE(INT8) ? shape : shape + 1,
+                c->codes == TYPE(INT8) ? 4 : 1, levels, COUNT); /* else [6] of four bytes */
+        put_scale(&graph, "s", c->scale, c->dims, c->num_dims,
+                  c->num_dims ? (size_t)c->dims[0] : 1);
+        struct lbw_model *model = open_graph(&graph, 23);
+        size_t num = expand(model);
+        if (num != (c->along >= -1))
+            fail_msg("case %zu: %zu weights", f, num);
+        for (size_t i = 0; i < COUNT; i++)
+            expected[i] = (float)levels[i] * scales[c->along < 0    ? 0
+                                                    : c->along == 0 ? i / 6
+                                                                    : i % 6];
+        if (num)
+            expect_values(model, expected);
+        lbw_model_close(&model);
+    }
+}
+
+/* Floats of eight bits, infinity and NaN included, raw and in the typed field. */
+static void test_float8(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t type;
+        unsigned char codes[4];
+        float values[4];
+    } cases[] = {
+        {TYPE(FLOAT8E4M3FN), {0x38, 0xb9, 0x7f, 0x01}, {1, -1.125f, NAN, 0x1p-9f}},
+        {TYPE(FLOAT8E4M3FNUZ), {0x40, 0xc1, 0x80, 0x01}, {1, -1.125f, NAN, 0x1p-10f}},
+        {TYPE(FLOAT8E5M2), {0x3c, 0xbd, 0x7c, 0x01}, {1, -1.25f, INFINITY, 0x1p-16f}},
+        {TYPE(FLOAT8E5M2FNUZ), {0x40, 0xc1, 0x80, 0x01}, {1, -1.25f, NAN, 0x1p-17f}},
+    };
+    for (size_t i = 0; i < 8; i++) {
+        struct text graph = {0}, tensor = {0};
+        float expected[COUNT];
+        unsigned char codes[COUNT];
+        for (size_t k = 0; k < COUNT; k++) {
+            codes[k] = cases[i / 2].codes[k % 4];
+            expected[k] = cases[i / 2].values[k % 4] * 0.25f;
+        }
+        put_op(&graph, "DequantizeLinear", "q s", "W", NULL);
+        put_op(&graph, "Conv", "x W", "y", NULL);
+        put_scale(&graph, "s", TYPE(FLOAT), NULL, 0, 1);
+        if (i % 2) {
+            put_raw(&graph, "q", cases[i / 2].type, shape, 4, codes, COUNT);
+        } else {
+            for (size_t k = 0; k < 4; k++)
+                put_int(&tensor, 1, (uint64_t)shape[k]);
+            put_int(&tensor, 2, (uint64_t)cases[i / 2].type);
+            put_text(&tensor, 8, "q");
+            for (size_t k = 0; k < COUNT; k++)
+                put_int(&tensor, 5, codes[k]);
+            put_message(&graph, 5, &tensor);
+        }
+        struct lbw_model *model = open_graph(&graph, 19);
+        assert_int_equal(expand(model), 1);
+        expect_values(model, expected);
+        lbw_model_close(&model);
+    }
+}
+
+/* A Mul behind a Cast or DequantizeLinear: ours when it is as the dq encoding writes it. */
+static void test_foreign_mul(void **state)
+{
+    (void)state;
+    static const int64_t per_row[] = {ROWS, 1, 1, 1}, more[] = {1, ROWS, 1, 1, 1};
+    static const struct {
+        int32_t codes, to; /* 0: DequantizeLinear */
+        int32_t scale;
+        const int64_t *dims;
+        size_t num_dims, count;
+        bool is_unit; /* the scale of the DequantizeLinear */
+        bool is_ours;
+    } cases[] = {
+        {TYPE(INT8), TYPE(FLOAT), TYPE(FLOAT), per_row, 4, ROWS, false, true},
+        {TYPE(INT8), TYPE(FLOAT), TYPE(FLOAT), NULL, 0, 1, false, true},
+        {TYPE(FLOAT16), TYPE(FLOAT), TYPE(FLOAT), per_row, 4, ROWS, false, true},
+        {TYPE(INT8), 0, TYPE(FLOAT), per_row, 4, ROWS, true, true},
+        {TYPE(INT8), 0, TYPE(FLOAT), per_row, 4, ROWS, false, false},
+        {TYPE(INT8), TYPE(FLOAT16), TYPE(FLOAT16), per_row, 4, ROWS, false, false},
+        {TYPE(INT8), TYPE(INT32), TYPE(INT32), NULL, 0, 1, false, false},
+        {TYPE(FLOAT16), TYPE(FLOAT), TYPE(FLOAT), shape, 4, COUNT, false, false}, /* a mask */
+        {TYPE(INT8), TYPE(FLOAT), TYPE(FLOAT), shape + 1, 3, 6, false, false},
+        {TYPE(INT8), TYPE(FLOAT), TYPE(FLOAT), more, 5, ROWS, false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text graph = {0}, raw = {0};
+        float values[COUNT];
+        for (size_t k = 0; k < COUNT; k++)
+            values[k] = levels[k];
+        put_values(&raw, TYPE(FLOAT16), values, COUNT);
+        if (cases[i].to)
+            put_cast(&graph, "q", "plain", cases[i].to);
+        else
+            put_op(&graph, "DequantizeLinear", "q unit", "plain", NULL);
+        put_op(&graph, "Mul", "plain s", "W", NULL);
+        put_op(&graph, "Conv", "x W", "y", NULL);
+        put_raw(&graph, "q", cases[i].codes, shape, 4,
+                cases[i].codes == TYPE(INT8) ? (const void *)levels : raw.data,
+                cases[i].codes == TYPE(INT8) ? COUNT : raw.size);
+        put_raw(&graph, "unit", TYPE(FLOAT), NULL, 0, &(float){cases[i].is_unit ? 1 : 2}, 4);
+        if (cases[i].scale == TYPE(INT32))
+            put_raw(&graph, "s", TYPE(INT32), NULL, 0, levels, 4);
+        else
+            put_scale(&graph, "s", cases[i].scale, cases[i].dims, cases[i].num_dims,
+                      cases[i].count);
+        struct lbw_model *model = open_graph(&graph, 12);
+        size_t num = expand(model);
+        if (num != cases[i].is_ours)
+            fail_msg("case %zu: %zu weights", i, num);
+        lbw_model_close(&model);
+        free(raw.data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cast_to_integers),
+        cmocka_unit_test(test_foreign_dequantize),
+        cmocka_unit_test(test_float8),
+        cmocka_unit_test(test_foreign_mul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
