@@ -69,6 +69,17 @@ static bool take_scale(struct lbw_encoded *out, Onnx__TensorProto *scale)
     return true;
 }
 
+/* The type in the name of a function of ours; UNDEFINED when there is none such. */
+static int32_t type_of_function(const char *op)
+{
+    static const int32_t types[] = {TYPE(FLOAT16), TYPE(BFLOAT16), TYPE(DOUBLE)};
+    const char *suffix = strchr(op, '_');
+    for (size_t i = 0; suffix && i < sizeof types / sizeof *types; i++)
+        if (strcmp(suffix + 1, lbw_data_type_name(types[i])) == 0)
+            return types[i];
+    return suffix ? TYPE(UNDEFINED) : TYPE(FLOAT);
+}
+
 /* ai.lbw::Decode<grid>[_<type>](words, scale, shape) */
 static enum lbw_status match_function(struct lbw_encoded *out, const struct matcher *m,
                                       const Onnx__NodeProto *node, struct lbw_error *err)
@@ -81,7 +92,8 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
     out->grid = lbw_grid_by_name(name);
     Onnx__TensorProto *shape = constant_input(m, node, 2), *scale = constant_input(m, node, 1);
     out->codes = constant_input(m, node, 0);
-    if (!out->grid || !shape || !out->codes || !scale)
+    out->data_type = type_of_function(op);
+    if (!out->grid || !out->data_type || !shape || !out->codes || !scale)
         return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is no decoding this version knows", op);
     out->kind = "packed";
     LBW_TRY(read_shape(out, m->index->model, shape, err));
@@ -228,41 +240,59 @@ static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model
     return LBW_OK;
 }
 
+static enum lbw_status match_node(struct lbw_encoded *out, const struct matcher *m,
+                                  const Onnx__NodeProto *node, struct lbw_error *err)
+{
+    struct lbw_encoded found = {.data_type = TYPE(FLOAT)};
+    if (node->domain && strcmp(node->domain, LBW_DOMAIN) == 0)
+        LBW_TRY(match_function(&found, m, node, err));
+    else if (lbw_node_is(node, "DequantizeLinear"))
+        match_dequantize(&found, m, node);
+    else if (lbw_node_is(node, "Mul"))
+        LBW_TRY(match_mul(&found, m, node, err));
+    if (!found.kind)
+        return LBW_OK;
+    LBW_TRY(check_codes(&found, m->index->model, err));
+    *out = found;
+    return LBW_OK;
+}
+
+/* Casts the weight: where it was a half before, its values are those of a half. */
+static void cast(struct lbw_encoded *e, int32_t type)
+{
+    if (!lbw_weight_can_cast(e->data_type, type))
+        e->kind = NULL;
+    if (lbw_data_type_bits(e->data_type) == 16)
+        e->rounded[e->num_rounded++] = e->data_type;
+    e->data_type = type;
+}
+
+static enum lbw_status match_value(struct lbw_encoded *out, const struct lbw_index *index,
+                                   const struct lbw_value *value, size_t num_casts,
+                                   struct lbw_error *err)
+{
+    const Onnx__NodeProto *node = value->producer;
+    if (!node)
+        return LBW_OK;
+    if (!lbw_node_is(node, "Cast"))
+        return match_node(out, &(struct matcher){index, value->scope}, node, err);
+    struct lbw_value *before =
+        lbw_weight_origin(lbw_index_find(value->scope, lbw_node_input(node, 0)));
+    if (!before || num_casts > LBW_MAX_CASTS)
+        return LBW_OK;
+    LBW_TRY(match_value(out, index, before, num_casts + 1, err));
+    if (out->kind)
+        cast(out, (int32_t)lbw_node_int(node, "to", 0));
+    return LBW_OK;
+}
+
 enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
                                  const struct lbw_value *value, struct lbw_error *err)
 {
-    struct matcher m = {index, value->scope};
-    const Onnx__NodeProto *node = value->producer;
-    struct lbw_encoded found = {.data_type = TYPE(FLOAT)};
-    enum lbw_status status = LBW_OK;
-    *out = (struct lbw_encoded){0};
-    int32_t type = TYPE(FLOAT);
-    if (node && lbw_node_is(node, "Cast")) { /* behind an encoding: the weight's own type */
-        struct lbw_value *wide = lbw_index_find(m.scope, lbw_node_input(node, 0));
-        type = (int32_t)lbw_node_int(node, "to", 0);
-        node = wide ? wide->producer : NULL;
-    }
-    if (!node || !lbw_weight_can_be(type))
-        return LBW_OK;
-    if (node->domain && strcmp(node->domain, LBW_DOMAIN) == 0)
-        status = match_function(&found, &m, node, err);
-    else if (lbw_node_is(node, "DequantizeLinear"))
-        match_dequantize(&found, &m, node);
-    else if (lbw_node_is(node, "Mul"))
-        status = match_mul(&found, &m, node, err);
-    if (status == LBW_OK && found.kind)
-        status = check_codes(&found, index->model, err);
-    if (status != LBW_OK)
-        return lbw_within(err, status, "weight '%s'", value->name);
-    const char *suffix =
-        found.kind && strcmp(found.kind, "packed") == 0 ? strchr(node->op_type, '_') : NULL;
-    if (suffix)
-        type = strcmp(suffix, "_float16") == 0    ? TYPE(FLOAT16)
-               : strcmp(suffix, "_bfloat16") == 0 ? TYPE(BFLOAT16)
-                                                  : TYPE(DOUBLE);
-    found.data_type = type;
-    if (found.kind)
-        *out = found;
+    struct lbw_encoded found = {0};
+    LBW_TRY(
+        lbw_within(err, match_value(&found, index, value, 0, err), "weight '%s'", value->name));
+    *out = found;
     return LBW_OK;
 }
 
@@ -366,5 +396,11 @@ enum lbw_status lbw_decode_values(float *out, struct lbw_model *model,
         LBW_TRY(unpack_words(out, model, e, err));
     else
         LBW_TRY(read_codes(out, model, e->codes, err));
-    return e->scale ? multiply(out, model, e, err) : LBW_OK;
+    if (!e->scale)
+        return LBW_OK;
+    LBW_TRY(multiply(out, model, e, err));
+    for (size_t i = 0; i < e->num_rounded; i++)
+        for (size_t k = 0; k < e->count; k++)
+            out[k] = lbw_encode_round(out[k], e->rounded[i]);
+    return LBW_OK;
 }

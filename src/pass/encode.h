@@ -62,6 +62,9 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight);
 bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
                          const struct lbw_scope *scope, Onnx__TensorProto *tensor);
 
+/* What a type of weights keeps of a value. */
+float lbw_encode_round(float value, int32_t type);
+
 /* float32 values in a type of weights, little-endian; `out` takes their bytes. */
 void lbw_encode_narrow(unsigned char *out, const float *values, size_t count, int32_t type);
 
@@ -85,6 +88,8 @@ struct lbw_encoded {
     Onnx__TensorProto *codes,
         *scale;         /* words, or numbers; without a scale codes are read bare */
     int64_t scale_axis; /* in dims; -1 for one scale */
+    int32_t rounded[LBW_MAX_CASTS + 1]; /* the types its values go through before data_type */
+    size_t num_rounded;
 };
 
 /*

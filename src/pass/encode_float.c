@@ -6,6 +6,15 @@
 #include "base/bits.h"
 #include "pass/encode.h"
 
+float lbw_encode_round(float value, int32_t type)
+{
+    if (type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16)
+        return lbw_half_to_float(lbw_half_from_float(value));
+    return type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16
+               ? lbw_bfloat16_to_float(lbw_bfloat16_from_float(value))
+               : value;
+}
+
 void lbw_encode_narrow(unsigned char *out, const float *values, size_t count, int32_t type)
 {
     for (size_t i = 0; i < count; i++) {

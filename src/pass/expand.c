@@ -75,7 +75,8 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
         const char *output = list[i]->n_output ? list[i]->output[0] : NULL;
         struct lbw_value *value = output ? lbw_strmap_get(&scope->values, output) : NULL;
         /* values read as a weight somewhere are the only ones worth a look */
-        if (value && value->producer == list[i] && lbw_weight_is_read(value))
+        if (value && value->producer == list[i] && lbw_weight_is_read(value) &&
+            !lbw_weight_is_cast(value))
             status = expand_value(model, index, value, num, err);
     }
     free(list);

@@ -107,6 +107,12 @@ bool lbw_weight_inputs(size_t *first, size_t *last, const Onnx__NodeProto *node,
 /* Whether weights can be of this type: FLOAT, FLOAT16, BFLOAT16 and DOUBLE. */
 bool lbw_weight_can_be(int32_t type);
 
+/* Whether a Cast of a weight gives one whose values we know to the bit. */
+bool lbw_weight_can_cast(int32_t from, int32_t to);
+
+/* Casts in a row behind a constant; the encoding of a weight may add one. */
+#define LBW_MAX_CASTS 8
+
 /* The value at the start of a chain of Identity nodes; NULL for NULL. */
 struct lbw_value *lbw_weight_origin(struct lbw_value *value);
 
@@ -127,6 +133,9 @@ bool lbw_weight_count_uses(size_t *num, const struct lbw_index *index,
 
 /* Whether some operator reads the value as a weight, through Identity nodes. */
 bool lbw_weight_is_read(const struct lbw_value *value);
+
+/* Whether the value is a Cast of what is read as a weight itself, and need not be stored. */
+bool lbw_weight_is_cast(const struct lbw_value *value);
 
 /*
  * functions.c: inlines functions that keep weights out of sight, and branches that are always

@@ -359,7 +359,7 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     char *text = lbw_arena_printf(&planner->plan->model->arena, "%s %s", encoded.kind,
                                   encoded.grid ? encoded.grid->name : encoded.type);
     weight->item.encoded = text ? text : "";
-    weight->item.type = "float32";
+    weight->item.type = lbw_data_type_name(encoded.data_type);
     weight->item.dims = encoded.dims;
     weight->item.num_dims = encoded.num_dims;
     weight->item.count = encoded.count;

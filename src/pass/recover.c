@@ -97,7 +97,7 @@ static enum lbw_status recover_encoded(struct lbw_codes *codes, const struct lbw
     const struct lbw_grid *found = encoded->grid ? encoded->grid : next_grid(NULL);
     while (found && !codes_of_levels(codes->codes, levels, encoded->count, found))
         found = encoded->grid ? NULL : next_grid(found);
-    if (found) {
+    if (found && !encoded->num_rounded) {
         LBW_TRY(read_steps(codes, model, encoded, shift, err));
         *grid = found;
     }
@@ -145,15 +145,6 @@ static size_t place(const struct group *group, size_t i)
     return group->is_whole ? i : lbw_layout_offset(group->layout, group->g, group->r, i);
 }
 
-/* A product as a tensor of that type keeps it. */
-static float as_stored(float value, int32_t type)
-{
-    if (type == TYPE(FLOAT16))
-        return lbw_half_to_float(lbw_half_from_float(value));
-    return type == TYPE(BFLOAT16) ? lbw_bfloat16_to_float(lbw_bfloat16_from_float(value))
-                                  : value;
-}
-
 /* The code whose product with the step is stored as `value`, or -1. */
 static int code_of_value(const struct lbw_grid *grid, float step, float value, int32_t type)
 {
@@ -166,7 +157,7 @@ static int code_of_value(const struct lbw_grid *grid, float step, float value, i
             high = middle;
     }
     for (; low <= high; low++)
-        if (!is_other(as_stored(step * (float)grid->levels[low], type), value))
+        if (!is_other(lbw_encode_round(step * (float)grid->levels[low], type), value))
             return low;
     return -1;
 }

@@ -121,7 +121,7 @@ static enum lbw_status find_codes(struct reencoder *r)
         return lbw_fail_memory(r->err);
     for (size_t i = 0; i < plan->num_weights; i++) {
         struct lbw_weight *weight = &plan->weights[i];
-        if (!weight->tensor || weight->is_fixed)
+        if (!weight->tensor || weight->is_fixed || lbw_weight_is_cast(weight->value))
             continue;
         if (!take_hint(r, weight, &r->codes[i]) && !weight->is_structural)
             LBW_TRY(lbw_within(r->err, recover(r, weight, &r->codes[i]), "weight '%s'",

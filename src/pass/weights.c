@@ -80,6 +80,12 @@ bool lbw_weight_can_be(int32_t type)
            type == TYPE(DOUBLE);
 }
 
+bool lbw_weight_can_cast(int32_t from, int32_t to)
+{
+    bool rounds_twice = from == TYPE(DOUBLE) && to != TYPE(FLOAT);
+    return lbw_weight_can_be(from) && lbw_weight_can_be(to) && !rounds_twice;
+}
+
 /* The tensor as a Cast to `type` gives it; *out stays NULL where that is not ours to tell. */
 static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *model,
                                    const char *name, const Onnx__TensorProto *proto,
@@ -87,8 +93,7 @@ static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *mo
 {
     struct lbw_tensor tensor;
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, err));
-    bool rounds_twice = tensor.data_type == TYPE(DOUBLE) && type != TYPE(FLOAT);
-    if (!lbw_weight_can_be(tensor.data_type) || !lbw_weight_can_be(type) || rounds_twice)
+    if (!lbw_weight_can_cast(tensor.data_type, type))
         return LBW_OK;
     float *values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
@@ -124,7 +129,7 @@ enum lbw_status lbw_weight_constant(Onnx__TensorProto **out, struct lbw_value **
                                     const struct lbw_index *index, struct lbw_value *value,
                                     struct lbw_error *err)
 {
-    return constant_of(out, root, index, value, 8, err);
+    return constant_of(out, root, index, value, LBW_MAX_CASTS, err);
 }
 
 static bool reads_shape(const struct lbw_use *use)
@@ -209,4 +214,10 @@ static bool is_read_as_weight(const struct lbw_value *value, unsigned depth)
 bool lbw_weight_is_read(const struct lbw_value *value)
 {
     return is_read_as_weight(value, LONGEST_CHAIN);
+}
+
+bool lbw_weight_is_cast(const struct lbw_value *value)
+{
+    const struct lbw_value *before = lbw_weight_origin(behind(value, "Cast"));
+    return before && lbw_weight_is_read(before);
 }

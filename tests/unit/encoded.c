@@ -285,13 +285,103 @@ static void test_foreign_mul(void **state)
     }
 }
 
+static struct lbw_model *reopen(struct lbw_model *model)
+{
+    struct lbw_error err = {0};
+    void *data = NULL;
+    size_t size = 0;
+    check(lbw_model_save_memory(model, &data, &size, &err), &err);
+    lbw_model_close(&model);
+    check(lbw_model_open_memory(&model, data, size, &err), &err);
+    lbw_free(data);
+    return model;
+}
+
+/* W is read by a Conv of its own type, and by another one through a Cast, which stays. */
+static struct lbw_model *open_cast(int32_t from, int32_t to)
+{
+    struct text graph = {0};
+    put_op(&graph, "Conv", "x W", "a", NULL);
+    put_cast(&graph, "W", "c", to);
+    put_op(&graph, "Conv", "x c", "y", NULL);
+    put_random(&graph, "W", from, (const int64_t[]){16, 16, 3, 3}, 4, 0, 1);
+    return open_graph(&graph, 17);
+}
+
+static const char *type_of(struct lbw_model *model, const char *tensor)
+{
+    struct lbw_error err = {0};
+    struct lbw_plan *plan = NULL;
+    const char *type = "";
+    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){.as_is = true}, &err), &err);
+    for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
+        if (strcmp(lbw_plan_item(plan, i)->tensor, tensor) == 0)
+            type = lbw_plan_item(plan, i)->type;
+    lbw_plan_free(&plan);
+    return type;
+}
+
+static void expect_cast(struct lbw_model *model, int32_t from, int32_t to)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    assert_int_equal(initializer(model, "W")->data_type, from);
+    assert_null(initializer(model, "c"));
+    for (size_t i = 0; i < graph->n_node; i++)
+        if (strcmp(graph->node[i]->output[0], "c") == 0) {
+            assert_string_equal(graph->node[i]->op_type, "Cast");
+            assert_int_equal(lbw_node_int(graph->node[i], "to", 0), to);
+            return;
+        }
+    fail_msg("nothing makes 'c'");
+}
+
+/* Behind an encoded weight a Cast rounds what the weight's own type has rounded before. */
+static void test_cast_behind(void **state)
+{
+    (void)state;
+    static const int32_t types[][2] = {{TYPE(FLOAT16), TYPE(FLOAT)},
+                                       {TYPE(BFLOAT16), TYPE(FLOAT)},
+                                       {TYPE(FLOAT16), TYPE(BFLOAT16)},
+                                       {TYPE(FLOAT), TYPE(FLOAT16)},
+                                       {TYPE(DOUBLE), TYPE(FLOAT)}};
+    static const struct lbw_encode_params ways[] = {{.encoding = LBW_ENCODING_PACKED},
+                                                    {.inline_nodes = true},
+                                                    {.encoding = LBW_ENCODING_DQ},
+                                                    {.encoding = LBW_ENCODING_FLOAT}};
+    const struct lbw_plan_rule skip = {"^c$", NULL};
+    const struct lbw_plan_params params = {.rules = &skip, .num_rules = 1, .all = true};
+    struct lbw_error err = {0};
+    char digest[LBW_DIGEST_SIZE], other[LBW_DIGEST_SIZE];
+    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+        struct lbw_model *model = open_cast(types[t][0], types[t][1]);
+        struct lbw_plan *plan = NULL;
+        check(lbw_plan_new(&plan, model, &params, &err), &err);
+        check(lbw_convert(NULL, model, plan, &(struct lbw_convert_params){0}, &err), &err);
+        lbw_plan_free(&plan);
+        model = reopen(model);
+        check(lbw_digest(digest, model, &err), &err);
+        for (size_t i = 0; i < 32; i++) { /* from every way, every way */
+            const struct lbw_encode_params *way = &ways[i % 2 ? i / 2 % 4 : i / 8];
+            check(lbw_reencode(NULL, NULL, NULL, model, way, &err), &err);
+            model = reopen(model);
+            check(lbw_digest(other, model, &err), &err);
+            assert_string_equal(other, digest);
+            assert_string_equal(type_of(model, "W"), lbw_data_type_name(types[t][0]));
+            assert_string_equal(type_of(model, "c"), lbw_data_type_name(types[t][1]));
+        }
+        check(lbw_reencode(NULL, NULL, NULL, model, &ways[0], &err), &err);
+        assert_int_equal(expand(model), 1);
+        expect_cast(model, types[t][0], types[t][1]);
+        lbw_model_close(&model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cast_to_integers),
-        cmocka_unit_test(test_foreign_dequantize),
-        cmocka_unit_test(test_float8),
-        cmocka_unit_test(test_foreign_mul),
+        cmocka_unit_test(test_cast_to_integers), cmocka_unit_test(test_foreign_dequantize),
+        cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
+        cmocka_unit_test(test_cast_behind),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
