@@ -36,22 +36,11 @@ static size_t function_of(const struct survey *s, const struct lbw_scope *scope)
     return SIZE_MAX;
 }
 
-/* The value behind a name, through Identity and Cast. */
-static const struct lbw_value *source_of(const struct lbw_scope *scope, const char *name)
-{
-    struct lbw_value *value = lbw_weight_origin(lbw_index_find(scope, name));
-    for (int i = 0; i < 8 && value && value->producer && lbw_node_is(value->producer, "Cast");
-         i++)
-        value =
-            lbw_weight_origin(lbw_index_find(value->scope, lbw_node_input(value->producer, 0)));
-    return value;
-}
-
 /* The weight comes through this name: where that is an input of the function, so does it. */
 static void mark_source(struct survey *s, const struct lbw_scope *scope, size_t function,
                         const char *name)
 {
-    const struct lbw_value *value = source_of(scope, name);
+    const struct lbw_value *value = lbw_weight_source(lbw_index_find(scope, name));
     if (!value || !value->is_input || !value->scope->function)
         return;
     const Onnx__FunctionProto *f = s->model->proto->functions[function];

@@ -116,6 +116,9 @@ bool lbw_weight_can_cast(int32_t from, int32_t to);
 /* The value at the start of a chain of Identity nodes; NULL for NULL. */
 struct lbw_value *lbw_weight_origin(struct lbw_value *value);
 
+/* The same through Identity and Cast nodes. */
+struct lbw_value *lbw_weight_source(struct lbw_value *value);
+
 /*
  * The values of a weight that is constant, through Identity and Cast, and where they come from;
  * *out is NULL when it is not constant.

@@ -119,6 +119,18 @@ static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
     return true;
 }
 
+/* Of the inputs of a MatMul those are weights that nothing computes. */
+static enum lbw_status is_constant(bool *out, const struct lbw_index *index,
+                                   struct lbw_value *value, struct lbw_error *err)
+{
+    struct lbw_encoded encoded = {0};
+    *out = lbw_index_constant(index, lbw_weight_source(value), true) != NULL;
+    if (!*out)
+        LBW_TRY(lbw_decode_match(&encoded, index, value, err));
+    *out = *out || encoded.kind;
+    return LBW_OK;
+}
+
 /* Finds the weights that the nodes of one scope read. */
 static enum lbw_status collect(struct planner *planner, struct lbw_scope *scope,
                                struct lbw_error *err)
@@ -132,8 +144,11 @@ static enum lbw_status collect(struct planner *planner, struct lbw_scope *scope,
         for (size_t i = first; i <= last; i++) {
             struct lbw_value *value =
                 lbw_weight_origin(lbw_index_find(scope, lbw_node_input(nodes[n], i)));
-            if (!value || (first != last && !lbw_index_constant(index, value, true)))
-                continue; /* MatMul of two computed tensors holds no weight */
+            bool is_weight = value != NULL;
+            if (value && first != last)
+                LBW_TRY(is_constant(&is_weight, index, value, err));
+            if (!is_weight)
+                continue;
             struct lbw_weight *weight = weight_for(planner, value);
             if (!weight || !add_consumer(planner->plan->model, weight,
                                          (struct lbw_consumer){scope, nodes[n], n, i}))

@@ -74,6 +74,16 @@ struct lbw_value *lbw_weight_origin(struct lbw_value *value)
     return value;
 }
 
+struct lbw_value *lbw_weight_source(struct lbw_value *value)
+{
+    struct lbw_value *before = value = lbw_weight_origin(value);
+    for (int i = 0; before && i < LBW_MAX_CASTS; i++) {
+        value = before;
+        before = lbw_weight_origin(behind(value, "Cast"));
+    }
+    return value;
+}
+
 bool lbw_weight_can_be(int32_t type)
 {
     return type == TYPE(FLOAT) || type == TYPE(FLOAT16) || type == TYPE(BFLOAT16) ||

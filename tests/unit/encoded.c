@@ -376,12 +376,57 @@ static void test_cast_behind(void **state)
     }
 }
 
+/* The weights of MatMul, on either side: seen, refused, digested and converted in every
+ * encoding. */
+static void test_matmul(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = {64, 64};
+    const struct lbw_plan_params params = {.ops = "MatMul", .all = true};
+    struct lbw_error err = {0};
+    struct text graph = {0};
+    char digest[LBW_DIGEST_SIZE], other[LBW_DIGEST_SIZE], empty[LBW_DIGEST_SIZE];
+    put_op(&graph, "MatMul", "x W", "a", NULL);
+    put_op(&graph, "MatMul", "V a", "b", NULL);
+    put_op(&graph, "MatMul", "a b", "c", NULL); /* no weight */
+    put_cast(&graph, "H", "F", TYPE(FLOAT));
+    put_op(&graph, "MatMul", "c F", "y", NULL);
+    put_random(&graph, "W", TYPE(FLOAT), dims, 2, 0, 1);
+    put_random(&graph, "V", TYPE(FLOAT), dims, 2, 0, 1);
+    put_random(&graph, "H", TYPE(FLOAT16), dims, 2, 0, 1);
+    struct lbw_model *model = open_graph(&graph, 17), *none = NULL;
+    struct lbw_plan *plan = NULL;
+    check(lbw_plan_new(&plan, model, &params, &err), &err);
+    assert_int_equal(lbw_plan_num_items(plan), 3);
+    check(lbw_convert(NULL, model, plan, &(struct lbw_convert_params){0}, &err), &err);
+    lbw_plan_free(&plan);
+    model = reopen(model);
+    assert_int_equal(lbw_plan_new(&plan, model, &params, &err), LBW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "holds 3 encoded weights"));
+    put_op(&graph, "Relu", "x", "y", NULL);
+    none = open_graph(&graph, 17);
+    check(lbw_digest(empty, none, &err), &err);
+    lbw_model_close(&none);
+    check(lbw_digest(digest, model, &err), &err);
+    assert_string_not_equal(digest, empty);
+    for (size_t i = 0; i < 12; i++) {
+        const struct lbw_encode_params way = {
+            .encoding = (enum lbw_encoding)(i % 2 ? i / 2 % 3 : i / 6)};
+        size_t num = 0;
+        check(lbw_reencode(&num, NULL, NULL, model, &way, &err), &err);
+        model = reopen(model);
+        check(lbw_digest(other, model, &err), &err);
+        assert_string_equal(other, digest);
+    }
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cast_to_integers), cmocka_unit_test(test_foreign_dequantize),
         cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
-        cmocka_unit_test(test_cast_behind),
+        cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_matmul),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
