@@ -292,18 +292,14 @@ static float small_to_float(unsigned code, const struct small_float *f)
     return sign * ldexpf((float)significand, exponent - f->bias - f->mantissa_bits);
 }
 
-static void read_doubles(const struct lbw_tensor *t, float *out)
+static double double_at(const struct lbw_tensor *t, size_t i)
 {
-    for (size_t i = 0; i < t->count; i++) {
-        double value = 0;
-        if (t->data) {
-            uint64_t bits = lbw_load_u64(t->data + 8 * i);
-            memcpy(&value, &bits, sizeof value);
-        } else {
-            value = t->proto->double_data[i];
-        }
-        out[i] = (float)value;
-    }
+    double value;
+    if (!t->data)
+        return t->proto->double_data[i];
+    uint64_t bits = lbw_load_u64(t->data + 8 * i);
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static void read_floats(const struct lbw_tensor *t, float *out)
@@ -323,7 +319,8 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
         read_floats(tensor, out);
         return LBW_OK;
     case KIND_FLOAT64:
-        read_doubles(tensor, out);
+        for (size_t i = 0; i < tensor->count; i++)
+            out[i] = (float)double_at(tensor, i);
         return LBW_OK;
     case KIND_FLOAT16:
         for (size_t i = 0; i < tensor->count; i++)
@@ -342,6 +339,14 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s': %s is no floating-point type",
                         tensor->name, lbw_data_type_name(tensor->data_type));
     }
+}
+
+bool lbw_tensor_fits_float(const struct lbw_tensor *tensor)
+{
+    bool fits = true;
+    for (size_t i = 0; tensor->data_type == TYPE(DOUBLE) && i < tensor->count && fits; i++)
+        fits = (double)(float)double_at(tensor, i) == double_at(tensor, i);
+    return fits;
 }
 
 const float *lbw_tensor_floats(const struct lbw_tensor *tensor)

@@ -98,6 +98,9 @@ static enum lbw_status recover(struct reencoder *r, struct lbw_weight *weight,
 {
     struct lbw_tensor tensor;
     LBW_TRY(lbw_tensor_view(&tensor, r->model, weight->tensor, r->err));
+    weight->item.grid = NULL;
+    if (!lbw_tensor_fits_float(&tensor))
+        return LBW_OK; /* the rest of a double would be lost */
     float *values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
         return lbw_fail_memory(r->err);

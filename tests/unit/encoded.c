@@ -421,12 +421,41 @@ static void test_matmul(void **state)
     lbw_model_close(&model);
 }
 
+/* Doubles are encoded where they are the floats of a grid, and stay where more is in them. */
+static void test_doubles(void **state)
+{
+    (void)state;
+    static const double digits[] = {0.1, 0.2, 0.4, -0.1, -0.4, -0.8};
+    static const int64_t dims[] = {16, 16, 3, 3};
+    const struct lbw_encode_params packed = {.encoding = LBW_ENCODING_PACKED};
+    struct lbw_error err = {0};
+    for (int i = 0; i < 4; i++) {
+        struct text graph = {0}, tensor = {0};
+        double values[16 * 16 * 9];
+        size_t count = sizeof values / sizeof *values, num = SIZE_MAX;
+        for (size_t k = 0; k < count; k++)
+            values[k] = i % 2 ? digits[k * k % 6] : (double)(float)digits[k * k % 6];
+        put_op(&graph, "Conv", "x W", "y", NULL);
+        for (size_t k = 0; k < 4; k++)
+            put_int(&tensor, 1, (uint64_t)dims[k]);
+        put_int(&tensor, 2, TYPE(DOUBLE));
+        put_text(&tensor, 8, "W");
+        put_bytes(&tensor, i < 2 ? 9 : 10, values, sizeof values); /* raw, or packed doubles */
+        put_message(&graph, 5, &tensor);
+        struct lbw_model *model = open_graph(&graph, 17);
+        check(lbw_reencode(&num, NULL, NULL, model, &packed, &err), &err);
+        assert_int_equal(num, i % 2 ? 0 : 1);
+        lbw_model_close(&model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cast_to_integers), cmocka_unit_test(test_foreign_dequantize),
         cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
         cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_matmul),
+        cmocka_unit_test(test_doubles),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
