@@ -132,10 +132,11 @@ LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct 
 /*
  * Another encoding for the weights that are on a grid already, without quantizing: encoded ones
  * keep their codes and scales, and plain ones, as FLOAT leaves them, are encoded where a grid
- * holds them exactly and that makes them smaller. lbw_digest() is the same before and after, or
- * the call fails. *num (NULL is fine) receives how many weights were written in the new
- * encoding, with FLOAT how many were expanded; *num_plain and *note (NULL is fine) how many DQ
- * had to leave plain and why, a text of the model's or NULL.
+ * holds them exactly and that makes them smaller. Functions and branches that hide weights are
+ * inlined, see lbw_plan_new(). lbw_digest() is the same before and after, or the call fails.
+ * *num (NULL is fine) receives how many weights were written in the new encoding, with FLOAT
+ * how many were expanded; *num_plain and *note (NULL is fine) how many DQ had to leave plain
+ * and why, a text of the model's or NULL.
  */
 LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
                                      struct lbw_model *model,
@@ -147,7 +148,8 @@ LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char 
  * model: the first 128 bits of the SHA-256 of, per weight in the order of the plan, the number
  * of dims, the dims and the ONNX data type as 64-bit little-endian numbers, then the values in
  * raw_data form; as lowercase hex with a zero byte at its end. Weights computed at run time do
- * not count.
+ * not count. As lbw_plan_new() does, it inlines functions and branches that hide weights, in
+ * the model itself, and takes the order from what is left (docs/format.md).
  */
 #define LBW_DIGEST_SIZE 33
 LBW_API enum lbw_status lbw_digest(char out[LBW_DIGEST_SIZE], struct lbw_model *model,

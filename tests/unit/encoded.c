@@ -449,13 +449,84 @@ static void test_doubles(void **state)
     }
 }
 
+static void put_call(struct text *graph, const char *input, const char *output)
+{
+    struct text node = {0};
+    put_text(&node, 7, "test");
+    put_names(&node, "F", input, output);
+    put_message(graph, 1, &node);
+}
+
+/* Convs with A, function F with B (none when it is not called) and D, in this order. */
+static void digest_of(char digest[LBW_DIGEST_SIZE], const char *const *order, int num_calls)
+{
+    static const int64_t dims[] = {16, 16, 3, 3};
+    struct text graph = {0}, function = {0}, import = {0}, attribute = {0};
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    float *values = draw_values("B", 2304, 0, 1);
+    struct text tensor = tensor_of("", TYPE(FLOAT), dims, 4, values);
+    put_text(&attribute, 1, "value");
+    put_message(&attribute, 5, &tensor);
+    put_int(&attribute, 20, 4);
+    put_text(&function, 1, "F");
+    put_text(&function, 4, "in");
+    put_text(&function, 5, "out");
+    put_node(&function, 7, "Constant", "", "w", &attribute);
+    put_node(&function, 7, "Conv", "in w", "out", NULL);
+    put_text(&import, 1, "");
+    put_int(&import, 2, 17);
+    put_message(&function, 9, &import);
+    put_text(&function, 10, "test");
+    for (size_t i = 0; i < 3; i++) {
+        const char *const names[] = {"x", "1", "2", "3", "y"};
+        char inputs[10];
+        snprintf(inputs, sizeof inputs, "%s %s", names[i], order[i]);
+        if (num_calls && strcmp(order[i], "B") == 0)
+            put_call(&graph, names[i], names[i + 1]);
+        else
+            put_op(&graph, "Conv", inputs, names[i + 1], NULL);
+        put_random(&graph, order[i], TYPE(FLOAT), dims, 4, 0, 1);
+    }
+    if (num_calls > 1)
+        put_call(&graph, "3", "y");
+    put_port(&graph, 11, "x");
+    put_port(&graph, 12, num_calls > 1 ? "y" : "3");
+    struct text bytes = finish_model(&graph, 8, 17);
+    put_text(&import, 1, "test");
+    put_int(&import, 2, 1);
+    put_message(&bytes, 8, &import);
+    if (num_calls)
+        put_message(&bytes, 25, &function);
+    free(function.data);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_digest(digest, model, &err), &err);
+    lbw_model_close(&model);
+    free(bytes.data);
+    free(values);
+}
+
+/* Functions come last, but for those that hide weights: they are opened first. */
+static void test_digest_order(void **state)
+{
+    (void)state;
+    static const char *const in_place[] = {"A", "B", "D"}, *const at_end[] = {"A", "D", "B"};
+    char digest[LBW_DIGEST_SIZE], expected[LBW_DIGEST_SIZE];
+    digest_of(expected, in_place, 0);
+    digest_of(digest, in_place, 1);
+    assert_string_equal(digest, expected);
+    digest_of(expected, at_end, 0);
+    digest_of(digest, in_place, 2);
+    assert_string_equal(digest, expected);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cast_to_integers), cmocka_unit_test(test_foreign_dequantize),
         cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
         cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_doubles),          cmocka_unit_test(test_digest_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
