@@ -129,6 +129,7 @@ static void put_scale(struct text *graph, const char *name, int32_t type, const 
 }
 
 #define NO_AXIS INT64_MAX
+#define OF_CALL (INT64_MAX - 1) /* an attribute of the function around it */
 
 /* DequantizeLinear that we did not write: read where ONNX says what it means, else let be. */
 static const struct foreign {
@@ -145,6 +146,7 @@ static const struct foreign {
     {TYPE(INT8), TYPE(FLOAT), 1, {4}, 0, 0, 0, 0},
     {TYPE(INT8), TYPE(FLOAT), 1, {4}, -4, 0, 0, 0},
     {TYPE(INT8), TYPE(FLOAT), 1, {6}, -3, 0, 0, 1},
+    {TYPE(INT8), TYPE(FLOAT), 1, {6}, OF_CALL, 0, 0, -2},
     {TYPE(INT8), TYPE(FLOAT), 1, {4}, NO_AXIS, 0, 0, -2},
     {TYPE(INT8), TYPE(FLOAT), 1, {4}, 4, 0, 0, -2},
     {TYPE(INT8), TYPE(FLOAT), 1, {4}, -5, 0, 0, -2},
@@ -162,10 +164,16 @@ static void test_foreign_dequantize(void **state)
     static const float scales[] = {0.25f, 3, 0.125f, 5, 7, 0.1f};
     for (size_t f = 0; f < sizeof foreigners / sizeof *foreigners; f++) {
         const struct foreign *c = &foreigners[f];
-        struct text graph = {0}, attributes = {0};
+        struct text graph = {0}, attributes = {0}, reference = {0};
         float expected[COUNT];
-        if (c->axis != NO_AXIS)
+        if (c->axis == OF_CALL) {
+            put_text(&reference, 1, "axis");
+            put_int(&reference, 20, 2);
+            put_text(&reference, 21, "axis");
+            put_message(&attributes, 5, &reference);
+        } else if (c->axis != NO_AXIS) {
             attribute_int(&attributes, "axis", c->axis);
+        }
         attribute_int(&attributes, "block_size", c->block_size);
         attribute_int(&attributes, "output_dtype", c->output_dtype);
         put_op(&graph, "DequantizeLinear", "q s", "W", &attributes);
@@ -376,6 +384,30 @@ static void test_cast_behind(void **state)
     }
 }
 
+/* A function of our domain is ours: one that we do not know is refused, not guessed. */
+static void test_unknown_functions(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Decode4_int8", "Decode4_", "Decode4_float16_",
+                                        "Decode9", "Encode4"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct text graph = {0}, node = {0};
+        struct lbw_error err = {0};
+        char digest[LBW_DIGEST_SIZE];
+        put_text(&node, 7, LBW_DOMAIN);
+        put_names(&node, names[i], "words s dims", "W");
+        put_message(&graph, 1, &node);
+        put_op(&graph, "Conv", "x W", "y", NULL);
+        put_raw(&graph, "words", TYPE(UINT16), (const int64_t[]){5}, 1, levels, 10);
+        put_scale(&graph, "s", TYPE(FLOAT), NULL, 0, 1);
+        put_raw(&graph, "dims", TYPE(INT64), (const int64_t[]){4}, 1, shape, sizeof shape);
+        struct lbw_model *model = open_graph(&graph, 17);
+        assert_int_equal(lbw_digest(digest, model, &err), LBW_ERR_FORMAT);
+        assert_non_null(strstr(err.message, "is no decoding this version knows"));
+        lbw_model_close(&model);
+    }
+}
+
 /* The weights of MatMul, on either side: seen, refused, digested and converted in every
  * encoding. */
 static void test_matmul(void **state)
@@ -525,8 +557,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cast_to_integers), cmocka_unit_test(test_foreign_dequantize),
         cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
-        cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_matmul),
-        cmocka_unit_test(test_doubles),          cmocka_unit_test(test_digest_order),
+        cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_unknown_functions),
+        cmocka_unit_test(test_matmul),           cmocka_unit_test(test_doubles),
+        cmocka_unit_test(test_digest_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
