@@ -49,6 +49,23 @@ static enum lbw_status add_encoded(struct sha256_ctx *sha, struct lbw_model *mod
     return status;
 }
 
+/* No weights, but MatMul reads them: integers of 32 and 64 bits. */
+static enum lbw_status add_integers(struct sha256_ctx *sha, const struct lbw_tensor *tensor,
+                                    struct lbw_error *err)
+{
+    unsigned char bytes[8];
+    int64_t *values = malloc((tensor->count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_int64(tensor, values, err);
+    for (size_t i = 0; i < tensor->count && status == LBW_OK; i++) {
+        lbw_store_le(bytes, (uint64_t)values[i], sizeof bytes);
+        sha256_update(sha, lbw_data_type_bits(tensor->data_type) / 8, bytes);
+    }
+    free(values);
+    return status;
+}
+
 static enum lbw_status add_constant(struct sha256_ctx *sha, struct lbw_model *model,
                                     const Onnx__TensorProto *proto, struct lbw_error *err)
 {
@@ -59,6 +76,8 @@ static enum lbw_status add_constant(struct sha256_ctx *sha, struct lbw_model *mo
         sha256_update(sha, tensor.size, tensor.data);
         return LBW_OK;
     }
+    if (!lbw_weight_can_be(tensor.data_type))
+        return add_integers(sha, &tensor, err);
     float *values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
         return lbw_fail_memory(err);

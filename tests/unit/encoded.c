@@ -481,6 +481,41 @@ static void test_doubles(void **state)
     }
 }
 
+/* Integers that a MatMul reads count as raw_data holds them, wherever they are. */
+static void test_digest_of_integers(void **state)
+{
+    (void)state;
+    static const int64_t values[] = {1, -2, 3, INT32_MIN};
+    static const int32_t types[] = {TYPE(INT32), TYPE(INT64)};
+    for (size_t t = 0; t < 2; t++) {
+        char digests[2][LBW_DIGEST_SIZE];
+        for (size_t i = 0; i < 2; i++) {
+            struct text graph = {0}, tensor = {0}, raw = {0};
+            struct lbw_error err = {0};
+            put_op(&graph, "MatMul", "x W", "y", NULL);
+            put_int(&tensor, 1, 2);
+            put_int(&tensor, 1, 2);
+            put_int(&tensor, 2, (uint64_t)types[t]);
+            put_text(&tensor, 8, "W");
+            for (size_t k = 0; k < 4; k++) {
+                unsigned char bytes[8];
+                lbw_store_le(bytes, (uint64_t)values[k], sizeof bytes);
+                put(&raw, bytes, t ? 8 : 4);
+                if (i)
+                    put_int(&tensor, t ? 7 : 5, (uint64_t)values[k]);
+            }
+            if (!i)
+                put_bytes(&tensor, 9, raw.data, raw.size);
+            free(raw.data);
+            put_message(&graph, 5, &tensor);
+            struct lbw_model *model = open_graph(&graph, 17);
+            check(lbw_digest(digests[i], model, &err), &err);
+            lbw_model_close(&model);
+        }
+        assert_string_equal(digests[0], digests[1]);
+    }
+}
+
 static void put_call(struct text *graph, const char *input, const char *output)
 {
     struct text node = {0};
@@ -559,7 +594,7 @@ int main(void)
         cmocka_unit_test(test_float8),           cmocka_unit_test(test_foreign_mul),
         cmocka_unit_test(test_cast_behind),      cmocka_unit_test(test_unknown_functions),
         cmocka_unit_test(test_matmul),           cmocka_unit_test(test_doubles),
-        cmocka_unit_test(test_digest_order),
+        cmocka_unit_test(test_digest_order),     cmocka_unit_test(test_digest_of_integers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
