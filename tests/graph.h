@@ -147,7 +147,7 @@ static inline void put_vector(struct text *graph, const char *name, int64_t num,
     put_random(graph, name, TYPE(FLOAT), &num, 1, centre, spread);
 }
 
-/* An input (field 11) or output (12) with a type; no dims: shape unknown. */
+/* An input (field 11) or output (12) with a type; no dims: shape unknown; -1: open. */
 static inline void put_typed_port(struct text *graph, unsigned field, const char *name,
                                   int32_t data_type, const int64_t *dims, size_t num_dims)
 {
@@ -156,7 +156,10 @@ static inline void put_typed_port(struct text *graph, unsigned field, const char
     put_int(&tensor, 1, (uint64_t)data_type);
     for (size_t i = 0; i < num_dims; i++) {
         struct text dim = {0};
-        put_int(&dim, 1, (uint64_t)dims[i]);
+        if (dims[i] < 0)
+            put_text(&dim, 2, "n");
+        else
+            put_int(&dim, 1, (uint64_t)dims[i]);
         put_message(&shape, 1, &dim);
     }
     if (num_dims)

@@ -104,14 +104,14 @@ struct lbw_detector;
 struct lbw_detector_params {
     float score;          /* boxes below are dropped; 0: the profile's */
     float nms;            /* 0: the profile's */
-    int width, height;    /* of the input, for models that leave it open; 0: the profile's */
+    int width, height;    /* of inputs of open size, as LBW_GIVEN_SIZE; 0: the profile's */
     unsigned num_threads; /* of the runtime, for one picture; 0: all processors */
 };
 
 /*
  * The model and the profile are copied as far as they are needed. LBW_ERR_RUNTIME when no ONNX
- * Runtime is found, LBW_ERR_UNSUPPORTED for a model without one picture-like input,
- * LBW_ERR_ARGUMENT when the input's size is not known.
+ * Runtime is found, LBW_ERR_UNSUPPORTED for a model without one input that takes one picture,
+ * LBW_ERR_ARGUMENT when the input's size is not known, or is not the one asked for.
  */
 LBW_API enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
                                           const struct lbw_profile *profile,

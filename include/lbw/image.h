@@ -36,6 +36,13 @@ enum lbw_color {
     LBW_COLOR_GRAY,
 };
 
+/* What the user asked for: it is not bent to the model, as what a profile says may be. */
+enum lbw_given {
+    LBW_GIVEN_SIZE = 1, /* refused where the model fixes another */
+    LBW_GIVEN_MEAN = 2, /* the same for inputs of whole numbers, which else get 0 */
+    LBW_GIVEN_STD = 4,  /* … and 1: pixels 0 … 255 */
+};
+
 /* From pixels 0 … 255 to a network's input: (x - mean[c]) / std[c], c in the order of `color`.
  */
 struct lbw_preprocess {
@@ -47,7 +54,8 @@ struct lbw_preprocess {
     float mean[3];
     float std[3];
     int multiple; /* dynamic inputs: sides are rounded up to a multiple of this; 0 or 1: any */
-    int channels_last; /* 0: NCHW, 1: NHWC */
+    int channels_last; /* 0: NCHW, 1: NHWC, where the model's input does not tell */
+    unsigned given;    /* LBW_GIVEN_…, set by lbw_preprocess_option() */
 };
 
 /* How the picture lies in the input: x_input = x_picture × scale_x + offset_x. */

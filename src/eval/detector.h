@@ -10,9 +10,9 @@
 
 struct lbw_detector {
     struct lbw_session *session;
-    struct lbw_profile profile; /* preprocess.width and height are resolved */
-    int32_t input_type;         /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
-    const char **output_names;  /* owned array, borrowed strings */
+    struct lbw_profile profile;  /* preprocess as it fits the input */
+    struct lbw_feed_input input; /* no dim is open; the name is not kept */
+    const char **output_names;   /* owned array, borrowed strings */
     size_t num_outputs;
     float score, nms;
 };

@@ -2,7 +2,6 @@
 /* One array per input and sample: resolves shapes, then fills from pictures or arrays. */
 #include "run/feed.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,20 +12,9 @@
 #include "run/array.h"
 #include "run/assume.h"
 #include "run/feed_arrays.h"
-#include "run/metadata.h"
+#include "run/input.h"
 #include "run/npz.h"
 #include "run/pictures.h"
-
-#define MAX_SIDE 16384
-
-/* The input that takes pictures, and where its axes are. */
-struct picture_input {
-    size_t at;       /* in inputs[] */
-    size_t batch;    /* pictures in one sample */
-    size_t channels; /* 1 or 3 */
-    size_t height_axis, width_axis;
-    bool channels_last;
-};
 
 struct lbw_feed {
     struct lbw_arena arena;
@@ -36,31 +24,10 @@ struct lbw_feed {
     const char *assumed;
     struct lbw_feed_arrays *arrays; /* either these or pictures */
     struct lbw_pictures *pictures;
-    struct picture_input picture;
+    size_t picture; /* the input that takes pictures, in inputs[] */
+    struct lbw_picture_axes axes;
     struct lbw_preprocess preprocess;
 };
-
-static int32_t type_by_name(const char *name)
-{
-    for (int32_t type = 1; type < 64; type++)
-        if (!strcmp(lbw_data_type_name(type), name))
-            return type;
-    return 0;
-}
-
-/* "?x3x416x416" */
-static void print_shape(char *out, size_t size, const int64_t *dims, int num_dims)
-{
-    size_t used = 0;
-    snprintf(out, size, "%s", num_dims < 0 ? "of unknown rank" : num_dims ? "" : "scalar");
-    for (int i = 0; i < num_dims && used < size; i++) {
-        const char *between = i ? "x" : "";
-        int put = dims[i] < 0 ? snprintf(out + used, size - used, "%s?", between)
-                              : snprintf(out + used, size - used, "%s%lld", between,
-                                         (long long)dims[i]);
-        used += (size_t)put;
-    }
-}
 
 /* Copies what the model says; dynamic dims stay -1 until they are resolved. */
 static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model_info *info,
@@ -73,78 +40,32 @@ static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model
     if (!info->num_inputs)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the model has no input");
     for (size_t i = 0; i < info->num_inputs; i++) {
-        const struct lbw_port *port = &info->inputs[i];
         struct lbw_feed_input *input = &feed->inputs[i];
-        input->name = lbw_arena_strdup(&feed->arena, port->name);
+        LBW_TRY(lbw_input_init(input, &info->inputs[i], err));
+        input->name = lbw_arena_strdup(&feed->arena, input->name);
         if (!input->name)
             return lbw_fail_memory(err);
-        input->data_type = type_by_name(port->type);
-        if (!lbw_array_has_numbers(input->data_type))
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "input '%s' takes %s", port->name,
-                            port->type);
-        input->num_dims = port->num_dims < 0 ? 0 : (size_t)port->num_dims;
-        memcpy(input->dims, port->dims, sizeof input->dims);
     }
     return LBW_OK;
 }
 
-static bool is_channels(int64_t dim)
-{
-    return dim == 1 || dim == 3;
-}
-
-/*
- * A picture has rank 4, or 3 without the batch, and 1 or 3 channels before or behind the sides.
- * An input of which only the rank is known is taken for NCHW; so is one of unknown rank.
- */
-static bool find_axes(struct picture_input *out, struct lbw_feed_input *input, bool has_rank)
-{
-    if (!has_rank) {
-        input->num_dims = 4;
-        for (int i = 0; i < 4; i++)
-            input->dims[i] = -1;
-    }
-    if (input->num_dims < 3 || input->num_dims > 4)
-        return false;
-    size_t first = input->num_dims - 3;
-    int64_t before = input->dims[first], behind = input->dims[first + 2];
-    bool is_last = !is_channels(before) && is_channels(behind);
-    if (!is_channels(before) && !is_last && before >= 0)
-        return false;
-    int64_t channels = is_last ? behind : before;
-    out->channels = channels == 1 ? 1 : 3;
-    out->channels_last = is_last;
-    out->height_axis = first + !is_last;
-    out->width_axis = first + 1 + !is_last;
-    out->batch = input->num_dims == 4 && input->dims[0] > 0 ? (size_t)input->dims[0] : 1;
-    return true;
-}
-
-static bool is_float(int32_t data_type)
-{
-    return data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
-           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 ||
-           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE ||
-           data_type == ONNX__TENSOR_PROTO__DATA_TYPE__BFLOAT16;
-}
-
 /* The first input that can be a picture; float ones before integers. */
 static enum lbw_status find_picture_input(struct lbw_feed *feed,
-                                          const struct lbw_model_info *info,
+                                          const struct lbw_model_info *info, bool prefers_last,
                                           struct lbw_error *err)
 {
     for (int pass = 0; pass < 2; pass++)
         for (size_t i = 0; i < feed->num_inputs; i++) {
             struct lbw_feed_input *input = &feed->inputs[i];
             bool has_rank = info->inputs[i].num_dims >= 0;
-            if (is_float(input->data_type) == !pass &&
-                find_axes(&feed->picture, input, has_rank)) {
-                feed->picture.at = i;
+            if (lbw_input_is_float(input) == !pass &&
+                lbw_picture_axes(&feed->axes, input, has_rank, prefers_last)) {
+                feed->picture = i;
                 return LBW_OK;
             }
         }
     char shape[128];
-    print_shape(shape, sizeof shape, feed->inputs[0].dims, (int)feed->inputs[0].num_dims);
+    lbw_input_shape(shape, sizeof shape, &feed->inputs[0]);
     return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                     "no input takes pictures (the first, '%s', is %s); give arrays: FILE.npz",
                     feed->inputs[0].name, shape);
@@ -154,75 +75,12 @@ static enum lbw_status find_picture_input(struct lbw_feed *feed,
 static enum lbw_status assume(struct lbw_feed *feed, const char **why, struct lbw_model *model,
                               struct lbw_error *err)
 {
-    const struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
+    const struct lbw_feed_input *input = &feed->inputs[feed->picture];
     LBW_TRY(lbw_assume_preprocess(&feed->preprocess, why, model, input->name,
-                                  (int)feed->picture.channels, err));
-    if (is_float(input->data_type))
-        return LBW_OK;
-    for (int c = 0; c < 3; c++) {
-        feed->preprocess.mean[c] = 0;
-        feed->preprocess.std[c] = 1;
-    }
-    *why = "the input takes whole numbers: 0 to 255";
-    return LBW_OK;
-}
-
-static int round_up(int side, int multiple)
-{
-    return multiple > 1 ? (side + multiple - 1) / multiple * multiple : side;
-}
-
-/* A side that the model fixes stays; others come from the user, the profile or metadata. */
-static enum lbw_status resolve_side(int *out, const struct lbw_feed_input *input, size_t axis,
-                                    int wanted, int otherwise, int multiple,
-                                    struct lbw_error *err)
-{
-    int64_t fixed = input->dims[axis];
-    if (fixed > 0 && wanted > 0 && wanted != fixed)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "input '%s' has a side of %lld, which --size cannot make %d",
-                        input->name, (long long)fixed, wanted);
-    int64_t side = fixed > 0 ? fixed : round_up(wanted > 0 ? wanted : otherwise, multiple);
-    char shape[128];
-    print_shape(shape, sizeof shape, input->dims, (int)input->num_dims);
-    if (side <= 0)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "input '%s' leaves its size open (%s): give --size WIDTHxHEIGHT",
-                        input->name, shape);
-    if (side > MAX_SIDE)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "input '%s' is %s", input->name, shape);
-    *out = (int)side;
-    return LBW_OK;
-}
-
-static enum lbw_status resolve_picture(struct lbw_feed *feed, const struct lbw_model_info *info,
-                                       const struct lbw_feed_params *params,
-                                       struct lbw_error *err)
-{
-    struct lbw_feed_input *input = &feed->inputs[feed->picture.at];
-    struct lbw_preprocess *preprocess = &feed->preprocess;
-    bool is_gray = preprocess->color == LBW_COLOR_GRAY;
-    if (is_gray != (feed->picture.channels == 1))
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "input '%s' takes %zu channel%s, the preprocessing makes %d",
-                        input->name, feed->picture.channels,
-                        feed->picture.channels == 1 ? "" : "s", is_gray ? 1 : 3);
-    int width = 0, height = 0;
-    lbw_metadata_size(&width, &height, info);
-    width = preprocess->width ? preprocess->width : width;
-    height = preprocess->height ? preprocess->height : height;
-    LBW_TRY(resolve_side(&preprocess->width, input, feed->picture.width_axis, params->width,
-                         width, preprocess->multiple, err));
-    LBW_TRY(resolve_side(&preprocess->height, input, feed->picture.height_axis, params->height,
-                         height, preprocess->multiple, err));
-    preprocess->channels_last = feed->picture.channels_last;
-    input->dims[feed->picture.width_axis] = preprocess->width;
-    input->dims[feed->picture.height_axis] = preprocess->height;
-    size_t channels_axis =
-        feed->picture.channels_last ? input->num_dims - 1 : input->num_dims - 3;
-    input->dims[channels_axis] = (int64_t)feed->picture.channels;
-    if (input->num_dims == 4)
-        input->dims[0] = (int64_t)feed->picture.batch;
+                                  (int)feed->axes.channels, err));
+    lbw_preprocess_whole(&feed->preprocess, input);
+    if (!lbw_input_is_float(input))
+        *why = "the input takes whole numbers: 0 to 255";
     return LBW_OK;
 }
 
@@ -251,7 +109,7 @@ static const char *side_meaning(const char *name)
 static void resolve_others(struct lbw_feed *feed)
 {
     for (size_t i = 0; i < feed->num_inputs; i++)
-        for (size_t k = 0; i != feed->picture.at && k < feed->inputs[i].num_dims; k++)
+        for (size_t k = 0; i != feed->picture && k < feed->inputs[i].num_dims; k++)
             if (feed->inputs[i].dims[k] < 0)
                 feed->inputs[i].dims[k] = 1;
 }
@@ -262,11 +120,11 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
     char line[384];
     lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
     const char *text = lbw_arena_printf(
-        &feed->arena, "%zu %s, %s%s%s%s", feed->num_samples * feed->picture.batch,
+        &feed->arena, "%zu %s, %s%s%s%s", feed->num_samples * feed->axes.batch,
         lbw_pictures_are_generated(feed->pictures) ? "generated pictures" : "pictures", line,
         why ? " (" : "", why ? why : "", why ? ")" : "");
     for (size_t i = 0; text && i < feed->num_inputs; i++)
-        if (i != feed->picture.at)
+        if (i != feed->picture)
             text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
                                     feed->inputs[i].name, side_meaning(feed->inputs[i].name));
     if (text && lbw_feed_num_skipped(feed))
@@ -282,14 +140,16 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, struct lbw_model *mo
                                      struct lbw_error *err)
 {
     const char *why = NULL;
-    LBW_TRY(find_picture_input(feed, info, err));
+    bool prefers_last = params->preprocess && params->preprocess->channels_last;
+    LBW_TRY(find_picture_input(feed, info, prefers_last, err));
     if (params->preprocess)
         feed->preprocess = *params->preprocess;
     else
         LBW_TRY(assume(feed, &why, model, err));
-    LBW_TRY(resolve_picture(feed, info, params, err));
+    LBW_TRY(lbw_preprocess_fit(&feed->preprocess, &feed->inputs[feed->picture], &feed->axes,
+                               info, params->width, params->height, err));
     resolve_others(feed);
-    size_t most = params->max_samples, batch = feed->picture.batch;
+    size_t most = params->max_samples, batch = feed->axes.batch;
     if (most && !lbw_size_mul(&most, most, batch))
         most = 0;
     LBW_TRY(lbw_pictures_open(&feed->pictures, params->source, most, params->seed, err));
@@ -306,12 +166,12 @@ enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out, struct lbw_mod
     LBW_TRY(lbw_model_describe(&info, model, err));
     enum lbw_status status = list_inputs(&feed, &info, err);
     if (status == LBW_OK)
-        status = find_picture_input(&feed, &info, err);
+        status = find_picture_input(&feed, &info, false, err);
     if (status == LBW_OK)
         status = assume(&feed, &why, model, err);
     if (status == LBW_OK) {
         *out = feed.preprocess;
-        out->channels_last = feed.picture.channels_last;
+        out->channels_last = feed.axes.channels_last;
     }
     lbw_arena_release(&feed.arena);
     return lbw_within(err, status, "%s", model->name);
@@ -433,14 +293,14 @@ static enum lbw_status fill_pictures(struct lbw_array *array, struct lbw_feed *f
                                      struct lbw_error *err)
 {
     size_t area = (size_t)feed->preprocess.width * (size_t)feed->preprocess.height;
-    size_t count = area * feed->picture.channels;
+    size_t count = area * feed->axes.channels;
     float *values = malloc(count * sizeof *values);
     if (!values)
         return lbw_fail_memory(err);
     enum lbw_status status = LBW_OK;
-    size_t one = array->size / feed->picture.batch, num = lbw_pictures_num(feed->pictures);
-    for (size_t k = 0; k < feed->picture.batch && status == LBW_OK; k++) {
-        status = make_picture(values, feed, (i * feed->picture.batch + k) % num, err);
+    size_t one = array->size / feed->axes.batch, num = lbw_pictures_num(feed->pictures);
+    for (size_t k = 0; k < feed->axes.batch && status == LBW_OK; k++) {
+        status = make_picture(values, feed, (i * feed->axes.batch + k) % num, err);
         if (status == LBW_OK)
             lbw_numbers_convert((char *)array->data + k * one, array->data_type, values,
                                 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, count);
@@ -470,7 +330,7 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
             lbw_array_init(&arrays[made], input->data_type, input->dims, input->num_dims, err);
         if (status == LBW_OK && feed->arrays)
             lbw_feed_arrays_fill(&arrays[made], feed->arrays, made, i);
-        else if (status == LBW_OK && made == feed->picture.at)
+        else if (status == LBW_OK && made == feed->picture)
             status = fill_pictures(&arrays[made], feed, i, err);
         else if (status == LBW_OK)
             fill_other(&arrays[made], feed, made);

@@ -161,18 +161,27 @@ static const struct option {
     const char *key;
     enum lbw_status (*set)(struct lbw_preprocess *preprocess, const char *value,
                            struct lbw_error *err);
+    unsigned given; /* enum lbw_given */
 } options[] = {
-    {"size", set_size}, {"resize", set_resize}, {"color", set_color},
-    {"pad", set_pad},   {"layout", set_layout}, {"multiple", set_multiple},
-    {"std", set_std},   {"mean", set_mean},
+    {"size", set_size, LBW_GIVEN_SIZE},
+    {"resize", set_resize, 0},
+    {"color", set_color, 0},
+    {"pad", set_pad, 0},
+    {"layout", set_layout, 0},
+    {"multiple", set_multiple, 0},
+    {"std", set_std, LBW_GIVEN_STD},
+    {"mean", set_mean, LBW_GIVEN_MEAN},
 };
 
 enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess, const char *key,
                                       const char *value, struct lbw_error *err)
 {
     for (size_t i = 0; i < NUM(options); i++)
-        if (!strcmp(options[i].key, key))
-            return options[i].set(preprocess, value, err);
+        if (!strcmp(options[i].key, key)) {
+            LBW_TRY(options[i].set(preprocess, value, err));
+            preprocess->given |= options[i].given;
+            return LBW_OK;
+        }
     return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing option '%s'", key);
 }
 

@@ -313,6 +313,7 @@ static enum lbw_status read_object(struct reader *reader, json_t *root)
             return lbw_fail(reader->err, LBW_ERR_FORMAT, "unknown key '%s'", name);
         LBW_TRY(key->read(reader, key, value));
     }
+    reader->profile.preprocess.given = 0; /* by a profile, not by the user */
     return settle_classes(reader);
 }
 

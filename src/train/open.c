@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/input.h"
 #include "train/tuning.h"
 
 #define DEFAULT_SAMPLES ((size_t)64)
@@ -149,14 +150,15 @@ static bool can_weigh(struct lbw_tuning *t)
 static bool open_outputs(struct lbw_tuning *t)
 {
     const struct lbw_profile *profile = t->params.profile;
-    const struct lbw_feed_input *input = lbw_feed_input(t->feed, 0);
-    if (!profile || t->params.num_targets || input->num_dims != 4 || input->dims[0] != 1 ||
+    struct lbw_feed_input input = *lbw_feed_input(t->feed, 0);
+    struct lbw_picture_axes axes;
+    if (!profile || t->params.num_targets || input.num_dims != 4 || input.dims[0] != 1 ||
+        !lbw_picture_axes(&axes, &input, true, profile->preprocess.channels_last) ||
         open_targets(t, true, NULL) != LBW_OK)
         return false;
-    bool is_last = profile->preprocess.channels_last;
     t->weighing.profile = profile;
-    t->weighing.height = (int)input->dims[is_last ? 1 : 2];
-    t->weighing.width = (int)input->dims[is_last ? 2 : 3];
+    t->weighing.height = (int)input.dims[axes.height_axis];
+    t->weighing.width = (int)input.dims[axes.width_axis];
     if (t->trainer.grad.num_cuts == 0 && can_weigh(t))
         return true;
     lbw_trainer_close(&t->trainer);

@@ -150,8 +150,9 @@ static void test_types(void **state)
     for (size_t i = 0; i < 4; i++) {
         struct lbw_model *model = model_of(types[i], DIMS(1, 3, 16, 16), DIMS(1));
         struct lbw_preprocess raw = {.std = {1, 1, 1}};
-        /* Whole numbers are told from the type alone. */
-        struct lbw_feed_params params = {.preprocess = i < 2 ? &raw : NULL};
+        /* Whole numbers are told from the type alone, with a profile or without. */
+        struct lbw_preprocess unit = {.mean = {1, 1, 1}, .std = {255, 255, 255}};
+        struct lbw_feed_params params = {.preprocess = i < 2 ? &raw : i == 2 ? &unit : NULL};
         assert_string_equal(first_sample(&arrays[i], model, &params), "");
         assert_int_equal(arrays[i].data_type, types[i]);
         lbw_model_close(&model);
@@ -164,6 +165,69 @@ static void test_types(void **state)
     }
     for (size_t i = 0; i < 4; i++)
         lbw_array_release(&arrays[i]);
+}
+
+/* What the user asked for holds for whole numbers, too. */
+static void test_whole_as_asked(void **state)
+{
+    (void)state;
+    struct lbw_preprocess p = {.mean = {1, 1, 1}, .std = {9, 9, 9}};
+    struct lbw_model *model = model_of(TYPE(INT8), DIMS(1, 3, 16, 16), DIMS(1));
+    struct lbw_feed_params params = {.preprocess = &p};
+    struct lbw_array array = {0};
+    assert_int_equal(lbw_preprocess_option(&p, "std", "255", NULL), LBW_OK);
+    assert_string_equal(first_sample(&array, model, &params), "");
+    for (size_t i = 0; i < array.size; i++)
+        assert_in_range(((int8_t *)array.data)[i], 0, 1);
+    lbw_array_release(&array);
+    assert_int_equal(lbw_preprocess_option(&p, "mean", "128", NULL), LBW_OK);
+    assert_int_equal(lbw_preprocess_option(&p, "std", "1", NULL), LBW_OK);
+    assert_string_equal(first_sample(&array, model, &params), "");
+    int least = 0;
+    for (size_t i = 0; i < array.size; i++)
+        least = ((int8_t *)array.data)[i] < least ? ((int8_t *)array.data)[i] : least;
+    assert_true(least < -50);
+    lbw_array_release(&array);
+    lbw_model_close(&model);
+}
+
+/* The layout is the model's; where its shape leaves that open, the user's. */
+static void test_layout(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t dims[6], expected[4];
+        int channels_last;
+        const char *message;
+    } cases[] = {
+        {{1, 24, 32, 3, -2}, {1, 24, 32, 3}, 0, ""},
+        {{1, 3, 24, 32, -2}, {1, 3, 24, 32}, 1, ""},
+        {{-1, -1, -1, -1, -2}, {1, 64, 96, 3}, 1, ""},
+        {{-1, -1, -1, -1, -2}, {1, 3, 64, 96}, 0, ""},
+        {{1, 3, 24, 3, -2}, {1, 3, 24, 3}, 1, ""},
+        {{1, 3, 24, 3, -2}, {1, 3, 24, 3}, 0, ""},
+        {{1, 7, -1, -1, -2},
+         {1, 7, 96, 3},
+         1,
+         "input 'x' has a side of 7, which --size cannot make 64"},
+        {{1, 7, -1, -1, -2},
+         {0},
+         0,
+         "no input takes pictures (the first, 'x', is 1x7x?x?); give arrays: FILE.npz"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].dims, DIMS(1));
+        bool is_open = cases[i].dims[2] < 0;
+        struct lbw_preprocess p = {.std = {1, 1, 1}, .channels_last = cases[i].channels_last};
+        struct lbw_feed_params params = {
+            .preprocess = &p, .width = is_open ? 96 : 0, .height = is_open ? 64 : 0};
+        struct lbw_array array = {0};
+        assert_string_equal(first_sample(&array, model, &params), cases[i].message);
+        for (size_t k = 0; k < array.num_dims; k++)
+            assert_int_equal(array.dims[k], cases[i].expected[k]);
+        lbw_array_release(&array);
+        lbw_model_close(&model);
+    }
 }
 
 static void test_several_inputs(void **state)
@@ -694,6 +758,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),         cmocka_unit_test(test_types),
+        cmocka_unit_test(test_whole_as_asked), cmocka_unit_test(test_layout),
         cmocka_unit_test(test_several_inputs), cmocka_unit_test(test_guess),
         cmocka_unit_test(test_pairs),          cmocka_unit_test(test_labels),
         cmocka_unit_test(test_adapt),          cmocka_unit_test(test_batch_normalization),
