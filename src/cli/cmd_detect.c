@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* lbw detect: what a model finds in pictures, drawn on them. */
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <lbw/draw.h>
 #include <lbw/lbw.h>
 
 #include "cli/commands.h"
+#include "cli/drawings.h"
 #include "cli/json.h"
 #include "cli/picture.h"
 #include "cli/table.h"
@@ -40,7 +40,9 @@ struct job {
     struct lbw_box *compared; /* boxes of both, when there is a reference */
     enum lbw_mark *marks;
     size_t num_compared;
-    json_t *list; /* results for --json */
+    struct lbw_drawings drawings;
+    size_t num_boxes; /* reported */
+    json_t *list;     /* results for --json */
     struct lbw_table table;
     struct lbw_error err;
 };
@@ -146,6 +148,7 @@ static void report_box(struct job *job, const char *path, const struct lbw_box *
 {
     char number[24];
     const char *name = number;
+    job->num_boxes++;
     snprintf(number, sizeof number, "%d", box->class_index);
     if ((size_t)box->class_index < job->profile.num_labels)
         name = job->profile.labels[box->class_index];
@@ -177,30 +180,12 @@ static void report(struct job *job, const char *path)
             report_box(job, path, &job->model.boxes[i], LBW_MARK_NONE);
 }
 
-/* Where the drawing of a picture goes: the output itself, or NAME.png in that folder. */
-static char *output_path(const char *output, const char *picture, bool is_folder)
+static enum lbw_status detect(struct job *job, const struct lbw_drawing *drawing,
+                              const struct lbw_image *image)
 {
-    if (!is_folder)
-        return strdup(output);
-    const char *slash = strrchr(picture, '/');
-    const char *name = slash ? slash + 1 : picture;
-    const char *dot = strrchr(name, '.');
-    int stem = dot && dot != name ? (int)(dot - name) : (int)strlen(name);
-    size_t size = strlen(output) + (size_t)stem + sizeof "/.png";
-    char *path = malloc(size);
-    if (path)
-        snprintf(path, size, "%s/%.*s.png", output, stem, name);
-    return path;
-}
-
-static enum lbw_status detect(struct job *job, const char *path, bool is_folder)
-{
-    struct lbw_image image = {0};
-    enum lbw_status status = lbw_image_read(&image, path, &job->err);
-    if (status == LBW_OK)
-        status = run_side(job, &job->model, &image);
+    enum lbw_status status = run_side(job, &job->model, image);
     if (status == LBW_OK && job->v->reference)
-        status = run_side(job, &job->reference, &image);
+        status = run_side(job, &job->reference, image);
     if (status == LBW_OK && job->v->reference) {
         lbw_free(job->compared);
         lbw_free(job->marks);
@@ -210,24 +195,11 @@ static enum lbw_status detect(struct job *job, const char *path, bool is_folder)
                                    job->reference.boxes, job->reference.num_boxes,
                                    job->model.boxes, job->model.num_boxes, PAIR_IOU, &job->err);
     }
-    if (status == LBW_OK && job->v->output) {
-        char *to = output_path(job->v->output, path, is_folder);
-        if (to)
-            status = draw(job, &image, to);
-        else
-            status = LBW_ERR_MEMORY;
-        free(to);
-    }
+    if (status == LBW_OK && drawing->path)
+        status = draw(job, image, drawing->path);
     if (status == LBW_OK)
-        report(job, path);
-    lbw_image_release(&image);
+        report(job, drawing->picture);
     return status;
-}
-
-static bool is_a_folder(const char *path)
-{
-    struct stat st;
-    return path && stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
 static const struct lbw_column columns[] = {
@@ -236,48 +208,70 @@ static const struct lbw_column columns[] = {
     {"height", LBW_ALIGN_RIGHT},   {"", LBW_ALIGN_LEFT},
 };
 
-/* Pictures that cannot be read are named; the command fails only when all are. */
-static int detect_all(struct job *job, int num, char **paths, bool is_folder)
+static int print(const struct job *job)
 {
-    int num_bad = 0;
-    for (int i = 0; i < num; i++) {
-        enum lbw_status status = detect(job, paths[i], is_folder);
-        if (status == LBW_OK)
-            continue;
-        bool is_fatal = status != LBW_ERR_IO && status != LBW_ERR_FORMAT;
-        int code = lbw_explain(&job->err);
-        if (is_fatal || ++num_bad == num)
-            return code;
-    }
-    bool to_stdout = job->v->output && strcmp(job->v->output, "-") == 0;
     if (job->v->json)
         return lbw_json_print(json_incref(job->list));
-    if (!to_stdout)
+    if (job->v->output && !strcmp(job->v->output, "-"))
+        return LBW_EXIT_DONE;
+    if (job->num_boxes)
         lbw_table_print(&job->table, stdout, 0);
+    else
+        printf("no box from %g up\n", job->v->score);
     return LBW_EXIT_DONE;
+}
+
+/* Pictures that cannot be read are named; the command fails only when all are. */
+static int detect_all(struct job *job)
+{
+    size_t num_bad = 0;
+    for (size_t i = 0; i < job->drawings.num; i++) {
+        const struct lbw_drawing *drawing = &job->drawings.items[i];
+        struct lbw_image image = {0};
+        enum lbw_status status = lbw_image_read(&image, drawing->picture, &job->err);
+        if (status != LBW_OK) {
+            int code = lbw_explain(&job->err);
+            if (status == LBW_ERR_MEMORY || ++num_bad == job->drawings.num)
+                return code;
+            continue;
+        }
+        status = detect(job, drawing, &image);
+        lbw_image_release(&image);
+        if (status != LBW_OK)
+            return lbw_explain(&job->err);
+    }
+    return print(job);
+}
+
+static int open_and_detect(struct job *job)
+{
+    enum lbw_status status = open_side(job, &job->model);
+    if (status == LBW_OK && job->v->reference)
+        status = open_side(job, &job->reference);
+    return status == LBW_OK ? detect_all(job) : lbw_explain(&job->err);
 }
 
 static int run(const void *values, int num_arguments, char **arguments)
 {
     struct job job = {.v = values};
-    bool is_folder = is_a_folder(job.v->output);
     job.model.path = arguments[0];
     job.reference.path = job.v->reference;
-    if (job.v->output && num_arguments > 2 && !is_folder)
-        return lbw_usage_error("detect", "several pictures need a folder for --output");
+    if (job.v->json && job.v->output && !strcmp(job.v->output, "-"))
+        return lbw_usage_error("detect", "both --json and --output - go to standard output");
+    int code = lbw_drawings_init(&job.drawings, arguments + 1, (size_t)num_arguments - 1,
+                                 job.v->output);
+    if (code != LBW_EXIT_DONE)
+        return code;
     job.list = json_array();
     lbw_table_init(&job.table, columns, sizeof columns / sizeof *columns);
-    enum lbw_status status = open_side(&job, &job.model);
-    if (status == LBW_OK && job.v->reference)
-        status = open_side(&job, &job.reference);
-    int code = status == LBW_OK ? detect_all(&job, num_arguments - 1, arguments + 1, is_folder)
-                                : lbw_explain(&job.err);
+    code = open_and_detect(&job);
     close_side(&job.model);
     close_side(&job.reference);
     lbw_free(job.compared);
     lbw_free(job.marks);
     lbw_profile_release(&job.profile);
     lbw_table_release(&job.table);
+    lbw_drawings_release(&job.drawings);
     json_decref(job.list);
     return code;
 }
@@ -307,15 +301,16 @@ static const struct detect_values defaults = {.score = .5};
 const struct lbw_command lbw_cmd_detect = {
     .name = "detect",
     .summary = "find boxes in pictures and draw them",
-    .arguments = "MODEL IMAGE…",
-    .description = "Prints what MODEL finds in each picture and draws it where --output says. "
-                   "With --reference\nboth models are drawn: dashed boxes are lost, boxes with "
-                   "a second line around them invented.",
+    .arguments = "MODEL IMAGE|DIR…",
+    .description =
+        "Prints what MODEL finds in each picture, or in those of a folder, and draws "
+        "it where --output\nsays. With --reference both models are drawn: dashed "
+        "boxes are lost, boxes with a second line\naround them invented.",
     .example = "lbw detect 4bit.onnx street.jpg -p yolox --reference float.onnx -o street.png",
     .options = options,
     .values_size = sizeof(struct detect_values),
     .defaults = &defaults,
     .min_arguments = 2,
-    .max_arguments = 1000,
+    .max_arguments = INT_MAX,
     .run = run,
 };

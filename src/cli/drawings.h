@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Which pictures 'lbw detect' looks at and where each drawing goes, settled before any work. */
+#ifndef LBW_CLI_DRAWINGS_H
+#define LBW_CLI_DRAWINGS_H
+
+#include <stddef.h>
+
+#include <lbw/eval.h>
+
+struct lbw_drawing {
+    const char *picture; /* borrowed: from the command line or a folder */
+    char *path;          /* of the drawing, "-" for standard output; NULL: none is wanted */
+};
+
+struct lbw_drawings {
+    size_t num, capacity;
+    struct lbw_drawing *items;
+    size_t num_folders; /* opened, in the order of the command line */
+    struct lbw_dataset **folders;
+};
+
+/*
+ * Lists the pictures that `arguments` name, those of folders in the order of their names, and
+ * where --output (NULL: nowhere) puts the drawings. Returns LBW_EXIT_DONE, or explains and
+ * returns another: where the output cannot take them, where two drawings would have the same
+ * name, or where one would replace a picture.
+ */
+int lbw_drawings_init(struct lbw_drawings *out, char **arguments, size_t num,
+                      const char *output);
+void lbw_drawings_release(struct lbw_drawings *drawings);
+
+#endif
