@@ -16,6 +16,13 @@ struct id_entry {
     const char *name; /* categories */
 };
 
+/* The image of the file that a picture is taken to be. */
+struct claim {
+    struct id_entry *image;
+    const char *name;
+    size_t fit; /* of the name, folders included, where the picture's path ends in it; else 0 */
+};
+
 struct coco {
     struct lbw_dataset *dataset;
     const char *path;
@@ -130,6 +137,45 @@ static enum lbw_status map_categories(struct coco *coco, struct lbw_error *err)
     return LBW_OK;
 }
 
+static void leave_out(struct coco *coco, struct id_entry *image, const char *name)
+{
+    image->place = SIZE_MAX;
+    if (coco->num_absent++ == 0)
+        coco->first_absent = name;
+}
+
+static size_t fit_of(const char *path, const char *name)
+{
+    size_t length = strlen(path), end = strlen(name);
+    bool is_end =
+        length > end && path[length - end - 1] == '/' && !strcmp(path + length - end, name);
+    return is_end ? end : 0;
+}
+
+/* Of images of the same base name the one with most folders that fit, too, is the picture. */
+static enum lbw_status claim_picture(struct coco *coco, struct claim *claim,
+                                     struct lbw_picture *picture, struct id_entry *image,
+                                     const char *name, struct lbw_error *err)
+{
+    size_t fit = fit_of(picture->path, name);
+    if (claim->image && claim->fit == fit)
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "%s: images %lld ('%s') and %lld ('%s') are both the picture %s",
+                        coco->path, (long long)claim->image->id, claim->name,
+                        (long long)image->id, name, picture->path);
+    if (claim->fit > fit) {
+        leave_out(coco, image, name);
+        return LBW_OK;
+    }
+    if (claim->image)
+        leave_out(coco, claim->image, claim->name);
+    *claim = (struct claim){image, name, fit};
+    image->place = (size_t)(picture - coco->dataset->pictures);
+    picture->id = image->id;
+    picture->is_labelled = true;
+    return LBW_OK;
+}
+
 static enum lbw_status read_images(struct coco *coco, const struct lbw_strmap *pictures,
                                    struct lbw_error *err)
 {
@@ -138,7 +184,9 @@ static enum lbw_status read_images(struct coco *coco, const struct lbw_strmap *p
     size_t num = json_array_size(list);
     struct lbw_dataset *dataset = coco->dataset;
     coco->images = lbw_arena_calloc(&dataset->arena, num, sizeof *coco->images);
-    if (!coco->images)
+    struct claim *claims =
+        lbw_arena_calloc(&dataset->arena, dataset->num_pictures, sizeof *claims);
+    if (!coco->images || !claims)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < num; i++) {
         const json_t *object = json_array_get(list, i);
@@ -148,15 +196,12 @@ static enum lbw_status read_images(struct coco *coco, const struct lbw_strmap *p
         LBW_TRY(text_member(&name, coco, "images", i, object, "file_name", err));
         const char *slash = strrchr(name, '/');
         struct lbw_picture *picture = lbw_strmap_get(pictures, slash ? slash + 1 : name);
-        entry->place = SIZE_MAX;
         coco->num_images++;
-        if (picture) {
-            entry->place = (size_t)(picture - dataset->pictures);
-            picture->id = entry->id;
-            picture->is_labelled = true;
-        } else if (coco->num_absent++ == 0) {
-            coco->first_absent = name;
-        }
+        if (picture)
+            LBW_TRY(claim_picture(coco, &claims[picture - dataset->pictures], picture, entry,
+                                  name, err));
+        else
+            leave_out(coco, entry, name);
     }
     if (num)
         qsort(coco->images, num, sizeof *coco->images, by_id);

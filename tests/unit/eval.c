@@ -264,6 +264,50 @@ static void test_coco(void **state)
     assert_non_null(strstr(err.message, "class 'dog' is none of the model's 2 classes"));
 }
 
+/* Images of several folders in one file: those of this folder, and no two for one picture. */
+static void test_coco_folders(void **state)
+{
+    (void)state;
+    make_pictures();
+    static const struct {
+        const char *first, *second;
+        int64_t id; /* whose labels c.png gets; 0: refused */
+    } cases[] = {
+        {"train/c.png", "pictures/c.png", 2}, {"pictures/c.png", "train/c.png", 1},
+        {"train/c.png", "c.png", 2},          {"train/c.png", "x.png", 1},
+        {"train/c.png", "val/c.png", 0},      {"c.png", "c.png", 0},
+        {"c.png", "pictures/c.png", 2},       {"other-pictures/c.png", "c.png", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[500], ids[80];
+        struct lbw_dataset *d;
+        struct lbw_error err = {0};
+        snprintf(text, sizeof text,
+                 "{\"images\": [{\"id\": 1, \"file_name\": \"%s\"}, {\"id\": 2, "
+                 "\"file_name\": \"%s\"}], \"categories\": [{\"id\": 1, \"name\": \"dog\"}],"
+                 "\"annotations\": [{\"image_id\": 1, \"category_id\": 1, \"bbox\": [1,1,9,9]},"
+                 "{\"image_id\": 2, \"category_id\": 1, \"bbox\": [2,1,9,9]}]}",
+                 cases[i].first, cases[i].second);
+        put("folders.json", text);
+        if (!cases[i].id) {
+            snprintf(ids, sizeof ids, "images 1 ('%s') and 2 ('%s') are both the picture",
+                     cases[i].first, cases[i].second);
+            assert_int_equal(open_labels(&d, in_folder("folders.json"), NULL, 0, &err),
+                             LBW_ERR_FORMAT);
+            if (!strstr(err.message, ids) || !strstr(err.message, "/c.png"))
+                fail_msg("%s", err.message);
+            continue;
+        }
+        assert_int_equal(open_labels(&d, in_folder("folders.json"), NULL, 0, &err), LBW_OK);
+        assert_int_equal(lbw_dataset_num_images(d), 1);
+        assert_int_equal(d->pictures[0].id, cases[i].id);
+        assert_int_equal(d->pictures[0].num_truths, 1);
+        assert_float_equal(d->pictures[0].truths[0].x, (double)cases[i].id, 0);
+        assert_non_null(strstr(lbw_dataset_note(d, 0), "1 labelled pictures are not"));
+        lbw_dataset_close(&d);
+    }
+}
+
 static void test_coco_broken(void **state)
 {
     (void)state;
@@ -403,8 +447,9 @@ int main(void)
         cmocka_unit_test(test_pair),          cmocka_unit_test(test_ap_by_hand),
         cmocka_unit_test(test_ap_thresholds), cmocka_unit_test(test_ap_ignored),
         cmocka_unit_test(test_ap_empty),      cmocka_unit_test(test_coco),
-        cmocka_unit_test(test_coco_broken),   cmocka_unit_test(test_voc),
-        cmocka_unit_test(test_yolo),          cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_coco_folders),  cmocka_unit_test(test_coco_broken),
+        cmocka_unit_test(test_voc),           cmocka_unit_test(test_yolo),
+        cmocka_unit_test(test_folders),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
