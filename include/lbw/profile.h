@@ -105,8 +105,9 @@ LBW_API void lbw_profile_release(struct lbw_profile *profile);
  * Puts over a profile what the model says of itself: its classes, and for inputs of open size
  * the size, by the metadata of Ultralytics ("names", "imgsz") and Paddle ("character"). Where
  * these name no classes and the outputs have another number of them than the profile, they are
- * counted from the outputs, without labels. What a profile of the user's own says stays: its
- * classes and labels, its size.
+ * counted from the outputs, without labels, if lbw_profile_guess() sees the same family there:
+ * under a profile of another one any number may fit by chance. What a profile of the user's own
+ * says stays: its classes and labels, its size.
  */
 LBW_API enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model,
                                           struct lbw_error *err);

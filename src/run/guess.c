@@ -207,6 +207,18 @@ static bool has_built_in_labels(const struct lbw_profile *profile)
     return false;
 }
 
+/*
+ * Whether the outputs are of the profile's family for sure: then another number of classes is
+ * the model's, else most likely the profile is wrong.
+ */
+static bool is_of_family(const struct lbw_profile *profile, const struct facts *facts)
+{
+    const struct lbw_profile *guess = lbw_guess_profile(facts->info);
+    if (profile->family == LBW_FAMILY_YOLOV5 && dim(facts, 0, 5, 4) > 5)
+        return true; /* heads left undecoded, which no other family has */
+    return guess && guess->family == profile->family;
+}
+
 static struct lbw_arena *storage_of(struct lbw_profile *profile)
 {
     if (!profile->storage)
@@ -230,7 +242,8 @@ static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct f
         profile->labels = labels;
         profile->num_labels = num;
         profile->num_classes = (int)num;
-    } else if (is_free && seen > 0 && profile->num_classes && seen != profile->num_classes) {
+    } else if (is_free && seen > 0 && profile->num_classes && seen != profile->num_classes &&
+               is_of_family(profile, facts)) {
         profile->labels = NULL;
         profile->num_labels = 0;
         profile->num_classes = 0;

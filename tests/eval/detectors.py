@@ -156,6 +156,8 @@ def mistakes():
                LABELS)
     check(done.returncode == 1 and "none of the model's 1 classes ('face'" in done.stderr,
           done.stderr)
+    done = run("detect", model("yolox_nano"), os.path.join(ASSETS, "faces", "1.jpg"), "-p", "yolov8")
+    check(done.returncode == 1 and "with 80 classes; the outputs are" in done.stderr, done.stderr)
     done = run("eval", model("fastestdet"), "-p", "fastestdet", "-i", PICTURES)
     check(done.returncode == 2, done.stderr)
 

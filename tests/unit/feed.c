@@ -395,37 +395,46 @@ static void put_metadata(struct lbw_model *model, const char *const *entries, si
 static void test_adapt(void **state)
 {
     (void)state;
-    static const char *const named[] = {"names", "{0: 'cat', 1: 'dog'}", "imgsz", "[96, 160]"};
+    static const char *const named[] = {"names",  "{0: 'cat', 1: 'dog'}", "imgsz", "[96, 160]",
+                                        "author", "Ultralytics",          "task",  "detect"};
     static const char own[] = "{\"extends\": \"yolov8\", \"labels\": [\"a\", \"b\"], "
                               "\"size\": [64, 32]}";
     static const char counted[] = "{\"extends\": \"yolov8\", \"classes\": 3}";
     static const struct {
         const char *profile; /* JSON or a name */
+        int64_t side;        /* of the input, or -1 */
         int64_t output[5];   /* rows or columns of a detector */
         size_t num_metadata; /* of `named` */
         int num_classes;
         const char *label; /* of the last class, or NULL */
         int width, height;
     } cases[] = {
-        {"yolov8", {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
-        {"yolov8", {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", {-1, 6, -1, -2}, 0, 0, NULL, 0, 0},
-        {"yolov8", {1, 7, 8400, -2}, 1, 0, NULL, 0, 0}, /* names of other classes */
-        {"yolov8", {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0},
-        {"yolov8", {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", {-1, -1, -1, -2}, 0, 80, "toothbrush", 0, 0},
-        {"yolov5", {1, 25200, 7, -2}, 1, 2, "dog", 0, 0},
-        {"yolov5", {1, 3, 80, 80, 7}, 0, 0, NULL, 0, 0},
-        {"yolox", {1, 3549, 7, -2}, 0, 0, NULL, 0, 0},
-        {"fastestdet", {1, 7, 22, 22, -2}, 1, 2, "dog", 0, 0},
-        {own, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
-        {counted, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
+        {"yolov8", 640, {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
+        {"yolov8", -1, {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
+        {"yolov8", 640, {-1, 6, 8400, -2}, 0, 0, NULL, 0, 0},
+        {"yolov8", 640, {1, 7, 8400, -2}, 1, 0, NULL, 0, 0}, /* names of other classes */
+        {"yolov8", -1, {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
+        {"yolov8", -1, {-1, 7, -1, -2}, 4, 0, NULL, 160, 96}, /* Ultralytics, sure of it */
+        {"yolov8", -1, {-1, -1, -1, -2}, 0, 80, "toothbrush", 0, 0},
+        {"yolov8", -1, {-1, 6, -1, -2}, 0, 80, "toothbrush", 0, 0},    /* may be anything */
+        {"yolov8", 416, {1, 3549, 85, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
+        {"yolov8", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0},
+        {"yolov5", 640, {1, 25200, 7, -2}, 1, 2, "dog", 0, 0},
+        {"yolov5", 640, {1, 8400, 7, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
+        {"yolov5", 640, {1, 3, 80, 80, 7}, 0, 0, NULL, 0, 0},
+        {"yolox", 416, {1, 3549, 7, -2}, 0, 0, NULL, 0, 0},
+        {"yolox", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOv8 */
+        {"fastestdet", 352, {1, 7, 22, 22, -2}, 1, 2, "dog", 0, 0},
+        {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 0, NULL, 0, 0},
+        {own, 640, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
+        {counted, 640, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t output[6] = {0};
         memcpy(output, cases[i].output, sizeof cases[i].output);
         output[5] = -2;
-        struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, -1, -1), output);
+        struct lbw_model *model =
+            model_of(TYPE(FLOAT), DIMS(1, 3, cases[i].side, cases[i].side), output);
         struct lbw_profile profile;
         put_metadata(model, named, cases[i].num_metadata);
         if (*cases[i].profile == '{')
