@@ -102,16 +102,15 @@ struct lbw_detector;
 
 /* Zero-initialised is fine. */
 struct lbw_detector_params {
-    float score;          /* boxes below are dropped; 0: the profile's */
-    float nms;            /* 0: the profile's */
     int width, height;    /* of inputs of open size, as LBW_GIVEN_SIZE; 0: the profile's */
     unsigned num_threads; /* of the runtime, for one picture; 0: all processors */
 };
 
 /*
- * The model and the profile are copied as far as they are needed. LBW_ERR_RUNTIME when no ONNX
- * Runtime is found, LBW_ERR_UNSUPPORTED for a model without one input that takes one picture,
- * LBW_ERR_ARGUMENT when the input's size is not known, or is not the one asked for.
+ * The model and the profile are copied as far as they are needed; which boxes are kept is in
+ * the profile: score, nms, max_boxes. LBW_ERR_RUNTIME when no ONNX Runtime is found,
+ * LBW_ERR_UNSUPPORTED for a model without one input that takes one picture, LBW_ERR_ARGUMENT
+ * when the input's size is not known, or is not the one asked for.
  */
 LBW_API enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
                                           const struct lbw_profile *profile,
@@ -130,13 +129,11 @@ LBW_API enum lbw_status lbw_detector_run(struct lbw_detector *detector,
 
 /* Zero where nothing else is said means the default. */
 struct lbw_eval_params {
-    const struct lbw_profile *profile; /* required */
+    const struct lbw_profile *profile; /* required; its score and nms hold against labels */
     const struct lbw_dataset *dataset; /* required; with labels, unless there is a reference */
     struct lbw_model *reference;       /* its boxes count as truth; NULL: labels only */
-    float score;              /* boxes that count for AP against labels; 0: the profile's */
-    float nms;                /* for AP against labels; 0: the profile's */
-    float reference_score;    /* boxes of the reference that count as truth; 0: .6 */
-    float reference_nms;      /* for agreement, on both sides; 0: .3 */
+    float reference_score;             /* boxes of the reference that count as truth; 0: .6 */
+    float reference_nms;               /* for agreement, on both sides; 0: .3 */
     float agreement_score;    /* boxes that count for AP against the reference; 0: .05 */
     int width, height;        /* of the input, for models that leave it open */
     unsigned num_threads;     /* pictures at a time; 0: one per processor */

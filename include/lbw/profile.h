@@ -54,12 +54,12 @@ struct lbw_profile {
     size_t num_labels;
     const char *const *labels; /* NULL, or one name per class */
     float score;               /* boxes scored below are dropped (low: made for mAP) */
-    float nms;                 /* IoU above which the weaker of two boxes is dropped */
-    bool class_agnostic;       /* boxes of different classes suppress each other */
-    int background;            /* class that means "nothing here", or -1 */
-    int max_boxes;             /* kept per picture, best first */
-    float objectness_power;    /* fastestdet: score = obj^power · cls^(1-power) */
-    float variance[2];         /* ssd: of the centre, of the size */
+    float nms; /* IoU above which the weaker of two boxes is dropped: 0 any, 1 never */
+    bool class_agnostic;    /* boxes of different classes suppress each other */
+    int background;         /* class that means "nothing here", or -1 */
+    int max_boxes;          /* kept per picture, best first */
+    float objectness_power; /* fastestdet: score = obj^power · cls^(1-power) */
+    float variance[2];      /* ssd: of the centre, of the size */
     enum lbw_box_order box_order;
     bool normalized; /* nms: box coordinates are shares of the input's sides, not pixels */
     int num_anchors; /* per stride: ssd priors; yolov5 anchors, for heads left undecoded */

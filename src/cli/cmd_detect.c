@@ -47,17 +47,24 @@ struct job {
     struct lbw_error err;
 };
 
+static enum lbw_status choose_profile(struct job *job)
+{
+    enum lbw_status status = lbw_picture_for_detector(
+        &job->profile, job->model.model, job->model.path, &job->v->picture, &job->err);
+    job->profile.score = (float)job->v->score;
+    if (job->v->nms >= 0)
+        job->profile.nms = (float)job->v->nms;
+    return status;
+}
+
 static enum lbw_status open_side(struct job *job, struct side *side)
 {
-    const struct lbw_detector_params params = {.score = (float)job->v->score,
-                                               .nms = (float)job->v->nms};
     enum lbw_status status = lbw_model_open(&side->model, side->path, &job->err);
-    if (status == LBW_OK && !job->profile.name)
-        status = lbw_picture_for_detector(&job->profile, side->model, side->path,
-                                          &job->v->picture, &job->err);
+    if (status == LBW_OK && side == &job->model)
+        status = choose_profile(job);
     if (status == LBW_OK)
         status =
-            lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
+            lbw_detector_open(&side->detector, side->model, &job->profile, NULL, &job->err);
     return status;
 }
 
@@ -296,7 +303,7 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct detect_values defaults = {.score = .5};
+static const struct detect_values defaults = {.score = .5, .nms = -1};
 
 const struct lbw_command lbw_cmd_detect = {
     .name = "detect",

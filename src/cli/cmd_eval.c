@@ -64,6 +64,10 @@ static enum lbw_status open_all(struct job *job)
     if (status == LBW_OK)
         status = lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0],
                                           &job->v->picture, &job->err);
+    if (job->v->score >= 0)
+        job->profile.score = (float)job->v->score;
+    if (job->v->nms >= 0)
+        job->profile.nms = (float)job->v->nms;
     return status == LBW_OK ? open_dataset(job) : status;
 }
 
@@ -74,8 +78,6 @@ static enum lbw_status evaluate(struct job *job)
         .profile = &job->profile,
         .dataset = job->dataset,
         .reference = job->reference,
-        .score = (float)v->score,
-        .nms = (float)v->nms,
         .reference_score = (float)v->reference_score,
         .reference_nms = (float)v->reference_nms,
         .num_threads = (unsigned)v->threads,
@@ -386,7 +388,7 @@ static const struct lbw_option options[] = {
      "boxes of the reference from here up count, and as many of the model's (default 0.6)",
      .min = 0.05, .max = 1},
     {"reference-nms", 0, LBW_OPTION_FLOAT, AT(reference_nms), "X",
-     "as --nms, for comparisons with the reference (default 0.3)", .min = 0, .max = 1},
+     "as --nms, for comparisons with the reference (default 0.3)", .min = 0.01, .max = 1},
     {"max-images", 'n', LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
      .min = 1, .max = 1e9},
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
@@ -401,6 +403,8 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
+static const struct eval_values defaults = {.score = -1, .nms = -1};
+
 const struct lbw_command lbw_cmd_eval = {
     .name = "eval",
     .summary = "measure the boxes of detectors against labels or a reference",
@@ -414,6 +418,7 @@ const struct lbw_command lbw_cmd_eval = {
     .example = "lbw eval float.onnx 4bit.onnx -p yolox --images val/ --labels instances.json",
     .options = options,
     .values_size = sizeof(struct eval_values),
+    .defaults = &defaults,
     .min_arguments = 1,
     .max_arguments = 64,
     .run = run,

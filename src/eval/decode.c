@@ -253,7 +253,7 @@ static enum lbw_status decode(struct lbw_decoder *decoder)
     LBW_TRY(decoders[decoder->profile->family](decoder));
     struct lbw_boxes *boxes = &decoder->boxes;
     struct lbw_nms_params params = {
-        .iou = input->nms < 1 ? input->nms : 0,
+        .iou = input->nms,
         .max_boxes = decoder->profile->max_boxes > 0 ? (size_t)decoder->profile->max_boxes : 0,
         .any_class = decoder->profile->class_agnostic,
     };

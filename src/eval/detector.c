@@ -79,8 +79,6 @@ enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *m
         return lbw_fail_memory(err);
     params = params ? params : &none;
     detector->profile = *profile;
-    detector->score = params->score > 0 ? params->score : profile->score;
-    detector->nms = params->nms > 0 ? params->nms : profile->nms;
     enum lbw_status status = fill(detector, model, params, err);
     if (status != LBW_OK)
         lbw_detector_close(&detector);
@@ -185,7 +183,7 @@ enum lbw_status lbw_detector_run(struct lbw_detector *detector, const struct lbw
         status = lbw_detector_infer(detector, outputs, &input, err);
     if (status == LBW_OK)
         status = lbw_detector_decode(detector, &found, outputs, &placement, image,
-                                     detector->score, detector->nms, err);
+                                     detector->profile.score, detector->profile.nms, err);
     lbw_array_release(&input);
     lbw_detector_release_outputs(detector, outputs);
     free(outputs);

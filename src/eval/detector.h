@@ -14,7 +14,6 @@ struct lbw_detector {
     struct lbw_feed_input input; /* no dim is open; the name is not kept */
     const char **output_names;   /* owned array, borrowed strings */
     size_t num_outputs;
-    float score, nms;
 };
 
 /* True when both want the same input for a picture. */

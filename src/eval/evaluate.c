@@ -23,7 +23,7 @@
 
 /* What one model found in one picture. */
 struct find {
-    struct lbw_boxes labelled;  /* at params.score and nms, to hold against the labels */
+    struct lbw_boxes labelled;  /* at the profile's score and nms, to hold against the labels */
     struct lbw_boxes agreement; /* at agreement_score and reference_nms */
     double runtime_seconds, decode_seconds;
 };
@@ -98,7 +98,7 @@ static enum lbw_status detect(const struct owner *owner, struct shot *shot,
     double middle = seconds_now();
     if (status == LBW_OK && owner->is_labelled)
         status = lbw_detector_decode(detector, &find->labelled, outputs, placement, image,
-                                     params->score, params->nms, &shot->err);
+                                     params->profile->score, params->profile->nms, &shot->err);
     if (status == LBW_OK && params->reference)
         status =
             lbw_detector_decode(detector, &find->agreement, outputs, placement, image,
@@ -425,8 +425,6 @@ static enum lbw_status evaluate(struct owner *owner, struct lbw_model *const *mo
 {
     struct lbw_eval_params *params = &owner->params;
     const struct lbw_dataset *dataset = params->dataset;
-    set_default(&params->score, params->profile->score);
-    set_default(&params->nms, params->profile->nms);
     set_default(&params->reference_score, DEFAULT_REFERENCE_SCORE);
     set_default(&params->reference_nms, DEFAULT_REFERENCE_NMS);
     set_default(&params->agreement_score, DEFAULT_AGREEMENT_SCORE);

@@ -78,7 +78,7 @@ enum lbw_status lbw_boxes_suppress(struct lbw_box *boxes, size_t *num,
         sift_down(heap, *num, i);
     while (num_left && num_kept < most) {
         const struct lbw_box *box = &boxes[heap[0].place];
-        if (params->iou <= 0 || !is_suppressed(box, kept, num_kept, params))
+        if (params->iou >= 1 || !is_suppressed(box, kept, num_kept, params))
             kept[num_kept++] = *box;
         heap[0] = heap[--num_left];
         sift_down(heap, num_left, 0);

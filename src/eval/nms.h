@@ -12,7 +12,7 @@
 float lbw_box_iou(const struct lbw_box *a, const struct lbw_box *b);
 
 struct lbw_nms_params {
-    float iou;        /* a box that overlaps a better one by more than this goes; 0: none go */
+    float iou; /* a box that overlaps a better one by more than this goes; from 1 on none do */
     size_t max_boxes; /* kept at most; 0: any number */
     bool any_class;   /* boxes of different classes suppress each other, too */
 };

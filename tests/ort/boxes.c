@@ -148,11 +148,34 @@ static void test_inputs(void **state)
     }
 }
 
+/* Nothing stands for "not given": 0 suppresses every overlap, and keeps every score. */
+static void test_zero(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = {1, 3, SIDE, SIDE};
+    struct lbw_model *model = mean_model(TYPE(FLOAT), dims);
+    struct lbw_profile profile = two_classes();
+    double score;
+    size_t num;
+    assert_string_equal(try_model(&score, &num, model, &profile), "");
+    assert_int_equal(num, 2); /* IoU of the two: .47 */
+    profile.nms = 0;
+    assert_string_equal(try_model(&score, &num, model, &profile), "");
+    assert_int_equal(num, 1);
+    profile.nms = 1;
+    profile.class_agnostic = true;
+    profile.score = 0;
+    assert_string_equal(try_model(&score, &num, model, &profile), "");
+    assert_int_equal(num, 4); /* of both classes, those without a size left out */
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_inputs),
+        cmocka_unit_test(test_zero),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;

@@ -66,6 +66,12 @@ detect d1/x.png -o into/one.PNG
 [ -s into/one.PNG ]
 detect d1/x.png -o /dev/null
 
+# 0 is a number like others: every score, no overlap left.
+detect d1/x.png --score 0 --nms 1 --json
+all=$(grep -c '"box"' out.txt)
+detect d1/x.png --score 0 --nms 0 --json
+[ "$(grep -c '"box"' out.txt)" -lt "$all" ]
+[ "$all" = 100 ] # the most that are kept
 detect d1/x.png --score 1
 [ "$(cat out.txt)" = 'no box from 1 up' ]
 detect d1/x.png --score 1 --json

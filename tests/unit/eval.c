@@ -64,7 +64,19 @@ static void test_suppress(void **state)
 
     memcpy(boxes, all, sizeof all);
     num = 4;
-    params = (struct lbw_nms_params){.max_boxes = 2};
+    params.iou = 0; /* every overlap counts */
+    boxes[0].x = 9.9f;
+    assert_int_equal(lbw_boxes_suppress(boxes, &num, &params, NULL), LBW_OK);
+    assert_int_equal(num, 2);
+
+    memcpy(boxes, all, sizeof all);
+    num = 4;
+    params = (struct lbw_nms_params){.iou = 1};
+    assert_int_equal(lbw_boxes_suppress(boxes, &num, &params, NULL), LBW_OK);
+    assert_int_equal(num, 4);
+
+    params.max_boxes = 2;
+    memcpy(boxes, all, sizeof all);
     assert_int_equal(lbw_boxes_suppress(boxes, &num, &params, NULL), LBW_OK);
     assert_int_equal(num, 2);
     assert_float_equal(boxes[1].x, 1, 0);
