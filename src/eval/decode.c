@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/bits.h"
 #include "eval/nms.h"
@@ -123,6 +124,28 @@ void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, cons
             decoder->importance[i].kinds[at + k * step] = (uint8_t)kind;
         }
     }
+}
+
+bool lbw_name_has(const char *name, const char *part)
+{
+    size_t length = strlen(part);
+    for (; *name; name++)
+        if (strncasecmp(name, part, length) == 0)
+            return true;
+    return false;
+}
+
+enum lbw_status lbw_decoder_check_anchors(const struct lbw_decoder *decoder)
+{
+    const struct lbw_profile *profile = decoder->profile;
+    for (int s = 0; s < profile->num_strides; s++)
+        if (!profile->num_anchors || !(profile->anchors[s][0].width > 0))
+            return lbw_fail(
+                decoder->err, LBW_ERR_UNSUPPORTED,
+                "profile '%s': 'anchors' has no list for stride %d, whose boxes are "
+                "told relative to them",
+                profile->name, profile->strides[s]);
+    return LBW_OK;
 }
 
 size_t lbw_decoder_cells(int side, int stride)

@@ -146,6 +146,13 @@ void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, cons
 /* Cells of the input along a side at a stride, a part of a cell counting whole. */
 size_t lbw_decoder_cells(int side, int stride);
 
+/* Whether a part of the name, in any case, is `part`. */
+bool lbw_name_has(const char *name, const char *part);
+
+/* LBW_ERR_UNSUPPORTED where a stride of the profile has no anchors; the message names the key.
+ */
+enum lbw_status lbw_decoder_check_anchors(const struct lbw_decoder *decoder);
+
 /* "…: expected WANTED; the outputs are 'a' [1,2,3], 'b' [4]". */
 enum lbw_status lbw_decoder_mismatch(const struct lbw_decoder *decoder, const char *wanted);
 

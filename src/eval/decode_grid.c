@@ -207,13 +207,49 @@ static bool is_sides(const struct lbw_decoder *decoder, size_t columns)
     return columns % 4 == 0 && columns >= 8 && !is_classes(decoder, columns);
 }
 
+static bool is_either(const struct lbw_decoder *decoder, size_t columns)
+{
+    return columns % 4 == 0 && columns >= 8 && lbw_decoder_classes(decoder, columns);
+}
+
+static bool is_named_as_sides(const struct lbw_decoder *decoder, const struct lbw_matrix *m)
+{
+    for (size_t i = 0; i < decoder->num_planes; i++) {
+        const char *name = decoder->planes[i].name;
+        if (decoder->planes[i].data == m->data)
+            return lbw_name_has(name, "box") || lbw_name_has(name, "reg") ||
+                   lbw_name_has(name, "dis");
+    }
+    return false;
+}
+
+/*
+ * Classes and sides of one stride are told apart by their widths. Where there are as many
+ * classes as numbers for the sides, by their names, else the classes come first.
+ */
+static bool find_pair(struct lbw_matrix *scores, struct lbw_matrix *sides,
+                      const struct lbw_decoder *decoder, size_t rows)
+{
+    if (find_matrix(scores, decoder, rows, is_classes, 0) &&
+        find_matrix(sides, decoder, rows, is_sides, 0))
+        return true;
+    if (!find_matrix(scores, decoder, rows, is_either, 0) ||
+        !find_matrix(sides, decoder, rows, is_either, 1) || scores->columns != sides->columns)
+        return false;
+    if (is_named_as_sides(decoder, scores) && !is_named_as_sides(decoder, sides)) {
+        struct lbw_matrix first = *scores;
+        *scores = *sides;
+        *sides = first;
+    }
+    return true;
+}
+
 enum lbw_status lbw_decode_nanodet(struct lbw_decoder *decoder)
 {
     for (int s = 0; s < decoder->profile->num_strides; s++) {
         struct grid grid = grid_of(decoder, s);
         struct lbw_matrix scores, sides;
-        if (!find_matrix(&scores, decoder, grid.num, is_classes, 0) ||
-            !find_matrix(&sides, decoder, grid.num, is_sides, 0))
+        if (!find_pair(&scores, &sides, decoder, grid.num))
             return lbw_decoder_mismatch(decoder,
                                         "per stride [1,cells,classes] and [1,cells,4·bins]");
         LBW_TRY(add_nanodet(decoder, &grid, &scores, &sides));

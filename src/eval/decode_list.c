@@ -2,7 +2,6 @@
 /* Families that give a list of boxes, decoded inside the model or relative to priors. */
 #include <math.h>
 #include <string.h>
-#include <strings.h>
 
 #include "eval/decode.h"
 
@@ -90,6 +89,7 @@ enum lbw_status lbw_decode_yolov5(struct lbw_decoder *decoder)
         if (lbw_plane_matrix(&m, &decoder->planes[i]) && m.columns > 5 &&
             lbw_decoder_classes(decoder, m.columns - 5))
             return add_yolov5_rows(decoder, &m);
+    LBW_TRY(lbw_decoder_check_anchors(decoder));
     for (int s = 0; s < decoder->profile->num_strides; s++) {
         const struct lbw_plane *head = find_head(decoder, s);
         if (!head)
@@ -142,15 +142,6 @@ enum lbw_status lbw_decode_yolov8(struct lbw_decoder *decoder)
     return LBW_OK;
 }
 
-static bool name_has(const char *name, const char *part)
-{
-    size_t length = strlen(part);
-    for (; *name; name++)
-        if (strncasecmp(name, part, length) == 0)
-            return true;
-    return false;
-}
-
 /* One list of scores [n,classes] and one of boxes [n,4], in whatever order. */
 static bool find_scores_and_boxes(struct lbw_matrix *scores, struct lbw_matrix *boxes,
                                   const struct lbw_decoder *decoder)
@@ -162,7 +153,7 @@ static bool find_scores_and_boxes(struct lbw_matrix *scores, struct lbw_matrix *
         if (!lbw_plane_matrix(&m[i], &decoder->planes[i]))
             return false;
     int b = m[0].columns == 4 ? 0 : 1;
-    if (m[0].columns == 4 && m[1].columns == 4 && name_has(decoder->planes[1].name, "box"))
+    if (m[0].columns == 4 && m[1].columns == 4 && lbw_name_has(decoder->planes[1].name, "box"))
         b = 1;
     *boxes = m[b];
     *scores = m[!b];
@@ -249,6 +240,7 @@ enum lbw_status lbw_decode_ssd(struct lbw_decoder *decoder)
     const struct lbw_profile *profile = decoder->profile;
     struct lbw_matrix scores, boxes;
     size_t num = 0, i = 0;
+    LBW_TRY(lbw_decoder_check_anchors(decoder));
     for (int s = 0; s < profile->num_strides; s++)
         num += lbw_decoder_cells(decoder->input->width, profile->strides[s]) *
                lbw_decoder_cells(decoder->input->height, profile->strides[s]) *
@@ -344,8 +336,8 @@ struct ready {
 
 static bool is_label(const struct lbw_plane *plane)
 {
-    return plane->is_integer || name_has(plane->name, "label") ||
-           name_has(plane->name, "class") || name_has(plane->name, "cls");
+    return plane->is_integer || lbw_name_has(plane->name, "label") ||
+           lbw_name_has(plane->name, "class") || lbw_name_has(plane->name, "cls");
 }
 
 static bool find_ready(struct ready *out, const struct lbw_decoder *decoder)
@@ -363,7 +355,7 @@ static bool find_ready(struct ready *out, const struct lbw_decoder *decoder)
     for (size_t i = 0; i < decoder->num_planes; i++) {
         const struct lbw_plane *plane = &decoder->planes[i];
         if (plane->data == out->boxes.data || plane->count != out->boxes.rows ||
-            name_has(plane->name, "num"))
+            lbw_name_has(plane->name, "num"))
             continue;
         if (is_label(plane) && !out->labels)
             out->labels = plane;
@@ -381,7 +373,7 @@ static size_t count_of(const struct lbw_decoder *decoder, size_t num)
 {
     for (size_t i = 0; i < decoder->num_planes; i++) {
         const struct lbw_plane *plane = &decoder->planes[i];
-        if (plane->count == 1 && name_has(plane->name, "num") && plane->data[0] >= 0 &&
+        if (plane->count == 1 && lbw_name_has(plane->name, "num") && plane->data[0] >= 0 &&
             plane->data[0] < (float)num)
             return (size_t)plane->data[0];
     }

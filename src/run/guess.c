@@ -6,8 +6,9 @@
 #include "run/assume.h"
 #include "run/metadata.h"
 
-#define USUAL_BINS 8         /* of a distribution over distances */
-#define MAX_SIDE   (1 << 20) /* a larger one is nothing that was ever meant */
+#define USUAL_BINS   8 /* of a distribution over distances */
+#define MOST_CLASSES 100000
+#define MAX_SIDE     (1 << 20) /* a larger one is nothing that was ever meant */
 
 struct facts {
     const struct lbw_model_info *info;
@@ -165,7 +166,7 @@ const struct lbw_profile *lbw_profile_guess(struct lbw_model *model)
 static int64_t num_classes_in_pairs(const struct lbw_profile *profile,
                                     const struct facts *facts)
 {
-    int64_t found = 0;
+    int64_t found = 4 * USUAL_BINS; /* all alike: as many classes */
     for (size_t k = 0; k < facts->info->num_outputs; k++) {
         int64_t columns = dim(facts, k, 3, 2);
         if (columns == profile->num_classes)
@@ -246,7 +247,7 @@ static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct f
                is_of_family(profile, facts)) {
         profile->labels = NULL;
         profile->num_labels = 0;
-        profile->num_classes = 0;
+        profile->num_classes = seen <= MOST_CLASSES ? (int)seen : 0;
     }
     return LBW_OK;
 }

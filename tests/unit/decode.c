@@ -187,6 +187,48 @@ static void test_nanodet(void **state)
     check_one(&stage, 2, .6, 23.5 - 16, 23.5 - 16, 23.5 + 32, 23.5 + 32);
 }
 
+/* As many classes as numbers for the sides: by place, and by name where the names tell. */
+static void test_nanodet_alike(void **state)
+{
+    (void)state;
+    for (int k = 0; k < 4; k++) {
+        bool is_named = k % 2;
+        struct stage stage = stage_of("nanodet", k < 2 ? 32 : 0);
+        for (int64_t side = 8; side >= 2; side /= 2) {
+            float *first = ADD(&stage, is_named ? "Distances" : "a", 1, side * side, 32);
+            float *second = ADD(&stage, is_named ? "scores" : "b", 1, side * side, 32);
+            float *scores = is_named ? second : first, *boxes = is_named ? first : second;
+            scores[2] = side == 4 ? .6f : 0;
+            for (int i = 0; i < 4; i++)
+                boxes[8 * i + 1] = 50;
+        }
+        check_one(&stage, 2, .6, 7.5 - 16, 7.5 - 16, 7.5 + 16, 7.5 + 16);
+    }
+}
+
+/* A stride without anchors would lose its boxes; decoded outputs need none. */
+static void test_few_anchors(void **state)
+{
+    (void)state;
+    static const char *const profiles[] = {"yolov5", "ssd"};
+    for (size_t i = 0; i < 2; i++) {
+        struct stage stage = stage_of(profiles[i], 1);
+        stage.profile.num_strides = 2;
+        stage.profile.strides[1] = 24;
+        stage.profile.anchors[1][0] = (struct lbw_anchor){0, 0};
+        ADD(&stage, "a", 1, 3, 8, 8, 6);
+        ADD(&stage, "b", 1, 3, 3, 3, 6);
+        assert_int_equal(decode(&stage), LBW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(stage.err.message, "'anchors' has no list for stride 24"));
+        release(&stage);
+    }
+    struct stage stage = stage_of("yolov5", 2);
+    memset(stage.profile.anchors, 0, sizeof stage.profile.anchors);
+    float *p = ADD(&stage, "decoded", 1, 10, 7);
+    memcpy(p, (float[]){30, 30, 10, 20, .9f, .5f, .1f}, 7 * sizeof *p);
+    check_one(&stage, 0, .45, 25, 20, 35, 40);
+}
+
 static void test_fastestdet(void **state)
 {
     (void)state;
@@ -366,7 +408,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_yolox),        cmocka_unit_test(test_yolov5),
         cmocka_unit_test(test_yolov5_heads), cmocka_unit_test(test_yolov8),
-        cmocka_unit_test(test_nanodet),      cmocka_unit_test(test_fastestdet),
+        cmocka_unit_test(test_nanodet),      cmocka_unit_test(test_nanodet_alike),
+        cmocka_unit_test(test_few_anchors),  cmocka_unit_test(test_fastestdet),
         cmocka_unit_test(test_ultraface),    cmocka_unit_test(test_yunet),
         cmocka_unit_test(test_ssd),          cmocka_unit_test(test_nms),
         cmocka_unit_test(test_ppocr),        cmocka_unit_test(test_mismatch),

@@ -321,7 +321,11 @@ static void test_pairs(void **state)
         int64_t num_classes;
         const char *profile;
         int adapted;
-    } cases[] = {{3, 80, "nanodet", 80}, {4, 80, "picodet", 80}, {4, 10, "picodet", 0}};
+    } cases[] = {{3, 80, "nanodet", 80},
+                 {4, 80, "picodet", 80},
+                 {4, 10, "picodet", 10},
+                 {3, 32, "nanodet", 32},
+                 {3, 8, "nanodet", 8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = open_pairs(cases[i].num_strides, cases[i].num_classes);
         const struct lbw_profile *guess = lbw_profile_guess(model);
@@ -411,21 +415,21 @@ static void test_adapt(void **state)
     } cases[] = {
         {"yolov8", 640, {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
         {"yolov8", -1, {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", 640, {-1, 6, 8400, -2}, 0, 0, NULL, 0, 0},
-        {"yolov8", 640, {1, 7, 8400, -2}, 1, 0, NULL, 0, 0}, /* names of other classes */
+        {"yolov8", 640, {-1, 6, 8400, -2}, 0, 2, NULL, 0, 0},
+        {"yolov8", 640, {1, 7, 8400, -2}, 1, 3, NULL, 0, 0}, /* names of other classes */
         {"yolov8", -1, {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", -1, {-1, 7, -1, -2}, 4, 0, NULL, 160, 96}, /* Ultralytics, sure of it */
+        {"yolov8", -1, {-1, 7, -1, -2}, 4, 3, NULL, 160, 96}, /* Ultralytics, sure of it */
         {"yolov8", -1, {-1, -1, -1, -2}, 0, 80, "toothbrush", 0, 0},
         {"yolov8", -1, {-1, 6, -1, -2}, 0, 80, "toothbrush", 0, 0},    /* may be anything */
         {"yolov8", 416, {1, 3549, 85, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
         {"yolov8", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0},
         {"yolov5", 640, {1, 25200, 7, -2}, 1, 2, "dog", 0, 0},
         {"yolov5", 640, {1, 8400, 7, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
-        {"yolov5", 640, {1, 3, 80, 80, 7}, 0, 0, NULL, 0, 0},
-        {"yolox", 416, {1, 3549, 7, -2}, 0, 0, NULL, 0, 0},
+        {"yolov5", 640, {1, 3, 80, 80, 7}, 0, 2, NULL, 0, 0},
+        {"yolox", 416, {1, 3549, 7, -2}, 0, 2, NULL, 0, 0},
         {"yolox", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOv8 */
         {"fastestdet", 352, {1, 7, 22, 22, -2}, 1, 2, "dog", 0, 0},
-        {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 0, NULL, 0, 0},
+        {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 2, NULL, 0, 0},
         {own, 640, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
         {counted, 640, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
     };
