@@ -10,6 +10,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const struct lbw_label_format formats[] = {
     {"COCO json", NULL, lbw_dataset_load_coco},
@@ -186,20 +187,47 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
     return LBW_OK;
 }
 
-/* The format of a folder is the first one that has a file there. */
-static const struct lbw_label_format *format_of_folder(const char *path)
+/* How many pictures have a file of this format there. */
+static enum lbw_status count_labels(size_t *out, struct lbw_dataset *dataset,
+                                    const struct lbw_label_format *format, const char *folder,
+                                    struct lbw_error *err)
 {
-    const struct lbw_label_format *found = NULL;
-    DIR *folder = opendir(path);
-    if (!folder)
-        return NULL;
-    for (struct dirent *entry; (entry = readdir(folder));)
-        for (size_t i = 0; i < NUM_FORMATS; i++)
-            if (formats[i].suffix && has_suffix(entry->d_name, formats[i].suffix) &&
-                (!found || &formats[i] < found))
-                found = &formats[i];
-    closedir(folder);
-    return found;
+    *out = 0;
+    for (size_t i = 0; format->suffix && i < dataset->num_pictures; i++) {
+        const char *path =
+            lbw_dataset_label_path(dataset, folder, &dataset->pictures[i], format->suffix);
+        if (!path)
+            return lbw_fail_memory(err);
+        *out += access(path, F_OK) == 0;
+    }
+    return LBW_OK;
+}
+
+/* A folder may hold several formats: that of most pictures is taken, and the others told. */
+static enum lbw_status load_folder(struct lbw_dataset *dataset, const char *path,
+                                   struct lbw_error *err)
+{
+    const struct lbw_label_format *best = NULL;
+    size_t counts[NUM_FORMATS], most = 0;
+    for (size_t i = 0; i < NUM_FORMATS; i++) {
+        LBW_TRY(count_labels(&counts[i], dataset, &formats[i], path, err));
+        if (counts[i] > most) {
+            most = counts[i];
+            best = &formats[i];
+        }
+    }
+    if (!best)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: no labels in this folder: NAME.xml (VOC) or NAME.txt (YOLO) for a "
+                        "picture NAME.jpg",
+                        path);
+    for (size_t i = 0; i < NUM_FORMATS; i++)
+        if (&formats[i] != best && counts[i])
+            LBW_TRY(lbw_dataset_add_note(dataset, err,
+                                         "%s: labels are the %s of %zu pictures; the %s of %zu "
+                                         "is not read",
+                                         path, best->name, most, formats[i].name, counts[i]));
+    return best->load(dataset, path, err);
 }
 
 static enum lbw_status load_labels(struct lbw_dataset *dataset, const char *path,
@@ -210,11 +238,7 @@ static enum lbw_status load_labels(struct lbw_dataset *dataset, const char *path
         return lbw_fail_errno(err, "%s: cannot read labels", path);
     if (!S_ISDIR(st.st_mode))
         return lbw_dataset_load_coco(dataset, path, err);
-    const struct lbw_label_format *format = format_of_folder(path);
-    if (!format)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: no labels in this folder (VOC .xml or YOLO .txt files)", path);
-    return format->load(dataset, path, err);
+    return load_folder(dataset, path, err);
 }
 
 static int by_id(const void *a, const void *b)

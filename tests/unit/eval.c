@@ -429,6 +429,29 @@ static void test_yolo(void **state)
     }
 }
 
+/* One stray file does not make the folder another format's. */
+static void test_mixed_labels(void **state)
+{
+    (void)state;
+    make_pictures();
+    mkdir(in_folder("mixed"), 0777);
+    put("mixed/a.txt", "1 .5 .5 .2 .4\n");
+    put("mixed/b.txt", "1 .5 .5 .2 .4\n");
+    put("mixed/notes.xml", "<notes/>"); /* of no picture */
+    struct lbw_dataset *d;
+    struct lbw_error err;
+    assert_int_equal(open_labels(&d, in_folder("mixed"), NULL, 0, &err), LBW_OK);
+    assert_int_equal(lbw_dataset_num_images(d), 2);
+    assert_int_equal(lbw_dataset_num_notes(d), 1); /* c.png has none */
+    lbw_dataset_close(&d);
+    put("mixed/a.xml", "<annotation/>");
+    assert_int_equal(open_labels(&d, in_folder("mixed"), NULL, 0, &err), LBW_OK);
+    assert_int_equal(lbw_dataset_num_images(d), 2);
+    assert_non_null(strstr(lbw_dataset_note(d, 0), "the YOLO txt of 2 pictures; the VOC xml of "
+                                                   "1 is not read"));
+    lbw_dataset_close(&d);
+}
+
 static void test_folders(void **state)
 {
     (void)state;
@@ -461,7 +484,7 @@ int main(void)
         cmocka_unit_test(test_ap_empty),      cmocka_unit_test(test_coco),
         cmocka_unit_test(test_coco_folders),  cmocka_unit_test(test_coco_broken),
         cmocka_unit_test(test_voc),           cmocka_unit_test(test_yolo),
-        cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_folders),       cmocka_unit_test(test_mixed_labels),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
