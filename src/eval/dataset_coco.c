@@ -324,7 +324,10 @@ enum lbw_status lbw_dataset_load_coco(struct lbw_dataset *dataset, const char *p
     json_error_t where;
     coco.root = json_loadb((const char *)bytes.data, bytes.size, 0, &where);
     if (!coco.root) {
-        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: line %d: %s", path, where.line, where.text);
+        status = lbw_fail(err, LBW_ERR_FORMAT,
+                          "%s: no COCO json (line %d: %s); VOC and YOLO labels are given as "
+                          "their folder",
+                          path, where.line, where.text);
         goto out;
     }
     for (size_t i = 0; i < dataset->num_pictures; i++)

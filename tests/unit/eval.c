@@ -328,6 +328,8 @@ static void test_coco_broken(void **state)
         const char *text, *message;
     } cases[] = {
         {"{", "line 1"},
+        {"circle\nsquare\n", "broken.json: no COCO json (line 1: '[' or '{' expected near "
+                             "'circle'); VOC and YOLO labels are given as their folder"},
         {"[]", "no list 'categories'"},
         {"{\"categories\": [{\"id\": \"1\", \"name\": \"a\"}]}", "'id' is not an integer"},
         {"{\"categories\": [], \"images\": [{\"id\": 1, \"file_name\": \"a.JPG\"}],"
