@@ -38,27 +38,6 @@ static enum lbw_status settle(struct lbw_activations *self, size_t node, struct 
     return stages->settle(stages, node, err);
 }
 
-/* Tells calibrations apart for state files: the first sample's bytes, the number, the mode. */
-static enum lbw_status identify(uint64_t *out, struct lbw_feed *feed, bool independent,
-                                struct lbw_error *err)
-{
-    size_t num = lbw_feed_num_inputs(feed);
-    struct lbw_array *arrays = calloc(num + 1, sizeof *arrays);
-    if (!arrays)
-        return lbw_fail_memory(err);
-    uint64_t h = 0xcbf29ce484222325 ^ lbw_feed_num_samples(feed) << 1 ^ independent;
-    enum lbw_status status = lbw_feed_get(feed, 0, arrays, err);
-    for (size_t i = 0; i < num && status == LBW_OK; i++) {
-        const unsigned char *bytes = arrays[i].data;
-        for (size_t j = 0; j < arrays[i].size; j++)
-            h = (h ^ bytes[j]) * 0x100000001b3;
-        lbw_array_release(&arrays[i]);
-    }
-    free(arrays);
-    *out = h;
-    return status;
-}
-
 static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model,
                                   const struct lbw_calibrate_params *params,
                                   const char **assumed, struct lbw_error *err)
@@ -79,9 +58,9 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .sequential = !params->independent,
     };
     LBW_TRY(lbw_feed_open(&c->feed, model, &feed, assumed, err));
-    LBW_TRY(identify(&c->face.identity, c->feed, params->independent, err));
     LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
     c->face.num_samples = c->stages->num_samples;
+    c->face.identity = c->stages->identity;
     return LBW_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/record.h"
 #include "base/thread.h"
 #include "onnx/tensor.h"
 #include "run/stage.h"
@@ -277,17 +278,23 @@ static enum lbw_status settle(struct lbw_activations *base, size_t node, struct 
     return LBW_OK;
 }
 
-static enum lbw_status feed_samples(struct lbw_frontier *frontier, struct lbw_feed *feed,
+/* Feeds every sample, and takes its bytes into the identity. */
+static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
                                     struct lbw_error *err)
 {
+    struct lbw_frontier *frontier = &self->frontier;
+    uint64_t *identity = &self->base.identity;
     size_t num_inputs = lbw_feed_num_inputs(feed);
     struct lbw_array *arrays = calloc(num_inputs + 1, sizeof *arrays);
     enum lbw_status status = arrays ? LBW_OK : lbw_fail_memory(err);
     for (size_t i = 0; i < frontier->num_samples && status == LBW_OK; i++) {
         status = lbw_feed_get(feed, i, arrays, err);
-        for (size_t k = 0; k < num_inputs && status == LBW_OK; k++)
+        for (size_t k = 0; k < num_inputs && status == LBW_OK; k++) {
+            *identity = lbw_hash(*identity, &arrays[k].size, sizeof arrays[k].size);
+            *identity = lbw_hash(*identity, arrays[k].data, arrays[k].size);
             status =
                 lbw_frontier_feed(frontier, lbw_feed_input(feed, k)->name, i, &arrays[k], err);
+        }
         for (size_t k = 0; k < num_inputs && arrays; k++)
             lbw_array_release(&arrays[k]);
     }
@@ -309,7 +316,9 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
     if (!self)
         return lbw_fail_memory(err);
     struct lbw_activations *base = &self->base;
-    *base = (struct lbw_activations){show, replace, settle, num_samples};
+    *base = (struct lbw_activations){
+        show, replace, settle, num_samples,
+        lbw_hash(LBW_HASH_START, &params->sequential, sizeof params->sequential)};
     self->is_sequential = params->sequential != 0;
     enum lbw_status status = lbw_frontier_init(&self->frontier, model, num_samples, num_threads,
                                                params->memory, err);
@@ -317,7 +326,7 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
         free(self);
         return status;
     }
-    status = feed_samples(&self->frontier, feed, err);
+    status = feed_samples(self, feed, err);
     if (status != LBW_OK)
         lbw_stages_close(&base);
     else

@@ -31,6 +31,7 @@ struct lbw_feed {
     struct lbw_feed_input input;
 };
 
+static uint64_t last_seed = NUM_SAMPLES - 1;
 static struct lbw_feed noise = {{"x", TYPE(FLOAT), 4, {1, 4, 8, 8}}};
 
 size_t lbw_feed_num_samples(const struct lbw_feed *feed)
@@ -53,7 +54,7 @@ const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t 
 enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
                              struct lbw_error *err)
 {
-    struct lbw_random random = {i};
+    struct lbw_random random = {i == NUM_SAMPLES - 1 ? last_seed : i};
     struct lbw_array array = {
         TYPE(FLOAT), 4, {1, 4, 8, i == NUM_SAMPLES - 1 ? 10 : 8}, 0, NULL};
     (void)feed;
@@ -500,12 +501,39 @@ static void test_magic(void **state)
     free(text.data);
 }
 
+static uint64_t identity(struct lbw_model *model, int sequential)
+{
+    const struct lbw_stages_params params = {UINT64_MAX, 2, sequential};
+    struct lbw_activations *stages;
+    assert_int_equal(lbw_stages_open(&stages, model, &noise, &params, NULL), LBW_OK);
+    uint64_t result = stages->identity;
+    lbw_stages_close(&stages);
+    return result;
+}
+
+/* What a state file goes by: every sample, not the first alone, and the mode. */
+static void test_identity(void **state)
+{
+    (void)state;
+    struct text text = make_magic();
+    struct lbw_model *model;
+    assert_int_equal(lbw_model_open_memory(&model, text.data, text.size, NULL), LBW_OK);
+    uint64_t first = identity(model, 1);
+    assert_true(identity(model, 1) == first);
+    assert_true(identity(model, 0) != first);
+    last_seed = 77;
+    assert_true(identity(model, 1) != first);
+    last_seed = NUM_SAMPLES - 1;
+    lbw_model_close(&model);
+    free(text.data);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_walk),        cmocka_unit_test(test_same),
         cmocka_unit_test(test_independent), cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_magic),
+        cmocka_unit_test(test_magic),       cmocka_unit_test(test_identity),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;
