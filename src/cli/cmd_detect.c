@@ -11,6 +11,7 @@
 #include "cli/drawings.h"
 #include "cli/json.h"
 #include "cli/picture.h"
+#include "cli/save.h"
 #include "cli/table.h"
 #include "cli/talk.h"
 
@@ -267,8 +268,13 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("detect", "both --json and --output - go to standard output");
     int code = lbw_drawings_init(&job.drawings, arguments + 1, (size_t)num_arguments - 1,
                                  job.v->output);
-    if (code != LBW_EXIT_DONE)
+    for (size_t i = 0; code == LBW_EXIT_DONE && i < job.drawings.num; i++)
+        if (job.drawings.items[i].path && !lbw_output_is_possible(job.drawings.items[i].path))
+            code = LBW_EXIT_FAILED;
+    if (code != LBW_EXIT_DONE) {
+        lbw_drawings_release(&job.drawings);
         return code;
+    }
     job.list = json_array();
     lbw_table_init(&job.table, columns, sizeof columns / sizeof *columns);
     code = open_and_detect(&job);

@@ -395,7 +395,7 @@ static const struct lbw_option options[] = {
      "pictures at a time (default: one per processor)", .min = 1, .max = 64},
     {"per-class", 0, LBW_OPTION_FLAG, AT(per_class), NULL, "also AP of each class"},
     {"voc", 0, LBW_OPTION_FLAG, AT(voc), NULL, "also Pascal VOC's AP at overlap .5"},
-    {"save", 0, LBW_OPTION_STRING, AT(save), "FILE.json",
+    {"save", 0, LBW_OPTION_OUTPUT, AT(save), "FILE.json",
      "write the first model's boxes in COCO's result format"},
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
     {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "no progress"},

@@ -116,7 +116,7 @@ static const struct lbw_option options[] = {
      "let layers see the float model only, not what was converted before them"},
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
      "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},
-    {"state", 0, LBW_OPTION_STRING, AT(all.state), "FILE",
+    {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
      "go on from this file, and write it after each layer"},
     LBW_REPORT_OPTIONS(struct quantize_values, all.report),
     {0},

@@ -234,7 +234,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    {"output", 'o', LBW_OPTION_STRING, AT(output), "FILE",
+    {"output", 'o', LBW_OPTION_OUTPUT, AT(output), "FILE",
      "where the plan goes (default standard output)"},
     {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR",
      "pictures to test detection on; better none of those that calibration sees"},

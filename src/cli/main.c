@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/option.h"
+#include "cli/save.h"
 #include "cli/talk.h"
 
 /* clang-format off */
@@ -90,7 +91,9 @@ static int run_command(const struct lbw_command *command, int argc, char **argv)
     int code = LBW_EXIT_USAGE, num_arguments = 0;
     switch (lbw_options_parse(values, &num_arguments, argc, argv, command)) {
     case LBW_PARSE_RUN:
-        code = command->run(values, num_arguments, argv);
+        code = lbw_outputs_are_possible(values, command)
+                   ? command->run(values, num_arguments, argv)
+                   : LBW_EXIT_FAILED;
         break;
     case LBW_PARSE_HELP:
         lbw_help_command(stdout, command);

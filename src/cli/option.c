@@ -240,6 +240,7 @@ static bool store(void *values, const struct lbw_command *command,
     case LBW_OPTION_FLAG:
         *(bool *)place = true;
         return true;
+    case LBW_OPTION_OUTPUT:
     case LBW_OPTION_STRING:
         if (option->choices && !parse_choice(&(int){0}, command, option, value))
             return false;

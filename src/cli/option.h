@@ -25,6 +25,7 @@
 enum lbw_option_type {
     LBW_OPTION_FLAG,   /* bool */
     LBW_OPTION_STRING, /* const char *; one of `choices` where there are any */
+    LBW_OPTION_OUTPUT, /* const char *, a file to write: see lbw_outputs_are_possible() */
     LBW_OPTION_INT,    /* int64_t, in min … max */
     LBW_OPTION_FLOAT,  /* double, in min … max */
     LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */

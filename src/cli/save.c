@@ -12,6 +12,37 @@
 #include "cli/progress.h"
 #include "cli/talk.h"
 
+bool lbw_output_is_possible(const char *path)
+{
+    struct stat st;
+    const char *slash = strrchr(path, '/');
+    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    bool is_there = stat(path, &st) == 0, is_possible = false;
+    if (is_there && S_ISDIR(st.st_mode))
+        errno = EISDIR;
+    else if (!*path)
+        errno = ENOENT;
+    else
+        is_possible = !folder || strcmp(path, "-") == 0 ||
+                      (is_there && access(path, W_OK) == 0) || access(folder, W_OK | X_OK) == 0;
+    if (!is_possible)
+        lbw_talk("%s: cannot write: %s", path, strerror(errno));
+    free(folder);
+    return is_possible;
+}
+
+bool lbw_outputs_are_possible(const void *values, const struct lbw_command *command)
+{
+    for (const struct lbw_option *o = command->options; o && o->name; o++) {
+        if (o->type != LBW_OPTION_OUTPUT)
+            continue;
+        const char *path = *(const char *const *)((const char *)values + o->offset);
+        if (path && !lbw_output_is_possible(path))
+            return false;
+    }
+    return true;
+}
+
 bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command)
 {
     if (!values->path)

@@ -19,7 +19,7 @@ struct lbw_output_values {
 
 /* clang-format off */
 #define LBW_OUTPUT_OPTIONS(values, member)                                                     \
-    {"output", 'o', LBW_OPTION_STRING, offsetof(values, member.path), "FILE",                  \
+    {"output", 'o', LBW_OPTION_OUTPUT, offsetof(values, member.path), "FILE",                  \
      "the model to write; - is standard output, *.gz is compressed"},                          \
     {"external", 0, LBW_OPTION_STRING, offsetof(values, member.external), "FILE",              \
      "put large tensors into a file of that name beside the model, as models beyond 2 GiB "    \
@@ -29,6 +29,15 @@ struct lbw_output_values {
     {"external-alignment", 0, LBW_OPTION_BYTES, offsetof(values, member.alignment), "SIZE",    \
      "of each in the file, a power of two; Windows maps by 64K (default 4K)", .min = 1}
 /* clang-format on */
+
+/*
+ * Whether a file can be written at `path`, as far as that can be known before: it is no folder,
+ * and it or the folder it is in can be written to. Else it is explained. Nothing is touched.
+ */
+bool lbw_output_is_possible(const char *path);
+
+/* The same of every LBW_OPTION_OUTPUT that was given: before the work, not behind it. */
+bool lbw_outputs_are_possible(const void *values, const struct lbw_command *command);
 
 /* Whether the options can be followed; else it is explained, and LBW_EXIT_USAGE ends it. */
 bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command);

@@ -18,7 +18,7 @@ struct lbw_report_values {
 
 /* clang-format off */
 #define LBW_REPORT_OPTIONS(values, member)                                                     \
-    {"report", 0, LBW_OPTION_STRING, offsetof(values, member.report), "FILE",                  \
+    {"report", 0, LBW_OPTION_OUTPUT, offsetof(values, member.report), "FILE",                  \
      "write a report as JSON"},                                                                \
     {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
      "list every layer, not only the worst"},                                                  \
