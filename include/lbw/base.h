@@ -54,6 +54,13 @@ LBW_API const char *lbw_version(void);
 /* A short English name of a status, "out of memory"; static storage. */
 LBW_API const char *lbw_status_name(enum lbw_status status);
 
+/*
+ * Copies UTF-8 text for readers that take nothing else, JSON and drawings: each byte that is
+ * none becomes U+FFFD. What does not fit into `size` bytes is cut between two characters. Three
+ * times the text's length, and one, are always enough.
+ */
+LBW_API void lbw_text_mend(char *out, size_t size, const char *text);
+
 /* Frees memory that a function of this library handed out where its comment says so. */
 LBW_API void lbw_free(void *memory);
 

@@ -87,9 +87,9 @@ static json_t *json_row(const struct lbw_compare_row *row)
 {
     json_t *dims = json_array();
     for (int i = 0; i < row->num_dims; i++)
-        json_array_append_new(dims, json_integer(row->dims[i]));
-    return json_pack("{s:s, s:s, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
-                     row->name, "type", row->type, "shape", dims, "same_shape",
+        lbw_json_append(&dims, json_integer(row->dims[i]));
+    return json_pack("{s:o, s:s, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
+                     lbw_json_text(row->name), "type", row->type, "shape", dims, "same_shape",
                      (int)row->has_same_shape, "values", (json_int_t)row->num_values, "unlike",
                      (json_int_t)row->num_unlike, "max_error", lbw_json_real(row->max_error),
                      "max_value", lbw_json_real(row->max_value), "relative_error",
@@ -101,10 +101,10 @@ static int print_json(const struct lbw_comparison *comparison, bool is_met)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < comparison->num_rows; i++)
-        json_array_append_new(rows, json_row(&comparison->rows[i]));
-    return lbw_json_print(json_pack("{s:I, s:s, s:b, s:o}", "samples",
-                                    (json_int_t)comparison->num_samples, "input",
-                                    comparison->assumed, "met", (int)is_met, "outputs", rows));
+        lbw_json_append(&rows, json_row(&comparison->rows[i]));
+    return lbw_json_print(json_pack(
+        "{s:I, s:o, s:b, s:o}", "samples", (json_int_t)comparison->num_samples, "input",
+        lbw_json_text(comparison->assumed), "met", (int)is_met, "outputs", rows));
 }
 
 /* The output that is furthest off. */

@@ -161,11 +161,12 @@ static void report_box(struct job *job, const char *path, const struct lbw_box *
     if ((size_t)box->class_index < job->profile.num_labels)
         name = job->profile.labels[box->class_index];
     if (job->v->json) {
-        json_array_append_new(job->list,
-                              json_pack("{s:s, s:s, s:f, s:[f,f,f,f], s:s}", "image", path,
-                                        "class", name, "score", (double)box->score, "box",
-                                        (double)box->x, (double)box->y, (double)box->width,
-                                        (double)box->height, "mark", mark_name(mark)));
+        lbw_json_append(&job->list,
+                        json_pack("{s:o, s:o, s:f, s:[f,f,f,f], s:s}", "image",
+                                  lbw_json_text(path), "class", lbw_json_text(name), "score",
+                                  (double)box->score, "box", (double)box->x, (double)box->y,
+                                  (double)box->width, (double)box->height, "mark",
+                                  mark_name(mark)));
         return;
     }
     lbw_table_cell(&job->table, "%s", path);

@@ -259,27 +259,27 @@ static json_t *json_model(const struct job *job, size_t i)
 {
     const struct lbw_evaluation *e = job->evaluation;
     const struct lbw_eval_model *model = &e->models[i];
-    json_t *object = json_pack("{s:s, s:I, s:f, s:f}", "model", job->paths[i], "size",
-                               (json_int_t)lbw_model_size(job->models[i]), "runtime_seconds",
-                               model->runtime_seconds, "decode_seconds", model->decode_seconds);
+    json_t *object =
+        json_pack("{s:o, s:I, s:f, s:f}", "model", lbw_json_text(job->paths[i]), "size",
+                  (json_int_t)lbw_model_size(job->models[i]), "runtime_seconds",
+                  model->runtime_seconds, "decode_seconds", model->decode_seconds);
     if (job->v->labels)
-        json_object_set_new(object, "labels", json_ap(&model->ap));
+        lbw_json_set(&object, "labels", json_ap(&model->ap));
     if (job->reference) {
         json_t *agreement = json_ap(&model->agreement);
-        json_object_set_new(agreement, "wanted", json_integer((json_int_t)model->num_wanted));
-        json_object_set_new(agreement, "found", json_integer((json_int_t)model->num_found));
-        json_object_set_new(agreement, "lost", json_integer((json_int_t)model->num_lost));
-        json_object_set_new(agreement, "invented",
-                            json_integer((json_int_t)model->num_invented));
-        json_object_set_new(object, "agreement", agreement);
+        lbw_json_set(&agreement, "wanted", json_integer((json_int_t)model->num_wanted));
+        lbw_json_set(&agreement, "found", json_integer((json_int_t)model->num_found));
+        lbw_json_set(&agreement, "lost", json_integer((json_int_t)model->num_lost));
+        lbw_json_set(&agreement, "invented", json_integer((json_int_t)model->num_invented));
+        lbw_json_set(&object, "agreement", agreement);
     }
     if (job->v->labels && job->v->per_class) {
         json_t *classes = json_object();
         for (size_t c = 0; c < e->num_classes; c++) {
             char name[24];
-            json_object_set_new(classes, class_name(job, c, name), json_ap(&model->classes[c]));
+            lbw_json_set(&classes, class_name(job, c, name), json_ap(&model->classes[c]));
         }
-        json_object_set_new(object, "classes", classes);
+        lbw_json_set(&object, "classes", classes);
     }
     return object;
 }
@@ -289,7 +289,7 @@ static int print_json(const struct job *job)
     const struct lbw_evaluation *e = job->evaluation;
     json_t *models = json_array();
     for (size_t i = 0; i < e->num_models; i++)
-        json_array_append_new(models, json_model(job, i));
+        lbw_json_append(&models, json_model(job, i));
     return lbw_json_print(
         json_pack("{s:I, s:I, s:f, s:f, s:o}", "images", (json_int_t)e->num_images,
                   "unreadable", (json_int_t)e->num_unreadable, "read_seconds", e->read_seconds,

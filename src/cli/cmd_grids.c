@@ -23,12 +23,12 @@ static int print_json(const struct lbw_grid *grids, size_t num)
         const struct lbw_grid *g = &grids[i];
         json_t *levels = json_array();
         for (int l = 0; l < g->num_levels; l++)
-            json_array_append_new(levels, json_integer(g->levels[l]));
-        json_array_append_new(
-            list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:o}", "name", g->name, "bits",
-                            g->bits, "terms", g->terms, "shift", g->shift, "num_levels",
-                            g->num_levels, "entropy_bits", log2(g->num_levels), "packed_bits",
-                            lbw_grid_packed_bits(g), "levels", levels));
+            lbw_json_append(&levels, json_integer(g->levels[l]));
+        lbw_json_append(&list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:f, s:f, s:o}", "name",
+                                         g->name, "bits", g->bits, "terms", g->terms, "shift",
+                                         g->shift, "num_levels", g->num_levels, "entropy_bits",
+                                         log2(g->num_levels), "packed_bits",
+                                         lbw_grid_packed_bits(g), "levels", levels));
     }
     return lbw_json_print(list);
 }

@@ -154,18 +154,19 @@ static json_t *json_port(const struct lbw_port *port)
 {
     json_t *dims = port->num_dims < 0 ? json_null() : json_array();
     for (int i = 0; i < port->num_dims; i++)
-        json_array_append_new(dims, port->dims[i] >= 0 ? json_integer(port->dims[i])
-                                    : port->symbols[i] && *port->symbols[i]
-                                        ? json_string(port->symbols[i])
-                                        : json_null());
-    return json_pack("{s:s, s:s, s:o}", "name", port->name, "type", port->type, "shape", dims);
+        lbw_json_append(&dims, port->dims[i] >= 0 ? json_integer(port->dims[i])
+                               : port->symbols[i] && *port->symbols[i]
+                                   ? lbw_json_text(port->symbols[i])
+                                   : json_null());
+    return json_pack("{s:o, s:s, s:o}", "name", lbw_json_text(port->name), "type", port->type,
+                     "shape", dims);
 }
 
 static json_t *json_ports(const struct lbw_port *ports, size_t num)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < num; i++)
-        json_array_append_new(list, json_port(&ports[i]));
+        lbw_json_append(&list, json_port(&ports[i]));
     return list;
 }
 
@@ -173,12 +174,14 @@ static json_t *json_weight(const struct lbw_plan_item *item)
 {
     json_t *dims = json_array();
     for (size_t i = 0; i < item->num_dims; i++)
-        json_array_append_new(dims, json_integer(item->dims[i]));
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s, s:I, s:I, s:f, s:I, s:s}", "node",
-                     item->node, "op", item->op, "tensor", item->tensor, "scope", item->scope,
-                     "shape", dims, "type", item->type, "parameters", (json_int_t)item->count,
-                     "uses", (json_int_t)item->num_uses, "largest", (double)item->max_magnitude,
-                     "zeros", (json_int_t)item->num_zeros, "encoding", item->encoded);
+        lbw_json_append(&dims, json_integer(item->dims[i]));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:s, s:I, s:I, s:o, s:I, s:s}", "node",
+                     lbw_json_text(item->node), "op", lbw_json_text(item->op), "tensor",
+                     lbw_json_text(item->tensor), "scope", lbw_json_text(item->scope), "shape",
+                     dims, "type", item->type, "parameters", (json_int_t)item->count, "uses",
+                     (json_int_t)item->num_uses, "largest",
+                     lbw_json_real((double)item->max_magnitude), "zeros",
+                     (json_int_t)item->num_zeros, "encoding", item->encoded);
 }
 
 static int print_json(const char *path, const struct lbw_model_info *info, uint64_t size,
@@ -186,14 +189,15 @@ static int print_json(const char *path, const struct lbw_model_info *info, uint6
 {
     json_t *weights = json_array(), *metadata = json_object();
     for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
-        json_array_append_new(weights, json_weight(lbw_plan_item(plan, i)));
+        lbw_json_append(&weights, json_weight(lbw_plan_item(plan, i)));
     for (size_t i = 0; i < info->num_metadata; i++)
-        json_object_set_new(metadata, info->metadata[2 * i],
-                            json_string(info->metadata[2 * i + 1]));
+        lbw_json_set(&metadata, info->metadata[2 * i],
+                     lbw_json_text(info->metadata[2 * i + 1]));
     return lbw_json_print(json_pack(
-        "{s:s, s:I, s:I, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o}", "model", path, "bytes",
-        (json_int_t)size, "ir_version", (json_int_t)info->ir_version, "opset",
-        (json_int_t)info->opset, "producer", info->producer, "graph", info->graph_name, "nodes",
+        "{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
+        lbw_json_text(path), "bytes", (json_int_t)size, "ir_version",
+        (json_int_t)info->ir_version, "opset", (json_int_t)info->opset, "producer",
+        lbw_json_text(info->producer), "graph", lbw_json_text(info->graph_name), "nodes",
         (json_int_t)info->num_nodes, "functions", (json_int_t)info->num_functions, "inputs",
         json_ports(info->inputs, info->num_inputs), "outputs",
         json_ports(info->outputs, info->num_outputs), "metadata", metadata, "weights",

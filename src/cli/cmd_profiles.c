@@ -20,12 +20,11 @@ static int print_json(const struct lbw_profile *profiles, size_t num)
         const struct lbw_profile *p = &profiles[i];
         char input[256];
         lbw_preprocess_describe(input, sizeof input, &p->preprocess);
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "name",
-                                        p->name, "family", lbw_family_name(p->family),
-                                        "description", p->description, "input", input,
-                                        "classes", p->num_classes, "score", (double)p->score,
-                                        "nms", (double)p->nms, "max_boxes", p->max_boxes));
+        lbw_json_append(&list, json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "name",
+                                         p->name, "family", lbw_family_name(p->family),
+                                         "description", p->description, "input", input,
+                                         "classes", p->num_classes, "score", (double)p->score,
+                                         "nms", (double)p->nms, "max_boxes", p->max_boxes));
     }
     return lbw_json_print(list);
 }

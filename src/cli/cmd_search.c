@@ -115,12 +115,13 @@ static void log_trial(void *user, const struct lbw_search_trial *t)
     struct job *job = user;
     char size[LBW_TEXT_SIZE], seconds[LBW_TEXT_SIZE];
     lbw_progress_clear();
-    json_array_append_new(
-        job->log, json_pack("{s:I, s:s, s:f, s:f, s:f, s:I, s:f, s:o, s:f, s:b, s:b}", "trial",
-                            (json_int_t)t->number, "what", t->what, "ap", t->ap, "ap50",
-                            t->ap50, "ap75", t->ap75, "size", (json_int_t)t->size,
-                            "bits_per_weight", t->bits_per_weight, "snr", lbw_json_real(t->snr),
-                            "mu", t->mu, "fits", t->fits, "best", t->is_best));
+    lbw_json_append(&job->log,
+                    json_pack("{s:I, s:s, s:f, s:f, s:f, s:I, s:f, s:o, s:f, s:b, s:b}",
+                              "trial", (json_int_t)t->number, "what", t->what, "ap", t->ap,
+                              "ap50", t->ap50, "ap75", t->ap75, "size", (json_int_t)t->size,
+                              "bits_per_weight", t->bits_per_weight, "snr",
+                              lbw_json_real(t->snr), "mu", t->mu, "fits", t->fits, "best",
+                              t->is_best));
     if (job->v->quiet)
         return;
     fprintf(stderr, "%3zu  AP %.4f  AP50 %.4f  %s  %.2f bits  %s%s  (%s)\n", t->number, t->ap,
@@ -193,11 +194,11 @@ static enum lbw_status deliver(struct job *job)
 static int print_json(struct job *job)
 {
     const struct lbw_search_result *r = job->result;
-    return lbw_json_print(
-        json_pack("{s:I, s:I, s:f, s:I, s:I, s:O, s:s}", "target_size",
-                  (json_int_t)r->target_size, "weights", (json_int_t)r->num_weights, "float_ap",
-                  r->float_ap, "best", (json_int_t)r->best.number, "num_trials",
-                  (json_int_t)r->num_trials, "trials", job->log, "plan", r->plan));
+    return lbw_json_print(json_pack(
+        "{s:I, s:I, s:f, s:I, s:I, s:O, s:o}", "target_size", (json_int_t)r->target_size,
+        "weights", (json_int_t)r->num_weights, "float_ap", r->float_ap, "best",
+        (json_int_t)r->best.number, "num_trials", (json_int_t)r->num_trials, "trials", job->log,
+        "plan", lbw_json_text(r->plan)));
 }
 
 static int run(const void *values, int num_arguments, char **arguments)

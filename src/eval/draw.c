@@ -154,7 +154,7 @@ static void tag_text(const struct scene *scene, size_t i, char *out, size_t size
     char name[64] = "";
     if (scene->names && (size_t)box->class_index < scene->num_names) {
         if (scene->num_names > 1)
-            snprintf(name, sizeof name, "%s", scene->names[box->class_index]);
+            lbw_text_mend(name, sizeof name, scene->names[box->class_index]);
     } else {
         snprintf(name, sizeof name, "class %d", box->class_index);
     }
@@ -327,23 +327,26 @@ static void draw_header(cairo_t *cairo, const struct layout *layout,
                         const struct lbw_panel *panel)
 {
     cairo_text_extents_t extents;
+    char text[512];
     double font = 1.3 * layout->font, x = 0, y = -.55 * font;
     if (!panel->title)
         return;
+    lbw_text_mend(text, sizeof text, panel->title);
     cairo_select_font_face(cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
                            CAIRO_FONT_WEIGHT_BOLD);
     cairo_set_font_size(cairo, font);
     cairo_set_source_rgb(cairo, .1, .1, .12);
     cairo_move_to(cairo, x, y);
-    cairo_show_text(cairo, panel->title);
+    cairo_show_text(cairo, text);
     if (!panel->subtitle)
         return;
-    cairo_text_extents(cairo, panel->title, &extents);
+    cairo_text_extents(cairo, text, &extents);
+    lbw_text_mend(text, sizeof text, panel->subtitle);
     cairo_select_font_face(cairo, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
                            CAIRO_FONT_WEIGHT_NORMAL);
     cairo_set_source_rgb(cairo, .38, .38, .42);
     cairo_move_to(cairo, x + extents.x_advance + .6 * font, y);
-    cairo_show_text(cairo, panel->subtitle);
+    cairo_show_text(cairo, text);
 }
 
 static enum lbw_status draw_panel(cairo_t *cairo, cairo_surface_t *picture,

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
                                struct lbw_error *err)
@@ -40,23 +41,36 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
+/* JSON takes UTF-8 alone, names are bytes. */
+static json_t *text(const char *name)
+{
+    size_t size = 3 * strlen(name) + 1;
+    char *clean = malloc(size);
+    if (!clean)
+        return NULL;
+    lbw_text_mend(clean, size, name);
+    json_t *value = json_string(clean);
+    free(clean);
+    return value;
+}
+
 static json_t *row_json(const struct lbw_report_row *row)
 {
     json_t *shape = json_array();
     for (size_t i = 0; i < row->item->num_dims; i++)
         json_array_append_new(shape, json_integer(row->item->dims[i]));
-    json_t *out = json_pack("{s:s, s:s, s:s, s:o, s:b, s:s}", "node", row->item->node, "op",
-                            row->item->op, "tensor", row->item->tensor, "shape", shape,
-                            "converted", row->converted, "how", row->how);
+    json_t *out = json_pack("{s:o, s:o, s:o, s:o, s:b, s:o}", "node", text(row->item->node),
+                            "op", text(row->item->op), "tensor", text(row->item->tensor),
+                            "shape", shape, "converted", row->converted, "how", text(row->how));
     if (!out || !row->converted)
         return out;
     json_t *more = json_pack(
-        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:s}", "grid",
+        "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:o}", "grid",
         row->item->grid->name, "scale", lbw_scale_name(row->item->scale), "group",
         lbw_group_name(row->item->group), "snr_projection", number(row->snr_projection), "snr",
         number(row->snr), "step_min", number(row->step_min), "step_max", number(row->step_max),
         "seconds", number(row->seconds), "bytes_before", (json_int_t)row->bytes_before,
-        "bytes_after", (json_int_t)row->bytes_after, "note", row->note);
+        "bytes_after", (json_int_t)row->bytes_after, "note", text(row->note));
     json_object_update(out, more);
     json_decref(more);
     return out;
@@ -66,18 +80,20 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
                                  struct lbw_error *err)
 {
     json_t *rows = json_array();
+    bool failed = false;
     for (size_t i = 0; i < report->num_rows; i++)
-        json_array_append_new(rows, row_json(&report->rows[i]));
+        failed = json_array_append_new(rows, row_json(&report->rows[i])) != 0 || failed;
     json_t *root = json_pack(
         "{s:b, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "calibrated", report->calibrated,
         "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
         "snr", number(report->snr), "bytes_before", (json_int_t)report->bytes_before,
         "bytes_after", (json_int_t)report->bytes_after, "weights", rows);
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+    char *made =
+        root && !failed ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
     json_decref(root);
-    if (!text)
-        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the report is no UTF-8");
-    *out = text;
+    if (!made)
+        return lbw_fail_memory(err);
+    *out = made;
     return LBW_OK;
 }

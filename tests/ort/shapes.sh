@@ -26,6 +26,17 @@ echo "AP50 in thousandths: float $1, calibrated $2, generated $3, rounded $4"
 [ "$4" -le $(($1 * 2 / 3)) ]
 [ "$(wc -c <calibrated.onnx)" -lt $(($(wc -c <"$shapes/shapes.onnx") / 5)) ]
 
+# Names are bytes, and some are no UTF-8: they are in JSON and in drawings all the same.
+odd=$(printf 'mod\351l.onnx')
+cp rounded.onnx "$odd"
+lbw eval "$odd" -p "$shapes/profile.json" --images "$shapes/eval" --labels "$shapes/eval" -n 2 \
+    --json -q | grep -q '"model": "mod�l.onnx"'
+picture=$(find "$shapes/eval" -name '*.png' -o -name '*.jpg' | sort | head -n 1)
+cp "$picture" "$(printf 'caf\351.png')"
+lbw detect "$odd" "$(printf 'caf\351.png')" -p "$shapes/profile.json" --score .01 -o drawn.png --json |
+    grep -q '"image": "caf�.png"'
+[ -s drawn.png ]
+
 # Training tells how far the boxes agree with the float model's: with two terms, nearly all.
 lbw tune "$shapes/shapes.onnx" -o tuned.onnx -b 4x2 -p "$shapes/profile.json" -c "$shapes/calib" \
     --steps 2 --log steps.csv --checkpoint steps.state -q

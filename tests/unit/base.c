@@ -187,13 +187,40 @@ static void test_parallel_for(void **state)
     }
 }
 
+static void test_text_mend(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+        size_t size;
+    } cases[] = {
+        {"plain \t", "plain \t", 64},
+        {"\u00e9\u20ac\U0001f600\ufffd", "\u00e9\u20ac\U0001f600\ufffd", 64},
+        {"mod\xe9l", "mod\ufffdl", 64},
+        {"\xc0\x80", "\ufffd\ufffd", 64},                     /* overlong */
+        {"\xed\xa0\x80", "\ufffd\ufffd\ufffd", 64},           /* a surrogate */
+        {"\xf4\x90\x80\x80", "\ufffd\ufffd\ufffd\ufffd", 64}, /* beyond U+10FFFF */
+        {"a\xe2\x82", "a\ufffd\ufffd", 64},                   /* ends too early */
+        {"\xff\xc2", "\ufffd\ufffd", 64},
+        {"ab\u00e9", "ab", 4}, /* whole characters only */
+        {"ab\u00e9", "ab\u00e9", 5},
+        {"ab\xe9", "ab", 5},
+        {"ab", "", 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[64];
+        lbw_text_mend(out, cases[i].size, cases[i].text);
+        assert_string_equal(out, cases[i].wanted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_error_context), cmocka_unit_test(test_arena),
         cmocka_unit_test(test_strmap),        cmocka_unit_test(test_half),
         cmocka_unit_test(test_files),         cmocka_unit_test(test_file_modes),
-        cmocka_unit_test(test_parallel_for),
+        cmocka_unit_test(test_parallel_for),  cmocka_unit_test(test_text_mend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,6 +160,30 @@ static void test_odd_boxes(void **state)
     lbw_image_release(&image);
 }
 
+/* Names are bytes: whatever they are, and wherever they are cut, the drawing comes out. */
+static void test_bad_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"caf\xe9", "\xff"};
+    char longest[200];
+    for (size_t i = 0; i < sizeof longest; i++)
+        longest[i] = "\xc3\xa9"[i % 2]; /* 64 bytes of it end within a letter */
+    longest[sizeof longest - 1] = '\0';
+    const char *cut[] = {longest + 1, longest};
+    struct lbw_image image = grey(300, 200), result;
+    struct lbw_box boxes[] = {{10, 10, 90, 90, .5f, 0}, {110, 10, 90, 90, .5f, 1}};
+    struct lbw_panel panel = {"mod\xe9l", "1 \xe9", boxes, NULL, 2};
+    struct lbw_error err;
+    for (size_t i = 0; i < 2; i++) {
+        if (lbw_draw(path, &image, &panel, 1, i ? cut : names, 2, &err) != LBW_OK)
+            fail_msg("%s", err.message);
+        assert_int_equal(lbw_image_read(&result, path, &err), LBW_OK);
+        lbw_image_release(&result);
+        panel.title = longest;
+    }
+    lbw_image_release(&image);
+}
+
 static void test_unwritable(void **state)
 {
     (void)state;
@@ -195,9 +219,10 @@ static void test_compare(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_colors),
-        cmocka_unit_test(test_panels),     cmocka_unit_test(test_odd_boxes),
-        cmocka_unit_test(test_unwritable), cmocka_unit_test(test_compare),
+        cmocka_unit_test(test_sizes),     cmocka_unit_test(test_colors),
+        cmocka_unit_test(test_panels),    cmocka_unit_test(test_odd_boxes),
+        cmocka_unit_test(test_bad_names), cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_compare),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
