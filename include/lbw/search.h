@@ -27,6 +27,7 @@ struct lbw_search_trial {
 };
 
 typedef void (*lbw_search_log_fn)(void *user, const struct lbw_search_trial *trial);
+typedef void (*lbw_search_note_fn)(void *user, const char *note);
 
 /* Zero where nothing else is said means the default. */
 struct lbw_search_params {
@@ -53,7 +54,9 @@ struct lbw_search_params {
     lbw_progress_fn progress; /* `done` trials of `total` */
     void *user;
     lbw_search_log_fn log; /* called after each trial; NULL: none */
-    void *log_user;
+    /* Called with each note of the first test: pictures left out, and why. NULL: none. */
+    lbw_search_note_fn note;
+    void *log_user; /* of both */
 };
 
 struct lbw_search_result {
@@ -77,7 +80,8 @@ struct lbw_search_result {
  *    raised and lowered as long as detection tests agree.
  *
  * The same input on the same machine gives the same plan, unless time ran out. *out is freed by
- * lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets, nothing to search;
+ * lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets, nothing to search,
+ * pictures without labels in which the float model finds nothing;
  * LBW_ERR_INTERRUPTED when `progress` asked for it.
  */
 LBW_API enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,

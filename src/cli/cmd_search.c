@@ -129,6 +129,13 @@ static void log_trial(void *user, const struct lbw_search_trial *t)
             lbw_text_seconds(seconds, t->seconds));
 }
 
+static void warn(void *user, const char *note)
+{
+    (void)user;
+    lbw_progress_clear();
+    lbw_talk("warning: %s", note);
+}
+
 static enum lbw_status search(struct job *job)
 {
     const struct search_values *v = job->v;
@@ -156,6 +163,7 @@ static enum lbw_status search(struct job *job)
         .max_seconds = 60 * v->minutes,
         .progress = lbw_progress_step,
         .log = log_trial,
+        .note = warn,
         .log_user = job,
     };
     lbw_progress_begin("searching", v->quiet);
@@ -211,8 +219,6 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("search", "which pictures? Say --images DIR");
     }
     enum lbw_status status = open_all(&job);
-    for (size_t i = 0; status == LBW_OK && i < lbw_dataset_num_notes(job.dataset); i++)
-        lbw_talk("warning: %s", lbw_dataset_note(job.dataset, i));
     if (status == LBW_OK)
         status = search(&job);
     if (status == LBW_OK)

@@ -91,11 +91,17 @@ enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *mod
             params.reference_score = QUICK_SCORE;
     }
     LBW_TRY(lbw_eval(&evaluation, models, num_models, &params, err));
+    bool is_first = !bench->items, is_blind = false;
     for (size_t i = 0; i < num_models; i++) {
         const struct lbw_eval_model *model = &evaluation->models[i];
         bool is_labelled = judge == LBW_JUDGE_TEST && model->ap.num_truths;
         aps[i] = is_labelled ? model->ap : model->agreement;
+        is_blind = is_blind || (is_first && aps[i].ap < 0);
     }
+    for (size_t i = 0; is_first && bench->params->note && i < evaluation->num_notes; i++)
+        bench->params->note(bench->params->log_user, evaluation->notes[i]);
     lbw_evaluation_free(&evaluation);
-    return LBW_OK;
+    return is_blind ? lbw_fail(err, LBW_ERR_ARGUMENT,
+                               "the float model finds nothing in these pictures")
+                    : LBW_OK;
 }

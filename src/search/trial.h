@@ -52,7 +52,10 @@ enum lbw_judge {
     LBW_JUDGE_QUICK, /* the quick pictures: against the float model's boxes */
 };
 
-/* aps takes one item per model. */
+/*
+ * aps takes one item per model. The first test of a search, which no items are known in, also
+ * passes its notes on, and fails where it cannot tell good from bad.
+ */
 enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *models,
                                 size_t num_models, const struct lbw_bench *bench,
                                 enum lbw_judge judge, struct lbw_error *err);

@@ -269,12 +269,61 @@ static void test_nothing(void **state)
     assert_non_null(strstr(err.message, "no weight would be converted"));
 }
 
+/* Where there are no boxes, no plan is better than another. */
+static void test_blind(void **state)
+{
+    (void)state;
+    struct lbw_error err = {0};
+    struct lbw_search_result *result = NULL;
+    struct setting s;
+    prepare(&s);
+    s.test.reference_score = 1e9f; /* no box has that */
+    assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
+    assert_string_equal(err.message, "the float model finds nothing in these pictures");
+    assert_null(result);
+}
+
+static void count_note(void *user, const char *note)
+{
+    assert_non_null(strstr(note, "broken.png"));
+    ++*(size_t *)user;
+}
+
+/* A picture that cannot be read is told once, not at every trial. */
+static void test_notes(void **state)
+{
+    (void)state;
+    struct lbw_error err = {0};
+    struct lbw_search_result *result = NULL;
+    struct lbw_dataset *with_broken = NULL;
+    size_t num_notes = 0;
+    char path[64];
+    struct setting s;
+    snprintf(path, sizeof path, "%s/broken.png", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fclose(file);
+    const struct lbw_dataset_params params = {.images = folder};
+    check(lbw_dataset_open(&with_broken, &params, &err), &err);
+    prepare(&s);
+    s.test.dataset = with_broken;
+    s.search.max_trials = 2;
+    s.search.note = count_note;
+    s.search.log_user = &num_notes;
+    check(lbw_search(&result, model_path, &s.search, &err), &err);
+    assert_int_equal(num_notes, 1);
+    lbw_search_result_free(&result);
+    lbw_dataset_close(&with_broken);
+    unlink(path);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_search),       cmocka_unit_test(test_targets),
         cmocka_unit_test(test_kept_weights), cmocka_unit_test(test_mu),
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_blind),        cmocka_unit_test(test_notes),
     };
     const char *version;
     if (lbw_runtime_version(&version, NULL) != LBW_OK) {
