@@ -2,7 +2,10 @@
 /* lbw tune: quantize, then train with the projection in the loop; the float model teaches. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <lbw/lbw.h>
 
@@ -26,6 +29,7 @@ struct job {
     struct lbw_profile guess; /* where none is named, what the outputs look like */
     struct lbw_tuner *tuner;
     FILE *log;
+    bool is_log_begun;
 };
 
 static enum lbw_status fail_log(struct job *job)
@@ -36,11 +40,33 @@ static enum lbw_status fail_log(struct job *job)
     return LBW_ERR_IO;
 }
 
+/* Leaves of an earlier log the steps that training goes on from, and of another nothing. */
+static void begin_log(struct job *job)
+{
+    size_t resumed = lbw_tune_result(job->tuner)->num_resumed;
+    struct stat st;
+    bool is_file = fstat(fileno(job->log), &st) == 0 && S_ISREG(st.st_mode);
+    FILE *before = resumed && is_file ? fopen(job->v->log, "r") : NULL;
+    char line[512];
+    long keep = 0;
+    while (before && fgets(line, sizeof line, before) && strchr(line, '\n') &&
+           strtoull(line, NULL, 10) < resumed) /* 0 of the heading */
+        keep = ftell(before);
+    if (before)
+        fclose(before);
+    (void)!ftruncate(fileno(job->log), keep); /* fails where there is nothing to cut */
+    if (!keep)
+        fputs("step,loss,held_back,best,agreement,changed,rate,images_per_second\n", job->log);
+    job->is_log_begun = true;
+}
+
 static int on_step(void *user, const struct lbw_tune_status *s)
 {
     struct job *job = user;
     char what[160], agreement[32] = "";
     if (job->log) {
+        if (!job->is_log_begun)
+            begin_log(job);
         fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.4g,%.6g,%.6g,%.4g\n", s->step, s->loss,
                 s->held_back, s->best, s->agreement, s->changed, s->rate, s->images_per_second);
         fflush(job->log);
@@ -141,12 +167,8 @@ static enum lbw_status open_log(struct job *job)
 {
     if (!job->v->log)
         return LBW_OK;
-    job->log = fopen(job->v->log, "w");
-    if (!job->log ||
-        fputs("step,loss,held_back,best,agreement,changed,rate,images_per_second\n", job->log) <
-            0)
-        return fail_log(job);
-    return LBW_OK;
+    job->log = fopen(job->v->log, "a");
+    return job->log ? LBW_OK : fail_log(job);
 }
 
 static enum lbw_status close_log(struct job *job)
@@ -262,7 +284,7 @@ static const struct lbw_option options[] = {
      "learning rate: a weight's step in typical weights of its channel, times the number of "
      "levels of its grid (default 0.003)", .min = 1e-7,
      .max = 1},
-    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE", "write one line of CSV per step"},
+    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE", "write one line of CSV per step; goes on where --checkpoint does"},
     {"checkpoint", 0, LBW_OPTION_OUTPUT, AT(checkpoint), "FILE",
      "keep here how training stands, and go on from it when it is there: after Ctrl-C, a crash, "
      "a reboot"},

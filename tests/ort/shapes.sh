@@ -42,6 +42,10 @@ lbw tune "$shapes/shapes.onnx" -o tuned.onnx -b 4x2 -p "$shapes/profile.json" -c
     --steps 2 --log steps.csv --checkpoint steps.state -q
 awk -F, 'NR == 1 { named = $5 == "agreement" } END { exit !(named && $5 > .8 && $5 <= 1) }' steps.csv
 # Done already: the checkpoint alone gives the same bytes.
+cut -d, -f1-7 steps.csv >before.csv
 lbw tune "$shapes/shapes.onnx" -o again.onnx -b 4x2 -p "$shapes/profile.json" \
-    -c "$shapes/calib" --steps 2 --checkpoint steps.state -q
+    -c "$shapes/calib" --steps 2 --log steps.csv --checkpoint steps.state -q
 cmp tuned.onnx again.onnx
+# The log goes on, too: no step is missing, none is there twice.
+cut -d, -f1-7 steps.csv | cmp - before.csv
+[ "$(wc -l <steps.csv)" = 4 ]
