@@ -218,6 +218,11 @@ static int run(const void *values, int num_arguments, char **arguments)
         json_decref(job.log);
         return lbw_usage_error("search", "which pictures? Say --images DIR");
     }
+    if (strcmp(job.input, "-") == 0) {
+        json_decref(job.log);
+        return lbw_usage_error("search", "the model is read again for every trial: give a file "
+                                         "in place of -");
+    }
     enum lbw_status status = open_all(&job);
     if (status == LBW_OK)
         status = search(&job);

@@ -267,8 +267,14 @@ struct parser {
     const struct lbw_command *command;
     int argc;
     char **argv;
-    int next; /* index of the first word not yet looked at */
+    int next;      /* index of the first word not yet looked at */
+    int num_stdin; /* values and arguments that stand for standard input */
 };
+
+static bool is_stdin(const struct lbw_option *option, const char *value)
+{
+    return option->type == LBW_OPTION_STRING && strcmp(value, "-") == 0;
+}
 
 static enum lbw_parse missing_value(const struct parser *p, const struct lbw_option *option)
 {
@@ -299,6 +305,7 @@ static enum lbw_parse parse_long(struct parser *p, const char *word)
             return missing_value(p, option);
         value = p->argv[p->next++];
     }
+    p->num_stdin += is_stdin(option, value);
     return store(p->values, p->command, option, value) ? LBW_PARSE_RUN : LBW_PARSE_BAD;
 }
 
@@ -320,6 +327,7 @@ static enum lbw_parse parse_letters(struct parser *p, const char *letters)
             value = *letters ? letters : p->argv[p->next++];
             letters += strlen(letters);
         }
+        p->num_stdin += is_stdin(option, value);
         if (!store(p->values, p->command, option, value))
             return LBW_PARSE_BAD;
     }
@@ -344,15 +352,16 @@ static enum lbw_parse check_count(const struct lbw_command *command, int num, ch
 enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, char **argv,
                                  const struct lbw_command *command)
 {
-    struct parser p = {values, command, argc, argv, 0};
+    struct parser p = {values, command, argc, argv, 0, 0};
     int num = 0;
     bool options_end = false;
     while (p.next < argc) {
         char *word = argv[p.next++];
         enum lbw_parse result = LBW_PARSE_RUN;
-        if (options_end || word[0] != '-' || !word[1])
+        if (options_end || word[0] != '-' || !word[1]) {
+            p.num_stdin += strcmp(word, "-") == 0;
             argv[num++] = word; /* num < p.next: nothing unread is overwritten */
-        else if (strcmp(word, "--") == 0)
+        } else if (strcmp(word, "--") == 0)
             options_end = true;
         else if (word[1] == '-')
             result = parse_long(&p, word + 2);
@@ -362,6 +371,10 @@ enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, cha
             return result;
     }
     *num_arguments = num;
+    if (p.num_stdin > 1) {
+        lbw_usage_error(command->name, "- is standard input, which can be read only once");
+        return LBW_PARSE_BAD;
+    }
     return check_count(command, num, argv);
 }
 

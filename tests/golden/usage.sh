@@ -18,4 +18,14 @@ lbw completion
 echo $?
 lbw completion tcsh
 echo $?
+# Standard input is there once; a search would need it again and again.
+make_model detector model.onnx
+lbw compare - - <model.onnx
+echo $?
+lbw eval - --reference=- -i . <model.onnx
+echo $?
+lbw plan - --plan - <model.onnx
+echo $?
+lbw search - -i . <model.onnx
+echo $?
 lbw 2>/dev/null
