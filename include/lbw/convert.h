@@ -38,6 +38,9 @@ struct lbw_encode_params {
     int64_t opset; /* to lift the model to in between, see lbw_model_lift(); 0: its own */
 };
 
+/* Whether a `source` stands for generated pictures: NULL, "generated" or "generated:N". */
+LBW_API bool lbw_source_is_generated(const char *source);
+
 /* Where calibration data comes from; zero-initialised: 32 generated images. */
 struct lbw_calibrate_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */

@@ -169,6 +169,12 @@ void lbw_bytes_release(struct lbw_bytes *bytes)
     *bytes = (struct lbw_bytes){0};
 }
 
+mode_t lbw_entry_mode(DIR *folder, const char *name)
+{
+    struct stat st;
+    return fstatat(dirfd(folder), name, &st, 0) == 0 ? st.st_mode : 0;
+}
+
 static int open_unnamed(const char *folder)
 {
     char path[PATH_MAX];

@@ -4,7 +4,9 @@
 #define LBW_SRC_FILE_H
 
 #include <stdbool.h>
+#include <dirent.h>
 #include <stdio.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 
@@ -27,6 +29,10 @@ enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct l
 enum lbw_status lbw_bytes_borrow(struct lbw_bytes *out, const void *data, size_t size,
                                  const char *name, struct lbw_error *err);
 void lbw_bytes_release(struct lbw_bytes *bytes);
+
+/* What an entry of a folder is, behind links: S_ISREG(), S_ISDIR(), …; 0 where it is not known.
+ */
+mode_t lbw_entry_mode(DIR *folder, const char *name);
 
 /*
  * An open file without a name, so that nothing is left behind however the program ends: in

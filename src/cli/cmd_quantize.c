@@ -29,16 +29,6 @@ static size_t num_planned(const struct lbw_plan *plan)
     return num;
 }
 
-static void describe_data(struct lbw_conversion *c)
-{
-    const char *calib = c->v->calib.source;
-    size_t num = lbw_calibrate_num_samples(c->activations);
-    if (strncmp(calib, "generated", strlen("generated")) == 0)
-        snprintf(c->data, sizeof c->data, "%zu generated pictures", num);
-    else
-        snprintf(c->data, sizeof c->data, "%zu samples of %s", num, calib);
-}
-
 /* Opens the calibration source, and says what was assumed about the input. */
 static enum lbw_status open_calibration(struct lbw_conversion *c,
                                         const struct quantize_values *v)
@@ -53,7 +43,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     lbw_progress_clear();
     if (status != LBW_OK)
         return status;
-    describe_data(c);
+    lbw_conversion_describe(c, lbw_calibrate_num_samples(c->activations));
     if (assumed && !v->all.report.quiet)
         fprintf(stderr, "%s\n", assumed);
     return LBW_OK;

@@ -203,8 +203,7 @@ static enum lbw_status print_result(struct job *job)
     FILE *to = lbw_output_talk(&v->output);
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
     char time[LBW_TEXT_SIZE];
-    snprintf(job->all.data, sizeof job->all.data, "%zu samples of %s",
-             r->num_train + r->num_held_back, v->calib.source);
+    lbw_conversion_describe(&job->all, r->num_train + r->num_held_back);
     enum lbw_status status = lbw_conversion_show(&job->all);
     if (status != LBW_OK || v->report.json || v->report.quiet)
         return status;

@@ -19,6 +19,15 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
     return status;
 }
 
+void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
+{
+    const char *calib = c->v->calib.source, *plural = num == 1 ? "" : "s";
+    if (lbw_source_is_generated(calib))
+        snprintf(c->data, sizeof c->data, "%zu generated picture%s", num, plural);
+    else
+        snprintf(c->data, sizeof c->data, "%zu sample%s of %s", num, plural, calib);
+}
+
 enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner)
 {
     const struct lbw_conversion_values *v = c->v;

@@ -39,6 +39,9 @@ struct lbw_conversion {
 /* Opens the model and plans it. */
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c);
 
+/* Fills `data`: so many samples of the source. */
+void lbw_conversion_describe(struct lbw_conversion *c, size_t num);
+
 /* Converts, with training where there is a tuner, and saves model and report. */
 enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner);
 

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/file.h"
+
 static const struct lbw_label_format formats[] = {
     {"COCO json", NULL, lbw_dataset_load_coco},
     {"VOC xml", ".xml", lbw_dataset_load_voc},
@@ -170,17 +172,23 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
 {
     size_t capacity = 0;
     enum lbw_status status = LBW_OK;
+    bool has_folders = false;
     DIR *folder = opendir(path);
     if (!folder)
         return lbw_fail_errno(err, "%s: cannot list the folder of pictures", path);
-    for (struct dirent *entry; status == LBW_OK && (entry = readdir(folder));)
-        if (is_picture(entry->d_name))
+    for (struct dirent *entry; status == LBW_OK && (entry = readdir(folder));) {
+        mode_t mode = lbw_entry_mode(folder, entry->d_name);
+        has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
+        bool is_file = !mode || S_ISREG(mode); /* a pipe would be waited for */
+        if (is_file && is_picture(entry->d_name))
             status = add_picture(dataset, path, entry->d_name, &capacity, err);
+    }
     closedir(folder);
     if (status != LBW_OK)
         return status;
     if (!dataset->num_pictures)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file", path);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file%s", path,
+                        has_folders ? "; the folders in it are not searched" : "");
     qsort(dataset->pictures, dataset->num_pictures, sizeof *dataset->pictures, by_name);
     for (size_t i = 0; i < dataset->num_pictures; i++)
         dataset->pictures[i].id = (int64_t)i;

@@ -51,7 +51,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .seed = params->seed,
         .hold_back = params->hold_back,
     };
-    if (params->source && !feed.max_samples && strncmp(params->source, "generated", 9) != 0)
+    if (!feed.max_samples && !lbw_source_is_generated(params->source))
         feed.max_samples = DEFAULT_SAMPLES;
     struct lbw_stages_params stages = {
         .memory = params->memory ? params->memory : DEFAULT_MEMORY,

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "base/error.h"
+#include "base/file.h"
 #include "run/generate.h"
 
 #define NUM_GENERATED  32
@@ -77,20 +78,27 @@ static enum lbw_status list_folder(struct listing *out, const char *folder,
                                    struct lbw_error *err)
 {
     enum lbw_status status = LBW_OK;
+    bool has_folders = false;
     DIR *handle = opendir(folder);
     if (!handle)
         return lbw_fail_errno(err, "%s: cannot open", folder);
     struct dirent *entry;
-    while (status == LBW_OK && (errno = 0, entry = readdir(handle)))
+    while (status == LBW_OK && (errno = 0, entry = readdir(handle))) {
+        mode_t mode = lbw_entry_mode(handle, entry->d_name);
+        has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
+        if (mode && !S_ISREG(mode)) /* a pipe would be waited for */
+            continue;
         if (is_picture_name(entry->d_name) && !listing_add(out, folder, entry->d_name))
             status = lbw_fail_memory(err);
+    }
     if (status == LBW_OK && errno)
         status = lbw_fail_errno(err, "%s: cannot read", folder);
     closedir(handle);
     if (out->num)
         qsort(out->paths, out->num, sizeof *out->paths, compare_paths);
     if (status == LBW_OK && !out->num)
-        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: holds no .jpg, .jpeg or .png", folder);
+        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: holds no .jpg, .jpeg or .png%s", folder,
+                          has_folders ? "; the folders in it are not searched" : "");
     return status;
 }
 
@@ -196,7 +204,7 @@ enum lbw_status lbw_pictures_open(struct lbw_pictures **out, const char *source,
         return lbw_fail_memory(err);
     pictures->seed = seed;
     enum lbw_status status;
-    if (!source || !strcmp(source, "generated") || !strncmp(source, "generated:", 10))
+    if (lbw_source_is_generated(source))
         status = open_generated(pictures, source, most, err);
     else
         status = open_files(pictures, source, most, err);
@@ -218,6 +226,11 @@ void lbw_pictures_close(struct lbw_pictures **pictures)
 size_t lbw_pictures_num(const struct lbw_pictures *pictures)
 {
     return pictures->num;
+}
+
+bool lbw_source_is_generated(const char *source)
+{
+    return !source || !strcmp(source, "generated") || !strncmp(source, "generated:", 10);
 }
 
 bool lbw_pictures_are_generated(const struct lbw_pictures *pictures)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include <lbw/convert.h>
 #include <lbw/image.h>
 
 struct lbw_pictures;

@@ -467,6 +467,7 @@ static void test_folders(void **state)
     mkdir(in_folder("empty"), 0777);
     assert_int_equal(open_labels(&d, in_folder("empty"), NULL, 0, &err), LBW_ERR_ARGUMENT);
     assert_int_equal(open_labels(&d, in_folder("absent"), NULL, 0, &err), LBW_ERR_IO);
+    mkfifo(in_folder("empty/pipe.jpg"), 0600); /* no picture, and not waited for */
     struct lbw_dataset_params params = {.images = in_folder("empty")};
     assert_int_equal(lbw_dataset_open(&d, &params, &err), LBW_ERR_ARGUMENT);
     params.images = in_folder("absent");

@@ -9,6 +9,7 @@
 #include <turbojpeg.h>
 #include <cmocka.h>
 
+#include <lbw/convert.h>
 #include <lbw/profile.h>
 
 #include "../npy.h"
@@ -575,6 +576,18 @@ static void test_folder(void **state)
     assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
 
+    /* A pipe is no picture, and is not waited for; a folder is not looked into. */
+    snprintf(path, sizeof path, "%s/pipe.jpg", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
+    assert_null(strstr(err.message, "folders"));
+    snprintf(path, sizeof path, "%s/more.jpg", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, ".png; the folders in it are not searched"));
+    rmdir(path);
+
     snprintf(path, sizeof path, "%s/0.png", folder);
     write_file(path, "not a png", 9);
     assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
@@ -584,6 +597,10 @@ static void test_folder(void **state)
     static const char *const names[] = {"c.jpg", "a.jpg", "d.JPEG", "b.jpg"};
     for (size_t i = 0; i < 4; i++)
         write_jpeg(folder, names[i], (unsigned char)(names[i][0] - 'a' + 1) * 10);
+    snprintf(path, sizeof path, "%s/aa.jpg", folder);
+    assert_int_equal(symlink("a.jpg", path), 0); /* counts as the file it leads to */
+    assert_int_equal(grays((int[8]){0}, model, folder, 0, &(size_t){0}), 5);
+    unlink(path);
     int got[8];
     size_t skipped;
     assert_int_equal(grays(got, model, folder, 0, &skipped), 4);
@@ -601,9 +618,9 @@ static void test_folder(void **state)
     assert_int_equal(grays(got, model, folder, 0, &skipped), 2);
     assert_int_equal(got[1], 40);
     lbw_model_close(&model);
-    static const char *const all[] = {"c.jpg", "a.jpg", "d.JPEG",
-                                      "b.jpg", "0.png", "labels.txt"};
-    for (size_t i = 0; i < 6; i++) {
+    static const char *const all[] = {"c.jpg", "a.jpg",      "d.JPEG",  "b.jpg",
+                                      "0.png", "labels.txt", "pipe.jpg"};
+    for (size_t i = 0; i < 7; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, all[i]);
         unlink(path);
     }
@@ -627,6 +644,9 @@ static void test_sources(void **state)
         struct lbw_array array;
         assert_string_equal(first_sample(&array, model, &params), cases[i].message);
     }
+    assert_true(lbw_source_is_generated(NULL) && lbw_source_is_generated("generated") &&
+                lbw_source_is_generated("generated:9"));
+    assert_false(lbw_source_is_generated("generated_photos/"));
     struct lbw_feed_params params = {.source = "generated:5", .max_samples = 4};
     struct lbw_feed *feed = NULL;
     assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
