@@ -66,7 +66,8 @@ struct lbw_search_result {
     uint64_t target_size;
     size_t num_trials;
     size_t num_weights; /* searched */
-    double float_ap;    /* of the float model against the labels; 1 without labels */
+    double float_ap; /* of the float model against the labels; 1 without labels, 0 if unknown */
+    bool is_interrupted; /* by `progress`, after the first trial: the best one until then */
 };
 
 /*
@@ -82,7 +83,7 @@ struct lbw_search_result {
  * The same input on the same machine gives the same plan, unless time ran out. *out is freed by
  * lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets, nothing to search,
  * pictures without labels in which the float model finds nothing;
- * LBW_ERR_INTERRUPTED when `progress` asked for it.
+ * LBW_ERR_INTERRUPTED when `progress` asked for it before there was a plan.
  */
 LBW_API enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
                                    const struct lbw_search_params *params,

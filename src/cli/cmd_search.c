@@ -180,7 +180,7 @@ static void print_end(const struct job *job)
             job->v->labels ? "against the labels" : "against the float model's boxes",
             r->start.ap, lbw_text_count(before, r->start.size), r->best.ap,
             lbw_text_count(after, r->best.size));
-    if (job->v->labels)
+    if (job->v->labels && r->float_ap > 0)
         fprintf(stderr, " (float %.4f)", r->float_ap);
     putc('\n', stderr);
     if (r->best.mu > 0)
@@ -203,10 +203,10 @@ static int print_json(struct job *job)
 {
     const struct lbw_search_result *r = job->result;
     return lbw_json_print(json_pack(
-        "{s:I, s:I, s:f, s:I, s:I, s:O, s:o}", "target_size", (json_int_t)r->target_size,
+        "{s:I, s:I, s:f, s:I, s:b, s:I, s:O, s:o}", "target_size", (json_int_t)r->target_size,
         "weights", (json_int_t)r->num_weights, "float_ap", r->float_ap, "best",
-        (json_int_t)r->best.number, "num_trials", (json_int_t)r->num_trials, "trials", job->log,
-        "plan", lbw_json_text(r->plan)));
+        (json_int_t)r->best.number, "interrupted", (int)r->is_interrupted, "num_trials",
+        (json_int_t)r->num_trials, "trials", job->log, "plan", lbw_json_text(r->plan)));
 }
 
 static int run(const void *values, int num_arguments, char **arguments)
@@ -232,6 +232,10 @@ static int run(const void *values, int num_arguments, char **arguments)
         code = lbw_explain(&job.err);
     else if (job.v->json)
         code = print_json(&job);
+    if (job.result && job.result->is_interrupted && code == LBW_EXIT_DONE) {
+        lbw_talk("interrupted: this is the best plan so far");
+        code = LBW_EXIT_INTERRUPTED;
+    }
     json_decref(job.log);
     lbw_search_result_free(&job.result);
     lbw_dataset_close(&job.quick);
@@ -292,7 +296,8 @@ const struct lbw_command lbw_cmd_search = {
         "and "
         "then moves groups of layers up and down as long as detection tests on the pictures "
         "agree. With --method threshold, the paper's µ is searched first.\n\n"
-        "The plan starts with a log of what was tried. Give it back with 'lbw quantize "
+        "Ctrl-C ends it with the best plan so far. The plan starts with a log of what was "
+        "tried. Give it back with 'lbw quantize "
         "--plan', "
         "and --calib, --method and --mu as they were here.",
     .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",

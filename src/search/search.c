@@ -422,6 +422,10 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
         status = lbw_fail_memory(err);
     if (status == LBW_OK)
         status = run(&s, err);
+    if (status == LBW_ERR_INTERRUPTED && s.best_plan) {
+        s.result->is_interrupted = true;
+        status = LBW_OK;
+    }
     if (status == LBW_OK)
         status = write_plan(&s, err);
     release(&s);

@@ -246,13 +246,21 @@ static void test_stop(void **state)
     (void)state;
     struct lbw_error err = {0};
     struct lbw_search_result *result = NULL;
-    size_t most = 1;
+    size_t most = 0;
     struct setting s;
     prepare(&s);
     s.search.progress = stop;
     s.search.user = &most;
     assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_INTERRUPTED);
     assert_null(result);
+
+    most = 2; /* what two trials found is not lost */
+    check(lbw_search(&result, model_path, &s.search, &err), &err);
+    assert_true(result->is_interrupted);
+    assert_int_equal(result->num_trials, 2);
+    assert_non_null(strstr(result->plan, "# lbw search: "));
+    assert_non_null(strstr(result->plan, "stem.weight"));
+    lbw_search_result_free(&result);
 }
 
 static void test_nothing(void **state)
