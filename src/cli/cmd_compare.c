@@ -123,6 +123,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     const struct compare_values *v = values;
     struct lbw_comparison *comparison = NULL;
     struct lbw_error err = {0};
+    if (!lbw_picture_is_usable(&v->picture, v->data, "compare"))
+        return LBW_EXIT_USAGE;
     lbw_progress_begin("comparing", v->json);
     enum lbw_status status = compare(&comparison, arguments, v, &err);
     lbw_progress_end();

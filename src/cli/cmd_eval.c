@@ -347,6 +347,9 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("eval", "which pictures? Say --images DIR");
     if (!job.v->labels && !job.v->reference)
         return lbw_usage_error("eval", "compare with what? Say --labels or --reference");
+    if (!job.v->labels && (job.v->per_class || job.v->voc))
+        return lbw_usage_error("eval", "--%s goes with --labels",
+                               job.v->voc ? "voc" : "per-class");
     job.models = calloc((size_t)num_arguments, sizeof(struct lbw_model *));
     if (!job.models) {
         lbw_talk("out of memory");

@@ -74,7 +74,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     const struct quantize_values *v = values;
     struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
     int code = LBW_EXIT_DONE;
-    if (!lbw_output_is_usable(&v->all.output, "quantize"))
+    if (!lbw_conversion_is_usable(&v->all, "quantize"))
         return LBW_EXIT_USAGE;
     lbw_progress_begin("converting", v->all.report.quiet);
     enum lbw_status status = lbw_conversion_open(&c);

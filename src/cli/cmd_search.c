@@ -23,8 +23,7 @@ struct search_values {
     const char *output, *images, *labels, *grids;
     struct lbw_plan_values plan;
     struct lbw_calibrate_values calib;
-    int encoding;
-    bool inline_nodes;
+    struct lbw_encode_values encode;
     uint64_t target_size;
     double target_bpw, minutes;
     int64_t trials, max_images, threads;
@@ -86,6 +85,7 @@ static enum lbw_status open_all(struct job *job)
 {
     const struct lbw_picture_values *picture = &job->v->picture;
     struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL; /* each trial makes its own: here for what is wrong with it */
     enum lbw_status status = lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err);
     if (status == LBW_OK)
         status = read_grids(job);
@@ -99,6 +99,9 @@ static enum lbw_status open_all(struct job *job)
         status = open_dataset(job, &job->dataset, false);
     if (status == LBW_OK)
         status = open_dataset(job, &job->quick, true);
+    if (status == LBW_OK)
+        status = lbw_plan_from_options(&plan, model, &job->v->plan, &job->err);
+    lbw_plan_free(&plan);
     lbw_model_close(&model);
     return status;
 }
@@ -151,8 +154,8 @@ static enum lbw_status search(struct job *job)
         .plan_file = v->plan.plan,
         .calibrate = strcmp(v->calib.source, "none") != 0 ? &calibrate : NULL,
         .damping = v->calib.damping,
-        .encoding = (enum lbw_encoding)v->encoding,
-        .inline_nodes = v->inline_nodes,
+        .encoding = (enum lbw_encoding)v->encode.encoding,
+        .inline_nodes = v->encode.inline_nodes,
         .test = &test,
         .quick = job->quick,
         .target_size = v->target_size,
@@ -212,17 +215,16 @@ static int print_json(struct job *job)
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
-    struct job job = {.v = values, .input = arguments[0], .log = json_array()};
+    struct job job = {.v = values, .input = arguments[0]};
     int code = LBW_EXIT_DONE;
-    if (!job.v->images) {
-        json_decref(job.log);
+    if (!job.v->images)
         return lbw_usage_error("search", "which pictures? Say --images DIR");
-    }
-    if (strcmp(job.input, "-") == 0) {
-        json_decref(job.log);
+    if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "in place of -");
-    }
+    if (!lbw_encode_is_usable(&job.v->encode, "search"))
+        return LBW_EXIT_USAGE;
+    job.log = json_array();
     enum lbw_status status = open_all(&job);
     if (status == LBW_OK)
         status = search(&job);
@@ -268,9 +270,9 @@ static const struct lbw_option options[] = {
     {"grids", 0, LBW_OPTION_STRING, AT(grids), "A,B,…",
      "grids to choose from, names of 'lbw grids' (default: all that pay)"},
     LBW_PLAN_OPTIONS(struct search_values, plan),
-    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encoding), NULL,
+    {"encoding", 'e', LBW_OPTION_CHOICE, AT(encode.encoding), NULL,
      "for which the size is counted (default packed)", .choices = lbw_encoding_names},
-    {"inline", 0, LBW_OPTION_FLAG, AT(inline_nodes), NULL,
+    {"inline", 0, LBW_OPTION_FLAG, AT(encode.inline_nodes), NULL,
      "packed: decode with plain nodes instead of a function"},
     LBW_CALIBRATE_OPTIONS(struct search_values, calib),
     {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",

@@ -224,7 +224,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     (void)num_arguments;
     const struct tune_values *v = values;
     struct job job = {.v = v, .all = {.v = &v->all, .input = arguments[0]}};
-    if (!lbw_output_is_usable(&v->all.output, "tune"))
+    if (!lbw_conversion_is_usable(&v->all, "tune"))
         return LBW_EXIT_USAGE;
     lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);

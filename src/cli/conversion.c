@@ -4,6 +4,13 @@
 
 #include "cli/progress.h"
 
+bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char *command)
+{
+    return lbw_output_is_usable(&v->output, command) &&
+           lbw_encode_is_usable(&v->encode, command) &&
+           lbw_picture_is_usable(&v->picture, v->calib.source, command);
+}
+
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;

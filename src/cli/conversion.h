@@ -36,6 +36,9 @@ struct lbw_conversion {
     struct lbw_error err;
 };
 
+/* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
+bool lbw_conversion_is_usable(const struct lbw_conversion_values *values, const char *command);
+
 /* Opens the model and plans it. */
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c);
 

@@ -4,8 +4,21 @@
 
 #include <stddef.h>
 
+#include "cli/talk.h"
+
 const char *const lbw_encoding_names[] = {"packed", "dq", "float", NULL};
 const char *const lbw_target_names[] = {"ort", "tensorrt", "openvino", "any", NULL};
+
+bool lbw_encode_is_usable(const struct lbw_encode_values *values, const char *command)
+{
+    if (values->inline_nodes && values->encoding != LBW_ENCODING_PACKED)
+        lbw_usage_error(command, "--inline goes with --encoding packed");
+    else if (values->target != LBW_TARGET_ORT && values->encoding != LBW_ENCODING_DQ)
+        lbw_usage_error(command, "--target goes with --encoding dq");
+    else
+        return true;
+    return false;
+}
 
 struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values)
 {

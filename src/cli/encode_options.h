@@ -33,6 +33,9 @@ struct lbw_encode_values {
 extern const char *const lbw_encoding_names[];
 extern const char *const lbw_target_names[];
 
+/* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
+bool lbw_encode_is_usable(const struct lbw_encode_values *values, const char *command);
+
 struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values);
 
 /*

@@ -3,6 +3,7 @@
 #include "cli/picture.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/talk.h"
 
@@ -14,6 +15,25 @@ bool lbw_picture_given(const struct lbw_picture_values *v)
 {
     return v->profile || v->resize || v->pad || v->mean || v->std || v->color || v->layout ||
            v->multiple;
+}
+
+bool lbw_picture_is_usable(const struct lbw_picture_values *v, const char *source,
+                           const char *command)
+{
+    const struct {
+        const char *name, *value;
+    } settings[] = {{"resize", v->resize}, {"pad", v->pad},     {"mean", v->mean},
+                    {"std", v->std},       {"color", v->color}, {"multiple", v->multiple}};
+    const char *end = strrchr(source, '.');
+    if (!end || (strcmp(end, ".npy") != 0 && strcmp(end, ".npz") != 0))
+        return true;
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (settings[i].value) {
+            lbw_usage_error(command, "--%s is for pictures; arrays are taken as they are",
+                            settings[i].name);
+            return false;
+        }
+    return true;
 }
 
 static enum lbw_status overlay(struct lbw_preprocess *preprocess,

@@ -46,6 +46,10 @@ extern const char *const lbw_resize_names[];
 extern const char *const lbw_color_names[];
 extern const char *const lbw_layout_names[];
 
+/* Whether no option is given that arrays in a file have no use for; else it is explained. */
+bool lbw_picture_is_usable(const struct lbw_picture_values *values, const char *source,
+                           const char *command);
+
 /* Whether any option but --size was given: without, the model itself tells. */
 bool lbw_picture_given(const struct lbw_picture_values *values);
 

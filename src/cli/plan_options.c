@@ -2,19 +2,25 @@
 /* From the plan options to a plan. */
 #include "cli/plan_options.h"
 
+#include <regex.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "cli/talk.h"
 
 const char *const lbw_method_names[] = {"optimal", "ternary", "threshold", NULL};
 const char *const lbw_group_names[] = {"channel", "tensor", NULL};
 const char *const lbw_scale_names[] = {"real", "pow2", NULL};
 
-static enum lbw_status bad_grid(struct lbw_error *err, const char *name)
+static enum lbw_status fail(struct lbw_error *err, const char *fmt, ...)
 {
+    va_list ap;
+    va_start(ap, fmt);
     err->status = LBW_ERR_ARGUMENT;
-    snprintf(err->message, sizeof err->message,
-             "--bits: no grid '%s'; 'lbw grids' lists them, 2 to 6 are the plain ones", name);
+    vsnprintf(err->message, sizeof err->message, fmt, ap);
+    va_end(ap);
     return LBW_ERR_ARGUMENT;
 }
 
@@ -24,12 +30,16 @@ static enum lbw_status find_grid(const struct lbw_grid **out, const char *name,
 {
     const struct lbw_grid *grid = lbw_grid_by_name(name);
     bool is_plain = strspn(name, "0123456789") == strlen(name);
-    if (grid && is_plain && (v->terms > 1 || v->shift)) {
-        int shift = v->shift ? (int)v->shift : 1;
-        grid = lbw_grid_find(grid->bits, v->terms ? (int)v->terms : 2, shift);
-    }
+    if (grid && is_plain && v->terms > 1)
+        grid = lbw_grid_find(grid->bits, (int)v->terms, v->shift ? (int)v->shift : 1);
     if (!grid)
-        return bad_grid(err, name);
+        return fail(err,
+                    "--bits: no grid '%s'; 'lbw grids' lists them, 2 to 6 are the plain ones",
+                    name);
+    if (!is_plain &&
+        ((v->terms && v->terms != grid->terms) || (v->shift && v->shift != grid->shift)))
+        return fail(err, "--bits %s is not what --%s says", name,
+                    v->terms && v->terms != grid->terms ? "terms" : "shift");
     *out = grid;
     return LBW_OK;
 }
@@ -39,6 +49,10 @@ static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_
                                   struct lbw_error *err)
 {
     size_t num = 0;
+    if (v->shift && v->terms < 2)
+        return fail(err, "--shift goes with --terms 2");
+    if (v->mu > 0 && v->method != LBW_METHOD_THRESHOLD)
+        return fail(err, "--mu goes with --method threshold");
     enum lbw_status status = find_grid(&out->params.grid, "4", v, err);
     for (size_t i = 0; status == LBW_OK && i < v->bits.num; i++) {
         const char *item = v->bits.items[i], *equals = strrchr(item, '=');
@@ -92,6 +106,32 @@ void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes)
     free(wishes->rules);
 }
 
+static bool matches(const struct lbw_plan *plan, const regex_t *regex)
+{
+    for (size_t i = 0; i < lbw_plan_num_items(plan); i++) {
+        const struct lbw_plan_item *item = lbw_plan_item(plan, i);
+        if (regexec(regex, item->node, 0, NULL, 0) == 0 ||
+            regexec(regex, item->tensor, 0, NULL, 0) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What matches nothing is most often misspelt. */
+static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_params *params)
+{
+    for (size_t i = 0; i < params->num_rules; i++) {
+        const struct lbw_plan_rule *rule = &params->rules[i];
+        regex_t regex;
+        if (regcomp(&regex, rule->regex, REG_EXTENDED | REG_NOSUB) != 0)
+            continue; /* no memory: the plan itself was made with it */
+        if (!matches(plan, &regex))
+            lbw_talk("warning: --%s '%s%s%s' matches no weight", rule->grid ? "bits" : "skip",
+                     rule->regex, rule->grid ? "=" : "", rule->grid ? rule->grid->name : "");
+        regfree(&regex);
+    }
+}
+
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
                                       const struct lbw_plan_values *v, struct lbw_error *err)
 {
@@ -100,6 +140,8 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *m
     enum lbw_status status = lbw_plan_wishes_init(&wishes, v, err);
     if (status == LBW_OK)
         status = lbw_plan_new(&plan, model, &wishes.params, err);
+    if (status == LBW_OK)
+        warn_unmatched(plan, &wishes.params);
     if (status == LBW_OK && v->plan)
         status = lbw_plan_apply(plan, v->plan, err);
     if (status == LBW_OK)

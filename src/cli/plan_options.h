@@ -26,7 +26,7 @@ struct lbw_plan_values {
     {"terms", 0, LBW_OPTION_INT, offsetof(values, member.terms), "N",                          \
      "sum of so many powers of two per weight (default 1)", .min = 1, .max = 2},               \
     {"shift", 0, LBW_OPTION_INT, offsetof(values, member.shift), "N",                          \
-     "octaves between two terms (default 1)", .min = 1, .max = 2},                             \
+     "octaves between --terms 2 (default 1)", .min = 1, .max = 2},                             \
     {"skip", 0, LBW_OPTION_LIST, offsetof(values, member.skip), "REGEX",                       \
      "leave nodes and tensors that match alone; may be repeated"},                             \
     {"ops", 0, LBW_OPTION_STRING, offsetof(values, member.ops), "A,B",                         \
@@ -72,7 +72,7 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                                      struct lbw_error *err);
 void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
-/* Plans `model` as the options say. LBW_ERR_ARGUMENT names the option. */
+/* Plans `model` as the options say, and warns of patterns that match nothing. LBW_ERR_ARGUMENT names the option. */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
                                       const struct lbw_plan_values *values,
                                       struct lbw_error *err);
