@@ -43,6 +43,8 @@ static int run(const void *values, int num_arguments, char **arguments)
         fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s expanded, %s to %s\n",
                 lbw_output_name(&v->output), num, num == 1 ? "" : "s",
                 lbw_text_bytes(a, before), lbw_text_bytes(b, after));
+        if (!num)
+            lbw_talk("warning: no weight was encoded; 'lbw quantize' does that");
     }
     lbw_model_close(&model);
     return code;

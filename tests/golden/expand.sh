@@ -4,6 +4,8 @@ lbw expand model.onnx
 echo $?
 lbw expand model.onnx -o copy.onnx
 lbw expand model.onnx -o - | cmp - copy.onnx && echo same
+lbw convert model.onnx -o copy.onnx
+echo $?
 # Input and output may be the same file.
 lbw expand copy.onnx -o copy.onnx -q
 lbw expand model.onnx -o no/such/folder.onnx
