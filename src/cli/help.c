@@ -4,8 +4,18 @@
 
 #include <string.h>
 
+#include "cli/table.h"
+
 #define WIDTH      80 /* of help on any terminal */
 #define MAX_INDENT 30
+
+/* Columns of the first `length` bytes of `text`. */
+static int width_of(const char *text, size_t length)
+{
+    char word[320];
+    snprintf(word, sizeof word, "%.*s", (int)length, text);
+    return (int)lbw_text_width(word);
+}
 
 /* Prints words of `text` up to WIDTH columns, later lines indented; the cursor is at `at`. */
 static void print_wrapped(FILE *to, const char *text, size_t length, int indent, int at)
@@ -15,11 +25,13 @@ static void print_wrapped(FILE *to, const char *text, size_t length, int indent,
         size_t word = 0;
         while (i + word < length && text[i + word] != ' ' && text[i + word] != '\n')
             word++;
-        if (at + (int)word + (at > indent) > WIDTH && at > indent) {
+        int columns = width_of(text + i, word);
+        if (at + columns + (at > indent) > WIDTH && at > indent) {
             fprintf(to, "\n%*s", indent, "");
             at = indent;
         }
-        at += fprintf(to, "%s%.*s", at > indent ? " " : "", (int)word, text + i);
+        fprintf(to, "%s%.*s", at > indent ? " " : "", (int)word, text + i);
+        at += (at > indent) + columns;
         i += word;
         while (i < length && (text[i] == ' ' || text[i] == '\n'))
             i++;
@@ -27,12 +39,15 @@ static void print_wrapped(FILE *to, const char *text, size_t length, int indent,
     putc('\n', to);
 }
 
+/* Paragraphs that begin with blanks stay as far in. */
 static void print_paragraphs(FILE *to, const char *text)
 {
     while (*text) {
         const char *end = strstr(text, "\n\n");
         size_t length = end ? (size_t)(end - text) : strlen(text);
-        print_wrapped(to, text, length, 0, 0);
+        int blanks = (int)strspn(text, " ");
+        fprintf(to, "%*s", blanks, "");
+        print_wrapped(to, text + blanks, length - (size_t)blanks, blanks, blanks);
         putc('\n', to);
         text += length + (end ? 2 : 0);
     }
@@ -52,7 +67,8 @@ static void print_option(FILE *to, const struct lbw_option *option, int indent)
 {
     char head[320];
     lbw_help_option_head(head, sizeof head, option);
-    int at = fprintf(to, "  %s", head);
+    fprintf(to, "  %s", head);
+    int at = 2 + (int)lbw_text_width(head);
     if (at + 2 > indent) {
         putc('\n', to);
         at = 0;
@@ -67,7 +83,7 @@ static int option_indent(const struct lbw_command *command)
     for (const struct lbw_option *o = command->options; o && o->name; o++) {
         char head[320];
         lbw_help_option_head(head, sizeof head, o);
-        int need = (int)strlen(head) + 4;
+        int need = (int)lbw_text_width(head) + 4;
         if (need > indent && need <= MAX_INDENT)
             indent = need;
     }

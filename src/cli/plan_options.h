@@ -26,7 +26,7 @@ struct lbw_plan_values {
     {"terms", 0, LBW_OPTION_INT, offsetof(values, member.terms), "N",                          \
      "sum of so many powers of two per weight (default 1)", .min = 1, .max = 2},               \
     {"shift", 0, LBW_OPTION_INT, offsetof(values, member.shift), "N",                          \
-     "octaves between --terms 2 (default 1)", .min = 1, .max = 2},                             \
+     "octaves between the two of --terms 2 (default 1)", .min = 1, .max = 2},                             \
     {"skip", 0, LBW_OPTION_LIST, offsetof(values, member.skip), "REGEX",                       \
      "leave nodes and tensors that match alone; may be repeated"},                             \
     {"ops", 0, LBW_OPTION_STRING, offsetof(values, member.ops), "A,B",                         \
