@@ -159,7 +159,7 @@ static size_t count_of(const struct lbw_eval_model *model, size_t offset)
 static void print_models(const struct job *job)
 {
     const struct lbw_evaluation *e = job->evaluation;
-    struct lbw_column columns[NUM_MEASURES + 3] = {{"model", LBW_ALIGN_SHRINK},
+    struct lbw_column columns[NUM_MEASURES + 3] = {{"model", LBW_ALIGN_PATH},
                                                    {"size", LBW_ALIGN_RIGHT}};
     size_t num = 2;
     for (size_t m = 0; m < NUM_MEASURES; m++)

@@ -39,9 +39,9 @@ static void describe_levels(char *out, size_t size, const struct lbw_grid *g)
     int num = g->num_levels - g->zero_code - 1;
     size_t used = (size_t)snprintf(out, size, "0");
     for (int i = 1; i <= num && used < size; i++) {
-        if (num > 10 && i == 7) {
+        if (num > 10 && i == 6) {
             used += (size_t)snprintf(out + used, size - used, " …");
-            i = num - 2;
+            i = num - 1;
         }
         used += (size_t)snprintf(out + used, size - used, " ±%" PRId32,
                                  g->levels[g->zero_code + i]);
@@ -51,10 +51,8 @@ static void describe_levels(char *out, size_t size, const struct lbw_grid *g)
 static const struct {
     const char *name, *stored, *needs;
 } encodings[] = {
-    {"packed", "base-L digits in words, decoded by a function in domain ai.lbw",
-     "IR 8, or --inline"},
-    {"dq", "smallest exact integer or float8, decoded by DequantizeLinear",
-     "any opset; Cast and Mul below 10"},
+    {"packed", "base-L digits, a function in ai.lbw", "IR 8, or --inline"},
+    {"dq", "smallest exact type, DequantizeLinear", "opset 10; below, Cast and Mul"},
     {"float", "the values themselves", "nothing"},
 };
 
@@ -108,9 +106,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
     print_encodings();
-    puts("\n4 is 4 bits, one power of two per weight; 4x2 the sum of two, an octave apart; "
-         "4x2d2\n"
-         "the same two octaves apart. A step is the scale of a channel or tensor.");
+    puts("\n4 is 4 bits, one power of two per weight; 4x2 the sum of two, an octave apart;\n"
+         "4x2d2 the same two octaves apart. A step is the scale of a channel or tensor.");
     return LBW_EXIT_DONE;
 }
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* lbw profiles: the detector families that need no file of one's own. */
+#include <ctype.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <lbw/profile.h>
 
@@ -48,12 +50,15 @@ static int run(const void *values, int num_arguments, char **arguments)
     for (size_t i = 0; i < num; i++) {
         char input[256];
         lbw_preprocess_describe(input, sizeof input, &profiles[i].preprocess);
+        const char *blank = strchr(input, ' ');
+        input[strcspn(input, ",")] = '\0'; /* numbers would not fit: they are in the JSON */
         lbw_table_cell(&table, "%s", profiles[i].name);
         lbw_table_cell(&table, "%s", profiles[i].description);
-        lbw_table_cell(&table, "%s", input);
+        lbw_table_cell(&table, "%s", isdigit((unsigned char)*input) ? blank + 1 : input);
     }
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
+    puts("\n'lbw profiles --json' has the numbers: size, padding, mean, std, scores.");
     return LBW_EXIT_DONE;
 }
 

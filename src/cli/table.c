@@ -115,6 +115,20 @@ void lbw_text_shorten(char *out, size_t size, const char *text, size_t width)
     snprintf(out, size, "%.*s…%s", (int)bytes, text, tail(text, width - 1 - used));
 }
 
+/* With the last folders that there is room for, or the name alone, shortened in the middle. */
+static void shorten_path(char *out, size_t size, const char *path, size_t width)
+{
+    const char *at = strchr(path, '/'), *name = path;
+    for (; at; at = strchr(at + 1, '/')) {
+        name = at + 1;
+        if (lbw_text_width(at) + 1 <= width) {
+            snprintf(out, size, "…%s", at);
+            return;
+        }
+    }
+    lbw_text_shorten(out, size, name, width);
+}
+
 static size_t column_width(const struct lbw_table *table, size_t column)
 {
     size_t width = lbw_text_width(table->columns[column].title);
@@ -133,7 +147,7 @@ static void shrink(size_t *widths, const struct lbw_table *table, size_t availab
         size_t total = 2 * (table->num_columns - 1), widest = table->num_columns;
         for (size_t i = 0; i < table->num_columns; i++) {
             total += widths[i];
-            if (table->columns[i].align == LBW_ALIGN_SHRINK && widths[i] > 12 &&
+            if (table->columns[i].align >= LBW_ALIGN_SHRINK && widths[i] > 12 &&
                 (widest == table->num_columns || widths[i] > widths[widest]))
                 widest = i;
         }
@@ -148,7 +162,10 @@ static void print_cell(FILE *to, const char *text, enum lbw_align align, size_t 
 {
     char shortened[1024];
     if (lbw_text_width(text) > width) {
-        lbw_text_shorten(shortened, sizeof shortened, text, width);
+        if (align == LBW_ALIGN_PATH)
+            shorten_path(shortened, sizeof shortened, text, width);
+        else
+            lbw_text_shorten(shortened, sizeof shortened, text, width);
         text = shortened;
     }
     int space = (int)(width - lbw_text_width(text));

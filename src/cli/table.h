@@ -12,6 +12,7 @@ enum lbw_align {
     LBW_ALIGN_LEFT,
     LBW_ALIGN_RIGHT,  /* numbers */
     LBW_ALIGN_SHRINK, /* left; shortened in the middle where a terminal is too narrow */
+    LBW_ALIGN_PATH,   /* left; loses folders first: "…/nano/model.onnx" */
 };
 
 /* A heading of a column; one constant array of these per table. */

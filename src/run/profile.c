@@ -97,7 +97,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "yolov7",
         .family = LBW_FAMILY_YOLOV5,
-        .description = "YOLOv7 exports: as yolov5 with other anchors (COCO)",
+        .description = "YOLOv7 exports: yolov5's, other anchors (COCO)",
         .preprocess = {.resize = LBW_RESIZE_LETTERBOX,
                        .color = LBW_COLOR_RGB,
                        .pad = 114,
@@ -117,7 +117,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "yolov8",
         .family = LBW_FAMILY_YOLOV8,
-        .description = "YOLOv8 exports, also with the head transposed (COCO)",
+        .description = "YOLOv8 exports, also transposed (COCO)",
         .preprocess = {.resize = LBW_RESIZE_LETTERBOX,
                        .color = LBW_COLOR_RGB,
                        .pad = 114,
@@ -166,7 +166,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "picodet",
         .family = LBW_FAMILY_NANODET,
-        .description = "PP-PicoDet without its NMS, eight outputs (COCO)",
+        .description = "PP-PicoDet before its NMS, 8 outputs (COCO)",
         .preprocess =
             {.resize = LBW_RESIZE_STRETCH, .color = LBW_COLOR_RGB, IMAGENET, .multiple = 32},
         .num_strides = 4,
@@ -195,7 +195,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "ultraface",
         .family = LBW_FAMILY_ULTRAFACE,
-        .description = "Ultra-Light face detectors: scores and decoded boxes",
+        .description = "Ultra-Light faces: scores and decoded boxes",
         .preprocess = {.resize = LBW_RESIZE_STRETCH,
                        .color = LBW_COLOR_RGB,
                        .mean = {127, 127, 127},
@@ -227,7 +227,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "ssd",
         .family = LBW_FAMILY_SSD,
-        .description = "MobileNet-SSD 300, offsets to its 3000 priors (VOC)",
+        .description = "MobileNet-SSD 300, offsets to priors (VOC)",
         .preprocess = {.resize = LBW_RESIZE_STRETCH,
                        .color = LBW_COLOR_RGB,
                        .mean = {127, 127, 127},
@@ -261,7 +261,7 @@ static const struct lbw_profile profiles[] = {
     {
         .name = "nms",
         .family = LBW_FAMILY_NMS,
-        .description = "models that end in NMS: boxes, scores and labels (COCO)",
+        .description = "any with NMS: boxes, scores, labels (COCO)",
         .preprocess = {.resize = LBW_RESIZE_STRETCH, .color = LBW_COLOR_RGB, TO_UNIT},
         LABELS(coco_labels),
         .score = 0.01f,

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 lbw profiles
+lbw profiles | LC_ALL=C.UTF-8 wc -L # fits into the usual terminal
 mkdir pictures
 make_model detector model.onnx
 lbw eval none.onnx
