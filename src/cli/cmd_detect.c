@@ -267,6 +267,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     job.reference.path = job.v->reference;
     if (job.v->json && job.v->output && !strcmp(job.v->output, "-"))
         return lbw_usage_error("detect", "both --json and --output - go to standard output");
+    if (!lbw_picture_is_usable(&job.v->picture, NULL, "detect"))
+        return LBW_EXIT_USAGE;
     int code = lbw_drawings_init(&job.drawings, arguments + 1, (size_t)num_arguments - 1,
                                  job.v->output);
     for (size_t i = 0; code == LBW_EXIT_DONE && i < job.drawings.num; i++)

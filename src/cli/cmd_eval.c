@@ -220,24 +220,25 @@ static void print_classes(const struct job *job)
 static void print_text(const struct job *job)
 {
     const struct lbw_evaluation *e = job->evaluation;
-    double runtime = 0, decode = 0;
     print_models(job);
     if (job->v->per_class && job->v->labels)
         print_classes(job);
-    for (size_t i = 0; i < e->num_models; i++) {
-        runtime += e->models[i].runtime_seconds;
-        decode += e->models[i].decode_seconds;
-    }
     double num = (double)e->num_images;
     char wall[LBW_TEXT_SIZE];
     printf("\n%zu picture%s", e->num_images, e->num_images == 1 ? "" : "s");
     if (job->v->labels)
-        printf(", %zu labelled boxes", e->models[0].ap.num_truths);
+        printf(", %zu labelled box%s", e->models[0].ap.num_truths,
+               e->models[0].ap.num_truths == 1 ? "" : "es");
     if (job->reference)
-        printf(", %zu boxes of the reference", e->models[0].num_wanted);
-    printf("\n%s; each %.1f ms in ONNX Runtime, %.1f ms to read it, %.1f ms to decode boxes\n",
-           lbw_text_seconds(wall, e->wall_seconds), 1e3 * runtime / num,
-           1e3 * e->read_seconds / num, 1e3 * decode / num);
+        printf(", %zu box%s of the reference", e->models[0].num_wanted,
+               e->models[0].num_wanted == 1 ? "" : "es");
+    printf("\n%s; each %.1f ms to read it", lbw_text_seconds(wall, e->wall_seconds),
+           1e3 * e->read_seconds / num);
+    if (e->num_models == 1) /* of several, the table has the sum of both */
+        printf(", %.1f ms in ONNX Runtime, %.1f ms to decode boxes",
+               1e3 * e->models[0].runtime_seconds / num,
+               1e3 * e->models[0].decode_seconds / num);
+    putchar('\n');
 }
 
 static json_t *json_share(double value)
@@ -350,6 +351,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (!job.v->labels && (job.v->per_class || job.v->voc))
         return lbw_usage_error("eval", "--%s goes with --labels",
                                job.v->voc ? "voc" : "per-class");
+    if (!lbw_picture_is_usable(&job.v->picture, NULL, "eval"))
+        return LBW_EXIT_USAGE;
     job.models = calloc((size_t)num_arguments, sizeof(struct lbw_model *));
     if (!job.models) {
         lbw_talk("out of memory");

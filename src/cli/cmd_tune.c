@@ -94,7 +94,8 @@ static void introduce(const struct job *job, const char *assumed)
     fprintf(stderr, "%s%s", num_ends > 4 ? " …" : "",
             r->is_weighed ? ", by what values are worth to the boxes" : "");
     if (r->num_taps)
-        fprintf(stderr, ", and at %zu layers before", r->num_taps);
+        fprintf(stderr, ", and at %zu layer%s before", r->num_taps,
+                r->num_taps == 1 ? "" : "s");
     fprintf(stderr, "\n");
     for (size_t i = 0; i < r->num_cuts; i++)
         lbw_talk("warning: no gradient through %s", r->cuts[i]);
@@ -226,6 +227,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct job job = {.v = v, .all = {.v = &v->all, .input = arguments[0]}};
     if (!lbw_conversion_is_usable(&v->all, "tune"))
         return LBW_EXIT_USAGE;
+    if (strcmp(v->all.calib.source, "none") == 0)
+        return lbw_usage_error("tune", "training needs pictures; --calib none is for 'lbw "
+                                       "quantize'");
     lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);
     lbw_progress_end();

@@ -80,7 +80,9 @@ const char *lbw_suggest(const char *word, const char *const *names, size_t num)
             distance = 1;
         else if (distance > 1 + length / 4)
             continue;
-        if (distance < best_distance) {
+        /* of equals one that a letter was left out of: "yolov8" of "yolo8", not "yolox" */
+        bool is_longer = best && strlen(best) <= length && strlen(names[i]) > length;
+        if (distance < best_distance || (distance == best_distance && is_longer)) {
             best = names[i];
             best_distance = distance;
         }
@@ -127,14 +129,12 @@ static bool in_range(const struct lbw_option *option, double value)
 static bool bad_number(const struct lbw_command *command, const struct lbw_option *option,
                        const char *value, const char *kind)
 {
-    if (option->min == 0 && option->max == 0)
-        lbw_usage_error(command->name, "--%s: '%s' is not %s", option->name, value, kind);
-    else if (option->max == (double)INFINITY || option->max >= (double)INT32_MAX)
-        lbw_usage_error(command->name, "--%s: '%s' is not %s from %g up", option->name, value,
-                        kind, option->min);
-    else
-        lbw_usage_error(command->name, "--%s: '%s' is not %s from %g to %g", option->name,
-                        value, kind, option->min, option->max);
+    char range[64] = "";
+    if (option->max >= (double)INT32_MAX)
+        snprintf(range, sizeof range, " from %.15g up", option->min);
+    else if (option->min != 0 || option->max != 0)
+        snprintf(range, sizeof range, " from %.15g to %.15g", option->min, option->max);
+    lbw_usage_error(command->name, "--%s: '%s' is not %s%s", option->name, value, kind, range);
     return false;
 }
 

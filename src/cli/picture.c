@@ -17,44 +17,82 @@ bool lbw_picture_given(const struct lbw_picture_values *v)
            v->multiple;
 }
 
+/* The options that are settings of preprocessing, too. */
+#define NUM_SETTINGS 8
+struct setting {
+    const char *key, *value;
+    bool is_for_arrays; /* says something even where nothing is preprocessed */
+};
+
+static void list_settings(struct setting out[NUM_SETTINGS], const struct lbw_picture_values *v)
+{
+    const struct setting settings[NUM_SETTINGS] = {
+        {"size", v->size, true},     {"resize", v->resize, false},
+        {"pad", v->pad, false},      {"mean", v->mean, false},
+        {"std", v->std, false},      {"color", v->color, false},
+        {"layout", v->layout, true}, {"multiple", v->multiple, false},
+    };
+    memcpy(out, settings, sizeof settings);
+}
+
+static bool is_array_file(const char *source)
+{
+    const char *end = source ? strrchr(source, '.') : NULL;
+    return end && (strcmp(end, ".npy") == 0 || strcmp(end, ".npz") == 0);
+}
+
 bool lbw_picture_is_usable(const struct lbw_picture_values *v, const char *source,
                            const char *command)
 {
-    const struct {
-        const char *name, *value;
-    } settings[] = {{"resize", v->resize}, {"pad", v->pad},     {"mean", v->mean},
-                    {"std", v->std},       {"color", v->color}, {"multiple", v->multiple}};
-    const char *end = strrchr(source, '.');
-    if (!end || (strcmp(end, ".npy") != 0 && strcmp(end, ".npz") != 0))
-        return true;
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
-        if (settings[i].value) {
+    struct setting settings[NUM_SETTINGS];
+    struct lbw_preprocess scratch = {0};
+    struct lbw_error err = {0};
+    list_settings(settings, v);
+    for (size_t i = 0; i < NUM_SETTINGS; i++) {
+        const struct setting *s = &settings[i];
+        if (!s->value)
+            continue;
+        if (!s->is_for_arrays && is_array_file(source))
             lbw_usage_error(command, "--%s is for pictures; arrays are taken as they are",
-                            settings[i].name);
-            return false;
-        }
+                            s->key);
+        else if (lbw_preprocess_option(&scratch, s->key, s->value, &err) != LBW_OK)
+            lbw_usage_error(command, "--%s", err.message);
+        else
+            continue;
+        return false;
+    }
     return true;
 }
 
 static enum lbw_status overlay(struct lbw_preprocess *preprocess,
                                const struct lbw_picture_values *v, struct lbw_error *err)
 {
-    const struct {
-        const char *key, *value;
-    } settings[] = {
-        {"size", v->size},     {"resize", v->resize},     {"pad", v->pad},
-        {"mean", v->mean},     {"std", v->std},           {"color", v->color},
-        {"layout", v->layout}, {"multiple", v->multiple},
-    };
-    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) {
-        if (!settings[i].value)
-            continue;
-        enum lbw_status status =
-            lbw_preprocess_option(preprocess, settings[i].key, settings[i].value, err);
-        if (status != LBW_OK)
-            return status;
-    }
-    return LBW_OK;
+    struct setting settings[NUM_SETTINGS];
+    enum lbw_status status = LBW_OK;
+    list_settings(settings, v);
+    for (size_t i = 0; i < NUM_SETTINGS && status == LBW_OK; i++)
+        if (settings[i].value)
+            status = lbw_preprocess_option(preprocess, settings[i].key, settings[i].value, err);
+    return status;
+}
+
+/* lbw_profile_find(), which knows nothing of near misses. */
+static enum lbw_status find_profile(struct lbw_profile *out, const char *name,
+                                    struct lbw_error *err)
+{
+    enum lbw_status status = lbw_profile_find(out, name, err);
+    if (status != LBW_ERR_ARGUMENT)
+        return status;
+    const char *names[64];
+    size_t num;
+    const struct lbw_profile *profiles = lbw_profiles(&num);
+    for (size_t i = 0; i < num && i < 64; i++)
+        names[i] = profiles[i].name;
+    const char *near = lbw_suggest(name, names, num < 64 ? num : 64);
+    if (near)
+        snprintf(err->message, sizeof err->message, "no profile '%s', did you mean '%s'?", name,
+                 near);
+    return status;
 }
 
 /* The profile that --profile names, or `base`, with the other options put over it. */
@@ -65,7 +103,7 @@ static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *mo
     struct lbw_profile made = *base;
     enum lbw_status status = LBW_OK;
     if (values->profile)
-        status = lbw_profile_find(&made, values->profile, err);
+        status = find_profile(&made, values->profile, err);
     if (status != LBW_OK)
         return status;
     status = lbw_profile_adapt(&made, model, err);

@@ -46,7 +46,10 @@ extern const char *const lbw_resize_names[];
 extern const char *const lbw_color_names[];
 extern const char *const lbw_layout_names[];
 
-/* Whether no option is given that arrays in a file have no use for; else it is explained. */
+/*
+ * Whether the options make sense, also for a `source` of arrays in a file; else it is explained,
+ * and LBW_EXIT_USAGE ends it. NULL: no source but pictures.
+ */
 bool lbw_picture_is_usable(const struct lbw_picture_values *values, const char *source,
                            const char *command);
 

@@ -120,9 +120,10 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
     char line[384];
     lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
     const char *text = lbw_arena_printf(
-        &feed->arena, "%zu %s, %s%s%s%s", feed->num_samples * feed->axes.batch,
-        lbw_pictures_are_generated(feed->pictures) ? "generated pictures" : "pictures", line,
-        why ? " (" : "", why ? why : "", why ? ")" : "");
+        &feed->arena, "%zu %spicture%s, %s%s%s%s", feed->num_samples * feed->axes.batch,
+        lbw_pictures_are_generated(feed->pictures) ? "generated " : "",
+        feed->num_samples * feed->axes.batch == 1 ? "" : "s", line, why ? " (" : "",
+        why ? why : "", why ? ")" : "");
     for (size_t i = 0; text && i < feed->num_inputs; i++)
         if (i != feed->picture)
             text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
@@ -188,8 +189,9 @@ static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model
     LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
                                  feed->num_inputs, params->max_samples, err));
     feed->num_samples = lbw_feed_arrays_num_samples(feed->arrays);
-    feed->assumed = lbw_arena_printf(&feed->arena, "%zu samples of %s, as they are",
-                                     feed->num_samples, params->source);
+    feed->assumed =
+        lbw_arena_printf(&feed->arena, "%zu sample%s of %s, as they are", feed->num_samples,
+                         feed->num_samples == 1 ? "" : "s", params->source);
     return feed->assumed ? LBW_OK : lbw_fail_memory(err);
 }
 

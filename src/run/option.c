@@ -92,7 +92,9 @@ static enum lbw_status set_size(struct lbw_preprocess *preprocess, const char *v
                                 struct lbw_error *err)
 {
     int width, height, length = 0;
-    if (sscanf(value, "%5dx%5d%n", &width, &height, &length) != 2 || value[length])
+    if (sscanf(value, "%5d%n", &width, &length) == 1 && !value[length])
+        height = width;
+    else if (sscanf(value, "%5dx%5d%n", &width, &height, &length) != 2 || value[length])
         return lbw_fail(err, LBW_ERR_ARGUMENT, "size: '%s' is not WIDTHxHEIGHT", value);
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "size: sides of '%s' are not within 1 and %d",

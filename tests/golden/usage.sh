@@ -28,4 +28,12 @@ lbw plan - --plan - <model.onnx
 echo $?
 lbw search - -i . <model.onnx
 echo $?
+# Values: what would do, not only that this one does not.
+lbw eval m.onnx -i . -r m.onnx --max-images 0
+lbw eval m.onnx -i . -r m.onnx --threads 65
+lbw compare model.onnx model.onnx --samples 2000000
+lbw quantize model.onnx -o x.onnx --size 41y
+lbw eval model.onnx -i . -r model.onnx -p yolo8
+lbw eval model.onnx -i . -r model.onnx -p yolo11
+lbw tune model.onnx -o x.onnx --calib none
 lbw 2>/dev/null

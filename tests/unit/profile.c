@@ -146,7 +146,8 @@ static void test_mistakes(void **state)
         {"{\"family\":\"yolox\",\"colour\":\"rgb\"}", "p.json: unknown key 'colour'"},
         {"{\"family\":\"yolox\",\"color\":\"rbg\"}",
          "p.json: color: 'rbg' is not rgb, bgr or gray"},
-        {"{\"family\":\"yolox\",\"size\":192}", "p.json: size: '192' is not WIDTHxHEIGHT"},
+        {"{\"family\":\"yolox\",\"size\":\"192y\"}",
+         "p.json: size: '192y' is not WIDTHxHEIGHT"},
         {"{\"family\":\"yolox\",\"size\":[192,0]}",
          "p.json: size: sides of '192x0' are not within 1 and 16384"},
         {"{\"family\":\"yolox\",\"std\":[1,0,1]}", "p.json: std: '1 0 1' is out of range"},
@@ -215,8 +216,11 @@ static void test_options(void **state)
                               "103.53,116.28,123.675, std 58,58,58, channels last");
     lbw_preprocess_describe(line, 8, &p);
     assert_string_equal(line, "640x480");
+    assert_int_equal(lbw_preprocess_option(&p, "size", "416", &err), LBW_OK); /* a square */
+    assert_int_equal(p.width, 416);
+    assert_int_equal(p.height, 416);
     static const char *const bad[][2] = {
-        {"size", "640"},  {"size", "640x480x3"}, {"size", "-1x5"}, {"resize", "crop"},
+        {"size", "640x"}, {"size", "640x480x3"}, {"size", "-1x5"}, {"resize", "crop"},
         {"pad", "white"}, {"mean", "1,2"},       {"mean", "1,,2"}, {"std", "0"},
         {"std", "nan"},   {"std", "1,2,3,4"},    {"mean", ""},     {"multiple", "-2"},
         {"crop", "1"},
