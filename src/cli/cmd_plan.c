@@ -25,8 +25,8 @@ static void talk_summary(const struct lbw_plan *plan)
         count += item->count;
     }
     char text[LBW_TEXT_SIZE];
-    fprintf(stderr, "%zu of %zu weights would be converted, %s parameters", converted, num,
-            lbw_text_count(text, count));
+    fprintf(stderr, "%zu of %zu weight%s would be converted, %s parameters", converted, num,
+            num == 1 ? "" : "s", lbw_text_count(text, count));
     size_t folded = lbw_plan_num_folded(plan);
     if (folded)
         fprintf(stderr, "; %zu BatchNormalization%s folded", folded, folded == 1 ? "" : "s");

@@ -211,8 +211,8 @@ static enum lbw_status print_result(struct job *job)
     fprintf(to, "trained %zu steps in %s", r->num_steps, lbw_text_seconds(time, r->seconds));
     if (r->num_resumed)
         fprintf(to, ", %zu of them before", r->num_resumed);
-    fprintf(to, ": loss on %zu held-back samples %.4f, was %.4f", r->num_held_back,
-            r->held_back_after, r->held_back_before);
+    fprintf(to, ": loss on %zu held-back sample%s %.4f, was %.4f", r->num_held_back,
+            r->num_held_back == 1 ? "" : "s", r->held_back_after, r->held_back_before);
     if (r->agreement_after >= 0)
         fprintf(to, "; agreement there %.3f, was %.3f", r->agreement_after,
                 r->agreement_before);

@@ -234,8 +234,9 @@ static void print_summary(FILE *to, const struct lbw_report *report,
 {
     char time[LBW_TEXT_SIZE], count[LBW_TEXT_SIZE];
     lbw_print_clean(to, summary->output);
-    fprintf(to, ": %zu of %zu weights (%s parameters) in %s\n", report->num_converted,
-            report->num_rows, lbw_text_count(count, report->num_weights),
+    fprintf(to, ": %zu of %zu weight%s (%s parameters) in %s\n", report->num_converted,
+            report->num_rows, report->num_rows == 1 ? "" : "s",
+            lbw_text_count(count, report->num_weights),
             lbw_text_seconds(time, summary->seconds));
     if (!report->num_converted) {
         print_left_alone(to, report);
