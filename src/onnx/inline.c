@@ -333,54 +333,73 @@ static enum lbw_status expand_function(struct inliner *in, Onnx__FunctionProto *
     return status;
 }
 
-static void mark_calls(const struct lbw_model *model, bool *is_called,
-                       Onnx__NodeProto *const *nodes, size_t num)
+/* The functions that stay, in the order in which that was found. */
+struct kept {
+    bool *is_kept; /* by position in the model */
+    size_t *queue;
+    size_t num;
+};
+
+static void keep(struct kept *kept, size_t at)
+{
+    if (!kept->is_kept[at])
+        kept->queue[kept->num++] = at;
+    kept->is_kept[at] = true;
+}
+
+static void keep_called(struct kept *kept, const struct lbw_model *model,
+                        Onnx__NodeProto *const *nodes, size_t num)
 {
     for (size_t i = 0; i < num; i++) {
         size_t at = lbw_function_find(model, nodes[i]);
         if (at != SIZE_MAX)
-            is_called[at] = true;
+            keep(kept, at);
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
             const Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
             if (attribute->g)
-                mark_calls(model, is_called, attribute->g->node, attribute->g->n_node);
+                keep_called(kept, model, attribute->g->node, attribute->g->n_node);
             for (size_t g = 0; g < attribute->n_graphs; g++)
-                mark_calls(model, is_called, attribute->graphs[g]->node,
-                           attribute->graphs[g]->n_node);
+                keep_called(kept, model, attribute->graphs[g]->node,
+                            attribute->graphs[g]->n_node);
         }
     }
 }
 
-/* Functions that were inlined everywhere. */
-static enum lbw_status drop_uncalled(struct inliner *in)
+/* Replaces the calls in functions that stay: those not wanted, and those still called. */
+static enum lbw_status expand_functions(struct inliner *in, struct kept *kept)
 {
     Onnx__ModelProto *proto = in->model->proto;
-    bool *is_called = calloc(proto->n_functions + 1, sizeof *is_called);
-    if (!is_called)
-        return lbw_fail_memory(in->err);
-    mark_calls(in->model, is_called, proto->graph->node, proto->graph->n_node);
     for (size_t i = 0; i < proto->n_functions; i++)
         if (!in->wanted[i])
-            mark_calls(in->model, is_called, proto->functions[i]->node,
-                       proto->functions[i]->n_node);
+            keep(kept, i);
+    keep_called(kept, in->model, proto->graph->node, proto->graph->n_node);
+    for (size_t i = 0; i < kept->num; i++) {
+        Onnx__FunctionProto *f = proto->functions[kept->queue[i]];
+        LBW_TRY(expand_function(in, f));
+        keep_called(kept, in->model, f->node, f->n_node);
+    }
     size_t num_kept = 0;
     for (size_t i = 0; i < proto->n_functions; i++)
-        if (!in->wanted[i] || is_called[i])
+        if (kept->is_kept[i])
             proto->functions[num_kept++] = proto->functions[i];
     proto->n_functions = num_kept;
-    free(is_called);
     return LBW_OK;
 }
 
 static enum lbw_status inline_all(struct inliner *in)
 {
     Onnx__ModelProto *proto = in->model->proto;
+    struct kept kept = {.is_kept = calloc(proto->n_functions + 1, sizeof(bool)),
+                        .queue = calloc(proto->n_functions + 1, sizeof(size_t))};
+    enum lbw_status status = kept.is_kept && kept.queue ? LBW_OK : lbw_fail_memory(in->err);
     in->host = (struct host){&proto->opset_import, &proto->n_opset_import};
-    LBW_TRY(expand_graph(in, proto->graph, 0));
-    for (size_t i = 0; i < proto->n_functions; i++)
-        if (!in->wanted[i])
-            LBW_TRY(expand_function(in, proto->functions[i]));
-    return drop_uncalled(in);
+    if (status == LBW_OK)
+        status = expand_graph(in, proto->graph, 0);
+    if (status == LBW_OK)
+        status = expand_functions(in, &kept);
+    free(kept.is_kept);
+    free(kept.queue);
+    return status;
 }
 
 enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const bool *wanted,

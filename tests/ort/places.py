@@ -42,19 +42,20 @@ def port(name, shape, kind=T.FLOAT):
 X = [1, 8, 12, 12]
 
 
-def model(nodes, initializers=(), shape=X, functions=(), inputs=(), sparse=(), rank=None):
+def model(nodes, initializers=(), shape=X, functions=(), inputs=(), sparse=(), rank=None,
+          opset=17):
     graph = h.make_graph(nodes, "g", [port("x", shape), *inputs],
                          [port("y", [None] * (rank or len(shape)))],
                          [nh.from_array(a, n) for n, a in initializers],
                          sparse_initializer=list(sparse))
-    domains = [h.make_opsetid("", 17), h.make_opsetid("here", 1)]
+    domains = [h.make_opsetid("", opset), h.make_opsetid("here", 1)]
     return h.make_model(graph, opset_imports=domains[: 2 if functions else 1], ir_version=8,
                         functions=list(functions))
 
 
-def function(name, inputs, nodes, attributes=()):
+def function(name, inputs, nodes, attributes=(), opset=17):
     return h.make_function("here", name, inputs, ["out"], nodes,
-                           [h.make_opsetid("", 17), h.make_opsetid("here", 1)],
+                           [h.make_opsetid("", opset), h.make_opsetid("here", 1)],
                            attributes=list(attributes))
 
 
@@ -130,8 +131,9 @@ nested = function("Nested", ["a"], [
     conv("c", "k", "out", **P)])
 casting = function("Casting", ["a", "k"], [
     h.make_node("Cast", ["k"], ["wide"], to=T.FLOAT), conv("a", "wide", "out", **P)])
-older = h.make_function("here", "Older", ["a", "k"], ["out"], [conv("a", "k", "out", **P)],
-                        [h.make_opsetid("", 13)])
+older = function("Older", ["a", "k"], [conv("a", "k", "out", **P)], opset=13)
+given = function("Given", ["a", "k"], [conv("a", "k", "out", **P)])
+newer = function("Newer", ["a"], [constant("k", sq), call("Given", ["a", "k"], "out")])
 
 # name → (model, weights found, converted, reconstructed by calibration; or why not converted, or
 # None where the runtime has no kernel)
@@ -223,6 +225,8 @@ places = {
     "function of an older opset": (model(
         [call("Older", ["x", "w"], "a"), call("Older", ["a", "u"], "y")],
         [("w", sq), ("u", sq2)], functions=[older]), 2, 2, 2),
+    "function of a newer opset that calls one": (model(
+        [call("Newer", ["x"], "y")], functions=[given, newer], opset=16), 1, 1, 0),
     "shared, two strides": (model(
         [conv("x", "w", "a", **P), conv("a", "w", "y", strides=[2, 2])], [("w", sq)]), 1, 1, 1),
     "shared, two operators": (model(
