@@ -22,6 +22,11 @@ static bool has_name(const char *name)
     return name && *name;
 }
 
+static bool is_standard(const char *domain)
+{
+    return !has_name(domain) || strcmp(domain, "ai.onnx") == 0;
+}
+
 Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num)
 {
     *num = scope->graph ? scope->graph->n_node : scope->function->n_node;
@@ -253,6 +258,26 @@ Onnx__TensorProto *lbw_index_constant(const struct lbw_index *index,
     return attribute ? attribute->t : NULL;
 }
 
+Onnx__OperatorSetIdProto *lbw_scope_import(const struct lbw_model *model,
+                                           const struct lbw_scope *scope)
+{
+    while (scope->parent)
+        scope = scope->parent;
+    const Onnx__FunctionProto *f = scope->function;
+    Onnx__OperatorSetIdProto **list = f ? f->opset_import : model->proto->opset_import;
+    size_t num = f ? f->n_opset_import : model->proto->n_opset_import;
+    for (size_t i = 0; i < num; i++)
+        if (is_standard(list[i]->domain))
+            return list[i];
+    return NULL;
+}
+
+int64_t lbw_scope_opset(const struct lbw_model *model, const struct lbw_scope *scope)
+{
+    const Onnx__OperatorSetIdProto *import = lbw_scope_import(model, scope);
+    return import ? import->version : 0;
+}
+
 Onnx__AttributeProto *lbw_node_attribute(const Onnx__NodeProto *node, const char *name)
 {
     for (size_t i = 0; i < node->n_attribute; i++)
@@ -273,6 +298,14 @@ float lbw_node_float(const Onnx__NodeProto *node, const char *name, float otherw
     return attribute && attribute->has_f ? attribute->f : otherwise;
 }
 
+bool lbw_node_has_reference(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < node->n_attribute; i++)
+        if (has_name(node->attribute[i]->ref_attr_name))
+            return true;
+    return false;
+}
+
 const char *lbw_node_input(const Onnx__NodeProto *node, size_t i)
 {
     return i < node->n_input && node->input[i] ? node->input[i] : "";
@@ -280,6 +313,5 @@ const char *lbw_node_input(const Onnx__NodeProto *node, size_t i)
 
 bool lbw_node_is(const Onnx__NodeProto *node, const char *op_type)
 {
-    bool is_standard = !node->domain || !*node->domain || strcmp(node->domain, "ai.onnx") == 0;
-    return is_standard && node->op_type && strcmp(node->op_type, op_type) == 0;
+    return is_standard(node->domain) && node->op_type && strcmp(node->op_type, op_type) == 0;
 }

@@ -70,10 +70,24 @@ Onnx__TensorProto *lbw_index_constant(const struct lbw_index *index,
 /* The nodes of a scope. */
 Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num);
 
+/* The import of the default domain that rules a scope: its function's or the model's, or NULL.
+ */
+Onnx__OperatorSetIdProto *lbw_scope_import(const struct lbw_model *model,
+                                           const struct lbw_scope *scope);
+
+/* Its version, or 0. */
+int64_t lbw_scope_opset(const struct lbw_model *model, const struct lbw_scope *scope);
+
 /* The attribute of that name, or NULL. */
 Onnx__AttributeProto *lbw_node_attribute(const Onnx__NodeProto *node, const char *name);
 int64_t lbw_node_int(const Onnx__NodeProto *node, const char *name, int64_t otherwise);
 float lbw_node_float(const Onnx__NodeProto *node, const char *name, float otherwise);
+
+/*
+ * True when the node takes an attribute from the call of its function: the value is none that
+ * the functions above could tell.
+ */
+bool lbw_node_has_reference(const Onnx__NodeProto *node);
 
 /* node->input[i], or "" when absent or left out. */
 const char *lbw_node_input(const Onnx__NodeProto *node, size_t i);

@@ -309,19 +309,11 @@ bool lbw_lift_keeps(const Onnx__NodeProto *node, int64_t from, int64_t to)
     return true;
 }
 
-static bool has_reference(const Onnx__NodeProto *node)
-{
-    for (size_t i = 0; i < node->n_attribute; i++)
-        if (node->attribute[i]->ref_attr_name && *node->attribute[i]->ref_attr_name)
-            return true;
-    return false;
-}
-
 static enum lbw_status step_node(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     lbw_lift_fn fn = find_rule(node, lift->version);
     lift->behind = NULL;
-    if (fn && has_reference(node))
+    if (fn && lbw_node_has_reference(node))
         return lbw_lift_refuse(lift, node, "it takes an attribute from its function");
     if (fn)
         LBW_TRY(fn(lift, node));
@@ -347,25 +339,6 @@ static enum lbw_status step_scope(struct lbw_lift *lift, struct lbw_scope *scope
     return is_set ? LBW_OK : lbw_fail_memory(lift->err);
 }
 
-static Onnx__OperatorSetIdProto *find_import(Onnx__OperatorSetIdProto **list, size_t num)
-{
-    for (size_t i = 0; i < num; i++)
-        if (!list[i]->domain || !*list[i]->domain || strcmp(list[i]->domain, "ai.onnx") == 0)
-            return list[i];
-    return NULL;
-}
-
-/* The import that rules a scope: its function's, or the model's. */
-static Onnx__OperatorSetIdProto *import_of(const struct lbw_lift *lift,
-                                           const struct lbw_scope *scope)
-{
-    while (scope->parent)
-        scope = scope->parent;
-    if (scope->function)
-        return find_import(scope->function->opset_import, scope->function->n_opset_import);
-    return find_import(lift->model->proto->opset_import, lift->model->proto->n_opset_import);
-}
-
 static enum lbw_status check_import(const Onnx__OperatorSetIdProto *import, int64_t opset,
                                     const char *what, struct lbw_error *err)
 {
@@ -384,10 +357,12 @@ static enum lbw_status check_imports(const struct lbw_lift *lift, int64_t opset)
     if (opset < LBW_MIN_OPSET || opset > LBW_MAX_OPSET)
         return lbw_fail(lift->err, LBW_ERR_ARGUMENT, "opset %lld is not one of %d to %d",
                         (long long)opset, LBW_MIN_OPSET, LBW_MAX_OPSET);
-    LBW_TRY(check_import(import_of(lift, lift->index.scopes), opset, "the model", lift->err));
+    LBW_TRY(check_import(lbw_scope_import(lift->model, lift->index.scopes), opset, "the model",
+                         lift->err));
     for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next)
         if (scope->function)
-            LBW_TRY(check_import(import_of(lift, scope), opset, "a function", lift->err));
+            LBW_TRY(check_import(lbw_scope_import(lift->model, scope), opset, "a function",
+                                 lift->err));
     return LBW_OK;
 }
 
@@ -412,13 +387,13 @@ static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
     for (int version = LBW_MIN_OPSET + 1; version <= opset; version++) {
         lift->version = version;
         for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
-            const Onnx__OperatorSetIdProto *import = import_of(lift, scope);
+            const Onnx__OperatorSetIdProto *import = lbw_scope_import(lift->model, scope);
             if (import && import->version < version)
                 LBW_TRY(step_scope(lift, scope));
         }
     }
     for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
-        Onnx__OperatorSetIdProto *import = import_of(lift, scope);
+        Onnx__OperatorSetIdProto *import = lbw_scope_import(lift->model, scope);
         if (import)
             import->version = opset;
     }

@@ -178,9 +178,8 @@ static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
 {
     Onnx__TensorProto *codes = constant_input(m, node, 0), *scale = constant_input(m, node, 1);
     int64_t type = lbw_node_int(node, "output_dtype", 0);
-    for (size_t i = 0; i < node->n_attribute; i++)
-        if (node->attribute[i]->ref_attr_name && *node->attribute[i]->ref_attr_name)
-            return; /* every call of the function has another one */
+    if (lbw_node_has_reference(node))
+        return; /* every call of the function has another one */
     if (!codes || !scale || scale->data_type != TYPE(FLOAT) || scale->n_dims > 1 ||
         *lbw_node_input(node, 2) || lbw_node_int(node, "block_size", 0) ||
         (type && type != TYPE(FLOAT)) || !take_codes(out, codes))

@@ -53,10 +53,12 @@ static void fold_release(struct fold *f)
 }
 
 /* In inference form, and with its statistics where they can be read. */
-static bool norm_is_plain(const struct lbw_model *model, const Onnx__NodeProto *norm)
+static bool norm_is_plain(const struct lbw_model *model, const struct lbw_scope *scope,
+                          const Onnx__NodeProto *norm)
 {
     size_t num_outputs = 0;
-    if (lbw_model_opset(model, "") < 7 && !lbw_node_int(norm, "is_test", 0))
+    if (lbw_node_has_reference(norm) ||
+        (lbw_scope_opset(model, scope) < 7 && !lbw_node_int(norm, "is_test", 0)))
         return false;
     for (size_t i = 0; i < norm->n_output; i++)
         num_outputs += norm->output[i] && *norm->output[i];
@@ -68,7 +70,8 @@ static bool norm_is_plain(const struct lbw_model *model, const Onnx__NodeProto *
 static Onnx__NodeProto *conv_before(const struct lbw_scope *scope, const Onnx__NodeProto *norm)
 {
     struct lbw_value *value = lbw_index_find(scope, lbw_node_input(norm, 0));
-    if (!value || value->scope != scope || !value->producer || !is_conv(value->producer))
+    if (!value || value->scope != scope || !value->producer || !is_conv(value->producer) ||
+        lbw_node_has_reference(value->producer))
         return NULL;
     bool is_alone = value->uses && !value->uses->next && !value->is_output;
     return is_alone ? value->producer : NULL;
@@ -197,7 +200,7 @@ static enum lbw_status fold_one(bool *folded, struct lbw_index *index, struct lb
     struct fold f = {.scope = scope, .norm = norm};
     enum lbw_status status = LBW_OK;
     *folded = false;
-    if (!norm_is_plain(index->model, norm) || !(f.conv = conv_before(scope, norm)))
+    if (!norm_is_plain(index->model, scope, norm) || !(f.conv = conv_before(scope, norm)))
         return LBW_OK;
     if (fold_read(&f, index) && fold_values(&f)) {
         *folded = fold_write(&f, index->model, names);

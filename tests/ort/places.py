@@ -134,6 +134,13 @@ casting = function("Casting", ["a", "k"], [
 older = function("Older", ["a", "k"], [conv("a", "k", "out", **P)], opset=13)
 given = function("Given", ["a", "k"], [conv("a", "k", "out", **P)])
 newer = function("Newer", ["a"], [constant("k", sq), call("Given", ["a", "k"], "out")])
+epsilon = h.make_node("BatchNormalization", ["p", "one", "zero", "zero", "one"], ["q"])
+epsilon.attribute.append(onnx.AttributeProto(name="epsilon", ref_attr_name="eps",
+                                             type=onnx.AttributeProto.FLOAT))
+normalized = function("Normalized", ["a", "flag"], [branches(
+    "flag", body([constant("k", sq), constant("one", np.full(8, 0.01, np.float32)),
+                  constant("zero", np.zeros(8, np.float32)), conv("a", "k", "p", **P), epsilon],
+                 "q"), body([h.make_node("Identity", ["a"], ["r"])], "r"), "out")], ["eps"])
 
 # name → (model, weights found, converted, reconstructed by calibration; or why not converted, or
 # None where the runtime has no kernel)
@@ -227,6 +234,9 @@ places = {
         [("w", sq), ("u", sq2)], functions=[older]), 2, 2, 2),
     "function of a newer opset that calls one": (model(
         [call("Newer", ["x"], "y")], functions=[given, newer], opset=16), 1, 1, 0),
+    "function whose epsilon is given": (model(
+        [call("Normalized", ["x", "c"], "a", eps=1.0), call("Normalized", ["a", "c"], "y", eps=2.0)],
+        functions=[normalized], inputs=FLAG), 1, 1, 0),
     "shared, two strides": (model(
         [conv("x", "w", "a", **P), conv("a", "w", "y", strides=[2, 2])], [("w", sq)]), 1, 1, 1),
     "shared, two operators": (model(

@@ -343,40 +343,6 @@ static void test_bodies(void **state)
     check_encodings(&bytes, NULL, 4);
 }
 
-/* A function of domain "test"; blanks between names; `body` of put_op() is emptied. */
-static void put_function(struct text *model, const char *name, const char *inputs,
-                         struct text *body, int64_t opset)
-{
-    struct text function = {0}, import = {0};
-    char copy[50], *save = NULL;
-    snprintf(copy, sizeof copy, "%s", inputs);
-    put_text(&function, 1, name);
-    for (char *in = strtok_r(copy, " ", &save); in; in = strtok_r(NULL, " ", &save))
-        put_text(&function, 4, in);
-    put_text(&function, 5, "out");
-    /* put_op writes nodes as field 1; those of a function are field 7 */
-    for (size_t at = 0; at < body->size;) {
-        size_t size = 0, start = at + 1;
-        for (unsigned shift = 0;; shift += 7) {
-            size |= (size_t)(body->data[start] & 0x7f) << shift;
-            if (!(body->data[start++] & 0x80))
-                break;
-        }
-        put_bytes(&function, 7, body->data + start, size);
-        at = start + size;
-    }
-    free(body->data);
-    *body = (struct text){0};
-    put_text(&import, 1, "");
-    put_int(&import, 2, (uint64_t)opset);
-    put_message(&function, 9, &import);
-    put_text(&function, 10, "test");
-    put_text(&import, 1, "test");
-    put_int(&import, 2, 1);
-    put_message(model, 8, &import);
-    put_message(model, 25, &function);
-}
-
 /* Calls of "Block" in domain "test", one behind the other. */
 static void put_calls(struct text *graph, const char *const *weights, size_t num)
 {
