@@ -90,7 +90,7 @@ struct lbw_report_row {
     /* "reconstruction", "training", "projection", "projection: " and why no more, or why left
      * alone */
     const char *how;
-    const char *note; /* why DQ left the values plain, or "" */
+    const char *note; /* why the encoding left the values plain, or "" */
     double snr_projection;
     double snr;
     double step_min, step_max;
@@ -138,7 +138,7 @@ LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct 
  * holds them exactly and that makes them smaller. Functions and branches that hide weights are
  * inlined, see lbw_plan_new(). lbw_digest() is the same before and after, or the call fails.
  * *num (NULL is fine) receives how many weights were written in the new encoding, with FLOAT
- * how many were expanded; *num_plain and *note (NULL is fine) how many DQ had to leave plain
+ * how many were expanded; *num_plain and *note (NULL is fine) how many had to stay plain
  * and why, a text of the model's or NULL.
  */
 LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/opset.h"
+
 const char *lbw_encoding_name(enum lbw_encoding encoding)
 {
     static const char *const names[] = {"packed", "dq", "float"};
@@ -18,6 +20,45 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight)
     uint64_t words = (weight->item.count + digits - 1) / digits * (uint64_t)grid->word_size;
     /* the name stands in codes, scale and node; the rest is tags, dims, operator and domain */
     return words + 2 * lbw_weight_num_steps(weight) + 7 * strlen(weight->item.tensor) + 120;
+}
+
+#define AT(version) (UINT32_C(1) << (version))
+
+/* The operators of our encodings, and the opsets that changed them (ONNX Changelog.md). */
+static const struct {
+    const char *op;
+    uint32_t changes;
+} changes[] = {
+    {"Cast", AT(9) | AT(13) | AT(19) | AT(21) | AT(23) | AT(24) | AT(25)},
+    {"DequantizeLinear", AT(10) | AT(13) | AT(19) | AT(21) | AT(23) | AT(24) | AT(25)},
+    {"Div", AT(13) | AT(14)},
+    {"Gather", AT(11) | AT(13)},
+    {"Mul", AT(13) | AT(14)},
+    {"ReduceProd", AT(11) | AT(13) | AT(18)},
+    {"Reshape", AT(13) | AT(14) | AT(19) | AT(21) | AT(23) | AT(24) | AT(25)},
+    {"Slice", AT(10) | AT(11) | AT(13)},
+    {"Sub", AT(13) | AT(14)},
+};
+
+static bool is_changed(const char *op, int64_t from, int64_t to)
+{
+    if (from > to)
+        return is_changed(op, to, from);
+    if (from < to && (from < LBW_MIN_OPSET || to > LBW_MAX_OPSET))
+        return true; /* as far as we know */
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
+        for (int64_t version = from + 1; version <= to; version++)
+            if (strcmp(changes[i].op, op) == 0 && changes[i].changes & AT(version))
+                return true;
+    return false;
+}
+
+const char *lbw_encode_obstacle(const struct lbw_encoder *encoder, const char *const *ops)
+{
+    for (; *ops; ops++)
+        if (is_changed(*ops, encoder->at_opset, encoder->opset))
+            return *ops;
+    return NULL;
 }
 
 bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
@@ -140,6 +181,9 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
         const struct lbw_weight *weight = &plan->weights[i];
         if (!codes[i].codes)
             continue;
+        encoder->at_opset = lbw_scope_opset(plan->model, weight->value->scope);
+        /* below opset 9 a Constant node, all a function has, cannot hold integers */
+        encoder->has_integers = weight->value->scope->graph || encoder->at_opset >= 9;
         LBW_TRY(lbw_within(err,
                            encodings[encoding](&decodings[i], encoder, weight, &codes[i], err),
                            "weight '%s'", weight->item.tensor));
@@ -161,7 +205,7 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
     struct lbw_encoder encoder = {.model = plan->model,
                                   .target = params->target,
                                   .opset = lbw_model_opset(plan->model, "")};
-    /* below opset 9 a Constant node, all a function has, cannot hold integers */
+    /* below opset 9 a function of ours could not hold its integers */
     encoder.is_inline = params->inline_nodes || encoder.opset < 9;
     struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
     if (!decodings)

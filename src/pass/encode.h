@@ -15,9 +15,11 @@
 struct lbw_encoder {
     struct lbw_model *model;
     struct lbw_names *names;
-    int64_t opset;    /* of the default domain */
-    bool is_inline;   /* packed: nodes in the graph instead of a function */
-    size_t num_calls; /* packed: of functions, so far */
+    int64_t opset;     /* of the default domain, in the model and so in functions of ours */
+    int64_t at_opset;  /* where the weight at work stands: in another function it may differ */
+    bool has_integers; /* constants can hold integers there */
+    bool is_inline;    /* packed: nodes in the graph instead of a function */
+    size_t num_calls;  /* packed: of functions, so far */
     enum lbw_target target;
 };
 
@@ -54,6 +56,12 @@ lbw_encode_fn lbw_encode_float;
 enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *codes,
                            const struct lbw_encode_params *params, struct lbw_stored *stored,
                            struct lbw_error *err);
+
+/*
+ * The first of these operators (up to NULL) that is another one at the opset where the weight
+ * at work stands than at the model's, or NULL: a function may not hold it (ONNX IR, functions).
+ */
+const char *lbw_encode_obstacle(const struct lbw_encoder *encoder, const char *const *ops);
 
 /* Bytes that the packed form of a weight will take, with its node and names. */
 uint64_t lbw_encode_estimate(const struct lbw_weight *weight);

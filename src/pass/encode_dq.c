@@ -53,12 +53,27 @@ const char *lbw_target_name(enum lbw_target target)
     return names[target];
 }
 
-static const struct carrier *choose_carrier(const struct lbw_grid *grid,
+/* Where the weight stands there are constants of the type, and the nodes that read it. */
+static bool is_at_hand(const struct carrier *c, const struct lbw_encoder *encoder,
+                       const struct lbw_weight *weight)
+{
+    const char *ops[4] = {c->uses_cast ? "Cast" : "DequantizeLinear"};
+    size_t num = 1;
+    if (c->uses_cast || encoder->at_opset < 13)
+        ops[num++] = "Mul";
+    if (weight->tensor->data_type != TYPE(FLOAT))
+        ops[num++] = "Cast";
+    return encoder->at_opset >= c->opset && !lbw_encode_obstacle(encoder, ops) &&
+           (encoder->has_integers || c->type == TYPE(FLOAT16));
+}
+
+static const struct carrier *choose_carrier(const struct lbw_weight *weight,
                                             const struct lbw_encoder *encoder)
 {
+    const struct lbw_grid *grid = weight->item.grid;
     for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++) {
         const struct carrier *c = &carriers[i];
-        if (grid->levels[grid->num_levels - 1] <= c->max && encoder->opset >= c->opset &&
+        if (grid->levels[grid->num_levels - 1] <= c->max && is_at_hand(c, encoder, weight) &&
             (c->takers & 1u << encoder->target) && (grid->terms == 1 || !c->is_pow2))
             return c;
     }
@@ -186,7 +201,7 @@ static void add_dequantize(struct chain *c, const char *codes, const char *outpu
 {
     static const float one = 1;
     const struct lbw_codes *q = c->codes;
-    if (q->axis < 0 || c->encoder->opset >= 13) {
+    if (q->axis < 0 || c->encoder->at_opset >= 13) {
         const char *scale = add_scale(c, q->steps, q->num_steps, q->axis, false);
         Onnx__NodeProto *node = add_node(c, "DequantizeLinear", codes, scale, output);
         if (q->axis >= 0 && !lbw_build_int(c->encoder->model, node, "axis", q->axis))
@@ -229,15 +244,17 @@ static const char *explain_plain(const struct lbw_encoder *encoder,
     struct lbw_arena *arena = &encoder->model->arena;
     int32_t type = weight->tensor->data_type;
     struct lbw_encoder later = *encoder;
+    later.has_integers = true;
     /* a model may claim any opset, also one that cannot be counted up from */
-    for (later.opset = LBW_MIN_OPSET; later.opset <= LBW_MAX_OPSET; later.opset++) {
-        const struct carrier *carrier = choose_carrier(weight->item.grid, &later);
-        if (later.opset > encoder->opset && is_smaller(carrier, type))
+    for (int64_t opset = LBW_MIN_OPSET; opset <= LBW_MAX_OPSET; opset++) {
+        later.opset = later.at_opset = opset;
+        const struct carrier *carrier = choose_carrier(weight, &later);
+        if (opset > encoder->at_opset && opset >= encoder->opset && is_smaller(carrier, type))
             return lbw_arena_printf(
                 arena,
                 "opset %lld has no type below %s that holds grid %s; %s does with --opset %lld",
-                (long long)encoder->opset, lbw_data_type_name(type), weight->item.grid->name,
-                lbw_data_type_name(carrier->type), (long long)later.opset);
+                (long long)encoder->at_opset, lbw_data_type_name(type), weight->item.grid->name,
+                lbw_data_type_name(carrier->type), (long long)opset);
     }
     return lbw_arena_printf(arena, "no type below %s holds grid %s", lbw_data_type_name(type),
                             weight->item.grid->name);
@@ -250,7 +267,7 @@ enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *enco
     struct lbw_model *model = encoder->model;
     const struct lbw_scope *scope = weight->value->scope;
     int32_t type = weight->tensor->data_type;
-    const struct carrier *carrier = choose_carrier(weight->item.grid, encoder);
+    const struct carrier *carrier = choose_carrier(weight, encoder);
     if (!is_smaller(carrier, type)) {
         out->note = explain_plain(encoder, weight);
         return out->note ? lbw_encode_float(out, encoder, weight, codes, err)

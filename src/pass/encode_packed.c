@@ -34,6 +34,7 @@ struct emitter {
     const char *prefix; /* of every name made, "" in a function of ours */
     const struct lbw_grid *grid;
     int32_t work_type; /* of the digit arithmetic */
+    int64_t opset;
     bool failed;
 };
 
@@ -147,7 +148,7 @@ static const char *emit_cut(struct emitter *e, const char *values, const char *s
     const char *flat_shape = emit_ints(e, "flat", INT64, (const int64_t[]){-1}, 1, false);
     const char *flat = emit_name(e, "line"), *cut = emit_name(e, "cut");
     emit(e, "Reshape", flat, values, flat_shape, NULL);
-    if (e->encoder->opset >= 10) {
+    if (e->opset >= 10) {
         const char *start = emit_ints(e, "start", INT64, (const int64_t[]){0}, 1, false);
         const char *end = emit_name(e, "count");
         Onnx__NodeProto *product = emit(e, "ReduceProd", end, shape, NULL, NULL);
@@ -257,7 +258,8 @@ static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *
                         .out = &body,
                         .prefix = "",
                         .grid = grid,
-                        .work_type = grid->word_size == 8 ? INT64 : INT32};
+                        .work_type = grid->word_size == 8 ? INT64 : INT32,
+                        .opset = encoder->opset};
     emit_decoding(&e, "words", "scale", "shape", "weight", type, 0);
     if (!function || e.failed || !name_nodes(encoder->model, &body) ||
         !lbw_function_set_nodes(encoder->model, function, body.nodes, body.num_nodes) ||
@@ -400,10 +402,31 @@ static enum lbw_status encode_inline(struct lbw_decoding *out, struct lbw_encode
                         .prefix = prefix ? prefix : "",
                         .grid = weight->item.grid,
                         .work_type = weight->item.grid->word_size == 8 ? INT64 : INT32,
+                        .opset = encoder->at_opset,
                         .failed = !prefix};
     emit_decoding(&e, inputs[0], inputs[1], inputs[2], weight->item.tensor,
                   weight->tensor->data_type, (int64_t)weight->item.count);
     return e.failed ? lbw_fail_memory(err) : LBW_OK;
+}
+
+/* Why the values stay plain: only in functions of another opset than the model's, or old ones.
+ */
+static bool explain_plain(const char **note, const struct lbw_encoder *encoder)
+{
+    static const char *const ops[] = {"Cast",   "Reshape",    "Div",   "Mul", "Sub",
+                                      "Gather", "ReduceProd", "Slice", NULL};
+    struct lbw_arena *arena = &encoder->model->arena;
+    const char *op = encoder->is_inline ? lbw_encode_obstacle(encoder, ops) : NULL;
+    if (!encoder->has_integers)
+        *note = lbw_arena_printf(
+            arena, "functions of opset %lld hold no integers; those of 9 do (--opset)",
+            (long long)encoder->at_opset);
+    else if (op)
+        *note = lbw_arena_printf(arena,
+                                 "its function is at opset %lld, the model at %lld, and %s "
+                                 "differs (--opset lifts both)",
+                                 (long long)encoder->at_opset, (long long)encoder->opset, op);
+    return *note || (encoder->has_integers && !op);
 }
 
 enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *encoder,
@@ -414,6 +437,10 @@ enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *
     const struct lbw_scope *scope = weight->value->scope;
     int32_t type = weight->tensor->data_type;
     size_t words_size = 0, scale_size = 0;
+    if (!explain_plain(&out->note, encoder))
+        return lbw_fail_memory(err);
+    if (out->note)
+        return lbw_encode_float(out, encoder, weight, codes, err);
     char *words_stem = lbw_arena_printf(&model->arena, "%s.words", weight->item.tensor);
     char *scale_stem = lbw_arena_printf(&model->arena, "%s.scale", weight->item.tensor);
     const char *words = words_stem ? lbw_names_make(encoder->names, model, words_stem) : NULL;

@@ -49,8 +49,8 @@ def model(nodes, initializers=(), shape=X, functions=(), inputs=(), sparse=(), r
                          [nh.from_array(a, n) for n, a in initializers],
                          sparse_initializer=list(sparse))
     domains = [h.make_opsetid("", opset), h.make_opsetid("here", 1)]
-    return h.make_model(graph, opset_imports=domains[: 2 if functions else 1], ir_version=8,
-                        functions=list(functions))
+    return h.make_model(graph, opset_imports=domains[: 2 if functions else 1],
+                        ir_version=8 if opset < 19 else 10, functions=list(functions))
 
 
 def function(name, inputs, nodes, attributes=(), opset=17):
@@ -237,6 +237,9 @@ places = {
     "function whose epsilon is given": (model(
         [call("Normalized", ["x", "c"], "a", eps=1.0), call("Normalized", ["a", "c"], "y", eps=2.0)],
         functions=[normalized], inputs=FLAG), 1, 1, 0),
+    **{"function of opset %d in a model of %d" % (own, of): (model(
+        chain("Own", 2), functions=[function("Own", ["a"], square.node, opset=own)], opset=of),
+        1, 1, 0) for own, of in ((8, 7), (8, 8), (9, 10), (13, 18), (18, 13), (20, 19))},
     "shared, two strides": (model(
         [conv("x", "w", "a", **P), conv("a", "w", "y", strides=[2, 2])], [("w", sq)]), 1, 1, 1),
     "shared, two operators": (model(
