@@ -151,6 +151,13 @@ enum lbw_status lbw_open_functions(size_t *num, struct lbw_model *model, const c
 enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
                             struct lbw_error *err);
 
+/*
+ * Below IR 4 every initializer has to be a graph input as well, and none can be overridden:
+ * from IR 4 on the same meaning is an initializer that is no input. For models that get
+ * initializers of ours.
+ */
+void lbw_raise_ir(struct lbw_model *model);
+
 /* The suffix of the zero biases and copies of shared ones that lbw_prepare() adds. */
 #define LBW_ADDED_BIAS ".lbw_bias"
 

@@ -313,11 +313,7 @@ static enum lbw_status own_biases(struct lbw_model *model, struct lbw_index *ind
     return LBW_OK;
 }
 
-/*
- * Below IR 4 every initializer has to be a graph input as well, and none can be overridden:
- * from IR 4 on the same meaning is an initializer that is no input.
- */
-static void raise_ir(struct lbw_model *model)
+void lbw_raise_ir(struct lbw_model *model)
 {
     Onnx__GraphProto *graph = model->proto->graph;
     if (model->proto->ir_version >= 4)
@@ -346,7 +342,7 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
     struct lbw_index index;
     struct lbw_names *names;
     *num_folded = 0;
-    raise_ir(model);
+    lbw_raise_ir(model);
     if (!keep_batchnorm)
         LBW_TRY(fold_and_clean(model, num_folded, err));
     LBW_TRY(lbw_index_init(&index, model, err));

@@ -633,6 +633,38 @@ static void test_graph_inputs(void **state)
         }
 }
 
+/* Below IR 4 re-encoding makes constants of initializers, as quantizing does. */
+static void test_graph_inputs_of_reencoded(void **state)
+{
+    (void)state;
+    float values[1024];
+    for (int i = 0; i < 1024; i++)
+        values[i] = (float)((i * 7 + i / 5) % 3 - 1) * 0.25f;
+    for (int way = 0; way < 3; way++) {
+        struct text graph = {0};
+        const int64_t dims[] = {64, 16, 1, 1};
+        struct text tensor = tensor_of("w", TYPE(FLOAT), dims, 4, values);
+        put_op(&graph, "Conv", "x w b", "y", NULL);
+        put_message(&graph, 5, &tensor);
+        put_vector(&graph, "b", 64, 0, 1);
+        put_port(&graph, 11, "x");
+        put_port(&graph, 11, "w");
+        put_port(&graph, 11, "b");
+        put_port(&graph, 12, "y");
+        struct text bytes = finish_model(&graph, 3, 12);
+        struct lbw_model *model = open_text(&bytes);
+        const struct lbw_encode_params params = {.encoding = ways[way].encoding,
+                                                 .inline_nodes = ways[way].is_inline};
+        struct lbw_error err = {0};
+        size_t num = 0;
+        check(lbw_reencode(&num, NULL, NULL, model, &params, &err), &err);
+        assert_int_equal(num, 1);
+        assert_true(model->proto->ir_version >= 4);
+        assert_int_equal(model->proto->graph->n_input, 1);
+        lbw_model_close(&model);
+    }
+}
+
 /* Constant nodes, in the main graph and in the bodies of an If, and weights read by bodies. */
 static void test_places(void **state)
 {
@@ -956,6 +988,7 @@ int main(void)
         cmocka_unit_test(test_expand_leaves_nothing),
         cmocka_unit_test(test_graph_inputs),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_graph_inputs_of_reencoded),
         cmocka_unit_test(test_nothing_is_lost),
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_what_folds),
