@@ -217,6 +217,7 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
     for (size_t i = 0; i < plan->num_weights && status == LBW_OK; i++)
         stored[i] = (struct lbw_stored){decodings[i].size, decodings[i].note};
     lbw_names_free(encoder.names);
+    lbw_strmap_release(&encoder.shared);
     free(decodings);
     return status;
 }

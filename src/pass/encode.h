@@ -21,6 +21,7 @@ struct lbw_encoder {
     bool is_inline;    /* packed: nodes in the graph instead of a function */
     size_t num_calls;  /* packed: of functions, so far */
     enum lbw_target target;
+    struct lbw_strmap shared; /* packed: graph and purpose → name of a constant made for it */
 };
 
 /* The nodes that will make one weight, to be inserted where it is first read. */

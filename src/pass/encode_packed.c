@@ -40,7 +40,10 @@ struct emitter {
 
 static const char *emit_name(struct emitter *e, const char *name)
 {
-    char *full = lbw_arena_printf(&e->encoder->model->arena, "%s%s", e->prefix, name);
+    struct lbw_model *model = e->encoder->model;
+    const char *full = lbw_arena_printf(&model->arena, "%s%s", e->prefix, name);
+    if (full && e->scope) /* a function of ours holds no other names */
+        full = lbw_names_make(e->encoder->names, model, full);
     e->failed = e->failed || !full;
     return full ? full : "";
 }
@@ -59,22 +62,38 @@ static Onnx__NodeProto *emit(struct emitter *e, const char *op, const char *outp
 }
 
 /*
- * A constant under its full name: in a graph one per grid is shared by all weights, in a
- * function it is a node.
+ * A constant that all weights of one graph share: *name receives what it is called. False when
+ * it is new, and has to be made under that name, which is NULL where memory is out.
  */
+static bool find_shared(const char **name, struct lbw_encoder *encoder,
+                        const struct lbw_scope *scope, const char *stem)
+{
+    struct lbw_model *model = encoder->model;
+    char *key = lbw_arena_printf(&model->arena, "%p %s", (void *)scope->graph, stem);
+    *name = key ? lbw_strmap_get(&encoder->shared, key) : NULL;
+    if (*name)
+        return true;
+    *name = key ? lbw_names_make(encoder->names, model, stem) : NULL;
+    if (*name && !lbw_strmap_put(&encoder->shared, key, (void *)(uintptr_t)*name))
+        *name = NULL;
+    return false;
+}
+
+/* A constant: in a graph one per grid is shared by all weights, in a function it is a node. */
 static const char *emit_tensor(struct emitter *e, const char *name, int32_t type,
                                unsigned char *data, size_t num, bool is_scalar)
 {
     static const struct lbw_scope in_function = {0};
     struct lbw_model *model = e->encoder->model;
     const struct lbw_scope *scope = e->scope ? e->scope : &in_function;
-    const char *full = scope->graph
-                           ? lbw_arena_printf(&model->arena, "lbw.%s.%s", e->grid->name, name)
-                           : emit_name(e, name);
-    for (size_t i = 0; full && scope->graph && i < scope->graph->n_initializer; i++)
-        if (scope->graph->initializer[i]->name &&
-            strcmp(scope->graph->initializer[i]->name, full) == 0)
+    const char *full = NULL;
+    if (scope->graph) {
+        char *stem = lbw_arena_printf(&model->arena, "lbw.%s.%s", e->grid->name, name);
+        if (stem && find_shared(&full, e->encoder, scope, stem))
             return full;
+    } else {
+        full = emit_name(e, name);
+    }
     int64_t dim = (int64_t)num;
     size_t size = num * lbw_data_type_bits(type) / 8;
     Onnx__TensorProto *tensor =
@@ -352,21 +371,22 @@ static const char *shape_constant(struct lbw_decoding *out, struct lbw_encoder *
     const struct lbw_scope *scope = weight->value->scope;
     size_t num = weight->item.num_dims;
     unsigned char *data = lbw_arena_alloc(&model->arena, num * 8);
-    char *name = lbw_arena_strdup(&model->arena, "lbw.shape");
-    for (size_t i = 0; data && name && i < num; i++) {
+    char *stem = lbw_arena_strdup(&model->arena, "lbw.shape");
+    for (size_t i = 0; data && stem && i < num; i++) {
         lbw_store_le(data + 8 * i, (uint64_t)weight->item.dims[i], 8);
-        name = lbw_arena_printf(&model->arena, "%s%c%lld", name, i ? 'x' : '.',
+        stem = lbw_arena_printf(&model->arena, "%s%c%lld", stem, i ? 'x' : '.',
                                 (long long)weight->item.dims[i]);
     }
-    if (!data || !name)
+    if (!data || !stem)
         return NULL;
-    for (size_t i = 0; scope->graph && i < scope->graph->n_initializer; i++) {
-        const Onnx__TensorProto *t = scope->graph->initializer[i];
-        if (t->name && strcmp(t->name, name) == 0 && t->data_type == INT64)
-            return t->name;
+    const char *name = NULL;
+    if (scope->graph) {
+        if (find_shared(&name, encoder, scope, stem))
+            return name;
+    } else { /* each weight of a function has constants of its own */
+        stem = lbw_arena_printf(&model->arena, "%s.shape", weight->item.tensor);
+        name = stem ? lbw_names_make(encoder->names, model, stem) : NULL;
     }
-    if (!scope->graph) /* each weight of a function has constants of its own */
-        name = lbw_arena_printf(&model->arena, "%s.shape", weight->item.tensor);
     int64_t dim = (int64_t)num;
     Onnx__TensorProto *tensor =
         name ? lbw_tensor_new(model, name, INT64, &dim, 1, data, num * 8) : NULL;

@@ -141,6 +141,11 @@ normalized = function("Normalized", ["a", "flag"], [branches(
     "flag", body([constant("k", sq), constant("one", np.full(8, 0.01, np.float32)),
                   constant("zero", np.zeros(8, np.float32)), conv("a", "k", "p", **P), epsilon],
                  "q"), body([h.make_node("Identity", ["a"], ["r"])], "r"), "out")], ["eps"])
+named = function("Named", ["a"], [
+    constant("k", sq), h.make_node("Shape", ["k"], ["k.shape"]), conv("a", "k", "k.lbw.wide", **P),
+    h.make_node("Cast", ["k.shape"], ["b"], to=T.FLOAT),
+    h.make_node("ReduceSum", ["b"], ["c"], keepdims=0),
+    h.make_node("Div", ["k.lbw.wide", "c"], ["out"])])
 
 # name → (model, weights found, converted, reconstructed by calibration; or why not converted, or
 # None where the runtime has no kernel)
@@ -240,6 +245,12 @@ places = {
     **{"function of opset %d in a model of %d" % (own, of): (model(
         chain("Own", 2), functions=[function("Own", ["a"], square.node, opset=own)], opset=of),
         1, 1, 0) for own, of in ((8, 7), (8, 8), (9, 10), (13, 18), (18, 13), (20, 19))},
+    "names that we give": (model(
+        [conv("x", "w", "w.lbw.wide"), h.make_node("Add", ["w.lbw.wide", "lbw.4.levels"], ["a"]),
+         h.make_node("Reshape", ["a", "lbw.shape.16x8x3x3"], ["y"])],
+        [("w", w), ("lbw.4.levels", values(1)), ("lbw.shape.16x8x3x3", np.array([1, 4, 4, 100]))]),
+        1, 1, 1),
+    "names that we give, in a function": (model(chain("Named", 2), functions=[named]), 1, 1, 0),
     "shared, two strides": (model(
         [conv("x", "w", "a", **P), conv("a", "w", "y", strides=[2, 2])], [("w", sq)]), 1, 1, 1),
     "shared, two operators": (model(
