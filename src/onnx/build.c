@@ -228,12 +228,12 @@ bool lbw_model_add_function(struct lbw_model *model, Onnx__FunctionProto *functi
 }
 
 struct lbw_names {
-    struct lbw_strmap used; /* values are any non-NULL pointer */
+    struct lbw_strmap used; /* the name → the last number that was tried behind it, from 1 on */
 };
 
-static bool use_name(struct lbw_names *names, char *name)
+static bool use_name(struct lbw_names *names, const char *name)
 {
-    return !name || lbw_strmap_put(&names->used, name, names);
+    return !name || lbw_strmap_put(&names->used, name, (void *)(uintptr_t)1);
 }
 
 static bool use_names(struct lbw_names *names, char **list, size_t num)
@@ -288,8 +288,11 @@ void lbw_names_free(struct lbw_names *names)
 
 const char *lbw_names_make(struct lbw_names *names, struct lbw_model *model, const char *stem)
 {
-    char *name = lbw_arena_strdup(&model->arena, stem);
-    for (unsigned i = 2; name && lbw_strmap_get(&names->used, name); i++)
-        name = lbw_arena_printf(&model->arena, "%s_%u", stem, i);
-    return name && use_name(names, name) ? name : NULL;
+    const char *base = lbw_arena_strdup(&model->arena, stem), *name = base;
+    uintptr_t number = base ? (uintptr_t)lbw_strmap_get(&names->used, base) : 0;
+    while (name && lbw_strmap_get(&names->used, name))
+        name = lbw_arena_printf(&model->arena, "%s_%ju", base, (uintmax_t)++number);
+    if (!name || !lbw_strmap_put(&names->used, base, (void *)(number ? number : 1)))
+        return NULL;
+    return name == base || use_name(names, name) ? name : NULL;
 }

@@ -211,10 +211,7 @@ static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
                                                                   : text(call->op_type);
     const char *slash = strrchr(name, '/');
     name = slash ? slash + 1 : name;
-    if (in->num_inlined < 1000)
-        return lbw_arena_printf(&in->model->arena, "%s/", name);
-    /* finding an unused name takes as long as there are names alike */
-    return lbw_arena_printf(&in->model->arena, "%s.%zu/", name, in->num_inlined);
+    return lbw_arena_printf(&in->model->arena, "%s/", name);
 }
 
 /*

@@ -105,17 +105,21 @@ static struct lbw_weight *weight_for(struct planner *planner, struct lbw_value *
     return weight;
 }
 
+/* Appends to a list that has room for as many as the next power of two. */
 static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
                          struct lbw_consumer consumer)
 {
-    struct lbw_consumer *grown =
-        lbw_arena_calloc(&model->arena, weight->num_consumers + 1, sizeof *grown);
-    if (!grown)
-        return false;
-    if (weight->num_consumers)
-        memcpy(grown, weight->consumers, weight->num_consumers * sizeof *grown);
-    grown[weight->num_consumers++] = consumer;
-    weight->consumers = grown;
+    size_t num = weight->num_consumers;
+    if ((num & (num - 1)) == 0) {
+        struct lbw_consumer *grown =
+            lbw_arena_calloc(&model->arena, num ? 2 * num : 1, sizeof *grown);
+        if (!grown)
+            return false;
+        if (num)
+            memcpy(grown, weight->consumers, num * sizeof *grown);
+        weight->consumers = grown;
+    }
+    weight->consumers[weight->num_consumers++] = consumer;
     return true;
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <malloc.h>
 #include <math.h>
 #include <cmocka.h>
 
@@ -296,6 +297,29 @@ static void test_out_of_reach(void **state)
     assert_string_equal(item_of(plan, "flat")->reason, "shape does not fit its operator");
     assert_string_equal(item_of(plan, "uneven")->reason, "shape does not fit its operator");
     assert_string_equal(item_of(plan, "deep")->reason, "shape does not fit its operator");
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+}
+
+/* Memory grows with the number of readers, not with its square. */
+static void test_many_readers(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    for (int i = 0; i < 8000; i++) {
+        char output[20];
+        snprintf(output, sizeof output, "y%d", i);
+        put_op(&graph, "Conv", "x w", output, NULL);
+    }
+    put_weight(&graph, "w", 64, 16, 1);
+    struct text bytes = finish_model(&graph, 8, 17);
+    struct lbw_model *model = open_text(&bytes);
+    const struct mallinfo2 before =
+        mallinfo2(); /* all 0 where an allocator is put in between */
+    struct lbw_plan *plan = plan_of(model, &by_default);
+    const struct mallinfo2 after = mallinfo2();
+    assert_int_equal(item_of(plan, "w")->num_uses, 8000);
+    assert_true(after.uordblks + after.hblkhd - before.uordblks - before.hblkhd < 64 << 20);
     lbw_plan_free(&plan);
     lbw_model_close(&model);
 }
@@ -978,6 +1002,7 @@ int main(void)
         cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_small),
         cmocka_unit_test(test_out_of_reach),
+        cmocka_unit_test(test_many_readers),
         cmocka_unit_test(test_plan_round_trip),
         cmocka_unit_test(test_plan_edits),
         cmocka_unit_test(test_plan_of_twins),
