@@ -216,4 +216,18 @@ static inline void put_function(struct text *model, const char *name, const char
     put_message(model, 25, &function);
 }
 
+/* Conv and BatchNormalization, with what the latter needs. */
+static inline struct text conv_and_norm(const char *output, struct text *attributes)
+{
+    struct text graph = {0};
+    put_op(&graph, "Conv", "x w", "c", NULL);
+    put_op(&graph, "BatchNormalization", "c scale shift mean var", output, attributes);
+    put_weight(&graph, "w", 16, 16, 1);
+    put_vector(&graph, "scale", 16, 1, 0.5f);
+    put_vector(&graph, "shift", 16, 0, 1);
+    put_vector(&graph, "mean", 16, 0, 1);
+    put_vector(&graph, "var", 16, 2, 1);
+    return graph;
+}
+
 #endif

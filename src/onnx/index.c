@@ -13,6 +13,7 @@ struct entry {
 struct builder {
     struct lbw_index *index;
     struct lbw_scope *last_scope;
+    size_t num_functions;
     struct lbw_arena *arena;
     struct lbw_error *err;
 };
@@ -188,6 +189,29 @@ static enum lbw_status visit_node(struct builder *b, struct lbw_scope *scope,
     return LBW_OK;
 }
 
+static const char *text(const char *s)
+{
+    return s ? s : "";
+}
+
+struct lbw_scope *lbw_index_function(const struct lbw_index *index, const Onnx__NodeProto *node)
+{
+    struct lbw_scope *scope = lbw_strmap_get(&index->functions, text(node->op_type));
+    while (scope && (strcmp(text(scope->function->domain), text(node->domain)) != 0 ||
+                     strcmp(text(scope->function->overload), text(node->overload)) != 0))
+        scope = scope->same_name;
+    return scope;
+}
+
+static bool register_function(struct builder *b, struct lbw_scope *scope)
+{
+    struct lbw_strmap *functions = &b->index->functions;
+    const char *name = text(scope->function->name);
+    scope->position = b->num_functions++;
+    scope->same_name = lbw_strmap_get(functions, name);
+    return lbw_strmap_put(functions, name, scope);
+}
+
 /* Appends a copy of `what` to the list of scopes and fills it, bodies included. */
 static enum lbw_status add_scope(struct builder *b, const struct lbw_scope *what)
 {
@@ -199,6 +223,8 @@ static enum lbw_status add_scope(struct builder *b, const struct lbw_scope *what
     else
         b->index->scopes = scope;
     b->last_scope = scope;
+    if (scope->function && !register_function(b, scope))
+        return lbw_fail_memory(b->err);
     LBW_TRY(define_names(b, scope));
     size_t num_nodes;
     Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
@@ -228,7 +254,7 @@ enum lbw_status lbw_index_init(struct lbw_index *out, struct lbw_model *model,
                                struct lbw_error *err)
 {
     struct lbw_index index = {.model = model};
-    struct builder builder = {&index, NULL, &model->arena, err};
+    struct builder builder = {&index, NULL, 0, &model->arena, err};
     enum lbw_status status = build(&builder, model->proto);
     if (status != LBW_OK) {
         lbw_index_release(&index);
@@ -242,6 +268,7 @@ void lbw_index_release(struct lbw_index *index)
 {
     for (struct lbw_scope *scope = index->scopes; scope; scope = scope->next)
         lbw_strmap_release(&scope->values);
+    lbw_strmap_release(&index->functions);
     *index = (struct lbw_index){0};
 }
 

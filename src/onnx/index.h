@@ -19,7 +19,9 @@ struct lbw_scope {
     Onnx__NodeProto *owner;   /* the If, Loop or Scan this body belongs to, else NULL */
     Onnx__GraphProto *graph;
     Onnx__FunctionProto *function;
-    struct lbw_strmap values; /* name → struct lbw_value */
+    size_t position;             /* of a function, in the model's list */
+    struct lbw_scope *same_name; /* the next function of this name, in another domain */
+    struct lbw_strmap values;    /* name → struct lbw_value */
 };
 
 /* One place where a name is read. */
@@ -45,7 +47,8 @@ struct lbw_value {
 
 struct lbw_index {
     struct lbw_model *model;
-    struct lbw_scope *scopes; /* main graph first */
+    struct lbw_scope *scopes;    /* main graph first */
+    struct lbw_strmap functions; /* name → struct lbw_scope */
 };
 
 /*
@@ -55,6 +58,10 @@ struct lbw_index {
 enum lbw_status lbw_index_init(struct lbw_index *out, struct lbw_model *model,
                                struct lbw_error *err);
 void lbw_index_release(struct lbw_index *index);
+
+/* The scope of the function that a node calls, or NULL. */
+struct lbw_scope *lbw_index_function(const struct lbw_index *index,
+                                     const Onnx__NodeProto *node);
 
 /* Looks a name up in the scope and, for bodies, in the graphs around it. NULL when unknown. */
 struct lbw_value *lbw_index_find(const struct lbw_scope *scope, const char *name);

@@ -9,23 +9,11 @@
 #include "onnx/rename.h"
 
 #define MAX_DEPTH 32                /* of calls within calls; a ring of calls goes deeper */
-#define MAX_NODES ((size_t)1 << 16) /* made in all: calls can multiply */
+#define MAX_NODES ((size_t)1 << 16) /* made in all, bodies included: calls can multiply */
 
 static const char *text(const char *s)
 {
     return s ? s : "";
-}
-
-size_t lbw_function_find(const struct lbw_model *model, const Onnx__NodeProto *node)
-{
-    for (size_t i = 0; i < model->proto->n_functions; i++) {
-        const Onnx__FunctionProto *f = model->proto->functions[i];
-        if (strcmp(text(f->name), text(node->op_type)) == 0 &&
-            strcmp(text(f->domain), text(node->domain)) == 0 &&
-            strcmp(text(f->overload), text(node->overload)) == 0)
-            return i;
-    }
-    return SIZE_MAX;
 }
 
 /* Whose imports rule the nodes at work: the model's, or a function's. */
@@ -36,6 +24,7 @@ struct host {
 
 struct inliner {
     struct lbw_model *model;
+    struct lbw_index index; /* for the functions; the rest grows stale */
     struct lbw_names *names;
     const bool *wanted;
     struct host host;
@@ -80,12 +69,12 @@ static int64_t host_version(const struct host *host, const char *domain)
     return -1;
 }
 
-static const Onnx__NodeProto *find_obstacle(const struct lbw_model *model, const char *domain,
+static const Onnx__NodeProto *find_obstacle(const struct lbw_index *index, const char *domain,
                                             int64_t from, int64_t to,
                                             Onnx__NodeProto *const *nodes, size_t num);
 
 /* The same in the bodies of a node. */
-static const Onnx__NodeProto *find_obstacle_inside(const struct lbw_model *model,
+static const Onnx__NodeProto *find_obstacle_inside(const struct lbw_index *index,
                                                    const char *domain, int64_t from, int64_t to,
                                                    const Onnx__NodeProto *node)
 {
@@ -93,27 +82,27 @@ static const Onnx__NodeProto *find_obstacle_inside(const struct lbw_model *model
     for (size_t k = 0; k < node->n_attribute && !found; k++) {
         const Onnx__AttributeProto *attribute = node->attribute[k];
         if (attribute->g)
-            found = find_obstacle(model, domain, from, to, attribute->g->node,
+            found = find_obstacle(index, domain, from, to, attribute->g->node,
                                   attribute->g->n_node);
         for (size_t g = 0; g < attribute->n_graphs && !found; g++)
-            found = find_obstacle(model, domain, from, to, attribute->graphs[g]->node,
+            found = find_obstacle(index, domain, from, to, attribute->graphs[g]->node,
                                   attribute->graphs[g]->n_node);
     }
     return found;
 }
 
 /* The first operator of the domain that might not mean the same at both versions, or NULL. */
-static const Onnx__NodeProto *find_obstacle(const struct lbw_model *model, const char *domain,
+static const Onnx__NodeProto *find_obstacle(const struct lbw_index *index, const char *domain,
                                             int64_t from, int64_t to,
                                             Onnx__NodeProto *const *nodes, size_t num)
 {
     for (size_t i = 0; i < num; i++) {
-        bool is_at_stake = is_same_domain(nodes[i]->domain, domain) &&
-                           lbw_function_find(model, nodes[i]) == SIZE_MAX;
+        bool is_at_stake =
+            is_same_domain(nodes[i]->domain, domain) && !lbw_index_function(index, nodes[i]);
         bool is_same = is_same_domain(domain, "") && lbw_lift_keeps(nodes[i], from, to);
         if (is_at_stake && !is_same)
             return nodes[i];
-        const Onnx__NodeProto *inside = find_obstacle_inside(model, domain, from, to, nodes[i]);
+        const Onnx__NodeProto *inside = find_obstacle_inside(index, domain, from, to, nodes[i]);
         if (inside)
             return inside;
     }
@@ -121,7 +110,7 @@ static const Onnx__NodeProto *find_obstacle(const struct lbw_model *model, const
 }
 
 /* What keeps the function's nodes from standing among the host's, or NULL. */
-static const Onnx__NodeProto *obstacle(const struct lbw_model *model, const struct host *host,
+static const Onnx__NodeProto *obstacle(const struct lbw_index *index, const struct host *host,
                                        const Onnx__FunctionProto *f)
 {
     const Onnx__NodeProto *found = NULL;
@@ -129,17 +118,18 @@ static const Onnx__NodeProto *obstacle(const struct lbw_model *model, const stru
         const Onnx__OperatorSetIdProto *import = f->opset_import[i];
         int64_t version = host_version(host, import->domain);
         if (version >= 0 && version != import->version)
-            found = find_obstacle(model, import->domain, import->version, version, f->node,
+            found = find_obstacle(index, import->domain, import->version, version, f->node,
                                   f->n_node);
     }
     return found;
 }
 
-const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_model *model,
+const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_index *index,
                                            const Onnx__FunctionProto *f)
 {
-    const struct host host = {&model->proto->opset_import, &model->proto->n_opset_import};
-    return obstacle(model, &host, f);
+    const struct host host = {&index->model->proto->opset_import,
+                              &index->model->proto->n_opset_import};
+    return obstacle(index, &host, f);
 }
 
 /* The domains that the function's nodes need and the host does not import yet. */
@@ -273,6 +263,20 @@ static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph,
     return status;
 }
 
+static size_t count_nodes(Onnx__NodeProto *const *nodes, size_t num)
+{
+    size_t total = num;
+    for (size_t i = 0; i < num; i++)
+        for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
+            const Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
+            if (attribute->g)
+                total += count_nodes(attribute->g->node, attribute->g->n_node);
+            for (size_t g = 0; g < attribute->n_graphs; g++)
+                total += count_nodes(attribute->graphs[g]->node, attribute->graphs[g]->n_node);
+        }
+    return total;
+}
+
 static enum lbw_status expand_call(struct inliner *in, struct list *out,
                                    const Onnx__NodeProto *call, const Onnx__FunctionProto *f,
                                    unsigned depth)
@@ -282,7 +286,7 @@ static enum lbw_status expand_call(struct inliner *in, struct list *out,
         return lbw_fail(in->err, LBW_ERR_FORMAT,
                         "function '%s': calls itself, or goes more than %d calls deep",
                         text(f->name), MAX_DEPTH);
-    in->num_made += f->n_node;
+    in->num_made += count_nodes(f->node, f->n_node);
     if (in->num_made > MAX_NODES)
         return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
                         "its functions stand for more than %zu nodes", MAX_NODES);
@@ -299,10 +303,10 @@ static enum lbw_status expand_list(struct inliner *in, struct list *out,
                                    Onnx__NodeProto *const *nodes, size_t num, unsigned depth)
 {
     for (size_t i = 0; i < num; i++) {
-        size_t at = lbw_function_find(in->model, nodes[i]);
+        const struct lbw_scope *called = lbw_index_function(&in->index, nodes[i]);
         Onnx__FunctionProto *f =
-            at != SIZE_MAX && in->wanted[at] ? in->model->proto->functions[at] : NULL;
-        if (f && !obstacle(in->model, &in->host, f)) {
+            called && in->wanted[called->position] ? called->function : NULL;
+        if (f && !obstacle(&in->index, &in->host, f)) {
             LBW_TRY(expand_call(in, out, nodes[i], f, depth));
             continue;
         }
@@ -344,19 +348,19 @@ static void keep(struct kept *kept, size_t at)
     kept->is_kept[at] = true;
 }
 
-static void keep_called(struct kept *kept, const struct lbw_model *model,
+static void keep_called(struct kept *kept, const struct lbw_index *index,
                         Onnx__NodeProto *const *nodes, size_t num)
 {
     for (size_t i = 0; i < num; i++) {
-        size_t at = lbw_function_find(model, nodes[i]);
-        if (at != SIZE_MAX)
-            keep(kept, at);
+        const struct lbw_scope *called = lbw_index_function(index, nodes[i]);
+        if (called)
+            keep(kept, called->position);
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
             const Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
             if (attribute->g)
-                keep_called(kept, model, attribute->g->node, attribute->g->n_node);
+                keep_called(kept, index, attribute->g->node, attribute->g->n_node);
             for (size_t g = 0; g < attribute->n_graphs; g++)
-                keep_called(kept, model, attribute->graphs[g]->node,
+                keep_called(kept, index, attribute->graphs[g]->node,
                             attribute->graphs[g]->n_node);
         }
     }
@@ -369,11 +373,11 @@ static enum lbw_status expand_functions(struct inliner *in, struct kept *kept)
     for (size_t i = 0; i < proto->n_functions; i++)
         if (!in->wanted[i])
             keep(kept, i);
-    keep_called(kept, in->model, proto->graph->node, proto->graph->n_node);
+    keep_called(kept, &in->index, proto->graph->node, proto->graph->n_node);
     for (size_t i = 0; i < kept->num; i++) {
         Onnx__FunctionProto *f = proto->functions[kept->queue[i]];
         LBW_TRY(expand_function(in, f));
-        keep_called(kept, in->model, f->node, f->n_node);
+        keep_called(kept, &in->index, f->node, f->n_node);
     }
     size_t num_kept = 0;
     for (size_t i = 0; i < proto->n_functions; i++)
@@ -403,9 +407,12 @@ enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const boo
                                  struct lbw_error *err)
 {
     struct inliner in = {.model = model, .wanted = wanted, .err = err};
-    LBW_TRY(lbw_names_new(&in.names, model, err));
-    enum lbw_status status = inline_all(&in);
+    LBW_TRY(lbw_index_init(&in.index, model, err));
+    enum lbw_status status = lbw_names_new(&in.names, model, err);
+    if (status == LBW_OK)
+        status = inline_all(&in);
     lbw_names_free(in.names);
+    lbw_index_release(&in.index);
     if (status == LBW_OK)
         *num = in.num_inlined;
     return lbw_within(err, status, "%s", model->name);

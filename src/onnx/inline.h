@@ -10,9 +10,6 @@
 #include "onnx/build.h"
 #include "onnx/index.h"
 
-/* The position in model->proto->functions of the one that a node calls, or SIZE_MAX. */
-size_t lbw_function_find(const struct lbw_model *model, const Onnx__NodeProto *node);
-
 /*
  * Replaces calls of the functions with wanted[position], wherever they stand, by the functions'
  * nodes, under names of their own, and drops functions that nothing calls any more. Calls are
@@ -28,7 +25,7 @@ enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const boo
  * What keeps a function's nodes from standing among the model's: the first operator that might
  * mean something else at the model's version of its domain, or NULL.
  */
-const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_model *model,
+const Onnx__NodeProto *lbw_inline_obstacle(const struct lbw_index *index,
                                            const Onnx__FunctionProto *f);
 
 /* Whether an If is worth looking at. */

@@ -14,6 +14,13 @@
 #include "onnx/walk.h"
 #include "pass/encode.h"
 
+/* A call, listed with the function that is called. */
+struct call {
+    struct call *next;
+    const struct lbw_scope *scope; /* of the node */
+    const Onnx__NodeProto *node;
+};
+
 /* What is known of the functions, by position in the model. */
 struct survey {
     struct lbw_model *model;
@@ -21,66 +28,97 @@ struct survey {
     const char *ops;
     bool **is_weight;  /* which of a function's inputs reach a weight input */
     bool *has_weights; /* it, or a function it calls, holds an operator with weights */
+    struct call **calls;
     size_t *num_calls;
-    bool changed;
+    size_t *queue; /* functions of which something new is known and not told to their callers */
+    bool *is_queued;
+    size_t num_queued;
 };
 
-/* The position of the function whose nodes, bodies included, the scope belongs to. */
-static size_t function_of(const struct survey *s, const struct lbw_scope *scope)
+/* The function whose nodes, bodies included, the scope belongs to, or NULL. */
+static const struct lbw_scope *function_around(const struct lbw_scope *scope)
 {
     while (scope->parent)
         scope = scope->parent;
-    for (size_t i = 0; scope->function && i < s->model->proto->n_functions; i++)
-        if (s->model->proto->functions[i] == scope->function)
-            return i;
-    return SIZE_MAX;
+    return scope->function ? scope : NULL;
+}
+
+/* Something new that the calls of a function have to be told. */
+static void mark(struct survey *s, bool *what, size_t position)
+{
+    if (!*what && !s->is_queued[position]) {
+        s->queue[s->num_queued++] = position;
+        s->is_queued[position] = true;
+    }
+    *what = true;
 }
 
 /* The weight comes through this name: where that is an input of the function, so does it. */
-static void mark_source(struct survey *s, const struct lbw_scope *scope, size_t function,
-                        const char *name)
+static void mark_source(struct survey *s, const struct lbw_scope *scope, const char *name)
 {
     const struct lbw_value *value = lbw_weight_source(lbw_index_find(scope, name));
     if (!value || !value->is_input || !value->scope->function)
         return;
-    const Onnx__FunctionProto *f = s->model->proto->functions[function];
+    const Onnx__FunctionProto *f = value->scope->function;
+    size_t position = value->scope->position;
     for (size_t i = 0; i < f->n_input; i++)
-        if (strcmp(f->input[i], value->name) == 0 && !s->is_weight[function][i])
-            s->is_weight[function][i] = s->changed = true;
+        if (strcmp(f->input[i], value->name) == 0)
+            mark(s, &s->is_weight[position][i], position);
 }
 
-static void survey_node(struct survey *s, const struct lbw_scope *scope, size_t function,
+static bool survey_node(struct survey *s, const struct lbw_scope *scope,
                         const Onnx__NodeProto *node)
 {
-    size_t first, last, called = lbw_function_find(s->model, node);
-    bool has_weights = called != SIZE_MAX && s->has_weights[called];
-    if (lbw_weight_inputs(&first, &last, node, s->ops)) {
-        has_weights = true;
-        for (size_t i = first; i <= last && function != SIZE_MAX; i++)
-            mark_source(s, scope, function, lbw_node_input(node, i));
+    const struct lbw_scope *within = function_around(scope);
+    const struct lbw_scope *called = lbw_index_function(&s->index, node);
+    size_t first, last;
+    if (within && lbw_weight_inputs(&first, &last, node, s->ops)) {
+        mark(s, &s->has_weights[within->position], within->position);
+        for (size_t i = first; i <= last; i++)
+            mark_source(s, scope, lbw_node_input(node, i));
     }
-    if (function == SIZE_MAX)
-        return;
-    if (has_weights && !s->has_weights[function])
-        s->has_weights[function] = s->changed = true;
-    for (size_t i = 0; called != SIZE_MAX && i < node->n_input; i++)
-        if (i < s->model->proto->functions[called]->n_input && s->is_weight[called][i])
-            mark_source(s, scope, function, lbw_node_input(node, i));
+    if (!called)
+        return true;
+    struct call *call = lbw_arena_alloc(&s->model->arena, sizeof *call);
+    if (!call)
+        return false;
+    *call = (struct call){s->calls[called->position], scope, node};
+    s->calls[called->position] = call;
+    s->num_calls[called->position]++;
+    return true;
 }
 
-/* One look at every node; repeated until nothing new comes out. */
-static void survey_all(struct survey *s, bool counts_calls)
+/* What a function turned out to be goes for those that call it as well. */
+static void tell_callers(struct survey *s, size_t position)
+{
+    const Onnx__FunctionProto *f = s->model->proto->functions[position];
+    for (const struct call *call = s->calls[position]; call; call = call->next) {
+        const struct lbw_scope *within = function_around(call->scope);
+        if (!within)
+            continue;
+        if (s->has_weights[position])
+            mark(s, &s->has_weights[within->position], within->position);
+        for (size_t i = 0; i < f->n_input && i < call->node->n_input; i++)
+            if (s->is_weight[position][i])
+                mark_source(s, call->scope, lbw_node_input(call->node, i));
+    }
+}
+
+static bool survey_all(struct survey *s)
 {
     for (const struct lbw_scope *scope = s->index.scopes; scope; scope = scope->next) {
-        size_t num, function = function_of(s, scope);
+        size_t num;
         Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
-        for (size_t i = 0; i < num; i++) {
-            size_t called = counts_calls ? lbw_function_find(s->model, nodes[i]) : SIZE_MAX;
-            if (called != SIZE_MAX)
-                s->num_calls[called]++;
-            survey_node(s, scope, function, nodes[i]);
-        }
+        for (size_t i = 0; i < num; i++)
+            if (!survey_node(s, scope, nodes[i]))
+                return false;
     }
+    while (s->num_queued) {
+        size_t position = s->queue[--s->num_queued];
+        s->is_queued[position] = false;
+        tell_callers(s, position);
+    }
+    return true;
 }
 
 static bool survey_alloc(struct survey *s)
@@ -88,8 +126,12 @@ static bool survey_alloc(struct survey *s)
     size_t num = s->model->proto->n_functions;
     s->is_weight = calloc(num + 1, sizeof *s->is_weight);
     s->has_weights = calloc(num + 1, sizeof *s->has_weights);
+    s->calls = calloc(num + 1, sizeof *s->calls);
     s->num_calls = calloc(num + 1, sizeof *s->num_calls);
-    bool ok = s->is_weight && s->has_weights && s->num_calls;
+    s->queue = calloc(num + 1, sizeof *s->queue);
+    s->is_queued = calloc(num + 1, sizeof *s->is_queued);
+    bool ok =
+        s->is_weight && s->has_weights && s->calls && s->num_calls && s->queue && s->is_queued;
     for (size_t i = 0; i < num && ok; i++) {
         s->is_weight[i] = calloc(s->model->proto->functions[i]->n_input + 1, sizeof(bool));
         ok = s->is_weight[i] != NULL;
@@ -103,7 +145,10 @@ static void survey_release(struct survey *s)
         free(s->is_weight[i]);
     free(s->is_weight);
     free(s->has_weights);
+    free(s->calls);
     free(s->num_calls);
+    free(s->queue);
+    free(s->is_queued);
     lbw_index_release(&s->index);
 }
 
@@ -118,13 +163,7 @@ static enum lbw_status choose(bool *wanted, struct lbw_model *model, const char 
 {
     struct survey s = {.model = model, .ops = ops};
     LBW_TRY(lbw_index_init(&s.index, model, err));
-    enum lbw_status status = survey_alloc(&s) ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK)
-        survey_all(&s, true);
-    while (status == LBW_OK && s.changed) {
-        s.changed = false;
-        survey_all(&s, false);
-    }
+    enum lbw_status status = survey_alloc(&s) && survey_all(&s) ? LBW_OK : lbw_fail_memory(err);
     for (size_t i = 0; status == LBW_OK && i < model->proto->n_functions; i++) {
         const Onnx__FunctionProto *f = model->proto->functions[i];
         wanted[i] = s.has_weights[i] && s.num_calls[i] == 1;

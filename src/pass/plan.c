@@ -339,7 +339,7 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
 static const char *absence_in(const struct planner *planner, const Onnx__FunctionProto *f)
 {
     struct lbw_model *model = planner->plan->model;
-    const Onnx__NodeProto *node = lbw_inline_obstacle(model, f);
+    const Onnx__NodeProto *node = lbw_inline_obstacle(&planner->plan->index, f);
     if (!node)
         return lbw_arena_printf(&model->arena, "an input of function '%s'", f->name);
     return lbw_arena_printf(&model->arena,

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnx/inline.h"
 #include "pass/encode.h"
 
 #define TYPE(name)    ONNX__TENSOR_PROTO__DATA_TYPE__##name
@@ -152,15 +151,11 @@ static bool is_shape_use(const struct lbw_index *index, const struct lbw_use *us
 {
     if (reads_shape(use))
         return true;
-    size_t called = lbw_function_find(index->model, use->node);
-    const Onnx__FunctionProto *f =
-        called != SIZE_MAX ? index->model->proto->functions[called] : NULL;
-    const struct lbw_scope *scope = f ? index->scopes : NULL;
-    while (scope && scope->function != f)
-        scope = scope->next;
-    if (!scope || use->input >= f->n_input)
+    const struct lbw_scope *called = lbw_index_function(index, use->node);
+    if (!called || use->input >= called->function->n_input)
         return false;
-    const struct lbw_value *formal = lbw_strmap_get(&scope->values, f->input[use->input]);
+    const struct lbw_value *formal =
+        lbw_strmap_get(&called->values, called->function->input[use->input]);
     for (use = formal ? formal->uses : NULL; use; use = use->next)
         if (!reads_shape(use))
             return false;

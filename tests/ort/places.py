@@ -411,8 +411,16 @@ def check_ring(folder):
         bombs.append(function("Bomb%d" % i, ["a", "k"], [
             call("Bomb%d" % (i - 1), ["a", "k"], "b"),
             call("Bomb%d" % (i - 1), ["b", "k"], "out")]))
+    big = function("Big", ["a", "k", "flag"], [branches(
+        "flag", body([conv("a", "k", "p"), *(h.make_node("Relu", ["p"], ["r%d" % i])
+                                             for i in range(400))], "r0"),
+        body([h.make_node("Identity", ["a"], ["q"])], "q"), "out")])
+    many = function("Many", ["a", "k"], [
+        constant("no", np.array(False)), *(call("Big", ["a", "k", "no"], "b%d" % i)
+                                           for i in range(200)), conv("b0", "k", "out")])
     for last, functions, words in (("Ring", [ring], "calls itself"),
-                                   ("Bomb23", bombs, "stand for more than")):
+                                   ("Bomb23", bombs, "stand for more than"),
+                                   ("Many", [big, many], "stand for more than")):
         path = os.path.join(folder, "bad.onnx")
         onnx.save(model([call(last, ["x", "w"], "y")], [("w", w)], functions=functions), path)
         done = subprocess.run([lbw, "plan", path], capture_output=True, text=True)

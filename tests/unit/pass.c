@@ -864,20 +864,6 @@ static size_t folded(struct text *graph, int64_t opset, bool keep)
     return num;
 }
 
-/* Conv and BatchNormalization, with what the latter needs. */
-static struct text conv_and_norm(const char *output, struct text *attributes)
-{
-    struct text graph = {0};
-    put_op(&graph, "Conv", "x w", "c", NULL);
-    put_op(&graph, "BatchNormalization", "c scale shift mean var", output, attributes);
-    put_weight(&graph, "w", 16, 16, 1);
-    put_vector(&graph, "scale", 16, 1, 0.5f);
-    put_vector(&graph, "shift", 16, 0, 1);
-    put_vector(&graph, "mean", 16, 0, 1);
-    put_vector(&graph, "var", 16, 2, 1);
-    return graph;
-}
-
 static void test_what_folds(void **state)
 {
     (void)state;
@@ -913,87 +899,6 @@ static void test_what_folds(void **state)
     assert_int_equal(folded(&graph, 6, false), 1);
 }
 
-/* What a function takes from its call is none of the defaults. */
-static struct text reference(const char *name, uint64_t type)
-{
-    struct text attributes = {0}, a = {0};
-    put_text(&a, 1, name);
-    put_int(&a, 20, type);
-    put_text(&a, 21, "given");
-    put_message(&attributes, 5, &a);
-    return attributes;
-}
-
-/* In a branch inside a function of this opset, in a model of opset 17. */
-static size_t folded_in_function(struct text *branch, int64_t opset)
-{
-    struct text graph = {0}, body = {0}, attributes = {0};
-    put_text(branch, 2, "branch");
-    put_port(branch, 12, "y");
-    attribute_message(&attributes, "then_branch", 6, 5, branch);
-    put_op(&body, "If", "condition", "out", &attributes);
-    struct text bytes = finish_model(&graph, 8, 17);
-    put_function(&bytes, "Block", "x condition", &body, opset);
-    struct lbw_model *model = open_text(&bytes);
-    struct lbw_plan *plan = plan_of(model, &by_default);
-    size_t num = lbw_plan_num_folded(plan);
-    lbw_plan_free(&plan);
-    lbw_model_close(&model);
-    return num;
-}
-
-static void test_what_folds_in_functions(void **state)
-{
-    (void)state;
-    struct text attributes = {0}, graph = conv_and_norm("y", NULL);
-    assert_int_equal(folded_in_function(&graph, 17), 1);
-    graph = conv_and_norm("y", NULL); /* its own opset counts */
-    assert_int_equal(folded_in_function(&graph, 6), 0);
-    attributes = reference("epsilon", 1);
-    graph = conv_and_norm("y", &attributes);
-    assert_int_equal(folded_in_function(&graph, 17), 0);
-    attributes = reference("group", 2);
-    graph = (struct text){0};
-    put_op(&graph, "Conv", "x w", "c", &attributes);
-    put_op(&graph, "BatchNormalization", "c w w w w", "y", NULL);
-    put_random(&graph, "w", TYPE(FLOAT), (const int64_t[]){1, 1, 1, 1}, 4, 1, 0.5f);
-    assert_int_equal(folded_in_function(&graph, 17), 0);
-}
-
-/* A Cast to what the call says is not one to float32. */
-static void test_reference_behind_codes(void **state)
-{
-    (void)state;
-    for (int is_given = 0; is_given < 2; is_given++) {
-        struct text graph = {0}, body = {0}, attributes = {0}, codes = {0}, scale;
-        const float one = 0.5f;
-        put_int(&codes, 1, 64);
-        put_int(&codes, 2, TYPE(INT8));
-        put_bytes(&codes, 9, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-                  64);
-        scale = tensor_of("", TYPE(FLOAT), NULL, 0, &one);
-        attribute_message(&attributes, "value", 5, 4, &codes);
-        put_op(&body, "Constant", "", "codes", &attributes);
-        attribute_message(&attributes, "value", 5, 4, &scale);
-        put_op(&body, "Constant", "", "scale", &attributes);
-        put_op(&body, "DequantizeLinear", "codes scale", "wide", NULL);
-        if (is_given)
-            attributes = reference("to", 2);
-        else
-            attribute_int(&attributes, "to", TYPE(FLOAT16));
-        put_op(&body, "Cast", "wide", "w", &attributes);
-        put_op(&body, "Conv", "in w", "out", NULL);
-        struct text bytes = finish_model(&graph, 8, 17);
-        put_function(&bytes, "Block", "in", &body, 17);
-        struct lbw_model *model = open_text(&bytes);
-        struct lbw_error err = {0};
-        size_t num = 0;
-        check(lbw_expand(model, &num, &err), &err);
-        assert_int_equal(num, !is_given);
-        lbw_model_close(&model);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1017,8 +922,6 @@ int main(void)
         cmocka_unit_test(test_nothing_is_lost),
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_what_folds),
-        cmocka_unit_test(test_what_folds_in_functions),
-        cmocka_unit_test(test_reference_behind_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
