@@ -12,8 +12,8 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#define GZIP_CHUNK   ((size_t)256 * 1024)
-#define MAX_INFLATED ((size_t)INT_MAX) /* what one ONNX file may have */
+#define GZIP_CHUNK ((size_t)256 * 1024)
+#define MAX_STREAM ((size_t)INT_MAX) /* read or inflated: what one ONNX file may have */
 
 /* Grows `*data` so that `size` more bytes fit behind `used`. */
 static bool reserve(unsigned char **data, size_t *capacity, size_t used, size_t size)
@@ -51,6 +51,10 @@ static enum lbw_status read_stream(struct lbw_bytes *out, int fd, const char *pa
         if (got == 0)
             break;
         used += (size_t)got;
+        if (used > MAX_STREAM) {
+            free(data);
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "%s: is more than 2 GiB", path);
+        }
     }
     *out = (struct lbw_bytes){data, used, false, false};
     return LBW_OK;
@@ -71,7 +75,7 @@ static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream 
     while (code != Z_STREAM_END || is_gzip(in->data + taken, in->size - taken)) {
         if (code == Z_STREAM_END)
             inflateReset(z);
-        if (*used > MAX_INFLATED)
+        if (*used > MAX_STREAM)
             return lbw_fail(err, LBW_ERR_UNSUPPORTED, "%s: inflates to more than 2 GiB", path);
         if (!reserve(data, &capacity, *used, GZIP_CHUNK))
             return lbw_within(err, lbw_fail_memory(err), "%s", path);

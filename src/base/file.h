@@ -21,7 +21,8 @@ struct lbw_bytes {
 /*
  * Reads `path` whole; "-" reads standard input. Content that starts with the gzip magic is
  * inflated. LBW_ERR_IO names the path; LBW_ERR_FORMAT for a broken gzip stream,
- * LBW_ERR_UNSUPPORTED for one that holds more than 2 GiB.
+ * LBW_ERR_UNSUPPORTED for one that holds more than 2 GiB, and for so much from what is no
+ * regular file.
  */
 enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct lbw_error *err);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A conversion that is killed at its n-th system call, or whose n-th system call fails, for n =
- * 1, 2, … until it runs through: what is found in the folder then. The program is linked with
- * --wrap for each call below (see tests/meson.build).
+ * 1, 2, … until it runs through: what is found in the folder then. And input without end. The
+ * program is linked with --wrap for each call below (see tests/meson.build).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -42,6 +42,8 @@ int __wrap_rename(const char *from, const char *to);
 int __wrap_unlink(const char *path);
 int __real_access(const char *path, int mode);
 int __wrap_access(const char *path, int mode);
+ssize_t __real_read(int fd, void *data, size_t size);
+ssize_t __wrap_read(int fd, void *data, size_t size);
 
 static bool is_due(void)
 {
@@ -435,9 +437,35 @@ static int teardown(void **state)
     return 0;
 }
 
+/* ---- input without end ---- */
+
+static bool is_endless;
+
+/* Claims to have read, and leaves the memory alone: it need not exist. */
+ssize_t __wrap_read(int fd, void *data, size_t size)
+{
+    return is_endless ? (ssize_t)size : __real_read(fd, data, size);
+}
+
+static void test_endless(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {"/dev/zero", "-"};
+    for (size_t i = 0; i < 2; i++) {
+        struct lbw_bytes bytes = {0};
+        struct lbw_error err = {0};
+        is_endless = true;
+        enum lbw_status status = lbw_bytes_read(&bytes, paths[i], &err);
+        is_endless = false;
+        assert_int_equal(status, LBW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, ": is more than 2 GiB"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_named),
-                                       cmocka_unit_test(test_nameless)};
+                                       cmocka_unit_test(test_nameless),
+                                       cmocka_unit_test(test_endless)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
