@@ -106,7 +106,7 @@ struct lbw_report {
     size_t num_weights;     /* values converted */
     double bits_per_weight; /* codes and scales, over num_weights */
     double snr; /* dB: mean over calibrated layers' outputs, or of all weights together */
-    uint64_t bytes_before; /* of the whole model file */
+    uint64_t bytes_before; /* of the whole model, external data included */
     uint64_t bytes_after;
     bool calibrated;
 };

@@ -212,7 +212,7 @@ static void sum_up(struct conversion *c)
     r->snr = c->num_reconstructed ? c->sum_of_snr / (double)c->num_reconstructed
                                   : lbw_snr(c->energy, c->error);
     r->calibrated = c->params->activations != NULL;
-    r->bytes_before = c->model->file_size;
+    r->bytes_before = c->plan->model_size;
     r->bytes_after = lbw_model_size(c->model);
 }
 

@@ -12,7 +12,7 @@
 #include "pass/encode.h"
 
 #define DEFAULT_OPS "Conv,ConvTranspose"
-/* A weight is worth converting when that saves at least this share of the model file. */
+/* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
 
 const char *lbw_method_name(enum lbw_method method)
@@ -268,7 +268,7 @@ static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
         keep(weight, "would not get smaller", false);
         return false;
     }
-    if ((double)(before - after) < (double)model->file_size * LEAST_SHARE) {
+    if ((double)(before - after) < (double)planner->plan->model_size * LEAST_SHARE) {
         char *text = lbw_arena_printf(&model->arena, "small: would save %llu bytes",
                                       (unsigned long long)(before - after));
         keep(weight, text, false);
@@ -467,6 +467,7 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     if (!plan)
         return lbw_fail_memory(err);
     plan->model = model;
+    plan->model_size = lbw_model_size(model);
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
     struct planner planner = {

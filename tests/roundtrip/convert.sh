@@ -85,4 +85,11 @@ lbw convert packed.onnx -o lifted.onnx -e dq --opset 21 -q
 # What is on no grid stays as it is.
 lbw convert model.onnx -o plain.onnx | grep -q '^plain.onnx: 0 weights' || die 'float model'
 [ "$(digest plain.onnx)" = "$(digest model.onnx)" ] || die 'digest of a float model'
+
+# Where a model keeps its values makes no difference to the plan.
+shapes=$LBW_SOURCE_ROOT/samples/shapes/shapes.onnx
+lbw convert "$shapes" -o beside.onnx -e float --external beside.data --external-threshold 1 -q
+lbw plan "$shapes" >inside.plan 2>/dev/null
+lbw plan beside.onnx >beside.plan 2>/dev/null
+cmp inside.plan beside.plan || die 'plan of external data'
 exit $failed
