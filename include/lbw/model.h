@@ -85,7 +85,8 @@ LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
 
 /*
  * Lifts the standard operators of the model, its bodies and its functions to a later opset (7
- * to 25) without a change of meaning, and the IR version with it where it must.
+ * to 25) without a change of meaning, and the IR version with it where it must. What
+ * the model says on its training (training_info) goes where anything is lifted.
  * LBW_ERR_UNSUPPORTED names the first node that cannot be written in the later opset;
  * LBW_ERR_ARGUMENT for an opset below the model's own. On failure the model may be half lifted:
  * close it.

@@ -388,8 +388,10 @@ static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
         lift->version = version;
         for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
             const Onnx__OperatorSetIdProto *import = lbw_scope_import(lift->model, scope);
-            if (import && import->version < version)
-                LBW_TRY(step_scope(lift, scope));
+            if (!import || import->version >= version)
+                continue;
+            LBW_TRY(step_scope(lift, scope));
+            proto->n_training_info = 0; /* graphs of the old opset */
         }
     }
     for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {

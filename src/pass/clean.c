@@ -46,6 +46,38 @@ static bool sweep_scope(const struct lbw_scope *before, struct lbw_scope *now)
     return changed || num_kept < num;
 }
 
+static bool is_gone(const struct lbw_scope *before, const struct lbw_scope *now,
+                    const char *name)
+{
+    return name && lbw_strmap_get(&before->values, name) && !lbw_strmap_get(&now->values, name);
+}
+
+static void forget_values(const struct lbw_scope *before, const struct lbw_scope *now,
+                          Onnx__ValueInfoProto **list, size_t *num)
+{
+    size_t num_kept = 0;
+    for (size_t i = 0; i < *num; i++)
+        if (!is_gone(before, now, list[i]->name))
+            list[num_kept++] = list[i];
+    *num = num_kept;
+}
+
+/* What is said about names that nothing makes any more. */
+static void forget(const struct lbw_scope *before, const struct lbw_scope *now)
+{
+    Onnx__GraphProto *graph = now->graph;
+    size_t num_kept = 0;
+    if (!graph) {
+        forget_values(before, now, now->function->value_info, &now->function->n_value_info);
+        return;
+    }
+    forget_values(before, now, graph->value_info, &graph->n_value_info);
+    for (size_t i = 0; i < graph->n_quantization_annotation; i++)
+        if (!is_gone(before, now, graph->quantization_annotation[i]->tensor_name))
+            graph->quantization_annotation[num_kept++] = graph->quantization_annotation[i];
+    graph->n_quantization_annotation = num_kept;
+}
+
 enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
                           struct lbw_error *err)
 {
@@ -56,8 +88,10 @@ enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *befor
         const struct lbw_scope *old = before->scopes;
         /* scopes come in the same order as long as no body is added or removed */
         for (struct lbw_scope *s = now.scopes; s && old; s = s->next, old = old->next)
-            if (s->graph == old->graph && s->function == old->function)
+            if (s->graph == old->graph && s->function == old->function) {
+                forget(old, s);
                 changed = sweep_scope(old, s) || changed;
+            }
         lbw_index_release(&now);
     }
     return LBW_OK;

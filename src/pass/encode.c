@@ -181,7 +181,7 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
         const struct lbw_weight *weight = &plan->weights[i];
         if (!codes[i].codes)
             continue;
-        lbw_raise_ir(plan->model);
+        lbw_begin_rewrite(plan->model);
         encoder->at_opset = lbw_scope_opset(plan->model, weight->value->scope);
         /* below opset 9 a Constant node, all a function has, cannot hold integers */
         encoder->has_integers = weight->value->scope->graph || encoder->at_opset >= 9;

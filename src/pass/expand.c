@@ -49,7 +49,7 @@ static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_in
     if (!values)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_decode_values(values, model, &encoded, err);
-    lbw_raise_ir(model);
+    lbw_begin_rewrite(model);
     if (status == LBW_OK)
         status = place(model, value,
                        lbw_encode_plain(model, value->name, encoded.data_type, encoded.dims,

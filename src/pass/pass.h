@@ -154,15 +154,19 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
 
 /*
  * Below IR 4 every initializer has to be a graph input as well, and none can be overridden:
- * from IR 4 on the same meaning is an initializer that is no input. For models that get
- * initializers of ours.
+ * from IR 4 on the same meaning is an initializer that is no input. How to train a model goes
+ * (training_info), because its graphs are about initializers and operators that change. For
+ * models that get initializers of ours.
  */
-void lbw_raise_ir(struct lbw_model *model);
+void lbw_begin_rewrite(struct lbw_model *model);
 
 /* The suffix of the zero biases and copies of shared ones that lbw_prepare() adds. */
 #define LBW_ADDED_BIAS ".lbw_bias"
 
-/* clean.c: drops nodes and initializers that were read before a rewrite and no longer are. */
+/*
+ * clean.c: drops nodes and initializers that were read before a rewrite and no longer are, and
+ * what is said of names (value_info, quantization_annotation) that are gone.
+ */
 enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
                           struct lbw_error *err);
 

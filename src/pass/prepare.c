@@ -313,9 +313,10 @@ static enum lbw_status own_biases(struct lbw_model *model, struct lbw_index *ind
     return LBW_OK;
 }
 
-void lbw_raise_ir(struct lbw_model *model)
+void lbw_begin_rewrite(struct lbw_model *model)
 {
     Onnx__GraphProto *graph = model->proto->graph;
+    model->proto->n_training_info = 0;
     if (model->proto->ir_version >= 4)
         return;
     for (size_t i = 0; i < graph->n_initializer; i++)
@@ -342,7 +343,7 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
     struct lbw_index index;
     struct lbw_names *names;
     *num_folded = 0;
-    lbw_raise_ir(model);
+    lbw_begin_rewrite(model);
     if (!keep_batchnorm)
         LBW_TRY(fold_and_clean(model, num_folded, err));
     LBW_TRY(lbw_index_init(&index, model, err));

@@ -76,6 +76,26 @@ static void test_scopes(void **state)
     lbw_model_close(&model);
 }
 
+/* A model that is as old as before keeps what it says on training, a lifted one does not. */
+static void test_training_info(void **state)
+{
+    (void)state;
+    for (int64_t opset = 12; opset <= 13; opset++) {
+        struct text graph = {0}, t = {0}, none = {0};
+        struct lbw_model *model = NULL;
+        put_node(&graph, 1, "Relu", "x", "y", NULL);
+        put_int(&t, 1, 7);
+        put_message(&t, 7, &graph);
+        put_opset(&t, 8, 12);
+        put_message(&t, 20, &none);
+        assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, NULL), LBW_OK);
+        free(t.data);
+        assert_int_equal(lbw_model_lift(model, opset, NULL), LBW_OK);
+        assert_int_equal(model->proto->n_training_info, opset == 12);
+        lbw_model_close(&model);
+    }
+}
+
 static void test_softmax_keeps_its_name(void **state)
 {
     (void)state;
@@ -139,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scopes),
+        cmocka_unit_test(test_training_info),
         cmocka_unit_test(test_softmax_keeps_its_name),
         cmocka_unit_test(test_refused),
     };

@@ -899,6 +899,37 @@ static void test_what_folds(void **state)
     assert_int_equal(folded(&graph, 6, false), 1);
 }
 
+/* How to train it, and what is said of names that are gone, go; the rest stays. */
+static void test_what_is_said_of_names(void **state)
+{
+    (void)state;
+    struct text graph = conv_and_norm("y", NULL), training = {0}, inner = {0};
+    static const char *const names[] = {"c", "y", "nobody's"};
+    for (size_t i = 0; i < 3; i++) {
+        struct text annotation = {0};
+        put_port(&graph, 13, names[i]);
+        put_text(&annotation, 1, names[i]);
+        put_message(&graph, 14, &annotation);
+    }
+    put_port(&graph, 12, "y");
+    struct text bytes = finish_model(&graph, 8, 17);
+    put_op(&inner, "Neg", "scale", "s", NULL);
+    put_message(&training, 2, &inner);
+    put_message(&bytes, 20, &training);
+    struct lbw_model *model = open_text(&bytes);
+    assert_int_equal(model->proto->n_training_info, 1);
+    struct lbw_plan *plan = plan_of(model, &by_default);
+    assert_int_equal(lbw_plan_num_folded(plan), 1);
+    const Onnx__GraphProto *g = model->proto->graph;
+    assert_int_equal(g->n_value_info, 2);
+    assert_string_equal(g->value_info[0]->name, "y");
+    assert_int_equal(g->n_quantization_annotation, 2);
+    assert_string_equal(g->quantization_annotation[1]->tensor_name, "nobody's");
+    assert_int_equal(model->proto->n_training_info, 0);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -922,6 +953,7 @@ int main(void)
         cmocka_unit_test(test_nothing_is_lost),
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_what_folds),
+        cmocka_unit_test(test_what_is_said_of_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
