@@ -99,8 +99,15 @@ static Onnx__AttributeProto *add_attribute(struct lbw_model *model, Onnx__NodePr
     attribute->has_type = true;
     attribute->type = type;
     attribute->name = lbw_arena_strdup(&model->arena, name);
-    if (!attribute->name || !append(model, &node->attribute, &node->n_attribute, attribute))
+    size_t num = node->n_attribute; /* few */
+    Onnx__AttributeProto **list = lbw_arena_alloc(&model->arena, (num + 1) * sizeof *list);
+    if (!attribute->name || !list)
         return NULL;
+    if (num)
+        memcpy(list, node->attribute, num * sizeof *list);
+    list[num] = attribute;
+    node->attribute = list;
+    node->n_attribute = num + 1;
     return attribute;
 }
 

@@ -257,12 +257,30 @@ static void test_edits(void **state)
     lbw_model_close(&model);
 }
 
+/* One node costs as little as another, however many there are; the square would take minutes.
+ */
+static void test_many_nodes(void **state)
+{
+    (void)state;
+    struct text t = small_model();
+    struct lbw_model *model = open_text(&t);
+    const char *none[] = {NULL};
+    for (int i = 0; i < 100000; i++) {
+        Onnx__NodeProto *node = lbw_build_node(model, "", "Op", "", none, none);
+        assert_true(lbw_build_int(model, node, "a", i) && lbw_build_int(model, node, "b", -i));
+        assert_int_equal(lbw_node_int(node, "a", 0), i);
+        assert_int_equal(lbw_node_int(node, "b", 0), -i);
+    }
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_captures),   cmocka_unit_test(test_functions_and_constants),
         cmocka_unit_test(test_duplicates), cmocka_unit_test(test_missing_fields),
         cmocka_unit_test(test_names),      cmocka_unit_test(test_edits),
+        cmocka_unit_test(test_many_nodes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
