@@ -8,8 +8,10 @@
 #include "onnx/opset.h"
 #include "onnx/rename.h"
 
-#define MAX_DEPTH 32                /* of calls within calls; a ring of calls goes deeper */
-#define MAX_NODES ((size_t)1 << 16) /* made in all, bodies included: calls can multiply */
+#define MAX_DEPTH  32                /* of calls within calls; a ring of calls goes deeper */
+#define MAX_NODES  ((size_t)1 << 16) /* made in all, bodies included: calls can multiply */
+#define MAX_GROWTH 16                /* what they hold takes so many times the model's size, */
+#define MAX_EXTRA  ((uint64_t)64 << 20) /* and so many bytes */
 
 static const char *text(const char *s)
 {
@@ -30,6 +32,7 @@ struct inliner {
     struct host host;
     size_t num_inlined;
     size_t num_made;
+    uint64_t size_made; /* bytes of those in a file */
     struct lbw_error *err;
 };
 
@@ -290,6 +293,10 @@ static enum lbw_status expand_call(struct inliner *in, struct list *out,
     if (in->num_made > MAX_NODES)
         return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
                         "its functions stand for more than %zu nodes", MAX_NODES);
+    in->size_made += onnx__function_proto__get_packed_size(f);
+    if (in->size_made > MAX_EXTRA + MAX_GROWTH * in->model->file_size)
+        return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
+                        "its functions stand for more than %d times its size", MAX_GROWTH);
     in->num_inlined++;
     enum lbw_status status = copy_body(in, &body, call, f) ? LBW_OK : lbw_fail_memory(in->err);
     if (status == LBW_OK)

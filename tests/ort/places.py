@@ -418,9 +418,14 @@ def check_ring(folder):
     many = function("Many", ["a", "k"], [
         constant("no", np.array(False)), *(call("Big", ["a", "k", "no"], "b%d" % i)
                                            for i in range(200)), conv("b0", "k", "out")])
+    heavy = function("Heavy", ["a", "k"], [
+        constant("c", np.zeros(1 << 18, np.float32)), conv("a", "k", "out")])
+    often = function("Often", ["a", "k"], [
+        *(call("Heavy", ["a", "k"], "b%d" % i) for i in range(200)), conv("b0", "k", "out")])
     for last, functions, words in (("Ring", [ring], "calls itself"),
                                    ("Bomb23", bombs, "stand for more than"),
-                                   ("Many", [big, many], "stand for more than")):
+                                   ("Many", [big, many], "stand for more than"),
+                                   ("Often", [heavy, often], "stand for more than")):
         path = os.path.join(folder, "bad.onnx")
         onnx.save(model([call(last, ["x", "w"], "y")], [("w", w)], functions=functions), path)
         done = subprocess.run([lbw, "plan", path], capture_output=True, text=True)
