@@ -6,9 +6,11 @@
 #include "pass/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,12 +108,6 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
                                     struct lbw_error *err)
 {
     struct lbw_bytes bytes;
-    struct stat st;
-    if (stat(state->path, &st) != 0)
-        return LBW_OK;
-    if (!S_ISREG(st.st_mode)) /* a device may have no end */
-        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a state: not a regular file",
-                        state->path);
     LBW_TRY(lbw_bytes_read(&bytes, state->path, err));
     enum lbw_status status = LBW_OK;
     size_t known = bytes.size < MAGIC_SIZE ? bytes.size : MAGIC_SIZE;
@@ -136,14 +132,31 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
     return status;
 }
 
-/* Opens for appending, behind the records that are whole. */
-static enum lbw_status open_file(struct lbw_state *state, uint64_t run, struct lbw_error *err)
+/* Opens the file, which no other run may have open: their records would mix. */
+static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
 {
-    size_t keep = MAGIC_SIZE + 8 + state->size;
-    if (state->records && truncate(state->path, (off_t)keep) != 0)
-        return lbw_fail_errno(err, "%s: cannot write", state->path);
-    state->file = fopen(state->path, state->records ? "ab" : "wb");
-    if (!state->file)
+    struct stat st;
+    if (stat(state->path, &st) == 0 && !S_ISREG(st.st_mode)) /* a device may have no end */
+        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a state: not a regular file",
+                        state->path);
+    int fd = open(state->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    state->file = fd < 0 ? NULL : fdopen(fd, "ab");
+    if (!state->file) {
+        lbw_fail_errno(err, "%s: cannot write", state->path);
+        if (fd >= 0)
+            close(fd);
+        return LBW_ERR_IO;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return lbw_fail(err, LBW_ERR_IO, "%s: another run is writing it", state->path);
+    return LBW_OK;
+}
+
+/* Leaves the whole records of this run alone in the file, or a header only. */
+static enum lbw_status begin_file(struct lbw_state *state, uint64_t run, struct lbw_error *err)
+{
+    size_t keep = state->records ? MAGIC_SIZE + 8 + state->size : 0;
+    if (ftruncate(fileno(state->file), (off_t)keep) != 0)
         return lbw_fail_errno(err, "%s: cannot write", state->path);
     unsigned char header[MAGIC_SIZE + 8];
     memcpy(header, MAGIC, MAGIC_SIZE);
@@ -164,9 +177,11 @@ enum lbw_status lbw_state_open(struct lbw_state **out, const struct lbw_plan *pl
         return lbw_fail_memory(err);
     state->path = strdup(params->state);
     uint64_t run = fingerprint(plan, params);
-    enum lbw_status status = state->path ? read_earlier(state, run, err) : lbw_fail_memory(err);
+    enum lbw_status status = state->path ? open_file(state, err) : lbw_fail_memory(err);
     if (status == LBW_OK)
-        status = open_file(state, run, err);
+        status = read_earlier(state, run, err);
+    if (status == LBW_OK)
+        status = begin_file(state, run, err);
     if (status == LBW_OK)
         *out = state;
     else

@@ -124,6 +124,10 @@ make_model detector small.onnx
 calibrated() {
     lbw quantize small.onnx --calib generated:2 --state "$@" -q 2>stderr
 }
+# the same as the process that is killed, not one that waits for it
+killable() {
+    exec lbw quantize small.onnx --calib generated:2 --state "$@" -q 2>stderr
+}
 if calibrated whole.state -o whole.onnx --report whole.json; then
     cp whole.json old.json
     for place in /dev/full /sys/kernel/lbw; do
@@ -143,7 +147,7 @@ if calibrated whole.state -o whole.onnx --report whole.json; then
     killed=0 delay=20
     while [ $delay -lt 2000 ]; do
         rm -f part.onnx part.json
-        calibrated part.state -o part.onnx --report part.json &
+        killable part.state -o part.onnx --report part.json &
         sleep $((delay / 1000)).$(printf %03d $((delay % 1000)))
         kill -9 $! && killed=$((killed + 1))
         wait $! && delay=2000

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <cmocka.h>
 
@@ -251,6 +252,26 @@ static void test_external(void **state)
     assert_int_equal(run(&none, &r, NULL), LBW_ERR_ARGUMENT);
 }
 
+/* Records of two runs at a time would mix. */
+static void test_lock(void **state)
+{
+    (void)state;
+    struct text none;
+    struct lbw_error err = {0};
+    const struct run r = {.has_state = true};
+    unlink(path);
+    struct text whole = run_well(&r);
+    FILE *other = fopen(path, "rb");
+    assert_non_null(other);
+    assert_int_equal(flock(fileno(other), LOCK_EX | LOCK_NB), 0);
+    assert_int_equal(run(&none, &r, &err), LBW_ERR_IO);
+    assert_non_null(strstr(err.message, "another run is writing it"));
+    fclose(other);
+    struct text again = run_well(&r);
+    same_bytes(&whole, &again);
+    free(whole.data);
+}
+
 static void test_no_state(void **state)
 {
     (void)state;
@@ -270,7 +291,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),      cmocka_unit_test(test_damage),
         cmocka_unit_test(test_another_run), cmocka_unit_test(test_external),
-        cmocka_unit_test(test_no_state),
+        cmocka_unit_test(test_lock),        cmocka_unit_test(test_no_state),
     };
     snprintf(path, sizeof path, "%s", temporary_path("state"));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
