@@ -41,7 +41,7 @@ struct shot {
 
 /* The evaluation and everything that belongs to it. */
 struct owner {
-    struct lbw_evaluation public;
+    struct lbw_evaluation result;
     struct lbw_arena arena;
     struct lbw_eval_params params;   /* defaults filled in */
     struct lbw_detector **detectors; /* the models', then the reference's */
@@ -228,7 +228,7 @@ static enum lbw_status first_failure(struct owner *owner, struct lbw_error *err)
 static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
 {
     const struct lbw_dataset *dataset = owner->params.dataset;
-    struct lbw_evaluation *public = &owner->public;
+    struct lbw_evaluation *result = &owner->result;
     size_t num = dataset->num_notes, kept = 0;
     const char **notes = lbw_arena_calloc(&owner->arena, num + owner->num_shots, sizeof *notes);
     if (!notes)
@@ -244,21 +244,21 @@ static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
         }
         if (!(notes[num++] = lbw_arena_strdup(&owner->arena, shot->err.message)))
             return lbw_fail_memory(err);
-        public->num_unreadable++;
+        result->num_unreadable++;
     }
     if (!kept && owner->num_shots)
         return lbw_fail(err, owner->shots[0].status, "none of the %zu pictures can be read: %s",
                         owner->num_shots, owner->shots[0].err.message);
-    owner->num_shots = public->num_images = kept;
-    public->num_notes = num;
-    public->notes = notes;
+    owner->num_shots = result->num_images = kept;
+    result->num_notes = num;
+    result->notes = notes;
     return LBW_OK;
 }
 
 /* Scores of a class that the labels do not know would be lost silently. */
 static enum lbw_status check_classes(const struct owner *owner, struct lbw_error *err)
 {
-    size_t num_classes = owner->public.num_classes;
+    size_t num_classes = owner->result.num_classes;
     for (size_t i = 0; owner->is_labelled && i < owner->num_shots; i++)
         for (size_t d = 0; d < owner->num_detectors; d++) {
             const struct lbw_boxes *boxes = &owner->shots[i].finds[d].labelled;
@@ -276,24 +276,24 @@ static enum lbw_status count_classes(struct owner *owner, struct lbw_error *err)
 {
     const struct lbw_profile *profile = owner->params.profile;
     const struct lbw_dataset *dataset = owner->params.dataset;
-    struct lbw_evaluation *public = &owner->public;
-    public->num_classes = (size_t)profile->num_classes;
-    if (owner->is_labelled && dataset->num_classes > public->num_classes)
-    public->num_classes = dataset->num_classes;
-    if (profile->num_labels && profile->num_labels >= public->num_classes)
-    public->names = profile->labels;
-    else if (dataset->num_names && dataset->num_names >= public->num_classes) public->names =
-        dataset->names;
+    struct lbw_evaluation *result = &owner->result;
+    result->num_classes = (size_t)profile->num_classes;
+    if (owner->is_labelled && dataset->num_classes > result->num_classes)
+        result->num_classes = dataset->num_classes;
+    if (profile->num_labels && profile->num_labels >= result->num_classes)
+        result->names = profile->labels;
+    else if (dataset->num_names && dataset->num_names >= result->num_classes)
+        result->names = dataset->names;
     LBW_TRY(check_classes(owner, err));
     for (size_t i = 0; i < owner->num_shots; i++)
         for (size_t d = 0; d < owner->num_detectors; d++) {
             const struct lbw_boxes *boxes = &owner->shots[i].finds[d].agreement;
             for (size_t b = 0; b < boxes->num; b++)
-                if ((size_t)boxes->items[b].class_index >= public->num_classes)
-            public->num_classes = (size_t)boxes->items[b].class_index + 1;
+                if ((size_t)boxes->items[b].class_index >= result->num_classes)
+                    result->num_classes = (size_t)boxes->items[b].class_index + 1;
         }
-    if (public->names == profile->labels && public->num_classes > profile->num_labels)
-    public->names = NULL;
+    if (result->names == profile->labels && result->num_classes > profile->num_labels)
+        result->names = NULL;
     return LBW_OK;
 }
 
@@ -305,14 +305,14 @@ static const struct lbw_truth *truths_of(const struct shot *shot)
 static enum lbw_status measure_labels(struct owner *owner, size_t d, struct lbw_scene *scenes,
                                       struct lbw_error *err)
 {
-    struct lbw_eval_model *model = &owner->public.models[d];
+    struct lbw_eval_model *model = &owner->result.models[d];
     for (size_t i = 0; i < owner->num_shots; i++) {
         const struct shot *shot = &owner->shots[i];
         scenes[i] =
             (struct lbw_scene){truths_of(shot), shot->picture->num_truths,
                                shot->finds[d].labelled.items, shot->finds[d].labelled.num};
     }
-    return lbw_map_compute(&model->ap, model->classes, owner->public.num_classes, scenes,
+    return lbw_map_compute(&model->ap, model->classes, owner->result.num_classes, scenes,
                            owner->num_shots, LBW_COCO_MAX_BOXES, owner->params.num_threads,
                            err);
 }
@@ -366,7 +366,7 @@ static enum lbw_status measure_agreement(struct owner *owner, size_t d,
                                          struct lbw_scene *scenes, struct lbw_ap *classes,
                                          struct lbw_error *err)
 {
-    struct lbw_eval_model *model = &owner->public.models[d];
+    struct lbw_eval_model *model = &owner->result.models[d];
     size_t r = owner->num_detectors - 1;
     for (size_t i = 0; i < owner->num_shots; i++) {
         const struct lbw_boxes *wanted = &owner->shots[i].finds[r].agreement;
@@ -377,7 +377,7 @@ static enum lbw_status measure_agreement(struct owner *owner, size_t d,
         LBW_TRY(count_pairs(owner, model, wanted, found, err));
         scenes[i] = (struct lbw_scene){truths, num, found->items, found->num};
     }
-    return lbw_map_compute(&model->agreement, classes, owner->public.num_classes, scenes,
+    return lbw_map_compute(&model->agreement, classes, owner->result.num_classes, scenes,
                            owner->num_shots, 0, owner->params.num_threads, err);
 }
 
@@ -385,13 +385,13 @@ static enum lbw_status measure(struct owner *owner, struct lbw_error *err)
 {
     static const struct lbw_ap nothing = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0};
     struct lbw_arena *arena = &owner->arena;
-    size_t num_classes = owner->public.num_classes;
+    size_t num_classes = owner->result.num_classes;
     struct lbw_scene *scenes = lbw_arena_calloc(arena, owner->num_shots, sizeof *scenes);
     struct lbw_ap *unused = lbw_arena_calloc(arena, num_classes, sizeof *unused);
     if (!scenes || !unused)
         return lbw_fail_memory(err);
-    for (size_t d = 0; d < owner->public.num_models; d++) {
-        struct lbw_eval_model *model = &owner->public.models[d];
+    for (size_t d = 0; d < owner->result.num_models; d++) {
+        struct lbw_eval_model *model = &owner->result.models[d];
         model->ap = model->agreement = nothing;
         model->classes = lbw_arena_calloc(arena, num_classes, sizeof *model->classes);
         if (!model->classes)
@@ -404,11 +404,11 @@ static enum lbw_status measure(struct owner *owner, struct lbw_error *err)
             LBW_TRY(measure_agreement(owner, d, scenes, unused, err));
     }
     for (size_t i = 0; i < owner->num_shots; i++) {
-        owner->public.read_seconds += owner->shots[i].read_seconds;
-        for (size_t d = 0; d < owner->public.num_models; d++) {
+        owner->result.read_seconds += owner->shots[i].read_seconds;
+        for (size_t d = 0; d < owner->result.num_models; d++) {
             const struct find *find = &owner->shots[i].finds[d];
-            owner->public.models[d].runtime_seconds += find->runtime_seconds;
-            owner->public.models[d].decode_seconds += find->decode_seconds;
+            owner->result.models[d].runtime_seconds += find->runtime_seconds;
+            owner->result.models[d].decode_seconds += find->decode_seconds;
         }
     }
     return LBW_OK;
@@ -433,14 +433,14 @@ static enum lbw_status evaluate(struct owner *owner, struct lbw_model *const *mo
         return lbw_fail(err, LBW_ERR_ARGUMENT, "neither labels nor a reference model");
     LBW_TRY(open_detectors(owner, models, num_models, err));
     LBW_TRY(make_shots(owner, err));
-    owner->public.num_models = num_models;
-    owner->public.models =
-        lbw_arena_calloc(&owner->arena, num_models, sizeof *owner->public.models);
-    if (!owner->public.models)
+    owner->result.num_models = num_models;
+    owner->result.models =
+        lbw_arena_calloc(&owner->arena, num_models, sizeof *owner->result.models);
+    if (!owner->result.models)
         return lbw_fail_memory(err);
     double start = seconds_now();
     lbw_parallel_for(owner->num_shots, params->num_threads, run_shot, owner);
-    owner->public.wall_seconds = seconds_now() - start;
+    owner->result.wall_seconds = seconds_now() - start;
     LBW_TRY(first_failure(owner, err));
     LBW_TRY(sort_out(owner, err));
     LBW_TRY(count_classes(owner, err));
@@ -464,11 +464,11 @@ enum lbw_status lbw_eval(struct lbw_evaluation **out, struct lbw_model *const *m
     pthread_mutex_init(&owner->mutex, NULL);
     enum lbw_status status = evaluate(owner, models, num_models, err);
     close_detectors(owner);
-    struct lbw_evaluation *public = &owner->public;
+    struct lbw_evaluation *result = &owner->result;
     if (status != LBW_OK)
-        lbw_evaluation_free(&public);
+        lbw_evaluation_free(&result);
     else
-        *out = public;
+        *out = result;
     return status;
 }
 

@@ -13,6 +13,7 @@
 
 #include <lbw/convert.h>
 
+#include "check.h"
 #include "fixture.h"
 #include "onnx/index.h"
 #include "onnx/tensor.h"
@@ -35,12 +36,6 @@ struct input {
     struct lbw_feed *feed;
     struct lbw_array arrays[NUM_SAMPLES];
 };
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
 
 static struct lbw_model *open_model(const char *name)
 {

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "check.h"
 #include "pass/pass.h"
 #include "run/array.h"
 #include "run/session.h"
@@ -72,12 +73,6 @@ static void outcome_release(struct outcome *o)
     free(o->outputs);
     lbw_free(o->bytes);
     *o = (struct outcome){0};
-}
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
 }
 
 static const char *asset(const char *name)

@@ -10,6 +10,7 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "../check.h"
 #include "../graph.h"
 #include "../runtime.h"
 #include "pass/pass.h"
@@ -17,12 +18,6 @@
 #include "run/session.h"
 
 static const int64_t image[] = {1, 8, 6, 6};
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
 
 /* The outputs on one picture of noise, one behind the other. */
 static float *run(const void *bytes, size_t size, size_t *num)

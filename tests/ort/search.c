@@ -13,6 +13,7 @@
 
 #include <lbw/lbw.h>
 
+#include "check.h"
 #include "run/generate.h"
 
 #define NUM_PICTURES 4
@@ -20,12 +21,6 @@
 static char folder[] = "/tmp/lbw-search-XXXXXX";
 static char model_path[64], plan_path[64];
 static struct lbw_dataset *dataset;
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
 
 /* What a test may change. */
 struct setting {

@@ -7,14 +7,9 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "../check.h"
 #include "../graph.h"
 #include "pass/encode.h"
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
 
 /* Opens and frees a graph that reads x and makes y. */
 static struct lbw_model *open_graph(struct text *graph, int64_t opset)

@@ -8,27 +8,11 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include "../check.h"
 #include "../graph.h"
 #include "pass/pass.h"
 
 /* ---- helpers ---- */
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
-
-/* Opens and frees the bytes. */
-static struct lbw_model *open_text(struct text *bytes)
-{
-    struct lbw_model *model = NULL;
-    struct lbw_error err = {0};
-    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
-    free(bytes->data);
-    *bytes = (struct text){0};
-    return model;
-}
 
 static struct lbw_plan *plan_of(struct lbw_model *model, const struct lbw_plan_params *params)
 {
