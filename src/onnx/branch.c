@@ -14,23 +14,13 @@ struct splicer {
     lbw_inline_fn fn;
     void *user;
     size_t num_spliced;
-    Onnx__NodeProto **nodes; /* the list being made */
-    size_t num, capacity;
+    struct lbw_node_list list; /* being made */
     struct lbw_error *err;
 };
 
 static bool add(struct splicer *s, Onnx__NodeProto *node)
 {
-    if (s->num == s->capacity) {
-        size_t capacity = 2 * s->capacity + 64;
-        Onnx__NodeProto **grown = realloc(s->nodes, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        s->nodes = grown;
-        s->capacity = capacity;
-    }
-    s->nodes[s->num++] = node;
-    return node != NULL;
+    return lbw_node_list_add(&s->list, node);
 }
 
 /* The tensor behind a name, through Identity nodes; NULL when it is none. */
@@ -143,8 +133,8 @@ static bool part_names(struct splicer *s)
 {
     struct lbw_strmap seen = {0};
     bool ok = true;
-    for (size_t i = 0; i < s->num && ok; i++) {
-        Onnx__NodeProto *node = s->nodes[i];
+    for (size_t i = 0; i < s->list.num && ok; i++) {
+        Onnx__NodeProto *node = s->list.nodes[i];
         if (!node->name || !*node->name)
             continue;
         if (lbw_strmap_get(&seen, node->name))
@@ -160,7 +150,7 @@ static bool splice_scope(struct splicer *s, struct lbw_scope *scope)
 {
     size_t num, before = s->num_spliced;
     Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
-    s->num = 0;
+    s->list.num = 0;
     for (size_t i = 0; i < num; i++) {
         Onnx__GraphProto *branch = taken_branch(s, scope, nodes[i]);
         if (!(branch ? splice(s, scope, branch, nodes[i]) : add(s, nodes[i])))
@@ -170,8 +160,7 @@ static bool splice_scope(struct splicer *s, struct lbw_scope *scope)
         return true;
     if (!part_names(s))
         return false;
-    return scope->graph ? lbw_graph_set_nodes(s->model, scope->graph, s->nodes, s->num)
-                        : lbw_function_set_nodes(s->model, scope->function, s->nodes, s->num);
+    return lbw_scope_set_nodes(scope, s->model, s->list.nodes, s->list.num);
 }
 
 /* What stands in a spliced branch is looked at in the next round. */
@@ -199,7 +188,7 @@ enum lbw_status lbw_inline_branches(size_t *num, struct lbw_model *model, lbw_in
         status = splice_round(&s);
     } while (status == LBW_OK && s.num_spliced > before);
     lbw_names_free(s.names);
-    free(s.nodes);
+    free(s.list.nodes);
     if (status == LBW_OK)
         *num = s.num_spliced;
     return status;

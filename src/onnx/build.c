@@ -172,6 +172,20 @@ bool lbw_build_tensor(struct lbw_model *model, Onnx__NodeProto *node, const char
     return true;
 }
 
+bool lbw_node_list_add(struct lbw_node_list *list, Onnx__NodeProto *node)
+{
+    if (list->num == list->capacity) {
+        size_t capacity = 2 * list->capacity + 64;
+        Onnx__NodeProto **grown = realloc(list->nodes, capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        list->nodes = grown;
+        list->capacity = capacity;
+    }
+    list->nodes[list->num++] = node;
+    return node != NULL;
+}
+
 bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
                                Onnx__TensorProto *tensor)
 {

@@ -26,6 +26,15 @@ bool lbw_build_string(struct lbw_model *model, Onnx__NodeProto *node, const char
 bool lbw_build_tensor(struct lbw_model *model, Onnx__NodeProto *node, const char *name,
                       Onnx__TensorProto *value);
 
+/* A list of nodes being made; zero-initialised is empty. Free `nodes`. */
+struct lbw_node_list {
+    Onnx__NodeProto **nodes;
+    size_t num, capacity;
+};
+
+/* False when memory is out or node is NULL. */
+bool lbw_node_list_add(struct lbw_node_list *list, Onnx__NodeProto *node);
+
 /*
  * Lists of a graph or function. The old arrays stay in the arena; new ones grow by doubling, so
  * that many additions cost linear memory. A NULL tensor or function is a failure too.

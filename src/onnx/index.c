@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "onnx/build.h"
+
 /* A value and, out of sight, the end of its list of uses. */
 struct entry {
     struct lbw_value value;
@@ -32,6 +34,13 @@ Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num)
 {
     *num = scope->graph ? scope->graph->n_node : scope->function->n_node;
     return scope->graph ? scope->graph->node : scope->function->node;
+}
+
+bool lbw_scope_set_nodes(const struct lbw_scope *scope, struct lbw_model *model,
+                         Onnx__NodeProto *const *nodes, size_t num)
+{
+    return scope->graph ? lbw_graph_set_nodes(model, scope->graph, nodes, num)
+                        : lbw_function_set_nodes(model, scope->function, nodes, num);
 }
 
 struct lbw_value *lbw_index_find(const struct lbw_scope *scope, const char *name)

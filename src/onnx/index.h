@@ -77,6 +77,10 @@ Onnx__TensorProto *lbw_index_constant(const struct lbw_index *index,
 /* The nodes of a scope. */
 Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num);
 
+/* Others in their place (copied); the index knows nothing of it. False when memory is out. */
+bool lbw_scope_set_nodes(const struct lbw_scope *scope, struct lbw_model *model,
+                         Onnx__NodeProto *const *nodes, size_t num);
+
 /* The import of the default domain that rules a scope: its function's or the model's, or NULL.
  */
 Onnx__OperatorSetIdProto *lbw_scope_import(const struct lbw_model *model,

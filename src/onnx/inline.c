@@ -36,26 +36,6 @@ struct inliner {
     struct lbw_error *err;
 };
 
-/* A list of nodes being made. */
-struct list {
-    Onnx__NodeProto **nodes;
-    size_t num, capacity;
-};
-
-static bool list_add(struct list *list, Onnx__NodeProto *node)
-{
-    if (list->num == list->capacity) {
-        size_t capacity = 2 * list->capacity + 16;
-        Onnx__NodeProto **grown = realloc(list->nodes, capacity * sizeof *grown);
-        if (!grown)
-            return false;
-        list->nodes = grown;
-        list->capacity = capacity;
-    }
-    list->nodes[list->num++] = node;
-    return node != NULL;
-}
-
 static bool is_same_domain(const char *a, const char *b)
 {
     a = strcmp(text(a), "ai.onnx") == 0 ? "" : text(a);
@@ -211,7 +191,7 @@ static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
  * Names of the function → names of the caller: formal inputs and outputs, then fresh ones. An
  * output that is an input at the same time gets an Identity in `out`.
  */
-static bool map_names(struct inliner *in, struct lbw_strmap *map, struct list *out,
+static bool map_names(struct inliner *in, struct lbw_strmap *map, struct lbw_node_list *out,
                       const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
 {
     bool ok = true;
@@ -227,7 +207,8 @@ static bool map_names(struct inliner *in, struct lbw_strmap *map, struct list *o
             continue;
         }
         const char *const inputs[] = {known, NULL}, *const outputs[] = {actual, NULL};
-        ok = list_add(out, lbw_build_node(in->model, "", "Identity", "", inputs, outputs));
+        ok = lbw_node_list_add(out,
+                               lbw_build_node(in->model, "", "Identity", "", inputs, outputs));
     }
     const char *prefix = prefix_of(in, call);
     return ok && prefix &&
@@ -235,8 +216,8 @@ static bool map_names(struct inliner *in, struct lbw_strmap *map, struct list *o
 }
 
 /* The function's nodes as this call means them, appended to `out`. */
-static bool copy_body(struct inliner *in, struct list *out, const Onnx__NodeProto *call,
-                      const Onnx__FunctionProto *f)
+static bool copy_body(struct inliner *in, struct lbw_node_list *out,
+                      const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
 {
     struct lbw_strmap map = {0};
     bool ok = import_missing(in, f) && map_names(in, &map, out, call, f);
@@ -247,18 +228,18 @@ static bool copy_body(struct inliner *in, struct list *out, const Onnx__NodeProt
             break;
         lbw_rename_node(&map, node);
         node->name = NULL; /* names have to be unique, and the outputs' are */
-        ok = resolve_attributes(in, node, call, f) && list_add(out, node);
+        ok = resolve_attributes(in, node, call, f) && lbw_node_list_add(out, node);
     }
     lbw_strmap_release(&map);
     return ok;
 }
 
-static enum lbw_status expand_list(struct inliner *in, struct list *out,
+static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out,
                                    Onnx__NodeProto *const *nodes, size_t num, unsigned depth);
 
 static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph, unsigned depth)
 {
-    struct list list = {0};
+    struct lbw_node_list list = {0};
     enum lbw_status status = expand_list(in, &list, graph->node, graph->n_node, depth);
     if (status == LBW_OK && !lbw_graph_set_nodes(in->model, graph, list.nodes, list.num))
         status = lbw_fail_memory(in->err);
@@ -280,11 +261,11 @@ static size_t count_nodes(Onnx__NodeProto *const *nodes, size_t num)
     return total;
 }
 
-static enum lbw_status expand_call(struct inliner *in, struct list *out,
+static enum lbw_status expand_call(struct inliner *in, struct lbw_node_list *out,
                                    const Onnx__NodeProto *call, const Onnx__FunctionProto *f,
                                    unsigned depth)
 {
-    struct list body = {0};
+    struct lbw_node_list body = {0};
     if (depth >= MAX_DEPTH)
         return lbw_fail(in->err, LBW_ERR_FORMAT,
                         "function '%s': calls itself, or goes more than %d calls deep",
@@ -306,7 +287,7 @@ static enum lbw_status expand_call(struct inliner *in, struct list *out,
 }
 
 /* Appends the nodes to `out`, wanted calls among them and in their bodies expanded. */
-static enum lbw_status expand_list(struct inliner *in, struct list *out,
+static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out,
                                    Onnx__NodeProto *const *nodes, size_t num, unsigned depth)
 {
     for (size_t i = 0; i < num; i++) {
@@ -324,7 +305,7 @@ static enum lbw_status expand_list(struct inliner *in, struct list *out,
             for (size_t g = 0; g < attribute->n_graphs; g++)
                 LBW_TRY(expand_graph(in, attribute->graphs[g], depth));
         }
-        if (!list_add(out, nodes[i]))
+        if (!lbw_node_list_add(out, nodes[i]))
             return lbw_fail_memory(in->err);
     }
     return LBW_OK;
@@ -332,7 +313,7 @@ static enum lbw_status expand_list(struct inliner *in, struct list *out,
 
 static enum lbw_status expand_function(struct inliner *in, Onnx__FunctionProto *f)
 {
-    struct list list = {0};
+    struct lbw_node_list list = {0};
     in->host = (struct host){&f->opset_import, &f->n_opset_import};
     enum lbw_status status = expand_list(in, &list, f->node, f->n_node, 1);
     if (status == LBW_OK && !lbw_function_set_nodes(in->model, f, list.nodes, list.num))

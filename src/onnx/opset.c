@@ -30,18 +30,7 @@ enum lbw_status lbw_lift_refuse(struct lbw_lift *lift, const Onnx__NodeProto *no
 
 enum lbw_status lbw_lift_emit(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
-    if (node && lift->num_nodes == lift->capacity) {
-        size_t capacity = lift->capacity ? 2 * lift->capacity : 64;
-        Onnx__NodeProto **larger = realloc(lift->nodes, capacity * sizeof *larger);
-        if (!larger)
-            return lbw_fail_memory(lift->err);
-        lift->nodes = larger;
-        lift->capacity = capacity;
-    }
-    if (!node)
-        return lbw_fail_memory(lift->err);
-    lift->nodes[lift->num_nodes++] = node;
-    return LBW_OK;
+    return lbw_node_list_add(&lift->list, node) ? LBW_OK : lbw_fail_memory(lift->err);
 }
 
 enum lbw_status lbw_lift_constant(const char **name, struct lbw_lift *lift, const char *stem,
@@ -327,15 +316,12 @@ static enum lbw_status step_scope(struct lbw_lift *lift, struct lbw_scope *scope
     size_t num;
     Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
     lift->scope = scope;
-    lift->num_nodes = 0;
+    lift->list.num = 0;
     for (size_t i = 0; i < num; i++)
         LBW_TRY(step_node(lift, nodes[i]));
-    if (lift->num_nodes == num)
+    if (lift->list.num == num)
         return LBW_OK;
-    bool is_set = scope->graph ? lbw_graph_set_nodes(lift->model, scope->graph, lift->nodes,
-                                                     lift->num_nodes)
-                               : lbw_function_set_nodes(lift->model, scope->function,
-                                                        lift->nodes, lift->num_nodes);
+    bool is_set = lbw_scope_set_nodes(scope, lift->model, lift->list.nodes, lift->list.num);
     return is_set ? LBW_OK : lbw_fail_memory(lift->err);
 }
 
@@ -419,6 +405,6 @@ enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lb
     lbw_names_free(lift.names);
     lbw_strmap_release(&lift.made);
     lbw_strmap_release(&lift.upsample);
-    free(lift.nodes);
+    free(lift.list.nodes);
     return lbw_within(err, status, "%s", model->name);
 }

@@ -17,11 +17,9 @@ struct lbw_lift {
     struct lbw_strmap made;     /* name → TensorProto of the constants that were added */
     struct lbw_strmap upsample; /* outputs of nodes that were Upsample: they never shrink */
     struct lbw_scope *scope;    /* at work */
-    Onnx__NodeProto **nodes;    /* the scope's new list */
-    size_t num_nodes;
-    size_t capacity;
-    Onnx__NodeProto *behind; /* a node to be put behind the one at work, or NULL */
-    int version;             /* being stepped to */
+    struct lbw_node_list list;  /* the scope's new one */
+    Onnx__NodeProto *behind;    /* a node to be put behind the one at work, or NULL */
+    int version;                /* being stepped to */
     struct lbw_error *err;
 };
 

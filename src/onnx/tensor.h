@@ -39,7 +39,8 @@ enum lbw_status lbw_tensor_view(struct lbw_tensor *out, struct lbw_model *model,
 enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *out,
                                       struct lbw_error *err);
 
-/* False for a DOUBLE tensor that lbw_tensor_read_float() would round somewhere, or holds NaN. */
+/* False for a DOUBLE tensor that lbw_tensor_read_float() would round somewhere, or holds NaN.
+ */
 bool lbw_tensor_fits_float(const struct lbw_tensor *tensor);
 
 /*

@@ -129,8 +129,7 @@ static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
         if (!output || lbw_strmap_get(replaced, output) != nodes[i])
             list[total++] = nodes[i];
     }
-    bool done = scope->graph ? lbw_graph_set_nodes(model, scope->graph, list, total)
-                             : lbw_function_set_nodes(model, scope->function, list, total);
+    bool done = lbw_scope_set_nodes(scope, model, list, total);
     free(list);
     return done;
 }
