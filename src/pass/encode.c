@@ -42,9 +42,11 @@ static const struct {
 
 static bool is_changed(const char *op, int64_t from, int64_t to)
 {
+    if (from == to)
+        return false;
     if (from > to)
         return is_changed(op, to, from);
-    if (from < to && (from < LBW_MIN_OPSET || to > LBW_MAX_OPSET))
+    if (from < LBW_MIN_OPSET || to > LBW_MAX_OPSET)
         return true; /* as far as we know */
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         for (int64_t version = from + 1; version <= to; version++)
