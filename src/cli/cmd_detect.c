@@ -212,7 +212,7 @@ static enum lbw_status detect(struct job *job, const struct lbw_drawing *drawing
 }
 
 static const struct lbw_column columns[] = {
-    {"picture", LBW_ALIGN_SHRINK}, {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
+    {"picture", LBW_ALIGN_PATH}, {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
     {"x", LBW_ALIGN_RIGHT},        {"y", LBW_ALIGN_RIGHT},    {"width", LBW_ALIGN_RIGHT},
     {"height", LBW_ALIGN_RIGHT},   {"", LBW_ALIGN_LEFT},
 };
