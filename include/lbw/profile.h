@@ -50,7 +50,8 @@ struct lbw_profile {
     struct lbw_preprocess preprocess;
     int num_strides;
     int strides[LBW_MAX_STRIDES];
-    int num_classes; /* without the background; 0: from the model's outputs */
+    int num_classes;      /* without the background; 0: from the model's outputs */
+    bool has_own_classes; /* a file of the user's says them, not the table */
     size_t num_labels;
     const char *const *labels; /* NULL, or one name per class */
     float score;               /* boxes scored below are dropped (low: made for mAP) */
@@ -98,7 +99,7 @@ LBW_API enum lbw_status lbw_profile_parse(struct lbw_profile *out, const void *d
 LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
                                          struct lbw_error *err);
 
-/* Frees what lbw_profile_read() made; harmless for copies of built-in ones. */
+/* Frees what lbw_profile_read() and lbw_profile_adapt() made; harmless for other copies. */
 LBW_API void lbw_profile_release(struct lbw_profile *profile);
 
 /*
@@ -107,7 +108,7 @@ LBW_API void lbw_profile_release(struct lbw_profile *profile);
  * these name no classes and the outputs have another number of them than the profile, they are
  * counted from the outputs, without labels, if lbw_profile_guess() sees the same family there:
  * under a profile of another one any number may fit by chance. What a profile of the user's own
- * says stays: its classes and labels, its size.
+ * says stays: its classes and labels, its size. The profile is to be released then.
  */
 LBW_API enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model,
                                           struct lbw_error *err);

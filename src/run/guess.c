@@ -14,6 +14,7 @@ struct facts {
     const struct lbw_model_info *info;
     int64_t width, height; /* of the first input of rank 4; -1 when open or absurd */
     bool is_ultralytics;
+    bool has_other_task; /* segmentation, poses: heads of other channels as well */
 };
 
 static void find_sides(struct facts *facts)
@@ -108,6 +109,8 @@ static bool is_yolov8(const struct facts *facts)
 {
     int64_t num = cells_of_three(facts), rows = dim(facts, 0, 3, 1);
     int64_t columns = dim(facts, 0, 3, 2);
+    if (facts->has_other_task)
+        return false;
     if (num > 0 && columns == num && rows > 4)
         return true;
     return facts->is_ultralytics && (rows == num || columns == -1 || rows == -1);
@@ -116,7 +119,8 @@ static bool is_yolov8(const struct facts *facts)
 static bool is_yolov5(const struct facts *facts)
 {
     int64_t num = cells_of_three(facts);
-    return num > 0 && dim(facts, 0, 3, 1) == 3 * num && dim(facts, 0, 3, 2) > 5;
+    return num > 0 && !facts->has_other_task && dim(facts, 0, 3, 1) == 3 * num &&
+           dim(facts, 0, 3, 2) > 5;
 }
 
 static bool is_yolox(const struct facts *facts)
@@ -147,6 +151,8 @@ const struct lbw_profile *lbw_guess_profile(const struct lbw_model_info *info)
     struct facts facts = {.info = info};
     facts.is_ultralytics = !strcmp(lbw_metadata_find(info, "author"), "Ultralytics") &&
                            !strcmp(lbw_metadata_find(info, "task"), "detect");
+    const char *task = lbw_metadata_find(info, "task");
+    facts.has_other_task = *task && strcmp(task, "detect") != 0;
     find_sides(&facts);
     for (size_t i = 0; i < sizeof signatures / sizeof *signatures; i++)
         if (signatures[i].matches(&facts))
@@ -162,32 +168,49 @@ const struct lbw_profile *lbw_profile_guess(struct lbw_model *model)
     return lbw_guess_profile(&info);
 }
 
-/* Of outputs of classes and of distances, the width of the former. */
+/*
+ * Of outputs of classes and of distances (bins × 4 sides), the width of the former; 0 where
+ * both could be either.
+ */
 static int64_t num_classes_in_pairs(const struct lbw_profile *profile,
                                     const struct facts *facts)
 {
-    int64_t found = 4 * USUAL_BINS; /* all alike: as many classes */
+    int64_t a = dim(facts, 0, 3, 2), b = a;
     for (size_t k = 0; k < facts->info->num_outputs; k++) {
         int64_t columns = dim(facts, k, 3, 2);
         if (columns == profile->num_classes)
             return columns;
-        if (columns != 4 * USUAL_BINS)
-            found = columns;
+        if (columns != a)
+            b = columns;
     }
-    return found;
+    if (b == 4 * USUAL_BINS || a == b)
+        return a;
+    if (a == 4 * USUAL_BINS || (a % 4 == 0 && b % 4 != 0))
+        return b;
+    return a % 4 != 0 && b % 4 == 0 ? a : 0;
+}
+
+/* The side of [1, 4 + classes, boxes] or its transpose that is not the boxes. */
+static int64_t num_channels_of_yolov8(const struct facts *facts)
+{
+    int64_t rows = dim(facts, 0, 3, 1), columns = dim(facts, 0, 3, 2);
+    int64_t boxes = cells_of_three(facts);
+    if (boxes > 0 && (rows == boxes) != (columns == boxes))
+        return rows == boxes ? columns : rows;
+    return columns <= 0 || (rows > 0 && rows < columns) ? rows : columns;
 }
 
 /* The classes that the outputs have room for in this family; 0 where that is not to be seen. */
 static int64_t num_classes_of(const struct lbw_profile *profile, const struct facts *facts)
 {
-    int64_t rows = dim(facts, 0, 3, 1), columns = dim(facts, 0, 3, 2);
+    int64_t columns = dim(facts, 0, 3, 2);
     switch (profile->family) {
     case LBW_FAMILY_YOLOX:
         return columns - 5;
     case LBW_FAMILY_YOLOV5:
         return (columns > 0 ? columns : dim(facts, 0, 5, 4)) - 5;
     case LBW_FAMILY_YOLOV8:
-        return (columns <= 0 || (rows > 0 && rows < columns) ? rows : columns) - 4;
+        return num_channels_of_yolov8(facts) - 4;
     case LBW_FAMILY_FASTESTDET:
         return dim(facts, 0, 4, 1) - 5;
     case LBW_FAMILY_NANODET:
@@ -195,17 +218,6 @@ static int64_t num_classes_of(const struct lbw_profile *profile, const struct fa
     default:
         return 0;
     }
-}
-
-/* Whether the classes are those of the table, which a model may replace. */
-static bool has_built_in_labels(const struct lbw_profile *profile)
-{
-    size_t num;
-    const struct lbw_profile *table = lbw_profiles(&num);
-    for (size_t i = 0; i < num && profile->labels; i++)
-        if (profile->labels == table[i].labels)
-            return true;
-    return false;
 }
 
 /*
@@ -237,14 +249,14 @@ static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct f
     if (!arena)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_metadata_labels(&labels, &num, arena, facts->info, err));
-    bool is_free = profile->num_classes == 0 || has_built_in_labels(profile);
-    size_t wanted = !is_free ? (size_t)profile->num_classes : seen > 0 ? (size_t)seen : num;
-    if (num && num == wanted) {
+    bool is_free = !profile->has_own_classes || profile->num_classes == 0;
+    bool is_sure = is_free && num == 0 && seen > 0 && seen != profile->num_classes &&
+                   profile->num_classes && is_of_family(profile, facts);
+    if (num && (is_free || num == (size_t)profile->num_classes)) {
         profile->labels = labels;
         profile->num_labels = num;
         profile->num_classes = (int)num;
-    } else if (is_free && seen > 0 && profile->num_classes && seen != profile->num_classes &&
-               is_of_family(profile, facts)) {
+    } else if (is_sure) {
         profile->labels = NULL;
         profile->num_labels = 0;
         profile->num_classes = seen <= MOST_CLASSES ? (int)seen : 0;
@@ -259,8 +271,10 @@ enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model 
     struct lbw_preprocess *preprocess = &profile->preprocess;
     LBW_TRY(lbw_model_describe(&info, model, err));
     struct facts facts = {.info = &info};
+    find_sides(&facts);
+    if (!profile->has_own_classes || !profile->labels)
+        LBW_TRY(adapt_classes(profile, &facts, err));
     if (!preprocess->width && !preprocess->height)
         lbw_metadata_size(&preprocess->width, &preprocess->height, &info);
-    bool has_own_labels = profile->labels && !has_built_in_labels(profile);
-    return has_own_labels ? LBW_OK : adapt_classes(profile, &facts, err);
+    return LBW_OK;
 }

@@ -287,6 +287,7 @@ static const struct key *find_key(const char *name)
 static enum lbw_status settle_classes(struct reader *reader)
 {
     struct lbw_profile *profile = &reader->profile;
+    profile->has_own_classes = reader->has_labels || reader->has_classes;
     if (reader->has_labels && !reader->has_classes)
         profile->num_classes = (int)profile->num_labels;
     if ((size_t)profile->num_classes == profile->num_labels)

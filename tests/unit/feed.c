@@ -296,6 +296,32 @@ static void test_guess(void **state)
     }
 }
 
+static void put_metadata(struct lbw_model *model, const char *const *entries, size_t num)
+{
+    Onnx__StringStringEntryProto **list =
+        lbw_arena_calloc(&model->arena, num + 1, sizeof *list);
+    for (size_t i = 0; i < num; i++) {
+        list[i] = lbw_arena_calloc(&model->arena, 1, sizeof **list);
+        onnx__string_string_entry_proto__init(list[i]);
+        list[i]->key = lbw_arena_strdup(&model->arena, entries[2 * i]);
+        list[i]->value = lbw_arena_strdup(&model->arena, entries[2 * i + 1]);
+    }
+    model->proto->metadata_props = list;
+    model->proto->n_metadata_props = num;
+}
+
+/* A head with more than boxes is none of these, whatever its shape. */
+static void test_other_task(void **state)
+{
+    (void)state;
+    static const char *const entries[] = {"task", "pose"};
+    struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, 640, 640), DIMS(1, 56, 8400));
+    assert_non_null(lbw_profile_guess(model));
+    put_metadata(model, entries, 1);
+    assert_null(lbw_profile_guess(model));
+    lbw_model_close(&model);
+}
+
 /* A detector of `num` strides with an output of classes and one of distances for each. */
 static struct lbw_model *open_pairs(size_t num_strides, int64_t num_classes)
 {
@@ -322,11 +348,8 @@ static void test_pairs(void **state)
         int64_t num_classes;
         const char *profile;
         int adapted;
-    } cases[] = {{3, 80, "nanodet", 80},
-                 {4, 80, "picodet", 80},
-                 {4, 10, "picodet", 10},
-                 {3, 32, "nanodet", 32},
-                 {3, 8, "nanodet", 8}};
+    } cases[] = {{3, 80, "nanodet", 80}, {4, 80, "picodet", 80}, {4, 10, "picodet", 10},
+                 {3, 20, "nanodet", 20}, {3, 32, "nanodet", 32}, {3, 8, "nanodet", 8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = open_pairs(cases[i].num_strides, cases[i].num_classes);
         const struct lbw_profile *guess = lbw_profile_guess(model);
@@ -382,20 +405,6 @@ static void test_labels(void **state)
     }
 }
 
-static void put_metadata(struct lbw_model *model, const char *const *entries, size_t num)
-{
-    Onnx__StringStringEntryProto **list =
-        lbw_arena_calloc(&model->arena, num + 1, sizeof *list);
-    for (size_t i = 0; i < num; i++) {
-        list[i] = lbw_arena_calloc(&model->arena, 1, sizeof **list);
-        onnx__string_string_entry_proto__init(list[i]);
-        list[i]->key = lbw_arena_strdup(&model->arena, entries[2 * i]);
-        list[i]->value = lbw_arena_strdup(&model->arena, entries[2 * i + 1]);
-    }
-    model->proto->metadata_props = list;
-    model->proto->n_metadata_props = num;
-}
-
 /* What a model of two classes makes of a profile of eighty, or of the user's own. */
 static void test_adapt(void **state)
 {
@@ -404,6 +413,7 @@ static void test_adapt(void **state)
                                         "author", "Ultralytics",          "task",  "detect"};
     static const char own[] = "{\"extends\": \"yolov8\", \"labels\": [\"a\", \"b\"], "
                               "\"size\": [64, 32]}";
+    static const char same[] = "{\"extends\": \"yolov8\", \"classes\": 80}";
     static const char counted[] = "{\"extends\": \"yolov8\", \"classes\": 3}";
     static const struct {
         const char *profile; /* JSON or a name */
@@ -417,9 +427,10 @@ static void test_adapt(void **state)
         {"yolov8", 640, {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
         {"yolov8", -1, {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
         {"yolov8", 640, {-1, 6, 8400, -2}, 0, 2, NULL, 0, 0},
-        {"yolov8", 640, {1, 7, 8400, -2}, 1, 3, NULL, 0, 0}, /* names of other classes */
+        {"yolov8", 640, {1, 7, 8400, -2}, 1, 2, "dog", 0, 0}, /* one channel is no class */
         {"yolov8", -1, {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", -1, {-1, 7, -1, -2}, 4, 3, NULL, 160, 96}, /* Ultralytics, sure of it */
+        {"yolov8", -1, {-1, 7, -1, -2}, 4, 2, "dog", 160, 96},
+        {"yolov8", 64, {1, 116, 84, -2}, 0, 112, NULL, 0, 0}, /* more classes than boxes */
         {"yolov8", -1, {-1, -1, -1, -2}, 0, 80, "toothbrush", 0, 0},
         {"yolov8", -1, {-1, 6, -1, -2}, 0, 80, "toothbrush", 0, 0},    /* may be anything */
         {"yolov8", 416, {1, 3549, 85, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
@@ -433,6 +444,7 @@ static void test_adapt(void **state)
         {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 2, NULL, 0, 0},
         {own, 640, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
         {counted, 640, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
+        {same, 640, {1, 6, 8400, -2}, 2, 80, "toothbrush", 160, 96},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         int64_t output[6] = {0};
@@ -790,13 +802,21 @@ static void test_two_arrays(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shapes),         cmocka_unit_test(test_types),
-        cmocka_unit_test(test_whole_as_asked), cmocka_unit_test(test_layout),
-        cmocka_unit_test(test_several_inputs), cmocka_unit_test(test_guess),
-        cmocka_unit_test(test_pairs),          cmocka_unit_test(test_labels),
-        cmocka_unit_test(test_adapt),          cmocka_unit_test(test_batch_normalization),
-        cmocka_unit_test(test_folder),         cmocka_unit_test(test_sources),
-        cmocka_unit_test(test_arrays),         cmocka_unit_test(test_two_arrays),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_whole_as_asked),
+        cmocka_unit_test(test_layout),
+        cmocka_unit_test(test_several_inputs),
+        cmocka_unit_test(test_guess),
+        cmocka_unit_test(test_pairs),
+        cmocka_unit_test(test_other_task),
+        cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_adapt),
+        cmocka_unit_test(test_batch_normalization),
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_sources),
+        cmocka_unit_test(test_arrays),
+        cmocka_unit_test(test_two_arrays),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
