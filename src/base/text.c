@@ -30,6 +30,8 @@ static size_t character_size(const unsigned char *s)
 
 void lbw_text_mend(char *out, size_t size, const char *text)
 {
+    if (!size)
+        return;
     while (*text) {
         size_t length = character_size((const unsigned char *)text);
         const char *from = length ? text : REPLACEMENT;

@@ -48,7 +48,9 @@ static void tell(const struct lbw_model *model, const struct outcome *outcome,
             lbw_encoding_name((enum lbw_encoding)v->encode.encoding),
             lbw_text_bytes(a, outcome->before), lbw_text_bytes(b, lbw_model_size(model)));
     if (!outcome->num && !outcome->num_plain)
-        lbw_talk("warning: no weight is on a grid; 'lbw quantize' puts them there");
+        lbw_talk(v->encode.encoding == LBW_ENCODING_FLOAT
+                     ? "warning: no weight was encoded; 'lbw quantize' does that"
+                     : "warning: no weight is on a grid; 'lbw quantize' puts them there");
     if (outcome->num_plain)
         lbw_talk("warning: %zu weight%s plain: %s", outcome->num_plain,
                  outcome->num_plain == 1 ? " stays" : "s stay", outcome->note);

@@ -213,8 +213,8 @@ static enum lbw_status detect(struct job *job, const struct lbw_drawing *drawing
 
 static const struct lbw_column columns[] = {
     {"picture", LBW_ALIGN_PATH}, {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
-    {"x", LBW_ALIGN_RIGHT},        {"y", LBW_ALIGN_RIGHT},    {"width", LBW_ALIGN_RIGHT},
-    {"height", LBW_ALIGN_RIGHT},   {"", LBW_ALIGN_LEFT},
+    {"x", LBW_ALIGN_RIGHT},      {"y", LBW_ALIGN_RIGHT},    {"width", LBW_ALIGN_RIGHT},
+    {"height", LBW_ALIGN_RIGHT}, {"", LBW_ALIGN_LEFT},
 };
 
 static int print(const struct job *job)
@@ -269,10 +269,12 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("detect", "both --json and --output - go to standard output");
     if (!lbw_picture_is_usable(&job.v->picture, NULL, "detect"))
         return LBW_EXIT_USAGE;
+    const char *const models[] = {arguments[0], job.v->reference, NULL};
     int code = lbw_drawings_init(&job.drawings, arguments + 1, (size_t)num_arguments - 1,
-                                 job.v->output);
+                                 models, job.v->output);
     for (size_t i = 0; code == LBW_EXIT_DONE && i < job.drawings.num; i++)
-        if (job.drawings.items[i].path && !lbw_output_is_possible(job.drawings.items[i].path))
+        if (job.drawings.items[i].path &&
+            !lbw_output_is_possible(job.drawings.items[i].path, false))
             code = LBW_EXIT_FAILED;
     if (code != LBW_EXIT_DONE) {
         lbw_drawings_release(&job.drawings);
@@ -297,7 +299,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 /* clang-format off */
 static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_STRING, AT(output), "OUT.png|DIR",
-     "draw the boxes; a folder for several pictures"},
+     "draw the boxes; a folder for several pictures", .is_written = true},
     {"reference", 'r', LBW_OPTION_STRING, AT(reference), "FLOAT.onnx",
      "compare with this model: both drawn side by side, lost and invented boxes marked"},
     LBW_PICTURE_OPTIONS(struct detect_values, picture),

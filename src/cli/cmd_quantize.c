@@ -107,7 +107,7 @@ static const struct lbw_option options[] = {
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
      "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},
     {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
-     "go on from this file, and write it after each layer"},
+     "go on from this file, and write it after each layer", .is_in_place = true},
     LBW_REPORT_OPTIONS(struct quantize_values, all.report),
     {0},
 };

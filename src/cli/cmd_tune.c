@@ -287,12 +287,12 @@ static const struct lbw_option options[] = {
      "learning rate: a weight's step in typical weights of its channel, times the number of "
      "levels of its grid (default 0.003)", .min = 1e-7,
      .max = 1},
-    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE", "write one line of CSV per step; goes on where --checkpoint does"},
+    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE", "write one line of CSV per step; goes on where --checkpoint does", .is_in_place = true},
     {"checkpoint", 0, LBW_OPTION_OUTPUT, AT(checkpoint), "FILE",
      "keep here how training stands, and go on from it when it is there: after Ctrl-C, a crash, "
      "a reboot"},
     {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
-     "keep the weights as fitted before training here, and start from them when it is there"},
+     "keep the weights as fitted before training here, and start from them when it is there", .is_in_place = true},
     LBW_REPORT_OPTIONS(struct tune_values, all.report),
     {0},
 };

@@ -159,14 +159,16 @@ static int by_identity(const void *a, const void *b)
     return l->number < r->number ? -1 : l->number > r->number;
 }
 
-static int check_replaced(const struct lbw_drawings *drawings)
+static int check_replaced(const struct lbw_drawings *drawings, const char *const *models)
 {
-    struct identity *pictures = calloc(drawings->num + 1, sizeof *pictures), drawing;
+    struct identity *pictures = calloc(drawings->num + 2, sizeof *pictures), drawing;
     size_t num = 0;
     if (!pictures)
         return out_of_memory();
     for (size_t i = 0; i < drawings->num; i++)
         num += identify(&pictures[num], drawings->items[i].picture);
+    for (size_t i = 0; i < 2; i++)
+        num += models[i] && identify(&pictures[num], models[i]);
     qsort(pictures, num, sizeof *pictures, by_identity);
     int code = LBW_EXIT_DONE;
     for (size_t i = 0; i < drawings->num && code == LBW_EXIT_DONE; i++) {
@@ -175,7 +177,7 @@ static int check_replaced(const struct lbw_drawings *drawings)
         if (num && identify(&drawing, path))
             lost = bsearch(&drawing, pictures, num, sizeof *pictures, by_identity);
         if (lost) {
-            lbw_talk("%s: the drawing would replace the picture %s", path, lost->path);
+            lbw_talk("%s: the drawing would replace %s", path, lost->path);
             code = LBW_EXIT_FAILED;
         }
     }
@@ -183,7 +185,7 @@ static int check_replaced(const struct lbw_drawings *drawings)
     return code;
 }
 
-static int place(struct lbw_drawings *drawings, const char *output)
+static int place(struct lbw_drawings *drawings, const char *const *models, const char *output)
 {
     int code = check_output(drawings, output);
     if (code != LBW_EXIT_DONE)
@@ -192,16 +194,16 @@ static int place(struct lbw_drawings *drawings, const char *output)
         if (!(drawings->items[i].path = drawing_path(output, drawings->items[i].picture)))
             return out_of_memory();
     code = check_namesakes(drawings);
-    return code == LBW_EXIT_DONE ? check_replaced(drawings) : code;
+    return code == LBW_EXIT_DONE ? check_replaced(drawings, models) : code;
 }
 
 int lbw_drawings_init(struct lbw_drawings *out, char **arguments, size_t num,
-                      const char *output)
+                      const char *const *models, const char *output)
 {
     struct lbw_drawings drawings = {0};
     int code = list(&drawings, arguments, num);
     if (code == LBW_EXIT_DONE && output)
-        code = place(&drawings, output);
+        code = place(&drawings, models, output);
     if (code != LBW_EXIT_DONE)
         lbw_drawings_release(&drawings);
     else

@@ -23,10 +23,10 @@ struct lbw_drawings {
  * Lists the pictures that `arguments` name, those of folders in the order of their names, and
  * where --output (NULL: nowhere) puts the drawings. Returns LBW_EXIT_DONE, or explains and
  * returns another: where the output cannot take them, where two drawings would have the same
- * name, or where one would replace a picture.
+ * name, or where one would replace a picture or one of `models` (two, NULL for none).
  */
 int lbw_drawings_init(struct lbw_drawings *out, char **arguments, size_t num,
-                      const char *output);
+                      const char *const *models, const char *output);
 void lbw_drawings_release(struct lbw_drawings *drawings);
 
 #endif

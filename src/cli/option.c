@@ -273,7 +273,7 @@ struct parser {
 
 static bool is_stdin(const struct lbw_option *option, const char *value)
 {
-    return option->type == LBW_OPTION_STRING && strcmp(value, "-") == 0;
+    return option->type == LBW_OPTION_STRING && !option->is_written && strcmp(value, "-") == 0;
 }
 
 static enum lbw_parse missing_value(const struct parser *p, const struct lbw_option *option)

@@ -52,6 +52,8 @@ struct lbw_option {
     const char *help;           /* one sentence without a full stop, defaults named */
     double min, max;            /* LBW_OPTION_INT and _FLOAT, both 0: any; _BYTES: min */
     const char *const *choices; /* LBW_OPTION_CHOICE and _STRING: names, ended by NULL */
+    bool is_written;            /* LBW_OPTION_STRING: "-" is not standard input */
+    bool is_in_place;           /* LBW_OPTION_OUTPUT: written where it is, not replaced */
 };
 
 struct lbw_command {

@@ -12,7 +12,7 @@
 #include "cli/progress.h"
 #include "cli/talk.h"
 
-bool lbw_output_is_possible(const char *path)
+bool lbw_output_is_possible(const char *path, bool is_in_place)
 {
     struct stat st;
     const char *slash = strrchr(path, '/');
@@ -24,11 +24,31 @@ bool lbw_output_is_possible(const char *path)
         errno = ENOENT;
     else
         is_possible = !folder || strcmp(path, "-") == 0 ||
-                      (is_there && access(path, W_OK) == 0) || access(folder, W_OK | X_OK) == 0;
+                      (is_there && (is_in_place || !S_ISREG(st.st_mode))
+                           ? access(path, W_OK) == 0
+                           : access(folder, W_OK | X_OK) == 0);
     if (!is_possible)
         lbw_talk("%s: cannot write: %s", path, strerror(errno));
     free(folder);
     return is_possible;
+}
+
+/* Two outputs in one file would leave the second alone. */
+static bool is_named_once(const void *values, const struct lbw_command *command,
+                          const char *path)
+{
+    struct stat st;
+    int num = 0;
+    for (const struct lbw_option *o = command->options; o->name; o++) {
+        if (o->type != LBW_OPTION_OUTPUT)
+            continue;
+        const char *other = *(const char *const *)((const char *)values + o->offset);
+        num += other && strcmp(other, path) == 0;
+    }
+    bool is_file = strcmp(path, "-") != 0 && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
+    if (num > 1 && is_file)
+        lbw_talk("%s: is named for two outputs", path);
+    return num <= 1 || !is_file;
 }
 
 bool lbw_outputs_are_possible(const void *values, const struct lbw_command *command)
@@ -37,7 +57,8 @@ bool lbw_outputs_are_possible(const void *values, const struct lbw_command *comm
         if (o->type != LBW_OPTION_OUTPUT)
             continue;
         const char *path = *(const char *const *)((const char *)values + o->offset);
-        if (path && !lbw_output_is_possible(path))
+        if (path && (!lbw_output_is_possible(path, o->is_in_place) ||
+                     !is_named_once(values, command, path)))
             return false;
     }
     return true;

@@ -23,7 +23,7 @@ struct lbw_output_values {
      "the model to write; - is standard output, *.gz is compressed"},                          \
     {"external", 0, LBW_OPTION_STRING, offsetof(values, member.external), "FILE",              \
      "put large tensors into a file of that name beside the model, as models beyond 2 GiB "    \
-     "need"},                                                                                  \
+     "need", .is_written = true},                                                              \
     {"external-threshold", 0, LBW_OPTION_BYTES, offsetof(values, member.threshold), "SIZE",    \
      "from which a tensor counts as large (default 1K)", .min = 1},                            \
     {"external-alignment", 0, LBW_OPTION_BYTES, offsetof(values, member.alignment), "SIZE",    \
@@ -31,10 +31,11 @@ struct lbw_output_values {
 /* clang-format on */
 
 /*
- * Whether a file can be written at `path`, as far as that can be known before: it is no folder,
- * and it or the folder it is in can be written to. Else it is explained. Nothing is touched.
+ * Whether a file can be written at `path`, as far as that can be known before: it is no folder;
+ * where it is there and written in place, or no regular file, it can be written to, else its
+ * folder. What stands against it is explained. Nothing is touched.
  */
-bool lbw_output_is_possible(const char *path);
+bool lbw_output_is_possible(const char *path, bool is_in_place);
 
 /* The same of every LBW_OPTION_OUTPUT that was given: before the work, not behind it. */
 bool lbw_outputs_are_possible(const void *values, const struct lbw_command *command);

@@ -120,8 +120,11 @@ static enum lbw_status settle_side(int *out, struct lbw_feed_input *input, size_
                         "input '%s' leaves its size open (%s): give --size WIDTHxHEIGHT",
                         input->name, shape);
     if (side > MAX_SIDE)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "input '%s' is %s, at most %d are supported",
-                        input->name, shape, MAX_SIDE);
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "input '%s' (%s) gets a side of %lld%s, at most %d are supported",
+                        input->name, shape, (long long)side,
+                        input->dims[axis] > 0 || asked > 0 ? "" : " by metadata or profile",
+                        MAX_SIDE);
     *out = (int)side;
     return LBW_OK;
 }

@@ -12,6 +12,7 @@ lbw quantize model.onnx -o /dev/full
 lbw quantize model.onnx -o - >/dev/full
 lbw quantize model.onnx -o .
 lbw quantize missing.onnx -o out.onnx
+lbw quantize model.onnx -o out.onnx --report out.onnx
 lbw quantize model.onnx -o out.onnx --plan missing.plan
 lbw quantize model.onnx -o out.onnx --method ternary
 lbw quantize model.onnx -o out.onnx --profile nonsense

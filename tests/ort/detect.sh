@@ -35,10 +35,16 @@ cp d1/x.png d1/UP.PNG
 ln d1/x.png hard.png
 ln -s d2/y.png soft.png
 
-refuse 1 'd1/x.png: the drawing would replace the picture d1/x.png' d1/x.png -o d1
+refuse 1 'd1/x.png: the drawing would replace d1/x.png' d1/x.png -o d1
 refuse 1 './/d1/x.png: the drawing would replace' d1/x.png -o .//d1/x.png
-refuse 1 'hard.png: the drawing would replace the picture d1/x.png' d1/x.png -o hard.png
-refuse 1 'soft.png: the drawing would replace the picture d2/y.png' d2/y.png -o soft.png
+refuse 1 'hard.png: the drawing would replace d1/x.png' d1/x.png -o hard.png
+refuse 1 'soft.png: the drawing would replace d2/y.png' d2/y.png -o soft.png
+cp "$LBW_SOURCE_ROOT"/samples/shapes/shapes.onnx model.png
+if lbw detect model.png d1/x.png -p "$LBW_SOURCE_ROOT"/samples/shapes/profile.json -o model.png 2>err.txt; then
+    exit 1
+fi
+grep -q 'model.png: the drawing would replace model.png' err.txt
+detect - -o - <d1/x.png && [ "$(head -c 4 out.txt | tail -c 3)" = PNG ]
 mkdir into
 refuse 2 'into/x.png would be the drawing of d1/x.png and of d2/x.png' d1/x.png d2/x.png -o into
 refuse 2 'several pictures need a folder' d1/x.png d2/x.png -o all.png
