@@ -19,12 +19,12 @@ extern "C" {
  * the first.
  */
 struct lbw_grid {
-    const char *name; /* "4"; two terms: "4x2" with shift 1, "4x2d2" with shift 2 */
-    int bits;         /* per term, 2 … 6 */
-    int terms;        /* 1 or 2 */
-    int shift;        /* octaves between the terms; 0 with one term */
-    int num_levels;   /* L */
-    int zero_code;    /* (L - 1) / 2 */
+    const char *name;    /* "4"; two terms: "4x2" with shift 1, "4x2d2" with shift 2 */
+    int bits;            /* per term, 2 … 6 */
+    int terms;           /* 1 or 2 */
+    int shift;           /* octaves between the terms; 0 with one term */
+    int num_levels;      /* L */
+    int zero_code;       /* (L - 1) / 2 */
     int word_size;       /* bytes of one packed word: 2 or 8 */
     int digits_per_word; /* base-L digits in one word */
     int32_t levels[LBW_MAX_LEVELS];

@@ -70,10 +70,10 @@ struct lbw_plan_item {
 struct lbw_plan;
 
 /*
- * Plans a model. First makes it ready, by exact rewrites: inlines functions that take weights as
- * inputs or that are called once and hold weights, and branches around weights that are always
- * taken, so that the weights can be seen and calibrated; folds BatchNormalization into the
- * Conv before it (see keep_batchnorm) and gives a Conv without bias a zero bias (taken away
+ * Plans a model. First makes it ready, by exact rewrites: inlines functions that take weights
+ * as inputs or that are called once and hold weights, and branches around weights that are
+ * always taken, so that the weights can be seen and calibrated; folds BatchNormalization into
+ * the Conv before it (see keep_batchnorm) and gives a Conv without bias a zero bias (taken away
  * again by lbw_convert() where it stays zero). What the model says on its training
  * (training_info), and on names that are gone, goes. LBW_ERR_ARGUMENT: a bad regex, op or µ.
  * LBW_ERR_FORMAT: a weight whose bytes do not fit its shape. LBW_ERR_UNSUPPORTED: already

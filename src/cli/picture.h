@@ -47,8 +47,8 @@ extern const char *const lbw_color_names[];
 extern const char *const lbw_layout_names[];
 
 /*
- * Whether the options make sense, also for a `source` of arrays in a file; else it is explained,
- * and LBW_EXIT_USAGE ends it. NULL: no source but pictures.
+ * Whether the options make sense, also for a `source` of arrays in a file; else it is
+ * explained, and LBW_EXIT_USAGE ends it. NULL: no source but pictures.
  */
 bool lbw_picture_is_usable(const struct lbw_picture_values *values, const char *source,
                            const char *command);

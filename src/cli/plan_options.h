@@ -72,7 +72,8 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                                      struct lbw_error *err);
 void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
-/* Plans `model` as the options say, and warns of patterns that match nothing. LBW_ERR_ARGUMENT names the option. */
+/* Plans `model` as the options say, and warns of patterns that match nothing. LBW_ERR_ARGUMENT
+ * names the option. */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
                                       const struct lbw_plan_values *values,
                                       struct lbw_error *err);

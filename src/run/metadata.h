@@ -17,7 +17,8 @@ bool lbw_metadata_size(int *width, int *height, const struct lbw_model_info *inf
 
 /*
  * "names", one per class: {0: 'person', 1: "driver's seat"} as Python prints it, or a list; or
- * "character", one in a line, as Paddle's converters write it. *num is 0, and *out untouched, where there are none that make sense. LBW_ERR_MEMORY.
+ * "character", one in a line, as Paddle's converters write it. *num is 0, and *out untouched,
+ * where there are none that make sense. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_metadata_labels(const char *const **out, size_t *num,
                                     struct lbw_arena *arena, const struct lbw_model_info *info,
