@@ -28,6 +28,13 @@ struct lbw_writer {
     int failed_errno; /* sticky */
 };
 
+/* To be freed; NULL when memory is out. */
+static char *folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+}
+
 static void writer_free(struct lbw_writer **writer)
 {
     struct lbw_writer *w = *writer;
@@ -71,8 +78,7 @@ static void make_temporary_name(struct lbw_writer *w)
  * however the program ends. -1 where the system does not have such files. */
 static int open_nameless(const struct lbw_writer *w)
 {
-    const char *slash = strrchr(w->path, '/');
-    char *folder = slash ? strndup(w->path, (size_t)(slash - w->path) + 1) : strdup(".");
+    char *folder = folder_of(w->path);
     int fd = folder && access("/proc/self/fd", X_OK) == 0
                  ? open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0666)
                  : -1;
@@ -260,8 +266,7 @@ uint64_t lbw_writer_size(const struct lbw_writer *writer)
 /* Makes the rename itself durable; a folder that cannot be opened is not an error. */
 static void sync_folder(const char *path)
 {
-    const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
+    char *folder = folder_of(path);
     int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd >= 0) {
         fsync(fd);
