@@ -3,7 +3,6 @@
  * Threads that calibrate models through ONNX Runtime at the same time, each its own, leave the
  * bytes that one thread leaves. The runtime and the linear algebra are shared by all of them.
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +12,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../together.h"
 #include "../runtime.h"
 
 #define NUM_JOBS 6
@@ -25,7 +25,6 @@ struct job {
 };
 
 static struct job jobs[NUM_JOBS];
-static pthread_barrier_t gate;
 
 /* x -Conv-> c -Relu-> d -Conv, two groups-> y, other weights for each number */
 static struct text make_model(size_t number)
@@ -83,26 +82,18 @@ static enum lbw_status run(struct text *out, struct job *job)
     return status;
 }
 
-static void *start(void *user)
+static void work(void *user)
 {
     struct job *job = user;
-    pthread_barrier_wait(&gate);
     job->status = run(&job->together, job);
-    return NULL;
 }
 
 static void test_together(void **state)
 {
     (void)state;
-    pthread_t threads[NUM_JOBS];
-    assert_int_equal(pthread_barrier_init(&gate, NULL, NUM_JOBS), 0);
-    for (size_t i = 0; i < NUM_JOBS; i++) {
-        jobs[i].input = make_model(i);
-        assert_int_equal(pthread_create(&threads[i], NULL, start, &jobs[i]), 0);
-    }
     for (size_t i = 0; i < NUM_JOBS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    pthread_barrier_destroy(&gate);
+        jobs[i].input = make_model(i);
+    run_together(work, jobs, sizeof *jobs, NUM_JOBS);
     for (size_t i = 0; i < NUM_JOBS; i++) {
         struct job *job = &jobs[i];
         if (job->status != LBW_OK)

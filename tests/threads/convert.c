@@ -4,7 +4,6 @@
  * the bytes that one thread leaves. Under -Db_sanitize=thread it also shows that nothing is
  * shared.
  */
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +15,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../together.h"
 
 #define NUM_JOBS 64
 
@@ -50,7 +50,6 @@ struct job {
 
 static struct job jobs[NUM_JOBS];
 static char folder[300], plan_path[300];
-static pthread_barrier_t gate;
 
 /* A folded, a shared, a transposed, a depthwise, a half weight; every 16th has a large one. */
 static struct text make_model(size_t number)
@@ -184,26 +183,18 @@ static enum lbw_status run(struct job *job)
 
 /* ---- all of them ---- */
 
-static void *start(void *user)
+static void work(void *user)
 {
     struct job *job = user;
-    pthread_barrier_wait(&gate);
     job->out = &job->together;
     job->status = run(job);
-    return NULL;
 }
 
 static void test_together(void **state)
 {
     (void)state;
-    pthread_t threads[NUM_JOBS];
     size_t size = 0;
-    assert_int_equal(pthread_barrier_init(&gate, NULL, NUM_JOBS), 0);
-    for (size_t i = 0; i < NUM_JOBS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, start, &jobs[i]), 0);
-    for (size_t i = 0; i < NUM_JOBS; i++)
-        assert_int_equal(pthread_join(threads[i], NULL), 0);
-    pthread_barrier_destroy(&gate);
+    run_together(work, jobs, sizeof *jobs, NUM_JOBS);
     for (size_t i = 0; i < NUM_JOBS; i++) {
         struct job *job = &jobs[i];
         if (job->status != LBW_OK)

@@ -8,9 +8,9 @@
 #include <sys/stat.h>
 #include <cmocka.h>
 
+#include "../activations.h"
 #include "../graph.h"
 #include "base/file.h"
-#include "pass/activations.h"
 #include "pass/pass.h"
 
 #define NUM_LAYERS 4
@@ -67,12 +67,6 @@ static enum lbw_status replace(struct lbw_activations *self, const char *name,
     return LBW_OK;
 }
 
-static enum lbw_status settle(struct lbw_activations *self, size_t node, struct lbw_error *err)
-{
-    (void)self, (void)node, (void)err;
-    return LBW_OK;
-}
-
 /* ---- one run ---- */
 
 struct run {
@@ -112,7 +106,7 @@ static struct lbw_model *open_input(const struct text *bytes, bool is_external)
 static enum lbw_status run(struct text *out, const struct run *r, struct lbw_error *err)
 {
     struct text bytes = make_model(r->bias);
-    struct lbw_activations activations = {show, replace, settle, 2, r->identity};
+    struct lbw_activations activations = {show, replace, ignore_position, 2, r->identity};
     struct lbw_plan *plan = NULL;
     const struct lbw_convert_params params = {.activations = &activations,
                                               .state = r->has_state ? path : NULL,
