@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/writer.h"
-#include "eval/nms.h"
+#include "detect/nms.h"
 
 #define LEAST_SIDE   960.
 #define MOST_SIDE    1600.

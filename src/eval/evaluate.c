@@ -12,9 +12,9 @@
 
 #include "base/thread.h"
 #include "eval/dataset.h"
-#include "eval/detector.h"
+#include "detect/detector.h"
 #include "eval/map.h"
-#include "eval/nms.h"
+#include "detect/nms.h"
 
 #define DEFAULT_REFERENCE_SCORE .6f
 #define DEFAULT_REFERENCE_NMS   .3f

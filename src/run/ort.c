@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Finds ONNX Runtime, loads it once per process and reads its function table. */
+#include "base/error.h"
 #include "run/ort_api.h"
 
 #include <dlfcn.h>

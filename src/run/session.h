@@ -3,7 +3,7 @@
 #ifndef LBW_SRC_RUN_SESSION_H
 #define LBW_SRC_RUN_SESSION_H
 
-#include "run/feed.h"
+#include "feed/array.h"
 
 struct lbw_runtime; /* ort.c: the loaded library and its environment; shared, never unloaded */
 struct lbw_session;

@@ -4,7 +4,7 @@
 #define LBW_SRC_TRAIN_AUGMENT_H
 
 #include "base/random.h"
-#include "run/feed.h"
+#include "feed/feed.h"
 
 #define LBW_NUM_TILES 4
 

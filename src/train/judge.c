@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "base/thread.h"
-#include "eval/decode.h"
+#include "detect/decode.h"
 #include "eval/map.h"
 #include "train/tuning.h"
 

@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/input.h"
+#include "detect/assume.h"
+#include "feed/input.h"
 #include "train/tuning.h"
 
 #define DEFAULT_SAMPLES ((size_t)64)
@@ -102,7 +103,7 @@ static enum lbw_status open_feed(struct lbw_tuning *t, struct lbw_model *model,
         .height = p->height,
         .seed = p->seed,
     };
-    return lbw_feed_open(&t->feed, model, &feed, assumed, err);
+    return lbw_assumed_feed_open(&t->feed, model, &feed, assumed, err);
 }
 
 /* Finds the targets and builds the graphs; all values of a target count alike. */

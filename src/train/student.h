@@ -10,7 +10,7 @@
 
 #include "base/record.h"
 #include "pass/pass.h"
-#include "run/feed.h"
+#include "feed/feed.h"
 
 /* Values learned by Adam. */
 struct lbw_learned {

@@ -4,7 +4,7 @@
 #define LBW_SRC_TRAIN_TRAINER_H
 
 #include "grad/grad.h"
-#include "run/feed.h"
+#include "feed/feed.h"
 #include "run/session.h"
 
 /*

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "eval/decode.h"
+#include "detect/decode.h"
 #include "onnx.pb-c.h"
 
 #define NUM_MATTERS 3

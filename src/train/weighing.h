@@ -9,8 +9,8 @@
 #include <lbw/profile.h>
 
 #include "base/error.h"
-#include "eval/decode.h"
-#include "run/feed.h"
+#include "detect/decode.h"
+#include "feed/feed.h"
 
 /* T targets: the model's outputs, where there is a profile, then taps along the trunk. */
 struct lbw_weighing {

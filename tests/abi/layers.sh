@@ -11,11 +11,14 @@ allowed() {
     num) echo 'base/ lbw/base.h lbw/grid.h' ;;
     onnx) echo 'base/ lbw/base.h lbw/model.h' ;;
     pass) echo 'base/ num/ onnx/ lbw/' ;;
-    run) echo 'base/ onnx/ pass/activations.h lbw/' ;;
-    eval) echo 'base/ onnx/ run/ lbw/' ;;
-    search) echo 'base/ lbw/' ;;
     grad) echo 'base/ onnx/ lbw/' ;;
-    train) echo 'base/ num/ onnx/ pass/ run/ eval/ grad/ lbw/' ;;
+    feed) echo 'base/ onnx/ lbw/' ;;
+    run) echo 'base/ onnx/ feed/array.h lbw/' ;;
+    detect) echo 'base/ onnx/ feed/ run/ lbw/' ;;
+    calib) echo 'base/ onnx/ grad/ feed/ run/ detect/ pass/activations.h lbw/' ;;
+    eval) echo 'base/ onnx/ feed/ run/ detect/ lbw/' ;;
+    search) echo 'base/ lbw/' ;;
+    train) echo 'base/ num/ onnx/ pass/ grad/ feed/ run/ detect/ calib/ eval/ lbw/' ;;
     cli) echo 'lbw/' ;;
     esac
 }

@@ -6,7 +6,7 @@
 
 #include "fuzz.h"
 #include "onnx/model.h"
-#include "run/feed.h"
+#include "detect/assume.h"
 
 #define MAX_INPUTS 16
 #define MAX_SIZE   ((uint64_t)1 << 20)
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lbw_model_open_memory(&model, data, size, NULL) != LBW_OK)
         return 0;
     adapt_profile(model);
-    if (lbw_feed_open(&feed, model, &params, &assumed, &err) == LBW_OK)
+    if (lbw_assumed_feed_open(&feed, model, &params, &assumed, &err) == LBW_OK)
         make_sample(feed);
     else if (!*err.message)
         abort();

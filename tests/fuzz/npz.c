@@ -2,8 +2,8 @@
 /* Fuzz target: whatever the bytes of a .npz or .npy, every promised value is there. */
 #include "fuzz.h"
 #include "onnx/tensor.h"
-#include "run/array.h"
-#include "run/npz.h"
+#include "feed/array.h"
+#include "feed/npz.h"
 
 /* All values, as a feed takes them. */
 static void read_values(const struct lbw_npz_array *array)

@@ -11,9 +11,9 @@
 #include <lbw/draw.h>
 
 #include "eval/dataset.h"
-#include "eval/decode.h"
+#include "detect/decode.h"
 #include "eval/map.h"
-#include "eval/nms.h"
+#include "detect/nms.h"
 #include "oom.h"
 
 static char folder[] = "/tmp/lbw-oom-XXXXXX";

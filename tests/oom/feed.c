@@ -10,8 +10,8 @@
 
 #include "../npy.h"
 #include "oom.h"
-#include "run/feed.h"
-#include "run/npz.h"
+#include "detect/assume.h"
+#include "feed/npz.h"
 
 static struct text arrays, model_bytes;
 static char arrays_path[300], picture_path[300];
@@ -83,7 +83,7 @@ static enum lbw_status feed(const char *source, struct lbw_error *err)
     enum lbw_status status =
         lbw_model_open_memory(&model, model_bytes.data, model_bytes.size, err);
     if (status == LBW_OK)
-        status = lbw_feed_open(&opened, model, &params, NULL, err);
+        status = lbw_assumed_feed_open(&opened, model, &params, NULL, err);
     struct lbw_array array = {0};
     if (status == LBW_OK)
         status = lbw_feed_get(opened, 0, &array, err);

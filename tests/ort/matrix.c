@@ -19,7 +19,8 @@
 
 #include "check.h"
 #include "pass/pass.h"
-#include "run/array.h"
+#include "feed/array.h"
+#include "detect/assume.h"
 #include "run/session.h"
 #include "runtime.h"
 
@@ -117,7 +118,7 @@ static void make_input(struct lbw_array *out, const struct subject *subject)
     const struct lbw_feed_params params = {
         .max_samples = 1, .width = subject->side, .height = subject->side};
     check(lbw_model_open(&model, asset(subject->name), &err), &err);
-    check(lbw_feed_open(&feed, model, &params, NULL, &err), &err);
+    check(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), &err);
     assert_int_equal(lbw_feed_num_inputs(feed), 1);
     check(lbw_feed_get(feed, 0, out, &err), &err);
     lbw_feed_close(&feed);

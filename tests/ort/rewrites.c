@@ -14,7 +14,7 @@
 #include "../graph.h"
 #include "../runtime.h"
 #include "pass/pass.h"
-#include "run/array.h"
+#include "feed/array.h"
 #include "run/session.h"
 
 static const int64_t image[] = {1, 8, 6, 6};

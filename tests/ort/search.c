@@ -14,7 +14,7 @@
 #include <lbw/lbw.h>
 
 #include "check.h"
-#include "run/generate.h"
+#include "feed/generate.h"
 
 #define NUM_PICTURES 4
 

@@ -11,7 +11,7 @@
 
 #include "base/random.h"
 #include "fixture.h"
-#include "run/stages.h"
+#include "calib/stages.h"
 #include "runtime.h"
 
 #define NUM_SAMPLES 5

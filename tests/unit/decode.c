@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "eval/decode.h"
+#include "detect/decode.h"
 
 #define SIDE 64 /* of the input; the picture is twice as large and moved by 8 pixels */
 

@@ -13,7 +13,7 @@
 
 #include "eval/dataset.h"
 #include "eval/map.h"
-#include "eval/nms.h"
+#include "detect/nms.h"
 
 static struct lbw_box box(int class_index, float score, float x, float y, float w, float h)
 {

@@ -14,8 +14,8 @@
 
 #include "../npy.h"
 #include "base/bits.h"
-#include "run/feed.h"
-#include "run/metadata.h"
+#include "detect/assume.h"
+#include "onnx/metadata.h"
 
 /* -1 is a dynamic dim, -2 ends the list; NULL: not even the rank is known. */
 static void put_shaped(struct text *graph, unsigned field, const char *name, int32_t type,
@@ -64,7 +64,7 @@ static const char *first_sample(struct lbw_array *out, struct lbw_model *model,
     struct lbw_error err = {0};
     const char *assumed = NULL;
     *message = '\0';
-    if (lbw_feed_open(&feed, model, params, &assumed, &err) != LBW_OK) {
+    if (lbw_assumed_feed_open(&feed, model, params, &assumed, &err) != LBW_OK) {
         assert_null(feed);
         strcpy(message, err.message);
         return message;
@@ -249,7 +249,7 @@ static void test_several_inputs(void **state)
     struct lbw_feed *feed = NULL;
     const char *assumed = NULL;
     struct lbw_feed_params params = {.source = "generated:3"};
-    assert_int_equal(lbw_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
     assert_string_equal(assumed,
                         "3 generated pictures, 32x16 stretch rgb, mean 0,0,0, std "
                         "255,255,255 (assumed: nothing in the model says otherwise); "
@@ -526,7 +526,7 @@ static void test_batch_normalization(void **state)
         struct lbw_feed_params params = {0};
         const char *assumed = "";
         assert_int_equal(lbw_model_open_memory(&model, t.data, t.size, &err), LBW_OK);
-        assert_int_equal(lbw_feed_open(&feed, model, &params, &assumed, &err), LBW_OK);
+        assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, &assumed, &err), LBW_OK);
         if (!strstr(assumed, cases[i].why))
             fail_msg("\"%s\", expected \"%s\"", assumed, cases[i].why);
         lbw_feed_close(&feed);
@@ -558,7 +558,7 @@ static size_t grays(int *out, struct lbw_model *model, const char *folder, size_
     struct lbw_feed_params params = {.source = folder, .max_samples = most, .preprocess = &raw};
     struct lbw_feed *feed = NULL;
     struct lbw_error err = {0};
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_OK);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_OK);
     size_t num = lbw_feed_num_samples(feed);
     for (size_t i = 0; i < num; i++) {
         struct lbw_array array;
@@ -583,24 +583,24 @@ static void test_folder(void **state)
     struct lbw_feed_params params = {.source = folder};
     struct lbw_feed *feed = NULL;
     struct lbw_error err = {0};
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
 
     /* A pipe is no picture, and is not waited for; a folder is not looked into. */
     snprintf(path, sizeof path, "%s/pipe.jpg", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
     assert_null(strstr(err.message, "folders"));
     snprintf(path, sizeof path, "%s/more.jpg", folder);
     assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, ".png; the folders in it are not searched"));
     rmdir(path);
 
     snprintf(path, sizeof path, "%s/0.png", folder);
     write_file(path, "not a png", 9);
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "none of 1 pictures is readable; the first: "));
     snprintf(path, sizeof path, "%s/labels.txt", folder);
     write_file(path, "0 0 0 1 1", 9);
@@ -659,11 +659,11 @@ static void test_sources(void **state)
     assert_false(lbw_source_is_generated("generated_photos/"));
     struct lbw_feed_params params = {.source = "generated:5", .max_samples = 4};
     struct lbw_feed *feed = NULL;
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
     assert_int_equal(lbw_feed_num_samples(feed), 4);
     lbw_feed_close(&feed);
     params = (struct lbw_feed_params){0};
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
     assert_int_equal(lbw_feed_num_samples(feed), 32);
     lbw_feed_close(&feed);
     struct lbw_preprocess gray = {.color = LBW_COLOR_GRAY, .std = {1, 1, 1}};
@@ -692,7 +692,7 @@ static const char *feed_arrays(struct lbw_feed **feed, struct lbw_model *model,
     free(t.data);
     struct lbw_feed_params params = {.source = path};
     struct lbw_error err = {0};
-    lbw_feed_open(feed, model, &params, NULL, &err);
+    lbw_assumed_feed_open(feed, model, &params, NULL, &err);
     unlink(path);
     const char *end = strstr(err.message, "feed.npz: ");
     strcpy(message, end ? end + strlen("feed.npz: ") : err.message);
@@ -781,7 +781,7 @@ static void test_two_arrays(void **state)
         write_file(path, t.data, t.size);
         free(t.data);
         struct lbw_feed_params params = {.source = path, .max_samples = 2};
-        enum lbw_status status = lbw_feed_open(&feed, model, &params, NULL, &err);
+        enum lbw_status status = lbw_assumed_feed_open(&feed, model, &params, NULL, &err);
         assert_int_equal(status, with_b ? LBW_OK : LBW_ERR_ARGUMENT);
     }
     assert_non_null(strstr(err.message, "no array 'b'; there are 'a', 'c'"));

@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "run/feed.h"
+#include "detect/assume.h"
 
 static char assets[1000];
 
@@ -49,7 +49,7 @@ static void test_real_models(void **state)
         struct lbw_feed *feed = NULL;
         struct lbw_feed_params params = {.source = "generated:1"};
         const char *assumed = "";
-        assert_int_equal(lbw_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
+        assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
         if (!strstr(assumed, cases[i].assumed))
             fail_msg("%s: \"%s\"", cases[i].model, assumed);
         lbw_feed_close(&feed);
@@ -65,7 +65,7 @@ static void test_real_pictures(void **state)
     struct lbw_model *model = asset_model("nanodet_m_416");
     struct lbw_feed *feed = NULL;
     struct lbw_feed_params params = {.source = folder};
-    assert_int_equal(lbw_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, NULL), LBW_OK);
     assert_int_equal(lbw_feed_num_samples(feed), 64);
     assert_int_equal(lbw_feed_num_skipped(feed), 0);
     double sum = 0, square = 0;

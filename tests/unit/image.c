@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "../fixture.h"
-#include "run/generate.h"
+#include "feed/generate.h"
 
 /* Of the first generated picture, 96x64: a change of it changes every conversion. */
 #define FINGERPRINT 0x118bd4fau

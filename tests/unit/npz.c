@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "../npy.h"
-#include "run/array.h"
-#include "run/npz.h"
+#include "feed/array.h"
+#include "feed/npz.h"
 
 static enum lbw_status parse(struct lbw_npz *out, const struct text *t, struct lbw_error *err)
 {

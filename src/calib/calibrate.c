@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Calibration for the public API: a feed of samples behind staged runs of the model. */
+#include <lbw/convert.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "detect/assume.h"
+#include "calib/stages.h"
+
+#define DEFAULT_MEMORY  ((uint64_t)1 << 30)
+#define DEFAULT_SAMPLES ((size_t)64)
+
+/* The public handle is the interface itself; what it stands on hangs behind it. */
+struct calibration {
+    struct lbw_activations face; /* first: a copy of the stages' own, passed on below */
+    struct lbw_activations *stages;
+    struct lbw_feed *feed;
+};
+
+static enum lbw_status show(struct lbw_activations *self, const char *name,
+                            lbw_activation_fn fn, void *user, struct lbw_error *err)
+{
+    struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    return stages->show(stages, name, fn, user, err);
+}
+
+static enum lbw_status replace(struct lbw_activations *self, const char *name,
+                               const float *values, size_t count, struct lbw_error *err)
+{
+    struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    return stages->replace(stages, name, values, count, err);
+}
+
+static enum lbw_status settle(struct lbw_activations *self, size_t node, struct lbw_error *err)
+{
+    struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    return stages->settle(stages, node, err);
+}
+
+static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model,
+                                  const struct lbw_calibrate_params *params,
+                                  const char **assumed, struct lbw_error *err)
+{
+    struct lbw_feed_params feed = {
+        .source = params->source,
+        .max_samples = params->num_samples,
+        .preprocess = params->preprocess,
+        .width = params->width,
+        .height = params->height,
+        .seed = params->seed,
+        .hold_back = params->hold_back,
+    };
+    if (!feed.max_samples && !lbw_source_is_generated(params->source))
+        feed.max_samples = DEFAULT_SAMPLES;
+    struct lbw_stages_params stages = {
+        .memory = params->memory ? params->memory : DEFAULT_MEMORY,
+        .sequential = !params->independent,
+    };
+    LBW_TRY(lbw_assumed_feed_open(&c->feed, model, &feed, assumed, err));
+    LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
+    c->face.num_samples = c->stages->num_samples;
+    c->face.identity = c->stages->identity;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_calibrate_open(struct lbw_activations **out, struct lbw_model *model,
+                                   const struct lbw_calibrate_params *params,
+                                   const char **assumed, struct lbw_error *err)
+{
+    struct calibration *c = calloc(1, sizeof *c);
+    if (!c)
+        return lbw_fail_memory(err);
+    c->face = (struct lbw_activations){.show = show, .replace = replace, .settle = settle};
+    enum lbw_status status = open_parts(c, model, params, assumed, err);
+    struct lbw_activations *face = &c->face;
+    if (status == LBW_OK)
+        *out = face;
+    else
+        lbw_calibrate_close(&face);
+    return status;
+}
+
+void lbw_calibrate_close(struct lbw_activations **activations)
+{
+    if (!*activations)
+        return;
+    struct calibration *c = (struct calibration *)*activations;
+    lbw_stages_close(&c->stages);
+    lbw_feed_close(&c->feed);
+    free(c);
+    *activations = NULL;
+}
+
+size_t lbw_calibrate_num_samples(const struct lbw_activations *activations)
+{
+    return activations->num_samples;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How far the float model and the model as converted so far have run. Everything before the
+ * frontier has run; of what it gave, only what later nodes read is kept, per sample.
+ */
+#ifndef LBW_SRC_CALIB_FRONTIER_H
+#define LBW_SRC_CALIB_FRONTIER_H
+
+#include "calib/flow.h"
+#include "calib/store.h"
+
+/* What is kept of one value of the main graph. */
+struct lbw_live {
+    struct lbw_kept *reference; /* one per sample while it is live, else NULL */
+    struct lbw_kept *converted; /* the same where the converted model differs, else NULL */
+    bool is_opaque;             /* no tensor of numbers: never kept */
+};
+
+struct lbw_frontier {
+    struct lbw_model *model;
+    size_t num_samples;
+    unsigned num_threads;
+    struct lbw_flow flow;
+    struct lbw_store store;
+    struct lbw_live *live;        /* by value id */
+    Onnx__TensorProto **replaced; /* by value id; NULL: as in the model */
+    size_t position;              /* nodes before this one have run */
+    bool is_broken;               /* a run failed half-way: nothing can be trusted */
+};
+
+/* On failure there is nothing to be released. */
+enum lbw_status lbw_frontier_init(struct lbw_frontier *out, struct lbw_model *model,
+                                  size_t num_samples, unsigned num_threads, uint64_t memory,
+                                  struct lbw_error *err);
+void lbw_frontier_release(struct lbw_frontier *frontier);
+
+/* Keeps one sample of an input, if anything reads it; takes over *array. */
+enum lbw_status lbw_frontier_feed(struct lbw_frontier *frontier, const char *name,
+                                  size_t sample, struct lbw_array *array,
+                                  struct lbw_error *err);
+
+/*
+ * Runs all nodes before `target` in both models, or up to the nearest position before it where
+ * only tensors reach over. LBW_ERR_UNSUPPORTED or LBW_ERR_RUNTIME with !is_broken: the runtime
+ * will not build these nodes, and nothing has changed.
+ */
+enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t target,
+                                     struct lbw_error *err);
+
+/* One kept sample of a live value. */
+const struct lbw_kept *lbw_frontier_kept(const struct lbw_frontier *frontier,
+                                         const struct lbw_flow_value *value, size_t sample,
+                                         bool is_converted);
+
+#endif

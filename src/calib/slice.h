@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A part of the main graph as a model of its own: some values computed from earlier ones. */
+#ifndef LBW_SRC_CALIB_SLICE_H
+#define LBW_SRC_CALIB_SLICE_H
+
+#include "feed/feed.h"
+#include "calib/flow.h"
+
+struct lbw_slice {
+    const struct lbw_flow *flow;
+    bool *has_node; /* by position in the main graph */
+    struct lbw_flow_value **inputs;
+    size_t num_inputs;
+    struct lbw_flow_value **constants;
+    size_t num_constants;
+    struct lbw_flow_value **outputs;
+    size_t num_outputs;
+};
+
+/*
+ * The nodes from position `from` on, and those that derive from constants alone wherever they
+ * stand, that the outputs depend on. Everything else they depend on becomes an input. Lives in
+ * `arena`; LBW_ERR_MEMORY.
+ */
+enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
+                               const struct lbw_flow *flow,
+                               struct lbw_flow_value *const *outputs, size_t num_outputs,
+                               size_t from, struct lbw_error *err);
+
+/*
+ * Serialises the slice. inputs[i] gives type and dims of input i; its dims are left open where
+ * open_dims[i]. replaced[id], where not NULL, stands in for the constant of that value id.
+ * *data is malloc'ed.
+ */
+enum lbw_status lbw_slice_pack(void **data, size_t *size, const struct lbw_slice *slice,
+                               struct lbw_arena *arena, struct lbw_model *model,
+                               const struct lbw_array *inputs, const bool *open_dims,
+                               Onnx__TensorProto *const *replaced, struct lbw_error *err);
+
+#endif

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * struct lbw_activations over ONNX Runtime: walks the main graph once, stage by stage, float
+ * and converted model side by side, keeping per sample only the tensors that later nodes still
+ * read.
+ */
+#ifndef LBW_SRC_CALIB_STAGES_H
+#define LBW_SRC_CALIB_STAGES_H
+
+#include "pass/activations.h"
+#include "feed/feed.h"
+#include "run/session.h"
+
+struct lbw_stages_params {
+    uint64_t memory;      /* bytes of kept tensors; above it they go to a temporary file */
+    unsigned num_threads; /* 0: all processors */
+    int sequential;       /* 0: `converted` is always the float model's own tensor */
+};
+
+/* `model` is not changed and must stay as it is while the stages live; the feed is read once.
+ */
+enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *model,
+                                struct lbw_feed *feed, const struct lbw_stages_params *params,
+                                struct lbw_error *err);
+void lbw_stages_close(struct lbw_activations **stages);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Preprocessing that nobody named. A BatchNormalization behind the first Conv remembers the
+ * mean and variance its inputs had in training; of the usual normalisations, the one that gives
+ * such numbers on natural-looking pictures is it.
+ */
+#include "detect/assume.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "onnx/index.h"
+#include "onnx/tensor.h"
+#include "feed/generate.h"
+#include "feed/npz.h"
+
+#define NUM_PICTURES  6
+#define SIDE          96 /* of the pictures the statistics are taken from */
+#define LONGEST_CHAIN 64 /* of nodes between the input and the first that computes */
+#define MAX_WINDOW    (3 * 7 * 7)
+
+static const struct candidate {
+    const char *why;
+    float mean[3], std[3];
+} candidates[] = {
+    {"fits the model's first BatchNormalization: 0 to 1", {0, 0, 0}, {255, 255, 255}},
+    {"fits the model's first BatchNormalization: -1 to 1",
+     {127.5f, 127.5f, 127.5f},
+     {127.5f, 127.5f, 127.5f}},
+    {"fits the model's first BatchNormalization: ImageNet's mean and deviation",
+     {123.675f, 116.28f, 103.53f},
+     {58.395f, 57.12f, 57.375f}},
+    {"fits the model's first BatchNormalization: ImageNet's mean alone",
+     {123.675f, 116.28f, 103.53f},
+     {1, 1, 1}},
+    {"fits the model's first BatchNormalization: 0 to 255", {0, 0, 0}, {1, 1, 1}},
+};
+
+/* Means and covariances of the pixels in the first Conv's window. */
+struct moments {
+    size_t num; /* 3 or 1 channels × window, in the order of the weight's columns */
+    double count;
+    double mean[MAX_WINDOW];
+    double *products; /* num × num */
+};
+
+/* The first Conv and the BatchNormalization behind it, as plain arrays. */
+struct stem {
+    int64_t outputs, channels, height, width; /* the shape of the weight */
+    float *weight, *bias;                     /* bias may be NULL */
+    float *mean, *variance;
+};
+
+static void stem_release(struct stem *stem)
+{
+    free(stem->weight);
+    free(stem->bias);
+    free(stem->mean);
+    free(stem->variance);
+}
+
+/* The only reader of a name, when there is just one. */
+static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *name)
+{
+    const struct lbw_value *value = lbw_index_find(index->scopes, name);
+    return value && value->uses && !value->uses->next && value->uses->scope == index->scopes
+               ? value->uses->node
+               : NULL;
+}
+
+/* *out stays NULL where the name is no constant of `count` floats (0: any number). */
+static enum lbw_status read_constant(float **out, struct lbw_tensor *tensor,
+                                     const struct lbw_index *index, const char *name,
+                                     size_t count, struct lbw_error *err)
+{
+    const struct lbw_value *value = lbw_index_find(index->scopes, name);
+    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    enum lbw_status status =
+        proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
+    if (status == LBW_ERR_MEMORY)
+        return status;
+    if (status != LBW_OK || (count && tensor->count != count))
+        return LBW_OK;
+    float *values = malloc((tensor->count ? tensor->count : 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    if (lbw_tensor_read_float(tensor, values, NULL) == LBW_OK)
+        *out = values;
+    else
+        free(values);
+    return LBW_OK;
+}
+
+/* Steps over nodes that move pixels about without changing them. */
+static Onnx__NodeProto *first_worker(const struct lbw_index *index, const char *input)
+{
+    Onnx__NodeProto *node = only_reader(index, input);
+    for (int i = 0; node && node->n_output == 1; i++) {
+        if (i == LONGEST_CHAIN)
+            return NULL; /* a ring has no end */
+        if (!lbw_node_is(node, "Identity") && !lbw_node_is(node, "Cast") &&
+            !lbw_node_is(node, "Transpose") && !lbw_node_is(node, "Pad"))
+            break;
+        node = only_reader(index, node->output[0]);
+    }
+    return node;
+}
+
+static bool scales_its_input(const Onnx__NodeProto *node)
+{
+    static const char *const names[] = {"ImageScaler", "Sub", "Div",
+                                        "Mul",         "Add", "BatchNormalization"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (node->op_type && !strcmp(node->op_type, names[i]))
+            return true;
+    return false;
+}
+
+/* Leaves parts of the stem NULL where the model does not begin that way. */
+static enum lbw_status read_stem(struct stem *stem, const struct lbw_index *index,
+                                 const Onnx__NodeProto *conv, struct lbw_error *err)
+{
+    const Onnx__NodeProto *norm = conv->n_output ? only_reader(index, conv->output[0]) : NULL;
+    struct lbw_tensor weight = {0}, other;
+    if (!norm || !lbw_node_is(norm, "BatchNormalization") ||
+        lbw_node_int(conv, "group", 1) != 1)
+        return LBW_OK;
+    LBW_TRY(read_constant(&stem->weight, &weight, index, lbw_node_input(conv, 1), 0, err));
+    if (!stem->weight || weight.num_dims != 4)
+        return LBW_OK;
+    stem->outputs = weight.dims[0];
+    stem->channels = weight.dims[1];
+    stem->height = weight.dims[2];
+    stem->width = weight.dims[3];
+    size_t num = (size_t)stem->outputs;
+    LBW_TRY(read_constant(&stem->bias, &other, index, lbw_node_input(conv, 2), num, err));
+    LBW_TRY(read_constant(&stem->mean, &other, index, lbw_node_input(norm, 3), num, err));
+    return read_constant(&stem->variance, &other, index, lbw_node_input(norm, 4), num, err);
+}
+
+static bool is_whole(const struct stem *stem, int channels)
+{
+    int64_t window = stem->height * stem->width;
+    return stem->weight && stem->mean && stem->variance && stem->channels == channels &&
+           stem->outputs > 0 && window >= 1 && window <= MAX_WINDOW / 3;
+}
+
+/* Adds every second window of the picture in both directions. */
+static void add_windows(struct moments *moments, const struct stem *stem,
+                        const struct lbw_image *image)
+{
+    double window[MAX_WINDOW];
+    for (int y = 0; y + stem->height <= image->height; y += 2)
+        for (int x = 0; x + stem->width <= image->width; x += 2) {
+            size_t n = 0;
+            for (int64_t c = 0; c < stem->channels; c++)
+                for (int64_t i = 0; i < stem->height; i++)
+                    for (int64_t j = 0; j < stem->width; j++) {
+                        const uint8_t *pixel =
+                            image->pixels + ((y + i) * image->width + x + j) * 3;
+                        /* Green stands for gray. */
+                        window[n++] = pixel[stem->channels == 1 ? 1 : c];
+                    }
+            for (size_t a = 0; a < n; a++) {
+                moments->mean[a] += window[a];
+                for (size_t b = 0; b <= a; b++)
+                    moments->products[a * n + b] += window[a] * window[b];
+            }
+            moments->count++;
+        }
+}
+
+/* Sums become means and covariances. */
+static void finish(struct moments *moments)
+{
+    size_t n = moments->num;
+    for (size_t a = 0; a < n; a++)
+        moments->mean[a] /= moments->count;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b <= a; b++) {
+            double covariance = moments->products[a * n + b] / moments->count -
+                                moments->mean[a] * moments->mean[b];
+            moments->products[a * n + b] = moments->products[b * n + a] = covariance;
+        }
+}
+
+/*
+ * How far the stem's outputs under a normalisation are from what the BatchNormalization
+ * remembers: per channel the distance of the means in deviations, and of the variances in
+ * octaves.
+ */
+static double misfit(const struct stem *stem, const struct moments *moments,
+                     const struct candidate *candidate)
+{
+    size_t n = moments->num, window = n / (size_t)stem->channels;
+    double total = 0;
+    for (int64_t o = 0; o < stem->outputs; o++) {
+        const float *weight = stem->weight + (size_t)o * n;
+        double mean = stem->bias ? (double)stem->bias[o] : 0, variance = 0;
+        for (size_t a = 0; a < n; a++) {
+            size_t c = a / window;
+            double scaled = (double)weight[a] / (double)candidate->std[c];
+            mean += scaled * (moments->mean[a] - (double)candidate->mean[c]);
+            double row = 0;
+            for (size_t b = 0; b < n; b++)
+                row += moments->products[a * n + b] * (double)weight[b] /
+                       (double)candidate->std[b / window];
+            variance += scaled * row;
+        }
+        double expected = (double)stem->variance[o];
+        if (!(expected > 1e-12) || !(variance > 0))
+            continue; /* a dead channel tells nothing */
+        double distance = fabs(mean - (double)stem->mean[o]) / sqrt(expected);
+        double octaves = fabs(log2(variance / expected));
+        total += (distance > 8 ? 8 : distance) + (octaves > 16 ? 16 : octaves);
+    }
+    return total;
+}
+
+static enum lbw_status best_fit(const struct candidate **out, const struct stem *stem,
+                                struct lbw_error *err)
+{
+    struct moments moments = {.num = (size_t)(stem->channels * stem->height * stem->width)};
+    moments.products = calloc(moments.num * moments.num, sizeof(double));
+    if (!moments.products)
+        return lbw_fail_memory(err);
+    enum lbw_status status = LBW_OK;
+    for (size_t i = 0; i < NUM_PICTURES && status == LBW_OK; i++) {
+        struct lbw_image image = {0};
+        status = lbw_generate_image(&image, SIDE, SIDE, 0, i, err);
+        if (status == LBW_OK)
+            add_windows(&moments, stem, &image);
+        lbw_image_release(&image);
+    }
+    if (status == LBW_OK) {
+        finish(&moments);
+        double least = INFINITY;
+        for (size_t i = 0; i < sizeof candidates / sizeof *candidates; i++) {
+            double distance = misfit(stem, &moments, &candidates[i]);
+            if (distance < least) {
+                least = distance;
+                *out = &candidates[i];
+            }
+        }
+    }
+    free(moments.products);
+    return status;
+}
+
+/* *out stays NULL when the model gives nothing away. */
+static enum lbw_status examine(const struct candidate **out, struct lbw_model *model,
+                               const char *input, int channels, struct lbw_error *err)
+{
+    static const struct candidate raw = {
+        "the model scales its input itself: 0 to 255", {0, 0, 0}, {1, 1, 1}};
+    struct lbw_index index = {0};
+    LBW_TRY(lbw_index_init(&index, model, err));
+    struct stem stem = {0};
+    enum lbw_status status = LBW_OK;
+    const Onnx__NodeProto *node = first_worker(&index, input);
+    if (node && scales_its_input(node))
+        *out = &raw;
+    else if (node && lbw_node_is(node, "Conv"))
+        status = read_stem(&stem, &index, node, err);
+    if (status == LBW_OK && is_whole(&stem, channels))
+        status = best_fit(out, &stem, err);
+    stem_release(&stem);
+    lbw_index_release(&index);
+    return status;
+}
+
+enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **why,
+                                      struct lbw_model *model, const char *input, int channels,
+                                      struct lbw_error *err)
+{
+    static const struct candidate unknown = {
+        "assumed: nothing in the model says otherwise", {0, 0, 0}, {255, 255, 255}};
+    struct lbw_model_info info;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    const struct lbw_profile *profile = channels == 3 ? lbw_guess_profile(&info) : NULL;
+    if (profile) {
+        *out = profile->preprocess;
+        *why = lbw_arena_printf(&model->arena, "the outputs look like %s", profile->name);
+        return *why ? LBW_OK : lbw_fail_memory(err);
+    }
+    const struct candidate *chosen = &unknown;
+    LBW_TRY(examine(&chosen, model, input, channels, err));
+    struct lbw_preprocess preprocess = {
+        .resize = LBW_RESIZE_STRETCH,
+        .color = channels == 1 ? LBW_COLOR_GRAY : LBW_COLOR_RGB,
+        .multiple = 32,
+    };
+    memcpy(preprocess.mean, chosen->mean, sizeof preprocess.mean);
+    memcpy(preprocess.std, chosen->std, sizeof preprocess.std);
+    *out = preprocess;
+    *why = chosen->why;
+    return LBW_OK;
+}
+
+/* The model's picture input, and what preprocessing it most likely wants. */
+static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
+                              struct lbw_arena *arena, struct lbw_model *model,
+                              struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    struct lbw_feed_input *inputs;
+    struct lbw_picture_axes axes;
+    size_t picture;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    LBW_TRY(lbw_within(err, lbw_inputs_list(&inputs, arena, &info, err), "%s", model->name));
+    LBW_TRY(lbw_inputs_find_picture(&picture, &axes, inputs, &info, false, err));
+    LBW_TRY(
+        lbw_assume_preprocess(out, why, model, inputs[picture].name, (int)axes.channels, err));
+    lbw_preprocess_whole(out, &inputs[picture]);
+    if (!lbw_input_is_float(&inputs[picture]))
+        *why = "the input takes whole numbers: 0 to 255";
+    out->channels_last = axes.channels_last;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out, struct lbw_model *model,
+                                      struct lbw_error *err)
+{
+    struct lbw_arena arena = {0};
+    const char *why;
+    enum lbw_status status = assume(out, &why, &arena, model, err);
+    lbw_arena_release(&arena);
+    return lbw_within(err, status, "%s", model->name);
+}
+
+enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *model,
+                                      const struct lbw_feed_params *params,
+                                      const char **assumed, struct lbw_error *err)
+{
+    struct lbw_preprocess preprocess;
+    struct lbw_feed_params resolved = *params;
+    if (!params->preprocess && !(params->source && lbw_npz_is_one(params->source))) {
+        struct lbw_arena arena = {0};
+        enum lbw_status status = assume(&preprocess, &resolved.why, &arena, model, err);
+        lbw_arena_release(&arena);
+        LBW_TRY(status);
+        resolved.preprocess = &preprocess;
+    }
+    return lbw_feed_open(out, model, &resolved, assumed, err);
+}

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* From a detector's outputs to boxes on the picture: one function per family. */
+#ifndef LBW_SRC_DETECT_DECODE_H
+#define LBW_SRC_DETECT_DECODE_H
+
+#include <stdbool.h>
+
+#include <lbw/eval.h>
+#include <lbw/profile.h>
+
+#include "base/error.h"
+#include "feed/feed.h"
+
+/* A growing list of boxes. Zero-initialised is empty. */
+struct lbw_boxes {
+    struct lbw_box *items; /* malloc'ed */
+    size_t num;
+    size_t capacity;
+};
+
+void lbw_boxes_release(struct lbw_boxes *boxes);
+
+/* What a model gave for one picture. All borrowed. */
+struct lbw_decode_input {
+    size_t num_outputs;
+    const char *const *names;
+    const struct lbw_array *outputs; /* batch of one; any numeric type */
+    const struct lbw_profile *profile;
+    int width, height; /* of the network's input */
+    struct lbw_placement placement;
+    int picture_width, picture_height;
+    float score; /* boxes below are dropped, in place of the profile's */
+    float nms;   /* in place of the profile's */
+};
+
+/*
+ * Fills `out` with at most profile->max_boxes boxes, best first, clipped to the picture.
+ * LBW_ERR_UNSUPPORTED for outputs that the family does not know: the message lists their
+ * shapes.
+ */
+enum lbw_status lbw_decode(struct lbw_boxes *out, const struct lbw_decode_input *input,
+                           struct lbw_error *err);
+
+/* What a value of an output decides about. */
+enum lbw_matter {
+    LBW_MATTER_NOTHING,
+    LBW_MATTER_SCORE, /* whether a box is there, and of which class */
+    LBW_MATTER_BOX,   /* where its sides lie */
+};
+
+/* How much each value of one output matters. Both owned, one entry per value. */
+struct lbw_importance {
+    size_t count;
+    float *weights; /* from 0; about how much the result moves with the square of the value */
+    uint8_t *kinds; /* enum lbw_matter */
+};
+
+void lbw_importance_release(struct lbw_importance *importance);
+
+/*
+ * Which values of these outputs matter, one entry of `out` per output: all scores; classes and
+ * sides of boxes only as far as the outputs say that something is there. LBW_ERR_UNSUPPORTED as
+ * lbw_decode(), and for families whose outputs are no longer differentiable (nms) or no list of
+ * boxes (ppocr).
+ */
+enum lbw_status lbw_decode_importance(struct lbw_importance *out,
+                                      const struct lbw_decode_input *input,
+                                      struct lbw_error *err);
+
+/* ---- for the families (decode_*.c) ---- */
+
+#define LBW_MAX_OUTPUTS 32
+
+/* One output as floats. */
+struct lbw_plane {
+    const char *name;
+    const float *data;
+    size_t num_dims;
+    int64_t dims[8];
+    size_t count;
+    bool is_integer; /* of an integer type in the model */
+    float *storage;  /* owns `data` where it had to be converted */
+};
+
+struct lbw_decoder {
+    const struct lbw_decode_input *input;
+    const struct lbw_profile *profile;
+    size_t num_planes;
+    struct lbw_plane planes[LBW_MAX_OUTPUTS];
+    struct lbw_boxes boxes;            /* not yet sorted, clipped or suppressed */
+    struct lbw_importance *importance; /* one per plane; NULL while boxes are wanted */
+    struct lbw_error *err;
+};
+
+typedef enum lbw_status (*lbw_decode_fn)(struct lbw_decoder *decoder);
+
+enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_yolov5(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_yolov8(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_nanodet(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_fastestdet(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_ultraface(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_ssd(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_nms(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_ppocr(struct lbw_decoder *decoder);
+
+/* A plane as rows × columns: the last two dims, all before them being 1. */
+struct lbw_matrix {
+    const float *data;
+    size_t rows, columns;
+};
+
+bool lbw_plane_matrix(struct lbw_matrix *out, const struct lbw_plane *plane);
+
+/*
+ * The classes of a plane with `columns` columns of class scores, background included: the
+ * profile's number when it fits, else `columns` when the profile leaves it open, else 0.
+ */
+size_t lbw_decoder_classes(const struct lbw_decoder *decoder, size_t columns);
+
+/* The class that column `column` of the scores stands for, -1 for the background. */
+int lbw_decoder_class(const struct lbw_decoder *decoder, size_t column);
+
+/* Adds a box given by its corners in pixels of the input; scores below are dropped here. */
+enum lbw_status lbw_decoder_add(struct lbw_decoder *decoder, int class_index, float score,
+                                float x0, float y0, float x1, float y1);
+
+/* The same by centre and size. */
+enum lbw_status lbw_decoder_add_centred(struct lbw_decoder *decoder, int class_index,
+                                        float score, float cx, float cy, float width,
+                                        float height);
+
+/* Adds one box per class whose score (of `num` side by side) times `factor` is high enough. */
+enum lbw_status lbw_decoder_add_classes(struct lbw_decoder *decoder, const float *scores,
+                                        size_t num, float factor, float cx, float cy,
+                                        float width, float height);
+
+/*
+ * Says what `num` values of a plane, `step` apart from `first` on, are worth. Does nothing
+ * while boxes are wanted.
+ */
+void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, const float *first,
+                         size_t num, size_t step, float weight);
+
+/* Cells of the input along a side at a stride, a part of a cell counting whole. */
+size_t lbw_decoder_cells(int side, int stride);
+
+/* Whether a part of the name, in any case, is `part`. */
+bool lbw_name_has(const char *name, const char *part);
+
+/* LBW_ERR_UNSUPPORTED where a stride of the profile has no anchors; the message names the key.
+ */
+enum lbw_status lbw_decoder_check_anchors(const struct lbw_decoder *decoder);
+
+/* "…: expected WANTED; the outputs are 'a' [1,2,3], 'b' [4]". */
+enum lbw_status lbw_decoder_mismatch(const struct lbw_decoder *decoder, const char *wanted);
+
+#endif

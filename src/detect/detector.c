@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* A model in ONNX Runtime with its profile: picture in, boxes out. */
+#include "detect/detector.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "feed/array.h"
+#include "feed/input.h"
+
+/* Checks that the port takes one picture, and settles its shape and the preprocessing. */
+static enum lbw_status settle_input(struct lbw_detector *detector,
+                                    const struct lbw_model_info *info,
+                                    const struct lbw_detector_params *params,
+                                    struct lbw_error *err)
+{
+    struct lbw_preprocess *preprocess = &detector->profile.preprocess;
+    struct lbw_feed_input *input = &detector->input;
+    struct lbw_picture_axes axes;
+    char shape[128];
+    LBW_TRY(lbw_input_init(input, &info->inputs[0], err));
+    lbw_input_shape(shape, sizeof shape, input);
+    if (!lbw_picture_axes(&axes, input, info->inputs[0].num_dims >= 0,
+                          preprocess->channels_last))
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "input '%s' is %s: no picture of 1 or 3 channels", input->name, shape);
+    if (axes.batch != 1)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "input '%s' is %s: %zu pictures at a time, a detector takes one; "
+                        "export the model with a batch of 1 or an open one",
+                        input->name, shape, axes.batch);
+    return lbw_preprocess_fit(preprocess, input, &axes, info, params->width, params->height,
+                              err);
+}
+
+static enum lbw_status open_session(struct lbw_detector *detector, struct lbw_model *model,
+                                    unsigned num_threads, struct lbw_error *err)
+{
+    struct lbw_session_params params = {
+        .num_threads = num_threads, .optimize = 99, .decode_once = 1};
+    void *bytes = NULL;
+    size_t size = 0;
+    LBW_TRY(lbw_model_save_memory(model, &bytes, &size, err));
+    enum lbw_status status = lbw_session_open(&detector->session, bytes, size, &params, err);
+    lbw_free(bytes);
+    return status;
+}
+
+static enum lbw_status fill(struct lbw_detector *detector, struct lbw_model *model,
+                            const struct lbw_detector_params *params, struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    if (info.num_inputs != 1)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "%zu inputs; a detector has one, the picture%s%s", info.num_inputs,
+                        info.num_inputs > 1 ? ", not also " : "",
+                        info.num_inputs > 1 ? info.inputs[1].name : "");
+    LBW_TRY(settle_input(detector, &info, params, err));
+    detector->input.name = NULL;
+    LBW_TRY(open_session(detector, model, params->num_threads, err));
+    detector->num_outputs = lbw_session_num_outputs(detector->session);
+    detector->output_names = calloc(detector->num_outputs + 1, sizeof *detector->output_names);
+    if (!detector->output_names)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < detector->num_outputs; i++)
+        detector->output_names[i] = lbw_session_output_name(detector->session, i);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
+                                  const struct lbw_profile *profile,
+                                  const struct lbw_detector_params *params,
+                                  struct lbw_error *err)
+{
+    static const struct lbw_detector_params none;
+    struct lbw_detector *detector = calloc(1, sizeof *detector);
+    if (!detector)
+        return lbw_fail_memory(err);
+    params = params ? params : &none;
+    detector->profile = *profile;
+    enum lbw_status status = fill(detector, model, params, err);
+    if (status != LBW_OK)
+        lbw_detector_close(&detector);
+    else
+        *out = detector;
+    return status;
+}
+
+void lbw_detector_close(struct lbw_detector **detector)
+{
+    if (!*detector)
+        return;
+    lbw_session_close(&(*detector)->session);
+    free((*detector)->output_names);
+    free(*detector);
+    *detector = NULL;
+}
+
+/* Same type and shape may still be another layout of a picture 3 pixels wide. */
+bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b)
+{
+    return a->input.data_type == b->input.data_type && a->input.num_dims == b->input.num_dims &&
+           !memcmp(a->input.dims, b->input.dims, sizeof a->input.dims) &&
+           a->profile.preprocess.channels_last == b->profile.preprocess.channels_last;
+}
+
+enum lbw_status lbw_detector_prepare(const struct lbw_detector *detector,
+                                     struct lbw_array *input, struct lbw_placement *placement,
+                                     const struct lbw_image *image, struct lbw_error *err)
+{
+    const struct lbw_feed_input *wanted = &detector->input;
+    struct lbw_array array = {0}, floats = {0};
+    enum lbw_status status = lbw_array_init(&floats, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                                            wanted->dims, wanted->num_dims, err);
+    if (status == LBW_OK)
+        status = lbw_preprocess_image(floats.data, placement, image,
+                                      &detector->profile.preprocess, err);
+    if (status == LBW_OK && wanted->data_type != floats.data_type) {
+        status = lbw_array_init(&array, wanted->data_type, wanted->dims, wanted->num_dims, err);
+        if (status == LBW_OK)
+            lbw_numbers_convert(array.data, array.data_type, floats.data, floats.data_type,
+                                floats.size / sizeof(float));
+        lbw_array_release(&floats);
+    } else {
+        array = floats;
+    }
+    if (status != LBW_OK)
+        lbw_array_release(&array);
+    else
+        *input = array;
+    return status;
+}
+
+enum lbw_status lbw_detector_infer(const struct lbw_detector *detector,
+                                   struct lbw_array *outputs, const struct lbw_array *input,
+                                   struct lbw_error *err)
+{
+    return lbw_session_run(detector->session, input, outputs, err);
+}
+
+enum lbw_status lbw_detector_decode(const struct lbw_detector *detector, struct lbw_boxes *out,
+                                    const struct lbw_array *outputs,
+                                    const struct lbw_placement *placement,
+                                    const struct lbw_image *image, float score, float nms,
+                                    struct lbw_error *err)
+{
+    struct lbw_decode_input input = {
+        .num_outputs = detector->num_outputs,
+        .names = detector->output_names,
+        .outputs = outputs,
+        .profile = &detector->profile,
+        .width = detector->profile.preprocess.width,
+        .height = detector->profile.preprocess.height,
+        .placement = *placement,
+        .picture_width = image->width,
+        .picture_height = image->height,
+        .score = score,
+        .nms = nms,
+    };
+    return lbw_decode(out, &input, err);
+}
+
+void lbw_detector_release_outputs(const struct lbw_detector *detector,
+                                  struct lbw_array *outputs)
+{
+    for (size_t i = 0; i < detector->num_outputs; i++)
+        lbw_array_release(&outputs[i]);
+}
+
+enum lbw_status lbw_detector_run(struct lbw_detector *detector, const struct lbw_image *image,
+                                 struct lbw_box **boxes, size_t *num_boxes,
+                                 struct lbw_error *err)
+{
+    struct lbw_array input = {0};
+    struct lbw_placement placement = {0};
+    struct lbw_boxes found = {0};
+    struct lbw_array *outputs = calloc(detector->num_outputs + 1, sizeof *outputs);
+    if (!outputs)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_detector_prepare(detector, &input, &placement, image, err);
+    if (status == LBW_OK)
+        status = lbw_detector_infer(detector, outputs, &input, err);
+    if (status == LBW_OK)
+        status = lbw_detector_decode(detector, &found, outputs, &placement, image,
+                                     detector->profile.score, detector->profile.nms, err);
+    lbw_array_release(&input);
+    lbw_detector_release_outputs(detector, outputs);
+    free(outputs);
+    if (status != LBW_OK)
+        return status;
+    *boxes = found.items;
+    *num_boxes = found.num;
+    return LBW_OK;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* The steps of a detection, apart: several models may share the first. */
+#ifndef LBW_SRC_DETECT_DETECTOR_H
+#define LBW_SRC_DETECT_DETECTOR_H
+
+#include <lbw/eval.h>
+
+#include "detect/decode.h"
+#include "run/session.h"
+
+struct lbw_detector {
+    struct lbw_session *session;
+    struct lbw_profile profile;  /* preprocess as it fits the input */
+    struct lbw_feed_input input; /* no dim is open; the name is not kept */
+    const char **output_names;   /* owned array, borrowed strings */
+    size_t num_outputs;
+};
+
+/* True when both want the same input for a picture. */
+bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b);
+
+/* The input array (caller releases) of a picture. */
+enum lbw_status lbw_detector_prepare(const struct lbw_detector *detector,
+                                     struct lbw_array *input, struct lbw_placement *placement,
+                                     const struct lbw_image *image, struct lbw_error *err);
+
+/* Runs the model; outputs has room for num_outputs arrays, each to be released. */
+enum lbw_status lbw_detector_infer(const struct lbw_detector *detector,
+                                   struct lbw_array *outputs, const struct lbw_array *input,
+                                   struct lbw_error *err);
+
+/* Boxes out of the outputs, with thresholds of the moment. */
+enum lbw_status lbw_detector_decode(const struct lbw_detector *detector, struct lbw_boxes *out,
+                                    const struct lbw_array *outputs,
+                                    const struct lbw_placement *placement,
+                                    const struct lbw_image *image, float score, float nms,
+                                    struct lbw_error *err);
+
+void lbw_detector_release_outputs(const struct lbw_detector *detector,
+                                  struct lbw_array *outputs);
+
+#endif

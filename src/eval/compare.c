@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/* Two models side by side in ONNX Runtime: how far apart are their outputs? */
+#include <lbw/runtime.h>
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "onnx/tensor.h"
+#include "detect/assume.h"
+#include "feed/array.h"
+#include "run/session.h"
+
+#define NUM_SAMPLES 4
+
+/* Sums over all values of one output that are finite on both sides. */
+struct sums {
+    double aa;
+    double ab;
+    double bb;
+    double dd; /* of squared differences */
+};
+
+struct result {
+    struct lbw_comparison base; /* rows, names and the line on the input are owned */
+    struct sums *sums;          /* as rows */
+};
+
+struct pair {
+    struct lbw_session *a;
+    struct lbw_session *b;
+    struct lbw_feed *feed;
+    size_t *inputs_a; /* input i of the session is input inputs_a[i] of the feed */
+    size_t *inputs_b;
+    size_t *outputs_b;        /* output i of A is output outputs_b[i] of B */
+    struct lbw_array *arrays; /* scratch: of the feed, ordered, of A, of B */
+    size_t num_arrays;
+};
+
+enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err)
+{
+    struct lbw_runtime *runtime;
+    return lbw_runtime_load(&runtime, version, err);
+}
+
+static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *model,
+                                    unsigned num_threads, const char *which,
+                                    struct lbw_error *err)
+{
+    const struct lbw_session_params params = {
+        .num_threads = num_threads, .optimize = 99, .decode_once = 1};
+    void *data = NULL;
+    size_t size = 0;
+    enum lbw_status status = lbw_model_save_memory(model, &data, &size, err);
+    if (status == LBW_OK)
+        status = lbw_session_open(out, data, size, &params, err);
+    lbw_free(data);
+    return status == LBW_OK ? status : lbw_within(err, status, "model %s", which);
+}
+
+/* Where the session's inputs are in the feed. */
+static enum lbw_status match_inputs(size_t **out, const struct lbw_session *session,
+                                    const struct lbw_feed *feed, const char *which,
+                                    struct lbw_error *err)
+{
+    size_t num_inputs = lbw_session_num_inputs(session);
+    size_t num_fed = lbw_feed_num_inputs(feed);
+    size_t *map = calloc(num_inputs + 1, sizeof *map);
+    if (!map)
+        return lbw_fail_memory(err);
+    *out = map;
+    for (size_t i = 0; i < num_inputs; i++) {
+        const char *name = lbw_session_input_name(session, i);
+        while (map[i] < num_fed && strcmp(lbw_feed_input(feed, map[i])->name, name) != 0)
+            map[i]++;
+        if (map[i] == num_fed)
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "model %s has an input '%s' that the other one has not", which,
+                            name);
+    }
+    if (num_inputs < num_fed)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "model A has %zu inputs, model %s %zu", num_fed,
+                        which, num_inputs);
+    return LBW_OK;
+}
+
+static enum lbw_status match_outputs(struct pair *pair, struct lbw_error *err)
+{
+    size_t num_a = lbw_session_num_outputs(pair->a), num_b = lbw_session_num_outputs(pair->b);
+    pair->outputs_b = calloc(num_a + 1, sizeof *pair->outputs_b);
+    if (!pair->outputs_b)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < num_a; i++) {
+        const char *name = lbw_session_output_name(pair->a, i);
+        size_t *k = &pair->outputs_b[i];
+        while (*k < num_b && strcmp(lbw_session_output_name(pair->b, *k), name) != 0)
+            ++*k;
+        if (*k == num_b)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "model B has no output '%s'", name);
+    }
+    if (num_a != num_b)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "model A has %zu outputs, model B %zu", num_a,
+                        num_b);
+    return LBW_OK;
+}
+
+static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct lbw_model *a,
+                                 struct lbw_model *b, const struct lbw_compare_params *params,
+                                 struct lbw_error *err)
+{
+    const struct lbw_feed_params feed = {
+        .source = params->source,
+        .max_samples = params->num_samples ? params->num_samples : NUM_SAMPLES,
+        .preprocess = params->preprocess,
+        .width = params->width,
+        .height = params->height,
+        .seed = params->seed,
+    };
+    LBW_TRY(open_session(&pair->a, a, params->num_threads, "A", err));
+    LBW_TRY(open_session(&pair->b, b, params->num_threads, "B", err));
+    LBW_TRY(lbw_assumed_feed_open(&pair->feed, a, &feed, assumed, err));
+    LBW_TRY(match_inputs(&pair->inputs_a, pair->a, pair->feed, "A", err));
+    LBW_TRY(match_inputs(&pair->inputs_b, pair->b, pair->feed, "B", err));
+    LBW_TRY(match_outputs(pair, err));
+    pair->num_arrays =
+        2 * lbw_feed_num_inputs(pair->feed) + 2 * lbw_session_num_outputs(pair->a);
+    pair->arrays = calloc(pair->num_arrays + 1, sizeof *pair->arrays);
+    return pair->arrays ? LBW_OK : lbw_fail_memory(err);
+}
+
+static void pair_release(struct pair *pair)
+{
+    lbw_session_close(&pair->a);
+    lbw_session_close(&pair->b);
+    lbw_feed_close(&pair->feed);
+    free(pair->inputs_a);
+    free(pair->inputs_b);
+    free(pair->outputs_b);
+    free(pair->arrays);
+}
+
+static enum lbw_status result_init(struct result *result, const struct lbw_session *session,
+                                   const char *assumed, struct lbw_error *err)
+{
+    struct lbw_comparison *base = &result->base;
+    size_t num_rows = lbw_session_num_outputs(session);
+    base->rows = calloc(num_rows + 1, sizeof *base->rows);
+    result->sums = calloc(num_rows + 1, sizeof *result->sums);
+    base->assumed = strdup(assumed ? assumed : "");
+    if (!base->rows || !result->sums || !base->assumed)
+        return lbw_fail_memory(err);
+    for (; base->num_rows < num_rows; base->num_rows++) {
+        struct lbw_compare_row *row = &base->rows[base->num_rows];
+        row->has_same_shape = true;
+        row->name = strdup(lbw_session_output_name(session, base->num_rows));
+        if (!row->name)
+            return lbw_fail_memory(err);
+    }
+    return LBW_OK;
+}
+
+static void add_value(struct lbw_compare_row *row, struct sums *sums, double a, double b)
+{
+    row->num_values++;
+    if (isfinite(a) && fabs(a) > row->max_value)
+        row->max_value = fabs(a);
+    if (isfinite(a) && isfinite(b)) {
+        double error = fabs(a - b);
+        if (error > row->max_error)
+            row->max_error = error;
+        sums->aa += a * a;
+        sums->ab += a * b;
+        sums->bb += b * b;
+        sums->dd += (a - b) * (a - b);
+    } else if (a != b && !(isnan(a) && isnan(b))) {
+        row->num_unlike++;
+        row->max_error = INFINITY;
+    }
+}
+
+/* Adds one sample of one output. */
+static enum lbw_status add_sample(struct lbw_compare_row *row, struct sums *sums,
+                                  const struct lbw_array *a, const struct lbw_array *b,
+                                  struct lbw_error *err)
+{
+    size_t width_a = lbw_data_type_bits(a->data_type) / 8;
+    size_t width_b = lbw_data_type_bits(b->data_type) / 8;
+    if (!lbw_array_has_numbers(a->data_type) || !lbw_array_has_numbers(b->data_type))
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "output '%s' is %s and %s", row->name,
+                        lbw_data_type_name(a->data_type), lbw_data_type_name(b->data_type));
+    if (!row->type) {
+        row->type = lbw_data_type_name(a->data_type);
+        row->num_dims = (int)a->num_dims;
+        memcpy(row->dims, a->dims, sizeof row->dims);
+    }
+    if (a->num_dims != b->num_dims ||
+        memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) != 0) {
+        row->has_same_shape = false;
+        row->max_error = INFINITY;
+        return LBW_OK;
+    }
+    for (size_t i = 0; i < a->size / width_a; i++) {
+        double value_a = 0, value_b = 0;
+        lbw_number_load(&value_a, (const char *)a->data + i * width_a, a->data_type);
+        lbw_number_load(&value_b, (const char *)b->data + i * width_b, b->data_type);
+        add_value(row, sums, value_a, value_b);
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status run_one(struct lbw_array *outputs, struct lbw_session *session,
+                               const size_t *map, const struct lbw_array *fed,
+                               struct lbw_array *ordered, const char *which,
+                               struct lbw_error *err)
+{
+    for (size_t i = 0; i < lbw_session_num_inputs(session); i++)
+        ordered[i] = fed[map[i]];
+    enum lbw_status status = lbw_session_run(session, ordered, outputs, err);
+    return status == LBW_OK ? status : lbw_within(err, status, "model %s", which);
+}
+
+static enum lbw_status compare_sample(struct result *result, struct pair *pair, size_t sample,
+                                      struct lbw_error *err)
+{
+    size_t num_inputs = lbw_feed_num_inputs(pair->feed);
+    size_t num_outputs = result->base.num_rows;
+    struct lbw_array *fed = pair->arrays, *ordered = fed + num_inputs;
+    struct lbw_array *a = ordered + num_inputs, *b = a + num_outputs;
+    memset(pair->arrays, 0, pair->num_arrays * sizeof *pair->arrays);
+    enum lbw_status status = lbw_feed_get(pair->feed, sample, fed, err);
+    if (status == LBW_OK)
+        status = run_one(a, pair->a, pair->inputs_a, fed, ordered, "A", err);
+    if (status == LBW_OK)
+        status = run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err);
+    for (size_t i = 0; i < num_outputs && status == LBW_OK; i++)
+        status = add_sample(&result->base.rows[i], &result->sums[i], &a[i],
+                            &b[pair->outputs_b[i]], err);
+    for (size_t i = 0; i < num_inputs; i++)
+        lbw_array_release(&fed[i]);
+    for (size_t i = 0; i < 2 * num_outputs; i++)
+        lbw_array_release(&a[i]);
+    return status;
+}
+
+static void finish_row(struct lbw_compare_row *row, const struct sums *sums)
+{
+    double norms = sqrt(sums->aa) * sqrt(sums->bb);
+    row->relative_error = row->max_error > 0 ? row->max_error / row->max_value : 0;
+    row->snr = row->max_error > 0 ? 10 * log10(sums->aa / sums->dd) : INFINITY;
+    row->cosine = norms > 0 ? sums->ab / norms : sums->aa == sums->bb ? 1 : 0;
+    if (isinf(row->max_error)) {
+        row->relative_error = INFINITY;
+        if (sums->dd == 0)
+            row->snr = -INFINITY;
+    }
+}
+
+static enum lbw_status compare(struct result *result, struct pair *pair, struct lbw_model *a,
+                               struct lbw_model *b, const struct lbw_compare_params *params,
+                               struct lbw_error *err)
+{
+    const char *assumed = NULL;
+    LBW_TRY(pair_open(pair, &assumed, a, b, params, err));
+    LBW_TRY(result_init(result, pair->a, assumed, err));
+    size_t num_samples = lbw_feed_num_samples(pair->feed);
+    for (size_t i = 0; i < num_samples; i++) {
+        if (params->progress && params->progress(params->user, NULL, i, num_samples))
+            return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
+        LBW_TRY(compare_sample(result, pair, i, err));
+    }
+    for (size_t i = 0; i < result->base.num_rows; i++)
+        finish_row(&result->base.rows[i], &result->sums[i]);
+    result->base.num_samples = num_samples;
+    if (params->progress)
+        params->progress(params->user, NULL, num_samples, num_samples);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_compare(struct lbw_comparison **out, struct lbw_model *a,
+                            struct lbw_model *b, const struct lbw_compare_params *params,
+                            struct lbw_error *err)
+{
+    const struct lbw_compare_params defaults = {0};
+    struct pair pair = {0};
+    struct result *result = calloc(1, sizeof *result);
+    if (!result)
+        return lbw_fail_memory(err);
+    struct lbw_comparison *base = &result->base;
+    enum lbw_status status = compare(result, &pair, a, b, params ? params : &defaults, err);
+    pair_release(&pair);
+    if (status != LBW_OK)
+        lbw_comparison_free(&base);
+    else
+        *out = base;
+    return status;
+}
+
+void lbw_comparison_free(struct lbw_comparison **comparison)
+{
+    if (!*comparison)
+        return;
+    struct result *result = (struct result *)(void *)*comparison;
+    for (size_t i = 0; i < result->base.num_rows; i++)
+        free((char *)result->base.rows[i].name);
+    free((char *)result->base.assumed);
+    free(result->base.rows);
+    free(result->sums);
+    free(result);
+    *comparison = NULL;
+}

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/* One array per input and sample: resolves shapes, then fills from pictures or arrays. */
+#include "feed/feed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <lbw/profile.h>
+
+#include "base/arena.h"
+#include "base/bits.h"
+#include "base/error.h"
+#include "onnx/tensor.h"
+#include "feed/array.h"
+#include "feed/feed_arrays.h"
+#include "feed/input.h"
+#include "feed/npz.h"
+#include "feed/pictures.h"
+
+struct lbw_feed {
+    struct lbw_arena arena;
+    size_t num_samples;
+    size_t num_inputs;
+    struct lbw_feed_input *inputs;
+    const char *assumed;
+    struct lbw_feed_arrays *arrays; /* either these or pictures */
+    struct lbw_pictures *pictures;
+    size_t picture; /* the input that takes pictures, in inputs[] */
+    struct lbw_picture_axes axes;
+    struct lbw_preprocess preprocess;
+};
+
+/* Copies the model's inputs; dynamic dims stay -1 until they are resolved. */
+static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                   struct lbw_error *err)
+{
+    LBW_TRY(lbw_inputs_list(&feed->inputs, &feed->arena, info, err));
+    feed->num_inputs = info->num_inputs;
+    return LBW_OK;
+}
+
+/* What the small inputs beside the picture mean, in models of PaddleDetection and RT-DETR. */
+static double side_value(const char *name, size_t i, const struct lbw_preprocess *preprocess)
+{
+    if (strstr(name, "scale_factor"))
+        return 1;
+    if (strstr(name, "im_shape") || strstr(name, "image_shape"))
+        return i % 2 ? preprocess->width : preprocess->height;
+    if (strstr(name, "target_size"))
+        return i % 2 ? preprocess->height : preprocess->width;
+    return 0;
+}
+
+static const char *side_meaning(const char *name)
+{
+    if (strstr(name, "scale_factor"))
+        return "1";
+    if (strstr(name, "im_shape") || strstr(name, "image_shape") || strstr(name, "target_size"))
+        return "the picture's size";
+    return "zeros";
+}
+
+/* Inputs beside the picture: dynamic dims become 1. */
+static void resolve_others(struct lbw_feed *feed)
+{
+    for (size_t i = 0; i < feed->num_inputs; i++)
+        for (size_t k = 0; i != feed->picture && k < feed->inputs[i].num_dims; k++)
+            if (feed->inputs[i].dims[k] < 0)
+                feed->inputs[i].dims[k] = 1;
+}
+
+/* One line on source, preprocessing and the inputs beside the picture. */
+static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
+{
+    char line[384];
+    lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
+    const char *text = lbw_arena_printf(
+        &feed->arena, "%zu %spicture%s, %s%s%s%s", feed->num_samples * feed->axes.batch,
+        lbw_pictures_are_generated(feed->pictures) ? "generated " : "",
+        feed->num_samples * feed->axes.batch == 1 ? "" : "s", line, why ? " (" : "",
+        why ? why : "", why ? ")" : "");
+    for (size_t i = 0; text && i < feed->num_inputs; i++)
+        if (i != feed->picture)
+            text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
+                                    feed->inputs[i].name, side_meaning(feed->inputs[i].name));
+    if (text && lbw_feed_num_skipped(feed))
+        text = lbw_arena_printf(&feed->arena, "%s; %zu could not be read, the first: %s", text,
+                                lbw_feed_num_skipped(feed), lbw_feed_skipped(feed, 0));
+    feed->assumed = text;
+    return text ? LBW_OK : lbw_fail_memory(err);
+}
+
+static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                     const struct lbw_feed_params *params,
+                                     struct lbw_error *err)
+{
+    if (!params->preprocess)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing for the input's pictures");
+    feed->preprocess = *params->preprocess;
+    LBW_TRY(lbw_inputs_find_picture(&feed->picture, &feed->axes, feed->inputs, info,
+                                    feed->preprocess.channels_last, err));
+    LBW_TRY(lbw_preprocess_fit(&feed->preprocess, &feed->inputs[feed->picture], &feed->axes,
+                               info, params->width, params->height, err));
+    resolve_others(feed);
+    size_t most = params->max_samples, batch = feed->axes.batch;
+    if (most && !lbw_size_mul(&most, most, batch))
+        most = 0;
+    LBW_TRY(lbw_pictures_open(&feed->pictures, params->source, most, params->seed, err));
+    feed->num_samples = (lbw_pictures_num(feed->pictures) + batch - 1) / batch;
+    return describe(feed, params->why, err);
+}
+
+static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                   const struct lbw_feed_params *params, struct lbw_error *err)
+{
+    bool *has_rank = lbw_arena_calloc(&feed->arena, feed->num_inputs, sizeof *has_rank);
+    if (!has_rank)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < feed->num_inputs; i++)
+        has_rank[i] = info->inputs[i].num_dims >= 0;
+    LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
+                                 feed->num_inputs, params->max_samples, err));
+    feed->num_samples = lbw_feed_arrays_num_samples(feed->arrays);
+    feed->assumed =
+        lbw_arena_printf(&feed->arena, "%zu sample%s of %s, as they are", feed->num_samples,
+                         feed->num_samples == 1 ? "" : "s", params->source);
+    return feed->assumed ? LBW_OK : lbw_fail_memory(err);
+}
+
+enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
+                              const struct lbw_feed_params *params, const char **assumed,
+                              struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    LBW_TRY(lbw_model_describe(&info, model, err));
+    struct lbw_feed *feed = calloc(1, sizeof *feed);
+    if (!feed)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_within(err, list_inputs(feed, &info, err), "%s", model->name);
+    if (status == LBW_OK && params->source && lbw_npz_is_one(params->source))
+        status = open_arrays(feed, &info, params, err);
+    else if (status == LBW_OK)
+        status = open_pictures(feed, &info, params, err);
+    if (status != LBW_OK) {
+        lbw_feed_close(&feed);
+        return status;
+    }
+    feed->num_samples -=
+        params->hold_back < feed->num_samples ? params->hold_back : feed->num_samples - 1;
+    *out = feed;
+    if (assumed)
+        *assumed = feed->assumed;
+    return LBW_OK;
+}
+
+void lbw_feed_close(struct lbw_feed **feed)
+{
+    if (!*feed)
+        return;
+    lbw_feed_arrays_close(&(*feed)->arrays);
+    lbw_pictures_close(&(*feed)->pictures);
+    lbw_arena_release(&(*feed)->arena);
+    free(*feed);
+    *feed = NULL;
+}
+
+size_t lbw_feed_num_samples(const struct lbw_feed *feed)
+{
+    return feed->num_samples;
+}
+
+size_t lbw_feed_num_inputs(const struct lbw_feed *feed)
+{
+    return feed->num_inputs;
+}
+
+size_t lbw_feed_num_skipped(const struct lbw_feed *feed)
+{
+    return feed->pictures ? lbw_pictures_num_skipped(feed->pictures) : 0;
+}
+
+const char *lbw_feed_skipped(const struct lbw_feed *feed, size_t i)
+{
+    return lbw_pictures_skipped(feed->pictures, i);
+}
+
+const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t i)
+{
+    return &feed->inputs[i];
+}
+
+/*
+ * The sides of generated picture i: photographs are seldom as square as inputs are, so where
+ * the aspect is kept, some padding belongs to what the model sees.
+ */
+static void generated_sides(int *width, int *height, const struct lbw_preprocess *preprocess,
+                            size_t i)
+{
+    static const double aspects[] = {4 / 3.0, 3 / 4.0, 3 / 2.0, 1, 4 / 3.0, 2 / 3.0};
+    *width = preprocess->width;
+    *height = preprocess->height;
+    if (preprocess->resize == LBW_RESIZE_STRETCH)
+        return;
+    double aspect = aspects[i % (sizeof aspects / sizeof *aspects)];
+    if (*width > *height * aspect)
+        *width = (int)(*height * aspect);
+    else
+        *height = (int)(*width / aspect);
+    *width = *width < 1 ? 1 : *width;
+    *height = *height < 1 ? 1 : *height;
+}
+
+/* Picture `number` as `out`, width × height × channels floats. */
+static enum lbw_status make_picture(float *out, const struct lbw_feed *feed, size_t number,
+                                    struct lbw_error *err)
+{
+    struct lbw_image image = {0};
+    int width, height;
+    generated_sides(&width, &height, &feed->preprocess, number);
+    LBW_TRY(lbw_pictures_read(&image, feed->pictures, number, width, height, err));
+    enum lbw_status status = lbw_preprocess_image(out, NULL, &image, &feed->preprocess, err);
+    lbw_image_release(&image);
+    return status;
+}
+
+static enum lbw_status fill_pictures(struct lbw_array *array, struct lbw_feed *feed, size_t i,
+                                     struct lbw_error *err)
+{
+    size_t area = (size_t)feed->preprocess.width * (size_t)feed->preprocess.height;
+    size_t count = area * feed->axes.channels;
+    float *values = malloc(count * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = LBW_OK;
+    size_t one = array->size / feed->axes.batch, num = lbw_pictures_num(feed->pictures);
+    for (size_t k = 0; k < feed->axes.batch && status == LBW_OK; k++) {
+        status = make_picture(values, feed, (i * feed->axes.batch + k) % num, err);
+        if (status == LBW_OK)
+            lbw_numbers_convert((char *)array->data + k * one, array->data_type, values,
+                                ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, count);
+    }
+    free(values);
+    return status;
+}
+
+static void fill_other(struct lbw_array *array, const struct lbw_feed *feed, size_t input)
+{
+    size_t size = lbw_data_type_bits(array->data_type) / 8;
+    for (size_t i = 0; i < array->size / size; i++)
+        lbw_number_store((char *)array->data + i * size,
+                         side_value(feed->inputs[input].name, i, &feed->preprocess),
+                         array->data_type);
+}
+
+enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
+                             struct lbw_error *err)
+{
+    enum lbw_status status = LBW_OK;
+    size_t made = 0;
+    for (; made < feed->num_inputs && status == LBW_OK; made++) {
+        const struct lbw_feed_input *input = &feed->inputs[made];
+        arrays[made] = (struct lbw_array){0};
+        status =
+            lbw_array_init(&arrays[made], input->data_type, input->dims, input->num_dims, err);
+        if (status == LBW_OK && feed->arrays)
+            lbw_feed_arrays_fill(&arrays[made], feed->arrays, made, i);
+        else if (status == LBW_OK && made == feed->picture)
+            status = fill_pictures(&arrays[made], feed, i, err);
+        else if (status == LBW_OK)
+            fill_other(&arrays[made], feed, made);
+    }
+    for (size_t k = 0; status != LBW_OK && k < made; k++)
+        lbw_array_release(&arrays[k]);
+    return status;
+}

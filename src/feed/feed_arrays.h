@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/* Samples from the arrays of a .npz or .npy file. */
+#ifndef LBW_SRC_FEED_FEED_ARRAYS_H
+#define LBW_SRC_FEED_FEED_ARRAYS_H
+
+#include <stdbool.h>
+
+#include "feed/feed.h"
+
+struct lbw_feed_arrays;
+
+/*
+ * Finds the array of each input: by name, or the only one for the only input. Its first axis
+ * counts samples where it has one axis more than the input, or where it holds the model's fixed
+ * batch a number of times (1 when the batch is open); an array that holds one sample serves
+ * all. Dynamic dims of `inputs` (-1) are resolved; `has_rank[i]` is false where the model does
+ * not even say the rank. At most `most` samples (0: all), spread evenly. Errors name file and
+ * input.
+ */
+enum lbw_status lbw_feed_arrays_open(struct lbw_feed_arrays **out, const char *path,
+                                     struct lbw_feed_input *inputs, const bool *has_rank,
+                                     size_t num_inputs, size_t most, struct lbw_error *err);
+void lbw_feed_arrays_close(struct lbw_feed_arrays **arrays);
+
+size_t lbw_feed_arrays_num_samples(const struct lbw_feed_arrays *arrays);
+
+/* Sample `i` of input `input` into `out`, which has the input's type and dims. */
+void lbw_feed_arrays_fill(struct lbw_array *out, const struct lbw_feed_arrays *arrays,
+                          size_t input, size_t i);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* Metadata of a model: looked up, and read as far as they are about sizes and classes. */
+#include "onnx/metadata.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *lbw_metadata_find(const struct lbw_model_info *info, const char *key)
+{
+    for (size_t i = 0; i < info->num_metadata; i++)
+        if (!strcmp(info->metadata[2 * i], key))
+            return info->metadata[2 * i + 1];
+    return "";
+}
+
+bool lbw_metadata_size(int *width, int *height, const struct lbw_model_info *info)
+{
+    const char *text = lbw_metadata_find(info, "imgsz");
+    int h, w;
+    int num = sscanf(text, "[ %5d , %5d", &h, &w);
+    if (num != 2)
+        num = sscanf(text, "%5d", &h);
+    if (num < 1 || h < 1 || (num == 2 && w < 1))
+        return false;
+    *height = h;
+    *width = num == 2 ? w : h;
+    return true;
+}
+
+static char *skip_blanks(char *text)
+{
+    while (isspace((unsigned char)*text))
+        text++;
+    return text;
+}
+
+/* Unquotes in place; the text behind it, or NULL. */
+static char *take_string(char **out, char *text)
+{
+    char quote = *text, *to = text;
+    *out = text;
+    if (quote != '\'' && quote != '"')
+        return NULL;
+    for (text++; *text && *text != quote; text++) {
+        if (*text == '\\' && text[1])
+            text++;
+        *to++ = *text;
+    }
+    if (!*text)
+        return NULL;
+    *to = '\0';
+    return text + 1;
+}
+
+/* The next label, behind its number in a mapping; NULL where the text is something else. */
+static char *take_label(char **out, char *text, size_t number, bool is_mapping)
+{
+    text = skip_blanks(text);
+    if (is_mapping) {
+        char *end;
+        if (!isdigit((unsigned char)*text) || strtoul(text, &end, 10) != number)
+            return NULL;
+        text = skip_blanks(end);
+        if (*text++ != ':')
+            return NULL;
+        text = skip_blanks(text);
+    }
+    return take_string(out, text);
+}
+
+/* Cuts `text` up. False where it is not of this form to the end. */
+static bool read_labels(const char **labels, size_t *num, char *text)
+{
+    bool is_mapping = *text == '{';
+    char close = is_mapping ? '}' : ']';
+    *num = 0;
+    if (*text != '{' && *text != '[')
+        return false;
+    do {
+        char *label, *behind = take_label(&label, text + 1, *num, is_mapping);
+        if (!behind)
+            return false;
+        labels[(*num)++] = label;
+        text = skip_blanks(behind);
+    } while (*text == ',');
+    return *text == close;
+}
+
+/* The same for lines; an end of the last one is none more. */
+static bool read_lines(const char **labels, size_t *num, char *text)
+{
+    *num = 0;
+    for (char *rest = text, *line; (line = strsep(&rest, "\n")) && (*line || rest);)
+        labels[(*num)++] = line;
+    return *num > 0;
+}
+
+enum lbw_status lbw_metadata_labels(const char *const **out, size_t *num,
+                                    struct lbw_arena *arena, const struct lbw_model_info *info,
+                                    struct lbw_error *err)
+{
+    const char *names = lbw_metadata_find(info, "names");
+    bool is_listed = *names != '\0';
+    char *text =
+        lbw_arena_strdup(arena, is_listed ? names : lbw_metadata_find(info, "character"));
+    size_t most = 0, count;
+    for (const char *c = text; c && *c; c++)
+        most += *c == ',' || *c == '\n';
+    const char **labels = text ? lbw_arena_alloc(arena, (most + 1) * sizeof *labels) : NULL;
+    *num = 0;
+    if (!labels)
+        return lbw_fail_memory(err);
+    if ((is_listed ? read_labels : read_lines)(labels, &count, text)) {
+        *out = labels;
+        *num = count;
+    }
+    return LBW_OK;
+}
