@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking away what a rewrite left unused or made in vain, and nothing else. */
-#include "pass/pass.h"
-
-#include <string.h>
+/* Taking away what a rewrite left unused, and nothing else. */
+#include "pass/clean.h"
 
 #include "onnx/build.h"
 
@@ -94,78 +92,5 @@ enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *befor
             }
         lbw_index_release(&now);
     }
-    return LBW_OK;
-}
-
-/* What comes before the suffix in the name of an added bias, or NULL. */
-static const char *stem_of(struct lbw_model *model, const Onnx__TensorProto *tensor)
-{
-    const char *suffix = tensor->name ? strstr(tensor->name, LBW_ADDED_BIAS) : NULL;
-    return suffix ? lbw_arena_printf(&model->arena, "%.*s", (int)(suffix - tensor->name),
-                                     tensor->name)
-                  : NULL;
-}
-
-static bool all_zero(const struct lbw_tensor *tensor)
-{
-    for (size_t i = 0; i < tensor->size; i++)
-        if (tensor->data[i])
-            return false;
-    return true;
-}
-
-static bool same_tensor(const struct lbw_tensor *a, const struct lbw_tensor *b)
-{
-    return a->data && b->data && a->data_type == b->data_type && a->num_dims == b->num_dims &&
-           a->size == b->size &&
-           (!a->num_dims || memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) == 0) &&
-           memcmp(a->data, b->data, a->size) == 0;
-}
-
-/* The name of the bias that an added one was copied from, when it still is the same; "" when
- * none is needed, NULL when this one is. */
-static char *bias_instead(const struct lbw_index *index, const Onnx__TensorProto *proto)
-{
-    struct lbw_tensor added, original;
-    const char *stem = stem_of(index->model, proto);
-    if (!stem || lbw_tensor_view(&added, index->model, proto, NULL) != LBW_OK || !added.data)
-        return NULL;
-    if (all_zero(&added))
-        return "";
-    struct lbw_value *value = lbw_index_find(index->scopes, stem);
-    Onnx__TensorProto *other = value ? lbw_index_constant(index, value, true) : NULL;
-    bool is_same = other && lbw_tensor_view(&original, index->model, other, NULL) == LBW_OK &&
-                   same_tensor(&added, &original);
-    return is_same ? (char *)value->name : NULL;
-}
-
-static bool is_bias_only(const struct lbw_value *value)
-{
-    bool is_bias = !value->is_output;
-    for (const struct lbw_use *use = value->uses; use; use = use->next)
-        is_bias = is_bias && use->input == 2 &&
-                  (lbw_node_is(use->node, "Conv") || lbw_node_is(use->node, "ConvTranspose"));
-    return is_bias;
-}
-
-enum lbw_status lbw_clean_biases(struct lbw_model *model, struct lbw_error *err)
-{
-    Onnx__GraphProto *graph = model->proto->graph;
-    struct lbw_index index;
-    LBW_TRY(lbw_index_init(&index, model, err));
-    for (size_t i = graph->n_initializer; i-- > 0;) {
-        Onnx__TensorProto *tensor = graph->initializer[i];
-        char *instead = bias_instead(&index, tensor);
-        struct lbw_value *value = instead ? lbw_index_find(index.scopes, tensor->name) : NULL;
-        if (!value || !is_bias_only(value))
-            continue;
-        for (const struct lbw_use *use = value->uses; use; use = use->next)
-            if (*instead)
-                use->node->input[use->input] = instead;
-            else
-                use->node->n_input = 2;
-        lbw_graph_remove_initializer(graph, tensor);
-    }
-    lbw_index_release(&index);
     return LBW_OK;
 }

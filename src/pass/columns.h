@@ -5,7 +5,7 @@
 
 #include "num/reconstruct.h"
 #include "pass/activations.h"
-#include "pass/pass.h"
+#include "pass/weight.h"
 
 /* How a node reads its input, from its attributes; spatial dims at most 3. */
 struct lbw_geometry {

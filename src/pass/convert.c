@@ -6,6 +6,10 @@
 #include <time.h>
 
 #include "pass/activations.h"
+#include "pass/bias.h"
+#include "pass/project.h"
+#include "pass/reconstruct.h"
+#include "pass/report.h"
 #include "pass/encode.h"
 #include "pass/state.h"
 #include "pass/tuner.h"

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "onnx/opset.h"
+#include "pass/clean.h"
+#include "pass/prepare.h"
 
 const char *lbw_encoding_name(enum lbw_encoding encoding)
 {

@@ -3,9 +3,12 @@
 #ifndef LBW_SRC_PASS_ENCODE_H
 #define LBW_SRC_PASS_ENCODE_H
 
+#include <lbw/convert.h>
+
 #include "onnx/build.h"
 #include "onnx/mapped.h"
-#include "pass/pass.h"
+#include "pass/codes.h"
+#include "pass/plan.h"
 
 /* The domain of our decoding functions, chosen once and for ever. */
 #define LBW_DOMAIN         "ai.lbw"

@@ -4,7 +4,9 @@
 #include <string.h>
 
 #include "onnx/build.h"
+#include "pass/clean.h"
 #include "pass/encode.h"
+#include "pass/prepare.h"
 
 static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
 {

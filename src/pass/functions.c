@@ -5,7 +5,7 @@
  * around a Conv goes when it always takes the same way. What is left is a graph whose weights
  * can be seen, folded and calibrated.
  */
-#include "pass/pass.h"
+#include "pass/functions.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Weight tensors as rows of output channels, for every operator that holds weights. */
-#include "pass/pass.h"
-
-#include <string.h>
+#include "pass/layout.h"
 
 #include "base/bits.h"
 
@@ -63,25 +61,4 @@ bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const in
     if (lbw_node_is(node, "ConvTranspose"))
         return layout_conv_transpose(out, dims, num_dims, (size_t)groups);
     return layout_conv(out, dims, num_dims, (size_t)groups);
-}
-
-int lbw_weight_step_axis(const struct lbw_weight *weight)
-{
-    const struct lbw_layout *layout = &weight->layout;
-    if (weight->item.group == LBW_GROUP_TENSOR)
-        return -1;
-    if (strcmp(weight->item.op, "ConvTranspose") == 0 && layout->groups > 1)
-        return layout->rows == 1 ? (layout->k == layout->taps ? 0 : -1) : -1;
-    return weight->item.axis;
-}
-
-size_t lbw_weight_num_steps(const struct lbw_weight *weight)
-{
-    int axis = lbw_weight_step_axis(weight);
-    return axis < 0 ? 1 : (size_t)weight->item.dims[axis];
-}
-
-size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size_t row)
-{
-    return lbw_weight_step_axis(weight) < 0 ? 0 : group * weight->layout.rows + row;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Planning: which weights a model has, and what is to become of each. */
-#include "pass/pass.h"
+#include "pass/plan.h"
 
 #include <math.h>
 #include <regex.h>
@@ -10,6 +10,8 @@
 #include "num/quantize.h"
 #include "onnx/inline.h"
 #include "pass/encode.h"
+#include "pass/functions.h"
+#include "pass/prepare.h"
 
 #define DEFAULT_OPS "Conv,ConvTranspose"
 /* A weight is worth converting when that saves at least this share of the model. */

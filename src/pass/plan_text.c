@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "pass/pass.h"
+#include "pass/plan.h"
 
 static void print_shape(FILE *f, const struct lbw_plan_item *item)
 {

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* Exact rewrites before planning: BatchNormalization into the Conv before it, zero biases. */
-#include "pass/pass.h"
+#include "pass/prepare.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "onnx/build.h"
+#include "onnx/node.h"
+#include "onnx/tensor.h"
+#include "pass/bias.h"
+#include "pass/clean.h"
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 
@@ -121,61 +125,6 @@ static bool fold_values(struct fold *f)
     return true;
 }
 
-/* Replaces input i of a node, making room for it where the list is shorter. */
-static bool set_input(struct lbw_model *model, Onnx__NodeProto *node, size_t i, char *name)
-{
-    if (i >= node->n_input) {
-        char **inputs = lbw_arena_calloc(&model->arena, i + 1, sizeof *inputs);
-        if (!inputs)
-            return false;
-        if (node->n_input)
-            memcpy(inputs, node->input, node->n_input * sizeof *inputs);
-        for (size_t j = node->n_input; j < i; j++)
-            inputs[j] = lbw_arena_strdup(&model->arena, "");
-        node->input = inputs;
-        node->n_input = i + 1;
-    }
-    node->input[i] = name;
-    return name != NULL;
-}
-
-/* The initializer behind input i when nothing but this input reads it: it may be overwritten.
- */
-static Onnx__TensorProto *own_initializer(const struct lbw_scope *scope,
-                                          const Onnx__NodeProto *node, size_t i)
-{
-    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, i));
-    bool is_alone = value && value->scope == scope && value->initializer && value->uses &&
-                    !value->uses->next && !value->is_output;
-    return is_alone ? value->initializer : NULL;
-}
-
-/*
- * New constant values as input i of the node, copied into the arena: under the old name where
- * no one else reads it, else as an initializer with a name made from `stem`.
- */
-static bool set_constant(struct lbw_model *model, struct lbw_names *names,
-                         const struct lbw_scope *scope, Onnx__NodeProto *node, size_t i,
-                         const char *stem, int32_t type, const int64_t *dims, size_t num_dims,
-                         const void *data, size_t size)
-{
-    Onnx__TensorProto *old = own_initializer(scope, node, i);
-    const char *name = old ? old->name : lbw_names_make(names, model, stem);
-    void *copy = lbw_arena_memdup(&model->arena, data, size);
-    if (!name || !copy)
-        return false;
-    Onnx__TensorProto *tensor = lbw_tensor_new(model, name, type, dims, num_dims, copy, size);
-    if (!tensor)
-        return false;
-    if (old) {
-        *old = *tensor;
-        lbw_graph_remove_input(scope->graph, name);
-        return true;
-    }
-    return lbw_graph_add_initializer(model, scope->graph, tensor) &&
-           set_input(model, node, i, tensor->name);
-}
-
 static bool fold_write(struct fold *f, struct lbw_model *model, struct lbw_names *names)
 {
     const char *weight_name = lbw_node_input(f->conv, 1);
@@ -183,10 +132,12 @@ static bool fold_write(struct fold *f, struct lbw_model *model, struct lbw_names
     char *bias_stem = lbw_arena_printf(&model->arena, "%s.bias", weight_name);
     int64_t channels = (int64_t)f->channels;
     if (!bias_stem ||
-        !set_constant(model, names, f->scope, f->conv, 2, *bias_name ? bias_name : bias_stem,
-                      FLOAT32, &channels, 1, f->offset, f->channels * sizeof(float)) ||
-        !set_constant(model, names, f->scope, f->conv, 1, weight_name, FLOAT32, f->weight.dims,
-                      f->weight.num_dims, f->w, f->weight.count * sizeof(float)))
+        !lbw_node_set_constant(model, names, f->scope, f->conv, 2,
+                               *bias_name ? bias_name : bias_stem, FLOAT32, &channels, 1,
+                               f->offset, f->channels * sizeof(float)) ||
+        !lbw_node_set_constant(model, names, f->scope, f->conv, 1, weight_name, FLOAT32,
+                               f->weight.dims, f->weight.num_dims, f->w,
+                               f->weight.count * sizeof(float)))
         return false;
     f->conv->output[0] = f->norm->output[0];
     return true;
@@ -243,76 +194,6 @@ static enum lbw_status fold_all(struct lbw_model *model, struct lbw_index *index
     return status;
 }
 
-/* The first of several readers, all of them convolutions of this graph with it as bias. */
-static bool may_keep_bias(const struct lbw_value *value, const struct lbw_scope *scope,
-                          const Onnx__NodeProto *node)
-{
-    for (const struct lbw_use *use = value->uses; use; use = use->next)
-        if (use->scope != scope || use->input != 2 || !is_conv(use->node))
-            return false;
-    return value->uses->node == node && !value->is_output;
-}
-
-/*
- * A bias that other nodes read too: this node gets a copy, so that it can be corrected alone.
- * lbw_clean_biases() takes it away again where that did not happen.
- */
-static bool unshare_bias(struct lbw_model *model, const struct lbw_index *index,
-                         struct lbw_names *names, const struct lbw_scope *scope,
-                         Onnx__NodeProto *node)
-{
-    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 2));
-    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
-    struct lbw_tensor bias;
-    if (!proto || !value->uses || !value->uses->next || may_keep_bias(value, scope, node) ||
-        lbw_tensor_view(&bias, model, proto, NULL) != LBW_OK || !bias.data)
-        return true;
-    char *stem = lbw_arena_printf(&model->arena, "%s" LBW_ADDED_BIAS, value->name);
-    return stem && set_constant(model, names, scope, node, 2, stem, bias.data_type, bias.dims,
-                                bias.num_dims, bias.data, bias.size);
-}
-
-static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index,
-                          struct lbw_names *names, const struct lbw_scope *scope,
-                          Onnx__NodeProto *node)
-{
-    struct lbw_value *value = lbw_index_find(scope, lbw_node_input(node, 1)), *root;
-    Onnx__TensorProto *proto = NULL;
-    struct lbw_tensor weight;
-    struct lbw_layout layout;
-    if (value && lbw_weight_constant(&proto, &root, index, value, NULL) != LBW_OK)
-        return true; /* the plan will say what is wrong with it */
-    if (!proto || lbw_tensor_view(&weight, model, proto, NULL) != LBW_OK ||
-        !lbw_layout_of(&layout, node, weight.dims, weight.num_dims))
-        return true;
-    int64_t channels = (int64_t)(layout.groups * layout.rows);
-    size_t size = (size_t)channels * lbw_data_type_bits(weight.data_type) / 8;
-    char *stem = lbw_arena_printf(&model->arena, "%s" LBW_ADDED_BIAS, value->name);
-    void *zeros = lbw_arena_calloc(&model->arena, size + 1, 1);
-    return stem && zeros &&
-           set_constant(model, names, scope, node, 2, stem, weight.data_type, &channels, 1,
-                        zeros, size);
-}
-
-/* Every Conv of the main graph with a constant weight gets a bias of its own. */
-static enum lbw_status own_biases(struct lbw_model *model, struct lbw_index *index,
-                                  struct lbw_names *names, struct lbw_error *err)
-{
-    struct lbw_scope *scope = index->scopes;
-    size_t num;
-    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num);
-    for (size_t i = 0; i < num; i++) {
-        if (!is_conv(nodes[i]))
-            continue;
-        bool done = *lbw_node_input(nodes[i], 2)
-                        ? unshare_bias(model, index, names, scope, nodes[i])
-                        : add_zero_bias(model, index, names, scope, nodes[i]);
-        if (!done)
-            return lbw_fail_memory(err);
-    }
-    return LBW_OK;
-}
-
 void lbw_begin_rewrite(struct lbw_model *model)
 {
     Onnx__GraphProto *graph = model->proto->graph;
@@ -349,7 +230,7 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
     LBW_TRY(lbw_index_init(&index, model, err));
     enum lbw_status status = lbw_names_new(&names, model, err);
     if (status == LBW_OK) {
-        status = own_biases(model, &index, names, err);
+        status = lbw_bias_own(model, &index, names, err);
         lbw_names_free(names);
         if (status == LBW_OK)
             status = lbw_clean(model, &index, err);

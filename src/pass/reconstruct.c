@@ -9,7 +9,9 @@
 #include "base/thread.h"
 #include "onnx/build.h"
 #include "num/quantize.h"
+#include "pass/bias.h"
 #include "pass/columns.h"
+#include "pass/reconstruct.h"
 
 /* Steps tried for a weight with one step for all rows, as fractions of an octave. */
 #define TENSOR_STEPS_PER_OCTAVE 8
@@ -174,56 +176,6 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
         }
     }
     lbw_columns_flush(columns);
-    return LBW_OK;
-}
-
-struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_plan *plan,
-                                  const struct lbw_weight *weight, const Onnx__NodeProto *node)
-{
-    if (lbw_node_is(node, "MatMul"))
-        return NULL;
-    struct lbw_value *value = lbw_index_find(weight->value->scope, lbw_node_input(node, 2));
-    Onnx__TensorProto *proto = value ? lbw_index_constant(&plan->index, value, true) : NULL;
-    bool fits = proto && value->uses && !value->uses->next && !value->is_output &&
-                lbw_tensor_view(tensor, plan->model, proto, NULL) == LBW_OK &&
-                tensor->count == weight->layout.groups * weight->layout.rows &&
-                tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-    return fits ? value : NULL;
-}
-
-static enum lbw_status write_one_bias(const struct lbw_plan *plan,
-                                      const struct lbw_weight *weight,
-                                      const Onnx__NodeProto *node, const float *bias,
-                                      struct lbw_error *err)
-{
-    struct lbw_model *model = plan->model;
-    struct lbw_tensor tensor;
-    struct lbw_value *value = lbw_weight_bias(&tensor, plan, weight, node);
-    if (!value)
-        return LBW_OK;
-    unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count * 4);
-    for (size_t i = 0; data && i < tensor.count; i++)
-        lbw_store_le(data + 4 * i, lbw_float_bits(bias[i]), 4);
-    Onnx__TensorProto *proto = lbw_index_constant(&plan->index, value, true);
-    Onnx__TensorProto *corrected =
-        data ? lbw_tensor_new(model, tensor.name, tensor.data_type, tensor.dims,
-                              tensor.num_dims, data, tensor.count * 4)
-             : NULL;
-    if (!corrected)
-        return lbw_fail_memory(err);
-    if (value->initializer)
-        lbw_graph_remove_input(value->scope->graph, value->name);
-    *proto = *corrected;
-    return LBW_OK;
-}
-
-enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
-                               const struct lbw_codes *codes, struct lbw_error *err)
-{
-    for (size_t i = 0; i < codes->num_biases; i++)
-        if (codes->biases[i])
-            LBW_TRY(
-                write_one_bias(plan, weight, weight->consumers[i].node, codes->biases[i], err));
     return LBW_OK;
 }
 

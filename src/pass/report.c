@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The report: what became of each weight, for people and as JSON. */
-#include "pass/pass.h"
+#include "pass/report.h"
 
 #include <jansson.h>
 #include <math.h>

@@ -3,7 +3,9 @@
 #ifndef LBW_SRC_PASS_STATE_H
 #define LBW_SRC_PASS_STATE_H
 
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/reconstruct.h"
 
 struct lbw_state;
 

@@ -6,7 +6,7 @@
 #ifndef LBW_SRC_PASS_TUNER_H
 #define LBW_SRC_PASS_TUNER_H
 
-#include "pass/pass.h"
+#include "pass/codes.h"
 
 struct lbw_tuner {
     /*

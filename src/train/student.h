@@ -9,7 +9,7 @@
 #include <lbw/tune.h>
 
 #include "base/record.h"
-#include "pass/pass.h"
+#include "pass/bias.h"
 #include "feed/feed.h"
 
 /* Values learned by Adam. */

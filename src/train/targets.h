@@ -3,7 +3,7 @@
 #ifndef LBW_SRC_TRAIN_TARGETS_H
 #define LBW_SRC_TRAIN_TARGETS_H
 
-#include "pass/pass.h"
+#include "pass/plan.h"
 
 /* Names belong to the model, the list to the arena. */
 struct lbw_targets {

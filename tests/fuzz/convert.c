@@ -3,7 +3,9 @@
 #include <stdlib.h>
 
 #include "fuzz.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 static void convert(struct lbw_model *model, enum lbw_encoding encoding)
 {

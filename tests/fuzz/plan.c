@@ -5,7 +5,7 @@
 
 #include "../fixture.h"
 #include "fuzz.h"
-#include "pass/pass.h"
+#include "pass/plan.h"
 
 static struct text bytes;
 static struct lbw_model *model; /* anew for each input: what plans take stays in its arena */

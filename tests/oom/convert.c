@@ -9,7 +9,9 @@
 #include "../activations.h"
 #include "../graph.h"
 #include "oom.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 static struct text bytes; /* of the model */
 static char plan_path[300], state_path[300];

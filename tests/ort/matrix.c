@@ -18,7 +18,9 @@
 #include <cmocka.h>
 
 #include "check.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 #include "feed/array.h"
 #include "detect/assume.h"
 #include "run/session.h"

@@ -13,7 +13,9 @@
 #include "../check.h"
 #include "../graph.h"
 #include "../runtime.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 #include "feed/array.h"
 #include "run/session.h"
 

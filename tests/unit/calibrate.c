@@ -10,7 +10,9 @@
 #include "../activations.h"
 #include "../graph.h"
 #include "onnx/tensor.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 #define SIZE 16 /* inputs and outputs */
 

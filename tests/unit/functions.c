@@ -8,7 +8,9 @@
 
 #include "../check.h"
 #include "../graph.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 static struct lbw_plan *plan_of(struct lbw_model *model)
 {

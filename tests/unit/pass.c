@@ -10,7 +10,9 @@
 
 #include "../check.h"
 #include "../graph.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 /* ---- helpers ---- */
 

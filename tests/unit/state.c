@@ -11,7 +11,9 @@
 #include "../activations.h"
 #include "../graph.h"
 #include "base/file.h"
-#include "pass/pass.h"
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
 
 #define NUM_LAYERS 4
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "pass/encode.h"
+#include "pass/weight.h"
 
 #define TYPE(name)    ONNX__TENSOR_PROTO__DATA_TYPE__##name
 #define LONGEST_CHAIN 64 /* of Identity and Cast nodes; a ring has no end */
@@ -225,4 +226,25 @@ bool lbw_weight_is_cast(const struct lbw_value *value)
 {
     const struct lbw_value *before = lbw_weight_origin(behind(value, "Cast"));
     return before && lbw_weight_is_read(before);
+}
+
+int lbw_weight_step_axis(const struct lbw_weight *weight)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    if (weight->item.group == LBW_GROUP_TENSOR)
+        return -1;
+    if (strcmp(weight->item.op, "ConvTranspose") == 0 && layout->groups > 1)
+        return layout->rows == 1 ? (layout->k == layout->taps ? 0 : -1) : -1;
+    return weight->item.axis;
+}
+
+size_t lbw_weight_num_steps(const struct lbw_weight *weight)
+{
+    int axis = lbw_weight_step_axis(weight);
+    return axis < 0 ? 1 : (size_t)weight->item.dims[axis];
+}
+
+size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size_t row)
+{
+    return lbw_weight_step_axis(weight) < 0 ? 0 : group * weight->layout.rows + row;
 }

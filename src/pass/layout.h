@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* Weight tensors as rows of output channels, for every operator that holds weights. */
+#ifndef LBW_SRC_PASS_LAYOUT_H
+#define LBW_SRC_PASS_LAYOUT_H
+
+#include <stdbool.h>
+
+#include "onnx/index.h"
+
+/* Of a weight: more than any convolution has. */
+#define LBW_MAX_DIMS 8
+
+/* How a weight's values are laid out as rows: output channels of one group share one input. */
+struct lbw_layout {
+    size_t groups;
+    size_t rows; /* output channels in a group */
+    size_t k;    /* input values of one output: channels of a group × kernel taps */
+    /* value i of row r of group g is at g·group_stride + r·row_stride + (i/taps)·in_stride +
+     * i%taps */
+    size_t taps;
+    size_t group_stride, row_stride, in_stride;
+};
+
+static inline size_t lbw_layout_offset(const struct lbw_layout *layout, size_t group,
+                                       size_t row, size_t i)
+{
+    return group * layout->group_stride + row * layout->row_stride +
+           i / layout->taps * layout->in_stride + i % layout->taps;
+}
+
+/* Rows lie in one piece each, as those of Conv do. */
+static inline bool lbw_layout_is_contiguous(const struct lbw_layout *layout)
+{
+    return layout->in_stride == layout->taps || layout->k == layout->taps;
+}
+
+/* Layout of a weight read by `node`; false when its rank or group count makes no sense. */
+bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
+                   size_t num_dims);
+
+#endif

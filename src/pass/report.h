@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/* The report of a conversion. */
+#ifndef LBW_SRC_PASS_REPORT_H
+#define LBW_SRC_PASS_REPORT_H
+
+#include <lbw/convert.h>
+
+#include "pass/plan.h"
+
+enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
+                               struct lbw_error *err);
+
+#endif
