@@ -20,6 +20,8 @@ static enum lbw_status convert(struct job *job, const char *input, const char *o
     struct lbw_convert_params params = {.encoding = LBW_ENCODING_PACKED};
     enum lbw_status status = lbw_model_open(&job->model, input, err);
     if (status == LBW_OK)
+        status = lbw_model_prepare(job->model, &(struct lbw_prepare_params){0}, err);
+    if (status == LBW_OK)
         status = lbw_plan_new(&job->plan, job->model, &plan, err);
     if (status == LBW_OK)
         status = lbw_calibrate_open(&job->activations, job->model, &calibrate, NULL, err);

@@ -34,6 +34,8 @@ static enum lbw_status convert(void **out, size_t *out_size, const void *data, s
     struct lbw_convert_params params = {.encoding = LBW_ENCODING_DQ, .progress = show_progress};
     enum lbw_status status = lbw_model_open_memory(&model, data, size, err);
     if (status == LBW_OK)
+        status = lbw_model_prepare(model, &(struct lbw_prepare_params){0}, err);
+    if (status == LBW_OK)
         status = lbw_plan_new(&plan, model, &plan_params, err);
     if (status == LBW_OK)
         status = lbw_convert(&report, model, plan, &params, err);

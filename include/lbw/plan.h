@@ -24,6 +24,26 @@ LBW_API const char *lbw_method_name(enum lbw_method method);
 LBW_API const char *lbw_scale_name(enum lbw_scale scale);
 LBW_API const char *lbw_group_name(enum lbw_group group);
 
+/* Zero-initialised: Conv and ConvTranspose, BatchNormalization folded. */
+struct lbw_prepare_params {
+    const char *ops;     /* whose weights are to be seen, as in struct lbw_plan_params */
+    bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
+    bool requantize;     /* expand weights that are encoded already, instead of refusing them */
+    bool as_is; /* only bring hidden weights to light: no values change, encoded ones stay */
+};
+
+/*
+ * Makes a model ready for planning and conversion, by exact rewrites: inlines functions that
+ * take weights as inputs or that are called once and hold weights, and branches around weights
+ * that are always taken; folds BatchNormalization into the Conv before it; gives every Conv a
+ * bias of its own (taken away again by lbw_convert() where it stays zero). Drops training_info,
+ * and value_info for removed names. LBW_ERR_UNSUPPORTED when the model holds encoded weights
+ * (see requantize), before anything has changed; LBW_ERR_ARGUMENT for an unknown operator.
+ */
+LBW_API enum lbw_status lbw_model_prepare(struct lbw_model *model,
+                                          const struct lbw_prepare_params *params,
+                                          struct lbw_error *err);
+
 /* A rule for the weights whose node or tensor name a POSIX extended regex matches. */
 struct lbw_plan_rule {
     const char *regex;
@@ -39,11 +59,8 @@ struct lbw_plan_params {
     enum lbw_method method;
     enum lbw_scale scale;
     enum lbw_group group;
-    float mu;            /* THRESHOLD: share of max|w|; 0: the paper's 3/4 */
-    bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
-    bool all;            /* also weights that are better left alone (structural, tiny) */
-    bool requantize;     /* accept a model that already holds encoded weights */
-    bool as_is; /* for looking only: no weight is changed, encoded ones are not refused */
+    float mu; /* THRESHOLD: share of max|w|; 0: the paper's 3/4 */
+    bool all; /* also weights that are better left alone (structural, tiny) */
 };
 
 /* One weight. Strings and dims belong to the plan. */
@@ -70,14 +87,9 @@ struct lbw_plan_item {
 struct lbw_plan;
 
 /*
- * Plans a model. First makes it ready, by exact rewrites: inlines functions that take weights
- * as inputs or that are called once and hold weights, and branches around weights that are
- * always taken, so that the weights can be seen and calibrated; folds BatchNormalization into
- * the Conv before it (see keep_batchnorm) and gives a Conv without bias a zero bias (taken away
- * again by lbw_convert() where it stays zero). What the model says on its training
- * (training_info), and on names that are gone, goes. LBW_ERR_ARGUMENT: a bad regex, op or µ.
- * LBW_ERR_FORMAT: a weight whose bytes do not fit its shape. LBW_ERR_UNSUPPORTED: already
- * encoded (see requantize).
+ * Plans a model, which it only looks at: call lbw_model_prepare() first to convert it
+ * afterwards. Weights that are encoded already are listed and left alone. LBW_ERR_ARGUMENT: a
+ * bad regex, operator or µ. LBW_ERR_FORMAT: a weight whose bytes do not fit its shape.
  */
 LBW_API enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
                                      const struct lbw_plan_params *params,

@@ -36,7 +36,8 @@ struct lbw_search_params {
      * LBW_METHOD_THRESHOLD µ is searched too.
      */
     const struct lbw_plan_params *plan;
-    const char *plan_file; /* put over it by lbw_plan_apply(); NULL: none */
+    const struct lbw_prepare_params *prepare; /* NULL: zero-initialised */
+    const char *plan_file;                    /* put over it by lbw_plan_apply(); NULL: none */
     /* What each conversion looks at; independent is ignored. NULL: projection alone. */
     const struct lbw_calibrate_params *calibrate;
     double damping;

@@ -223,7 +223,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct lbw_model *model = NULL;
     struct lbw_model_info info;
     struct lbw_plan *plan = NULL;
-    struct lbw_plan_params params = {.ops = v->ops, .as_is = true};
+    const struct lbw_prepare_params look = {.ops = v->ops, .as_is = true};
+    const struct lbw_plan_params params = {.ops = v->ops};
     uint64_t size = 0;
     int code = LBW_EXIT_DONE;
     enum lbw_status status = lbw_model_open(&model, path, &err);
@@ -236,8 +237,10 @@ static int run(const void *values, int num_arguments, char **arguments)
         status = lbw_model_describe(&info, model, &err);
     if (status == LBW_OK) {
         size = info.file_size ? info.file_size : lbw_model_size(model);
-        status = lbw_plan_new(&plan, model, &params, &err);
+        status = lbw_model_prepare(model, &look, &err);
     }
+    if (status == LBW_OK)
+        status = lbw_plan_new(&plan, model, &params, &err);
     if (status != LBW_OK) {
         code = lbw_explain(&err);
     } else if (v->json) {

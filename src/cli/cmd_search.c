@@ -151,6 +151,7 @@ static enum lbw_status search(struct job *job)
     };
     const struct lbw_search_params params = {
         .plan = &job->wishes.params,
+        .prepare = &job->wishes.prepare,
         .plan_file = v->plan.plan,
         .calibrate = strcmp(v->calib.source, "none") != 0 ? &calibrate : NULL,
         .damping = v->calib.damping,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* open, plan, convert, save, show: the steps of every conversion by command. */
+/* open → prepare → plan → convert → save → show: every conversion by command. */
 #include "cli/conversion.h"
 
 #include "cli/progress.h"

@@ -85,9 +85,8 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                    .scale = (enum lbw_scale)v->scale,
                    .group = (enum lbw_group)v->group,
                    .mu = (float)v->mu,
-                   .keep_batchnorm = v->no_fold,
-                   .all = v->all,
-                   .requantize = v->requantize},
+                   .all = v->all},
+        .prepare = {.ops = v->ops, .keep_batchnorm = v->no_fold, .requantize = v->requantize},
         .rules = calloc(most, sizeof *out->rules),
         .regexes = calloc(most, sizeof *out->regexes),
         .num_regexes = most,
@@ -138,6 +137,8 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *m
     struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
     enum lbw_status status = lbw_plan_wishes_init(&wishes, v, err);
+    if (status == LBW_OK)
+        status = lbw_model_prepare(model, &wishes.prepare, err);
     if (status == LBW_OK)
         status = lbw_plan_new(&plan, model, &wishes.params, err);
     if (status == LBW_OK)

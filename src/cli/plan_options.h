@@ -60,6 +60,7 @@ extern const char *const lbw_scale_names[];
 
 /* The options as parameters of the library. */
 struct lbw_plan_wishes {
+    struct lbw_prepare_params prepare;
     struct lbw_plan_params params;
     struct lbw_plan_rule *rules;
     char **regexes; /* num_regexes items, NULL for none */

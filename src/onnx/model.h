@@ -29,6 +29,9 @@ struct lbw_model {
     const unsigned char *warm;                /* the mapped values looked at last, */
     size_t warm_size;                         /* see lbw_mapped_touch() */
     struct lbw_grown *grown;                  /* lists that build.c has made longer */
+    bool is_prepared;                         /* by lbw_model_prepare(), for conversion */
+    uint64_t size_unprepared;                 /* lbw_model_size() before that */
+    size_t num_folded;                        /* BatchNormalizations, by that */
 };
 
 /* The version of a domain that the model imports ("" and "ai.onnx" are the same), or 0. */

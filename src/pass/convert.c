@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Conversion on one screen: weight → codes → encoded model → report. */
+/* Conversion: a plan becomes codes, codes become an encoded model. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,9 +31,6 @@ struct conversion {
     size_t num_reconstructed;
     size_t num_planned;
 };
-
-/* weight → codes → encoded model → report; owns nothing. */
-static enum lbw_status convert(struct conversion *c, struct lbw_error *err);
 
 static double now(void)
 {
@@ -134,6 +131,8 @@ static bool tell(const struct conversion *c, const char *what, size_t done)
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 {
     size_t done = 0;
+    LBW_TRY(lbw_report_new(&c->report, c->plan, err));
+    LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
         const float *values;
@@ -220,18 +219,23 @@ static void sum_up(struct conversion *c)
     r->bytes_after = lbw_model_size(c->model);
 }
 
-static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
+/* Codes into the model, and with them the biases that calibration corrected. */
+static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
 {
-    LBW_TRY(lbw_report_new(&c->report, c->plan, err));
-    LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
-    LBW_TRY(quantize(c, err));
-    LBW_TRY(tune(c, err));
-    for (size_t i = 0; i < c->plan->num_weights; i++)
-        LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     const struct lbw_encode_params encode = {c->params->encoding, c->params->inline_nodes,
                                              c->params->target};
+    for (size_t i = 0; i < c->plan->num_weights; i++)
+        LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     LBW_TRY(lbw_encode(c->plan, c->codes, &encode, c->stored, err));
-    LBW_TRY(lbw_clean_biases(c->model, err));
+    return lbw_clean_biases(c->model, err);
+}
+
+/* plan → codes → encoded model → report; owns nothing, so that any step may return. */
+static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
+{
+    LBW_TRY(quantize(c, err));
+    LBW_TRY(tune(c, err));
+    LBW_TRY(encode(c, err));
     sum_up(c);
     return LBW_OK;
 }
@@ -240,6 +244,12 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
                             const struct lbw_plan *plan,
                             const struct lbw_convert_params *params, struct lbw_error *err)
 {
+    if (!model->is_prepared || plan->model != model)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: %s", model->name,
+                        model->is_prepared
+                            ? "the plan is for another model"
+                            : "not prepared for conversion, or converted already");
+    model->is_prepared = false;
     double damping = params->damping > 0 ? params->damping : DEFAULT_DAMPING;
     struct conversion c = {
         .model = model,

@@ -108,10 +108,12 @@ static enum lbw_status add_weights(struct sha256_ctx *sha, const struct lbw_plan
 enum lbw_status lbw_digest(char out[LBW_DIGEST_SIZE], struct lbw_model *model,
                            struct lbw_error *err)
 {
-    const struct lbw_plan_params params = {.ops = LBW_ALL_OPS, .as_is = true};
+    const struct lbw_prepare_params look = {.ops = LBW_ALL_OPS, .as_is = true};
+    const struct lbw_plan_params params = {.ops = LBW_ALL_OPS};
     struct lbw_plan *plan = NULL;
     struct sha256_ctx sha;
     unsigned char bytes[SHA256_DIGEST_SIZE];
+    LBW_TRY(lbw_model_prepare(model, &look, err));
     LBW_TRY(lbw_plan_new(&plan, model, &params, err));
     sha256_init(&sha);
     enum lbw_status status = add_weights(&sha, plan, err);

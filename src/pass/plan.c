@@ -10,10 +10,7 @@
 #include "num/quantize.h"
 #include "onnx/inline.h"
 #include "pass/encode.h"
-#include "pass/functions.h"
-#include "pass/prepare.h"
 
-#define DEFAULT_OPS "Conv,ConvTranspose"
 /* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
 
@@ -421,25 +418,6 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
     return LBW_OK;
 }
 
-/* A model whose weights are codes already is not quantized a second time by accident. */
-static enum lbw_status refuse_encoded(const struct planner *planner, struct lbw_error *err)
-{
-    const struct lbw_plan *plan = planner->plan;
-    size_t num_encoded = 0;
-    const char *example = "";
-    for (size_t i = 0; i < plan->num_weights; i++)
-        if (*plan->weights[i].item.encoded) {
-            num_encoded++;
-            example = plan->weights[i].item.tensor;
-        }
-    if (!num_encoded || planner->params->requantize || planner->params->as_is)
-        return LBW_OK;
-    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                    "holds %zu encoded weights already ('%s'): expand it first, or say "
-                    "--requantize",
-                    num_encoded, example);
-}
-
 static enum lbw_status check_params(struct planner *planner, struct lbw_error *err)
 {
     LBW_TRY(compile_rules(planner, err));
@@ -449,17 +427,12 @@ static enum lbw_status check_params(struct planner *planner, struct lbw_error *e
 static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
 {
     struct lbw_plan *plan = planner->plan;
-    size_t num_opened;
-    LBW_TRY(lbw_open_functions(&num_opened, plan->model, planner->ops, err));
-    if (!planner->params->as_is)
-        LBW_TRY(
-            lbw_prepare(plan->model, planner->params->keep_batchnorm, &plan->num_folded, err));
     LBW_TRY(lbw_index_init(&plan->index, plan->model, err));
     for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
         LBW_TRY(collect(planner, s, err));
     for (size_t i = 0; i < plan->num_weights; i++)
         LBW_TRY(decide(planner, &plan->weights[i], err));
-    return refuse_encoded(planner, err);
+    return LBW_OK;
 }
 
 enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
@@ -469,14 +442,12 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     if (!plan)
         return lbw_fail_memory(err);
     plan->model = model;
-    plan->model_size = lbw_model_size(model);
+    plan->model_size = model->is_prepared ? model->size_unprepared : lbw_model_size(model);
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
     struct planner planner = {
-        .plan = plan, .params = params, .ops = params->ops ? params->ops : DEFAULT_OPS};
+        .plan = plan, .params = params, .ops = params->ops ? params->ops : LBW_DEFAULT_OPS};
     enum lbw_status status = check_params(&planner, err);
-    if (status == LBW_OK && params->requantize && !params->as_is)
-        status = lbw_expand(model, NULL, err);
     if (status == LBW_OK)
         status = lbw_within(err, fill(&planner, err), "%s", model->name);
     for (size_t i = 0; i < planner.num_regexes; i++)
@@ -511,7 +482,7 @@ const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i)
 
 size_t lbw_plan_num_folded(const struct lbw_plan *plan)
 {
-    return plan->num_folded;
+    return plan->model->num_folded;
 }
 
 enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i, const struct lbw_grid *grid,

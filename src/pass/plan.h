@@ -11,7 +11,6 @@ struct lbw_plan {
     struct lbw_plan_params params; /* pointers inside are not kept */
     struct lbw_weight *weights;    /* in node order, in the model's arena */
     size_t num_weights;
-    size_t num_folded;
     uint64_t model_size; /* when planning began, lbw_model_size() */
 };
 

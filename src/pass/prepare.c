@@ -11,6 +11,8 @@
 #include "onnx/tensor.h"
 #include "pass/bias.h"
 #include "pass/clean.h"
+#include "pass/encode.h"
+#include "pass/functions.h"
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 
@@ -218,15 +220,12 @@ static enum lbw_status fold_and_clean(struct lbw_model *model, size_t *num_folde
     return status;
 }
 
-enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t *num_folded,
-                            struct lbw_error *err)
+/* Every Conv gets a bias that calibration may correct; what nothing reads any more is dropped.
+ */
+static enum lbw_status add_biases(struct lbw_model *model, struct lbw_error *err)
 {
     struct lbw_index index;
     struct lbw_names *names;
-    *num_folded = 0;
-    lbw_begin_rewrite(model);
-    if (!keep_batchnorm)
-        LBW_TRY(fold_and_clean(model, num_folded, err));
     LBW_TRY(lbw_index_init(&index, model, err));
     enum lbw_status status = lbw_names_new(&names, model, err);
     if (status == LBW_OK) {
@@ -237,4 +236,79 @@ enum lbw_status lbw_prepare(struct lbw_model *model, bool keep_batchnorm, size_t
     }
     lbw_index_release(&index);
     return status;
+}
+
+/* The name of an encoded weight that the nodes of one scope read; *out stays as it is else. */
+static enum lbw_status find_encoded(const char **out, const struct lbw_index *index,
+                                    struct lbw_scope *scope, const char *ops,
+                                    struct lbw_error *err)
+{
+    size_t num_nodes, first, last;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
+    for (size_t n = 0; n < num_nodes && !*out; n++) {
+        if (!lbw_weight_inputs(&first, &last, nodes[n], ops))
+            continue;
+        for (size_t i = first; i <= last && !*out; i++) {
+            struct lbw_encoded encoded = {0};
+            struct lbw_value *value =
+                lbw_weight_origin(lbw_index_find(scope, lbw_node_input(nodes[n], i)));
+            if (value && !lbw_index_constant(index, lbw_weight_source(value), true))
+                LBW_TRY(lbw_decode_match(&encoded, index, value, err));
+            if (encoded.kind)
+                *out = value->name;
+        }
+    }
+    return LBW_OK;
+}
+
+/* A model whose weights are codes already is not quantized a second time by accident. */
+static enum lbw_status refuse_encoded(struct lbw_model *model, const char *ops,
+                                      struct lbw_error *err)
+{
+    struct lbw_index index;
+    const char *name = NULL;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = LBW_OK;
+    for (struct lbw_scope *s = index.scopes; s && !name && status == LBW_OK; s = s->next)
+        status = find_encoded(&name, &index, s, ops, err);
+    if (status == LBW_OK && name)
+        status = lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                          "weight '%s' is already encoded: run 'lbw expand' first, or add "
+                          "--requantize",
+                          name);
+    lbw_index_release(&index);
+    return status;
+}
+
+static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare_params *params,
+                               const char *ops, struct lbw_error *err)
+{
+    size_t num_opened;
+    if (params->requantize)
+        LBW_TRY(lbw_expand(model, NULL, err));
+    else
+        LBW_TRY(refuse_encoded(model, ops, err));
+    LBW_TRY(lbw_open_functions(&num_opened, model, ops, err));
+    lbw_begin_rewrite(model);
+    if (!params->keep_batchnorm)
+        LBW_TRY(fold_and_clean(model, &model->num_folded, err));
+    return add_biases(model, err);
+}
+
+enum lbw_status lbw_model_prepare(struct lbw_model *model,
+                                  const struct lbw_prepare_params *params,
+                                  struct lbw_error *err)
+{
+    const char *ops = params->ops ? params->ops : LBW_DEFAULT_OPS;
+    uint64_t size = lbw_model_size(model);
+    size_t num_opened;
+    LBW_TRY(lbw_weight_check_ops(ops, err));
+    if (params->as_is)
+        return lbw_within(err, lbw_open_functions(&num_opened, model, ops, err), "%s",
+                          model->name);
+    LBW_TRY(lbw_within(err, prepare(model, params, ops, err), "%s", model->name));
+    if (!model->is_prepared)
+        model->size_unprepared = size;
+    model->is_prepared = true;
+    return LBW_OK;
 }

@@ -27,7 +27,15 @@ struct reencoder {
     struct lbw_error *err;
 };
 
-static const struct lbw_plan_params look = {.ops = LBW_ALL_OPS, .as_is = true};
+/* All weights, where they can be seen, as they are. */
+static enum lbw_status look(struct lbw_plan **out, struct lbw_model *model,
+                            struct lbw_error *err)
+{
+    const struct lbw_prepare_params prepare = {.ops = LBW_ALL_OPS, .as_is = true};
+    const struct lbw_plan_params params = {.ops = LBW_ALL_OPS};
+    LBW_TRY(lbw_model_prepare(model, &prepare, err));
+    return lbw_plan_new(out, model, &params, err);
+}
 
 /* Reads the codes of every weight that is encoded now. */
 static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *plan)
@@ -58,7 +66,7 @@ static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *pl
 static enum lbw_status expand(struct reencoder *r)
 {
     struct lbw_plan *plan = NULL;
-    LBW_TRY(lbw_plan_new(&plan, r->model, &look, r->err));
+    LBW_TRY(look(&plan, r->model, r->err));
     enum lbw_status status =
         r->params->encoding == LBW_ENCODING_FLOAT ? LBW_OK : read_hints(r, plan);
     lbw_plan_free(&plan);
@@ -136,7 +144,7 @@ static enum lbw_status find_codes(struct reencoder *r)
 
 static enum lbw_status encode(struct reencoder *r)
 {
-    LBW_TRY(lbw_plan_new(&r->plan, r->model, &look, r->err));
+    LBW_TRY(look(&r->plan, r->model, r->err));
     r->num_encoded = 0;
     LBW_TRY(find_codes(r));
     LBW_TRY(lbw_encode(r->plan, r->codes, r->params, r->stored, r->err));

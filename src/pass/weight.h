@@ -42,6 +42,9 @@ size_t lbw_weight_num_steps(const struct lbw_weight *weight);
 /* The step index of row r of group g, given the axis. */
 size_t lbw_weight_step_index(const struct lbw_weight *weight, size_t group, size_t row);
 
+/* The operators whose weights are converted unless asked otherwise. */
+#define LBW_DEFAULT_OPS "Conv,ConvTranspose"
+
 /* Every operator that can hold a weight. */
 #define LBW_ALL_OPS "Conv,ConvTranspose,Gemm,MatMul"
 

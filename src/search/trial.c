@@ -13,6 +13,8 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
     struct lbw_plan_params params = *bench->params->plan;
     params.mu = (float)mu;
     LBW_TRY(lbw_model_open(&out->model, bench->path, err));
+    const struct lbw_prepare_params *prepare = bench->params->prepare, by_default = {0};
+    LBW_TRY(lbw_model_prepare(out->model, prepare ? prepare : &by_default, err));
     LBW_TRY(lbw_plan_new(&out->plan, out->model, &params, err));
     if (bench->params->plan_file)
         LBW_TRY(lbw_plan_apply(out->plan, bench->params->plan_file, err));

@@ -16,6 +16,7 @@
 
 #include <lbw/lbw.h>
 
+#include "../plan.h"
 #include "base/file.h"
 #include "train/augment.h"
 #include "train/tuning.h"
@@ -235,7 +236,7 @@ static enum lbw_status run(char **arguments, struct lbw_error *err)
     lbw_bytes_release(&bytes);
     LBW_TRY(lbw_model_open(&model, arguments[1], err));
     LBW_TRY(lbw_profile_find(&profile_of, arguments[2], err));
-    LBW_TRY(lbw_plan_new(&plan, model, &plan_params, err));
+    LBW_TRY(prepare_and_plan(&plan, model, &plan_params, err));
     const struct lbw_tune_params params = {.source = arguments[3],
                                            .preprocess = &profile_of.preprocess,
                                            .num_samples = 16,

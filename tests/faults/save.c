@@ -207,10 +207,13 @@ static enum lbw_status convert(const char *from, unsigned bits, bool is_pair,
 {
     struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL;
-    struct lbw_plan_params wishes = {
-        .all = true, .grid = lbw_grid_by_name(bits == 2 ? "2" : "6"), .requantize = true};
+    struct lbw_plan_params wishes = {.all = true,
+                                     .grid = lbw_grid_by_name(bits == 2 ? "2" : "6")};
+    const struct lbw_prepare_params prepare = {.requantize = true};
     struct lbw_convert_params params = {0};
     enum lbw_status status = lbw_model_open(&model, from, err);
+    if (status == LBW_OK)
+        status = lbw_model_prepare(model, &prepare, err);
     if (status == LBW_OK)
         status = lbw_plan_new(&plan, model, &wishes, err);
     if (status == LBW_OK)

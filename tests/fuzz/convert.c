@@ -9,10 +9,12 @@
 
 static void convert(struct lbw_model *model, enum lbw_encoding encoding)
 {
-    const struct lbw_plan_params params = {.requantize = true, .all = true};
+    const struct lbw_prepare_params prepare = {.requantize = true};
+    const struct lbw_plan_params params = {.all = true};
     struct lbw_plan *plan = NULL;
     char *text = NULL;
-    if (lbw_plan_new(&plan, model, &params, NULL) != LBW_OK)
+    if (lbw_model_prepare(model, &prepare, NULL) != LBW_OK ||
+        lbw_plan_new(&plan, model, &params, NULL) != LBW_OK)
         return;
     if (lbw_plan_print(&text, plan, encoding == LBW_ENCODING_DQ, NULL) == LBW_OK)
         lbw_free(text);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../fixture.h"
+#include "../plan.h"
 #include "fuzz.h"
 #include "pass/plan.h"
 
@@ -47,7 +48,7 @@ static void prepare(void)
 static struct lbw_plan *new_plan(void)
 {
     struct lbw_plan *plan = NULL;
-    if (lbw_plan_new(&plan, model, &(struct lbw_plan_params){.all = true}, NULL) != LBW_OK)
+    if (prepare_and_plan(&plan, model, &(struct lbw_plan_params){.all = true}, NULL) != LBW_OK)
         abort();
     return plan;
 }

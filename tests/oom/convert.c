@@ -8,6 +8,7 @@
 
 #include "../activations.h"
 #include "../graph.h"
+#include "../plan.h"
 #include "oom.h"
 #include <lbw/convert.h>
 
@@ -103,7 +104,7 @@ static enum lbw_status convert(struct lbw_model *model, struct lbw_error *err)
                                            .state = is_calibrated ? state_path : NULL};
     struct lbw_plan *plan = NULL;
     struct lbw_report *report = NULL;
-    LBW_TRY(lbw_plan_new(&plan, model, &params, err));
+    LBW_TRY(prepare_and_plan(&plan, model, &params, err));
     enum lbw_status status = print_and_apply(plan, err);
     if (status == LBW_OK)
         status = lbw_convert(&report, model, plan, &how, err);

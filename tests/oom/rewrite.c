@@ -12,6 +12,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../plan.h"
 #include "oom.h"
 
 #define UNTOUCHED ((size_t)-77)
@@ -136,7 +137,7 @@ static enum lbw_status plan_all(struct lbw_model *model, struct lbw_error *err)
 {
     const struct lbw_plan_params params = {.all = true};
     struct lbw_plan *plan = NULL;
-    enum lbw_status status = lbw_plan_new(&plan, model, &params, err);
+    enum lbw_status status = prepare_and_plan(&plan, model, &params, err);
     if (status != LBW_OK)
         return plan ? LBW_ERR_RUNTIME : status;
     if (lbw_plan_num_items(plan) < 4)
@@ -195,7 +196,7 @@ static struct text make_encoded(enum lbw_encoding encoding)
     const struct lbw_plan_params params = {.all = true, .grid = lbw_grid_by_name("3")};
     const struct lbw_convert_params how = {.encoding = encoding};
     assert_int_equal(lbw_model_open_memory(&model, plain.data, plain.size, NULL), LBW_OK);
-    assert_int_equal(lbw_plan_new(&plan, model, &params, NULL), LBW_OK);
+    assert_int_equal(prepare_and_plan(&plan, model, &params, NULL), LBW_OK);
     assert_int_equal(lbw_convert(NULL, model, plan, &how, NULL), LBW_OK);
     struct text made = saved_bytes(model);
     lbw_plan_free(&plan);
@@ -356,7 +357,7 @@ static enum lbw_status apply(struct lbw_model *model, struct lbw_error *err)
     const struct lbw_plan_params params = {.rules = rules, .num_rules = 2, .all = true};
     struct lbw_plan *plan = NULL;
     char *text = NULL;
-    LBW_TRY(lbw_plan_new(&plan, model, &params, err));
+    LBW_TRY(prepare_and_plan(&plan, model, &params, err));
     enum lbw_status status = lbw_plan_apply(plan, plan_path, err);
     for (int json = 0; json < 2 && status == LBW_OK; json++) {
         status = lbw_plan_print(&text, plan, json, err);

@@ -17,6 +17,7 @@
 
 #include <cmocka.h>
 
+#include "../plan.h"
 #include "check.h"
 #include <lbw/convert.h>
 
@@ -98,7 +99,7 @@ static void convert(struct outcome *out, const char *path, const struct lbw_grid
     struct lbw_plan *plan = NULL;
     struct lbw_report *report = NULL;
     check(lbw_model_open(&model, path, &err), &err);
-    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){.grid = grid}, &err), &err);
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){.grid = grid}, &err), &err);
     check(lbw_convert(&report, model, plan,
                       &(struct lbw_convert_params){.encoding = way->encoding,
                                                    .inline_nodes = way->is_inline},
@@ -183,7 +184,7 @@ static void look(struct lbw_model **model, struct lbw_plan **plan, const struct 
         check(lbw_expand(*model, &num, &err), &err);
         assert_true(num <= o->num_converted);
     }
-    check(lbw_plan_new(plan, *model, &(struct lbw_plan_params){.as_is = true}, &err), &err);
+    check(look_at(plan, *model, NULL, &err), &err);
 }
 
 static void same_weights(const struct outcome *reference, const struct outcome *other)

@@ -12,6 +12,7 @@
 
 #include "../check.h"
 #include "../graph.h"
+#include "../plan.h"
 #include "../runtime.h"
 #include <lbw/convert.h>
 
@@ -117,7 +118,7 @@ static void check_folding(struct text *graph, int64_t opset, size_t num_folded)
     struct lbw_error err = {0};
     void *data = NULL;
     check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
     assert_int_equal(lbw_plan_num_folded(plan), num_folded);
     check(lbw_model_save_memory(model, &data, &out.size, &err), &err);
     out.data = data;
@@ -246,7 +247,7 @@ static struct text convert(const struct text *bytes, const struct lbw_plan_param
     const struct lbw_convert_params how = {.encoding = encoding, .inline_nodes = is_inline};
     void *data = NULL;
     check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
-    check(lbw_plan_new(&plan, model, params, &err), &err);
+    check(prepare_and_plan(&plan, model, params, &err), &err);
     check(lbw_convert(&report, model, plan, &how, &err), &err);
     assert_int_equal(report->num_converted, num_converted);
     check(lbw_model_save_memory(model, &data, &out.size, &err), &err);
@@ -406,7 +407,7 @@ static void test_function_of_other_opset(void **state)
         struct lbw_plan *plan = NULL;
         struct lbw_error err = {0};
         check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-        check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
+        check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
         const struct lbw_plan_item *item = lbw_plan_item(plan, 0);
         assert_int_equal(lbw_plan_num_items(plan), cases[i].is_kept ? 1 : 2);
         assert_int_equal(item->grid == NULL, cases[i].is_kept);

@@ -13,6 +13,7 @@
 
 #include <lbw/lbw.h>
 
+#include "../plan.h"
 #include "check.h"
 #include "feed/generate.h"
 
@@ -123,7 +124,7 @@ static uint64_t size_by_plan(const struct setting *s, const char *text)
     fputs(text, file);
     fclose(file);
     check(lbw_model_open(&model, model_path, &err), &err);
-    check(lbw_plan_new(&plan, model, &s->plan, &err), &err);
+    check(prepare_and_plan(&plan, model, &s->plan, &err), &err);
     check(lbw_plan_apply(plan, plan_path, &err), &err);
     check(lbw_calibrate_open(&activations, model, &s->calibrate, NULL, &err), &err);
     const struct lbw_convert_params params = {.activations = activations};

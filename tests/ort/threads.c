@@ -12,6 +12,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../plan.h"
 #include "../together.h"
 #include "../runtime.h"
 
@@ -69,7 +70,7 @@ static enum lbw_status run(struct text *out, struct job *job)
     enum lbw_status status =
         lbw_model_open_memory(&model, job->input.data, job->input.size, &job->err);
     if (status == LBW_OK)
-        status = lbw_plan_new(&plan, model, &params, &job->err);
+        status = prepare_and_plan(&plan, model, &params, &job->err);
     if (status == LBW_OK)
         status = convert(model, plan, &job->err);
     if (status == LBW_OK)

@@ -14,6 +14,7 @@
 
 #include <lbw/lbw.h>
 
+#include "../plan.h"
 #include "base/random.h"
 #include "fixture.h"
 #include "run/session.h"
@@ -107,7 +108,7 @@ static enum lbw_status open_conversion(struct conversion *c,
 {
     const struct lbw_plan_params plan = {.grid = lbw_grid_by_name("2"), .all = true};
     *c = (struct conversion){.model = open_network()};
-    assert_int_equal(lbw_plan_new(&c->plan, c->model, &plan, &c->err), LBW_OK);
+    assert_int_equal(prepare_and_plan(&c->plan, c->model, &plan, &c->err), LBW_OK);
     if (!params)
         return LBW_OK;
     return lbw_tune_open(&c->tuner, c->model, c->plan, params, NULL, &c->err);

@@ -15,6 +15,7 @@
 #include <lbw/lbw.h>
 
 #include "../graph.h"
+#include "../plan.h"
 #include "../together.h"
 
 #define NUM_JOBS 64
@@ -117,7 +118,7 @@ static enum lbw_status plan(struct lbw_plan **out, struct job *job, struct lbw_m
                                            .group = way->group,
                                            .all = true};
     char *text = NULL;
-    LBW_TRY(lbw_plan_new(out, model, &params, &job->err));
+    LBW_TRY(prepare_and_plan(out, model, &params, &job->err));
     if (way->method == LBW_METHOD_OPTIMAL)
         LBW_TRY(lbw_plan_apply(*out, plan_path, &job->err));
     LBW_TRY(lbw_plan_print(&text, *out, job->number % 2, &job->err));

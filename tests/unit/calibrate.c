@@ -9,6 +9,7 @@
 
 #include "../activations.h"
 #include "../graph.h"
+#include "../plan.h"
 #include "onnx/tensor.h"
 #include <lbw/convert.h>
 
@@ -82,7 +83,7 @@ static void correction(float out[SIZE], float alpha, float beta, bool shows_bias
     float before[SIZE];
     assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, NULL), LBW_OK);
     read_bias(before, model);
-    assert_int_equal(lbw_plan_new(&plan, model, &wishes, NULL), LBW_OK);
+    assert_int_equal(prepare_and_plan(&plan, model, &wishes, NULL), LBW_OK);
     assert_int_equal(lbw_convert(NULL, model, plan, &params, NULL), LBW_OK);
     read_bias(out, model);
     for (size_t i = 0; i < SIZE; i++)

@@ -9,6 +9,7 @@
 
 #include "../check.h"
 #include "../graph.h"
+#include "../plan.h"
 #include "pass/encode.h"
 
 /* Opens and frees a graph that reads x and makes y. */
@@ -66,9 +67,7 @@ static size_t expand(struct lbw_model *model)
     struct lbw_plan *plan = NULL;
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
     size_t num = SIZE_MAX;
-    check(lbw_plan_new(&plan, model,
-                       &(struct lbw_plan_params){.ops = LBW_ALL_OPS, .as_is = true}, &err),
-          &err);
+    check(look_at(&plan, model, LBW_ALL_OPS, &err), &err);
     lbw_plan_free(&plan);
     check(lbw_digest(before, model, &err), &err);
     check(lbw_expand(model, &num, &err), &err);
@@ -316,7 +315,7 @@ static const char *type_of(struct lbw_model *model, const char *tensor)
     struct lbw_error err = {0};
     struct lbw_plan *plan = NULL;
     const char *type = "";
-    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){.as_is = true}, &err), &err);
+    check(look_at(&plan, model, NULL, &err), &err);
     for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
         if (strcmp(lbw_plan_item(plan, i)->tensor, tensor) == 0)
             type = lbw_plan_item(plan, i)->type;
@@ -358,7 +357,7 @@ static void test_cast_behind(void **state)
     for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
         struct lbw_model *model = open_cast(types[t][0], types[t][1]);
         struct lbw_plan *plan = NULL;
-        check(lbw_plan_new(&plan, model, &params, &err), &err);
+        check(prepare_and_plan(&plan, model, &params, &err), &err);
         check(lbw_convert(NULL, model, plan, &(struct lbw_convert_params){0}, &err), &err);
         lbw_plan_free(&plan);
         model = reopen(model);
@@ -423,13 +422,13 @@ static void test_matmul(void **state)
     put_random(&graph, "H", TYPE(FLOAT16), dims, 2, 0, 1);
     struct lbw_model *model = open_graph(&graph, 17), *none = NULL;
     struct lbw_plan *plan = NULL;
-    check(lbw_plan_new(&plan, model, &params, &err), &err);
+    check(prepare_and_plan(&plan, model, &params, &err), &err);
     assert_int_equal(lbw_plan_num_items(plan), 3);
     check(lbw_convert(NULL, model, plan, &(struct lbw_convert_params){0}, &err), &err);
     lbw_plan_free(&plan);
     model = reopen(model);
-    assert_int_equal(lbw_plan_new(&plan, model, &params, &err), LBW_ERR_UNSUPPORTED);
-    assert_non_null(strstr(err.message, "holds 3 encoded weights"));
+    assert_int_equal(prepare_and_plan(&plan, model, &params, &err), LBW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "is already encoded"));
     put_op(&graph, "Relu", "x", "y", NULL);
     none = open_graph(&graph, 17);
     check(lbw_digest(empty, none, &err), &err);

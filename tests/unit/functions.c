@@ -8,6 +8,7 @@
 
 #include "../check.h"
 #include "../graph.h"
+#include "../plan.h"
 #include <lbw/convert.h>
 
 #include "pass/plan.h"
@@ -16,7 +17,7 @@ static struct lbw_plan *plan_of(struct lbw_model *model)
 {
     struct lbw_plan *plan = NULL;
     struct lbw_error err = {0};
-    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
     return plan;
 }
 

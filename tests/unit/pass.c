@@ -10,6 +10,7 @@
 
 #include "../check.h"
 #include "../graph.h"
+#include "../plan.h"
 #include <lbw/convert.h>
 
 #include "pass/plan.h"
@@ -20,7 +21,15 @@ static struct lbw_plan *plan_of(struct lbw_model *model, const struct lbw_plan_p
 {
     struct lbw_plan *plan = NULL;
     struct lbw_error err = {0};
-    check(lbw_plan_new(&plan, model, params, &err), &err);
+    check(prepare_and_plan(&plan, model, params, &err), &err);
+    return plan;
+}
+
+static struct lbw_plan *look_of(struct lbw_model *model)
+{
+    struct lbw_plan *plan = NULL;
+    struct lbw_error err = {0};
+    check(look_at(&plan, model, NULL, &err), &err);
     return plan;
 }
 
@@ -51,21 +60,32 @@ static struct text saved(struct lbw_model *model)
     return out;
 }
 
-/* Plans, converts and saves; the model's bytes are left alone. */
-static struct text convert(const struct text *bytes, const struct lbw_plan_params *params,
-                           enum lbw_encoding encoding, bool is_inline)
+/* Prepares, plans, converts and saves; the model's bytes are left alone. */
+static struct text convert_prepared(const struct text *bytes,
+                                    const struct lbw_prepare_params *prepare,
+                                    const struct lbw_plan_params *params,
+                                    enum lbw_encoding encoding, bool is_inline)
 {
     struct text copy = {0};
     struct lbw_error err = {0};
+    struct lbw_plan *plan = NULL;
     put(&copy, bytes->data, bytes->size);
     struct lbw_model *model = open_text(&copy);
-    struct lbw_plan *plan = plan_of(model, params);
+    check(lbw_model_prepare(model, prepare, &err), &err);
+    check(lbw_plan_new(&plan, model, params, &err), &err);
     const struct lbw_convert_params how = {.encoding = encoding, .inline_nodes = is_inline};
     check(lbw_convert(NULL, model, plan, &how, &err), &err);
     struct text out = saved(model);
     lbw_plan_free(&plan);
     lbw_model_close(&model);
     return out;
+}
+
+static struct text convert(const struct text *bytes, const struct lbw_plan_params *params,
+                           enum lbw_encoding encoding, bool is_inline)
+{
+    return convert_prepared(bytes, &(struct lbw_prepare_params){.ops = params->ops}, params,
+                            encoding, is_inline);
 }
 
 static bool contains(const struct text *bytes, const char *text)
@@ -162,7 +182,7 @@ static void refuse_params(const struct lbw_plan_params *params, const char *word
     struct lbw_model *model = open_text(&bytes);
     struct lbw_plan *plan = NULL;
     struct lbw_error err = {0};
-    assert_int_equal(lbw_plan_new(&plan, model, params, &err), LBW_ERR_ARGUMENT);
+    assert_int_equal(prepare_and_plan(&plan, model, params, &err), LBW_ERR_ARGUMENT);
     assert_null(plan);
     if (!strstr(err.message, word))
         fail_msg("%s", err.message);
@@ -468,15 +488,16 @@ static void test_encoded(void **state)
         assert_int_equal(once.size, twice.size);
         assert_memory_equal(once.data, twice.data, once.size);
         free(twice.data);
-        twice = convert(&once, &(struct lbw_plan_params){.requantize = true}, ways[i].encoding,
-                        ways[i].is_inline);
+        twice = convert_prepared(&once, &(struct lbw_prepare_params){.requantize = true},
+                                 &by_default, ways[i].encoding, ways[i].is_inline);
         /* a weight on its grid stays where it is: the codes are the same */
         assert_int_equal(once.size, twice.size);
         struct lbw_model *model = open_text(&once);
-        assert_int_equal(lbw_plan_new(&plan, model, &by_default, &err), LBW_ERR_UNSUPPORTED);
+        assert_int_equal(prepare_and_plan(&plan, model, &by_default, &err),
+                         LBW_ERR_UNSUPPORTED);
         assert_non_null(strstr(err.message, "--requantize"));
         assert_null(plan);
-        plan = plan_of(model, &(struct lbw_plan_params){.as_is = true});
+        plan = look_of(model);
         assert_memory_equal(item_of(plan, "head.w")->encoded, ways[i].kind,
                             strlen(ways[i].kind));
         assert_int_equal(item_of(plan, "head.w")->count, 16 * 16 * 9);
@@ -712,8 +733,8 @@ static void test_places(void **state)
         struct lbw_model *models[] = {open_text(&coded), open_text(&plain)};
         struct lbw_error err = {0};
         check(lbw_expand(models[0], NULL, &err), &err);
-        struct lbw_plan *a = plan_of(models[0], &(struct lbw_plan_params){.as_is = true});
-        struct lbw_plan *b = plan_of(models[1], &(struct lbw_plan_params){.as_is = true});
+        struct lbw_plan *a = look_of(models[0]);
+        struct lbw_plan *b = look_of(models[1]);
         static const char *const names[] = {"outer.w", "yes.w", "no.w", "captured.w"};
         for (size_t k = 0; k < 4; k++) {
             assert_true(item_of(a, names[k])->max_magnitude > 0);
@@ -839,7 +860,11 @@ static size_t folded(struct text *graph, int64_t opset, bool keep)
 {
     struct text bytes = finish_model(graph, 8, opset);
     struct lbw_model *model = open_text(&bytes);
-    struct lbw_plan *plan = plan_of(model, &(struct lbw_plan_params){.keep_batchnorm = keep});
+    struct lbw_plan *plan = NULL;
+    struct lbw_error err = {0};
+    check(lbw_model_prepare(model, &(struct lbw_prepare_params){.keep_batchnorm = keep}, &err),
+          &err);
+    check(lbw_plan_new(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
     size_t num = lbw_plan_num_folded(plan);
     size_t num_norms = 0;
     for (size_t i = 0; i < model->proto->graph->n_node; i++)

@@ -10,6 +10,7 @@
 
 #include "../activations.h"
 #include "../graph.h"
+#include "../plan.h"
 #include "base/file.h"
 #include <lbw/convert.h>
 
@@ -117,7 +118,7 @@ static enum lbw_status run(struct text *out, const struct run *r, struct lbw_err
                                               .user = (void *)r};
     memset(&seen, 0, sizeof seen);
     struct lbw_model *model = open_input(&bytes, r->is_external);
-    assert_int_equal(lbw_plan_new(&plan, model, &r->plan, err), LBW_OK);
+    assert_int_equal(prepare_and_plan(&plan, model, &r->plan, err), LBW_OK);
     enum lbw_status status = lbw_convert(NULL, model, plan, &params, err);
     void *data = NULL;
     if (status == LBW_OK)
