@@ -104,6 +104,7 @@ struct lbw_detector;
 struct lbw_detector_params {
     int width, height;    /* of inputs of open size, as LBW_GIVEN_SIZE; 0: the profile's */
     unsigned num_threads; /* of the runtime, for one picture; 0: all processors */
+    bool no_native;       /* leave the operator library out, see lbw_native_library() */
 };
 
 /*
@@ -137,6 +138,7 @@ struct lbw_eval_params {
     float agreement_score;    /* boxes that count for AP against the reference; 0: .05 */
     int width, height;        /* of the input, for models that leave it open */
     unsigned num_threads;     /* pictures at a time; 0: one per processor */
+    bool no_native;           /* leave the operator library out, see lbw_native_library() */
     lbw_progress_fn progress; /* called from any of the threads, one at a time; NULL: none */
     void *progress_user;
 };

@@ -18,6 +18,14 @@ extern "C" {
  */
 LBW_API enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err);
 
+/*
+ * The path of liblbw_ort.so, the operator library that gives ONNX Runtime native kernels for
+ * the operators of `ai.lbw` (static storage): register it with RegisterCustomOpsLibrary_V2 or
+ * register_custom_ops_library. LBW_ORT_LIBRARY in the environment names it, else it is looked
+ * for beside this library. LBW_ERR_RUNTIME when there is none.
+ */
+LBW_API enum lbw_status lbw_native_library(const char **path, struct lbw_error *err);
+
 /* What both models are fed; zero-initialised: 4 generated images. */
 struct lbw_compare_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
@@ -26,6 +34,7 @@ struct lbw_compare_params {
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     uint64_t seed;                           /* of generated images */
     unsigned num_threads;                    /* 0: all processors */
+    bool no_native; /* leave the operator library out, see lbw_native_library() */
     lbw_progress_fn progress;
     void *user;
 };

@@ -19,7 +19,7 @@ struct compare_values {
     int64_t samples, seed;
     double rtol; /* below 0: not given */
     struct lbw_picture_values picture;
-    bool json;
+    bool no_native, json;
 };
 
 static const struct compare_values defaults = {.data = "generated", .samples = 4, .rtol = -1};
@@ -39,6 +39,7 @@ static enum lbw_status compare(struct lbw_comparison **out, char **paths,
         .width = picture.width,
         .height = picture.height,
         .seed = (uint64_t)v->seed,
+        .no_native = v->no_native,
         .progress = lbw_progress_step,
     };
     if (status == LBW_OK)
@@ -160,6 +161,7 @@ static const struct lbw_option options[] = {
      "exit with 3 when an output's largest error exceeds X times its largest magnitude",
      .min = 0, .max = 1e300},
     LBW_PICTURE_OPTIONS(struct compare_values, picture),
+    LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON; infinite numbers are null"},
     {0},
 };

@@ -22,7 +22,7 @@ struct detect_values {
     struct lbw_option_list titles;
     struct lbw_picture_values picture;
     double score, nms;
-    bool json;
+    bool no_native, json;
 };
 
 /* A model and what it found in the picture at hand. */
@@ -60,12 +60,13 @@ static enum lbw_status choose_profile(struct job *job)
 
 static enum lbw_status open_side(struct job *job, struct side *side)
 {
+    const struct lbw_detector_params params = {.no_native = job->v->no_native};
     enum lbw_status status = lbw_model_open(&side->model, side->path, &job->err);
     if (status == LBW_OK && side == &job->model)
         status = choose_profile(job);
     if (status == LBW_OK)
         status =
-            lbw_detector_open(&side->detector, side->model, &job->profile, NULL, &job->err);
+            lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
     return status;
 }
 
@@ -309,6 +310,7 @@ static const struct lbw_option options[] = {
      "overlap above which the weaker box goes (default: the profile's)", .min = 0, .max = 1},
     {"title", 0, LBW_OPTION_LIST, AT(titles), "TEXT",
      "above the drawing in place of the file's name; with a reference, its title comes first"},
+    LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
     {0},
 };

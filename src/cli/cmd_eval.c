@@ -20,7 +20,7 @@ struct eval_values {
     struct lbw_picture_values picture;
     double score, nms, reference_score, reference_nms;
     int64_t max_images, threads;
-    bool per_class, voc, json, quiet;
+    bool per_class, voc, no_native, json, quiet;
 };
 
 /* Everything the command opens, closed in one place. */
@@ -81,6 +81,7 @@ static enum lbw_status evaluate(struct job *job)
         .reference_score = (float)v->reference_score,
         .reference_nms = (float)v->reference_nms,
         .num_threads = (unsigned)v->threads,
+        .no_native = v->no_native,
         .progress = lbw_progress_step,
     };
     lbw_progress_begin("testing", v->quiet);
@@ -403,6 +404,7 @@ static const struct lbw_option options[] = {
     {"voc", 0, LBW_OPTION_FLAG, AT(voc), NULL, "also Pascal VOC's AP at overlap .5"},
     {"save", 0, LBW_OPTION_OUTPUT, AT(save), "FILE.json",
      "write the first model's boxes in COCO's result format"},
+    LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
     {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "no progress"},
     {0},

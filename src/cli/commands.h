@@ -5,6 +5,7 @@
 
 #include "cli/option.h"
 
+extern const struct lbw_command lbw_cmd_bench;
 extern const struct lbw_command lbw_cmd_compare;
 extern const struct lbw_command lbw_cmd_completion;
 extern const struct lbw_command lbw_cmd_convert;

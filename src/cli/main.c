@@ -23,6 +23,7 @@ const struct lbw_command *const lbw_commands[] = {
     &lbw_cmd_search,
     &lbw_cmd_tune,
     &lbw_cmd_compare,
+    &lbw_cmd_bench,
     &lbw_cmd_eval,
     &lbw_cmd_detect,
     &lbw_cmd_convert,

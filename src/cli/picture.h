@@ -42,6 +42,13 @@ struct lbw_picture_values {
      "open sizes are rounded up to a multiple of N"}
 /* clang-format on */
 
+/* The row that leaves lbw's kernels out, for commands that run models. */
+#define LBW_NATIVE_OPTION(offset)                                                              \
+    {                                                                                          \
+        "no-native", 0, LBW_OPTION_FLAG, offset, NULL,                                         \
+            "leave out lbw's operator library for ONNX Runtime"                                \
+    }
+
 extern const char *const lbw_resize_names[];
 extern const char *const lbw_color_names[];
 extern const char *const lbw_layout_names[];

@@ -34,10 +34,15 @@ static enum lbw_status settle_input(struct lbw_detector *detector,
 }
 
 static enum lbw_status open_session(struct lbw_detector *detector, struct lbw_model *model,
-                                    unsigned num_threads, struct lbw_error *err)
+                                    const struct lbw_detector_params *wanted,
+                                    struct lbw_error *err)
 {
     struct lbw_session_params params = {
-        .num_threads = num_threads, .optimize = 99, .decode_once = 1};
+        .num_threads = wanted->num_threads,
+        .optimize = 99,
+        .decode_once = lbw_session_decodes(model),
+        .native = !wanted->no_native,
+    };
     void *bytes = NULL;
     size_t size = 0;
     LBW_TRY(lbw_model_save_memory(model, &bytes, &size, err));
@@ -58,7 +63,7 @@ static enum lbw_status fill(struct lbw_detector *detector, struct lbw_model *mod
                         info.num_inputs > 1 ? info.inputs[1].name : "");
     LBW_TRY(settle_input(detector, &info, params, err));
     detector->input.name = NULL;
-    LBW_TRY(open_session(detector, model, params->num_threads, err));
+    LBW_TRY(open_session(detector, model, params, err));
     detector->num_outputs = lbw_session_num_outputs(detector->session);
     detector->output_names = calloc(detector->num_outputs + 1, sizeof *detector->output_names);
     if (!detector->output_names)

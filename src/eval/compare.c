@@ -45,11 +45,15 @@ enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err)
 }
 
 static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *model,
-                                    unsigned num_threads, const char *which,
+                                    const struct lbw_compare_params *wanted, const char *which,
                                     struct lbw_error *err)
 {
     const struct lbw_session_params params = {
-        .num_threads = num_threads, .optimize = 99, .decode_once = 1};
+        .num_threads = wanted->num_threads,
+        .optimize = 99,
+        .decode_once = lbw_session_decodes(model),
+        .native = !wanted->no_native,
+    };
     void *data = NULL;
     size_t size = 0;
     enum lbw_status status = lbw_model_save_memory(model, &data, &size, err);
@@ -117,8 +121,8 @@ static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct
         .height = params->height,
         .seed = params->seed,
     };
-    LBW_TRY(open_session(&pair->a, a, params->num_threads, "A", err));
-    LBW_TRY(open_session(&pair->b, b, params->num_threads, "B", err));
+    LBW_TRY(open_session(&pair->a, a, params, "A", err));
+    LBW_TRY(open_session(&pair->b, b, params, "B", err));
     LBW_TRY(lbw_assumed_feed_open(&pair->feed, a, &feed, assumed, err));
     LBW_TRY(match_inputs(&pair->inputs_a, pair->a, pair->feed, "A", err));
     LBW_TRY(match_inputs(&pair->inputs_b, pair->b, pair->feed, "B", err));

@@ -176,7 +176,11 @@ static enum lbw_status open_detectors(struct owner *owner, struct lbw_model *con
 {
     const struct lbw_eval_params *params = &owner->params;
     struct lbw_detector_params one = {
-        .width = params->width, .height = params->height, .num_threads = 1};
+        .width = params->width,
+        .height = params->height,
+        .num_threads = 1,
+        .no_native = params->no_native,
+    };
     size_t num = num_models + (params->reference != NULL);
     owner->detectors = lbw_arena_calloc(&owner->arena, num, sizeof *owner->detectors);
     if (!owner->detectors)

@@ -56,6 +56,8 @@ struct ort_value;
       (struct ort_session_options * options, int num))                                         \
     X(25, struct ort_status *, set_inter_op_threads,                                           \
       (struct ort_session_options * options, int num))                                         \
+    X(29, struct ort_status *, register_library,                                               \
+      (struct ort_session_options * options, const char *path, void **handle))                 \
     X(30, struct ort_status *, session_num_inputs,                                             \
       (const struct ort_session *session, size_t *out))                                        \
     X(31, struct ort_status *, session_num_outputs,                                            \

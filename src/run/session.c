@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/model.h"
 #include "onnx/tensor.h"
+#include "onnx/walk.h"
+#include "run/native.h"
 #include "run/ort_api.h"
 
 /* The runtime numbers element types as ONNX does up to FLOAT4E2M1. */
@@ -36,10 +39,17 @@ static enum lbw_status set_options(const struct lbw_runtime *runtime,
     if (runtime->set_deterministic)
         LBW_TRY(
             lbw_runtime_check(runtime, runtime->set_deterministic(options, true), what, err));
-    /* Waiting threads must not burn the processors that our own threads work on. */
-    LBW_TRY(lbw_runtime_check(
-        runtime, runtime->add_config_entry(options, "session.intra_op.allow_spinning", "0"),
-        what, err));
+    /* Waiting threads must not burn the processors that our own threads work on, nor spin on
+     * when a run is over and another session has its turn. */
+    LBW_TRY(lbw_runtime_check(runtime,
+                              runtime->add_config_entry(options,
+                                                        params->spin
+                                                            ? "session.force_spinning_stop"
+                                                            : "session.intra_op.allow_spinning",
+                                                        params->spin ? "1" : "0"),
+                              what, err));
+    if (params->native)
+        LBW_TRY(lbw_native_register(runtime, options, err));
     if (params->decode_once)
         LBW_TRY(lbw_runtime_check(
             runtime, runtime->add_config_entry(options, "session.disable_quant_qdq", "1"), what,
@@ -52,6 +62,20 @@ static enum lbw_status set_options(const struct lbw_runtime *runtime,
         LBW_TRY(lbw_runtime_check(runtime, runtime->disable_cpu_mem_arena(options), what, err));
     }
     return LBW_OK;
+}
+
+static bool is_no_quantizer(ProtobufCMessage *message, void *user)
+{
+    (void)user;
+    if (message->descriptor != &onnx__node_proto__descriptor)
+        return true;
+    const char *op_type = ((Onnx__NodeProto *)(void *)message)->op_type;
+    return !op_type || strcmp(op_type, "QuantizeLinear") != 0;
+}
+
+bool lbw_session_decodes(const struct lbw_model *model)
+{
+    return lbw_walk(&model->proto->base, is_no_quantizer, NULL);
 }
 
 static enum lbw_status read_names(struct lbw_session *self, struct lbw_error *err)

@@ -3,7 +3,11 @@
 #ifndef LBW_SRC_RUN_SESSION_H
 #define LBW_SRC_RUN_SESSION_H
 
+#include <stdbool.h>
+
 #include "feed/array.h"
+
+struct lbw_model;
 
 struct lbw_runtime; /* ort.c: the loaded library and its environment; shared, never unloaded */
 struct lbw_session;
@@ -21,8 +25,16 @@ struct lbw_session_params {
     int optimize;         /* 0: none, 1: basic, 99: all */
     int decode_once;      /* fold DequantizeLinear of constants at load, not on every run */
     int short_lived;      /* no memory pool kept between runs */
+    int native;           /* use the operator library where there is one */
+    int spin;             /* waiting threads spin, as in the runtime's own default */
     const char *profile; /* the runtime writes PREFIX_….json, times of all nodes; NULL: none */
 };
+
+/*
+ * What `decode_once` should be for a model that runs as it is: true unless it holds a
+ * QuantizeLinear, whose fusion into integer kernels the setting would prevent.
+ */
+bool lbw_session_decodes(const struct lbw_model *model);
 
 /* From serialised model bytes (copied by the runtime). Errors carry the runtime's own message.
  */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* The operator library liblbw_ort.so: where it is, and registering it with a session. */
+#ifndef LBW_SRC_RUN_NATIVE_H
+#define LBW_SRC_RUN_NATIVE_H
+
+#include "run/ort_api.h"
+
+/*
+ * Registers the library's operators. Does nothing where no library is found or the runtime is
+ * too old for it: the model's functions run then. LBW_ERR_RUNTIME when the runtime refuses it.
+ */
+enum lbw_status lbw_native_register(const struct lbw_runtime *runtime,
+                                    struct ort_session_options *options, struct lbw_error *err);
+
+#endif
