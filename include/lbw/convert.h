@@ -17,6 +17,16 @@ enum lbw_encoding {
     LBW_ENCODING_FLOAT, /* the values in place, as float */
 };
 
+struct lbw_encoding_info {
+    const char *name;   /* "packed" */
+    const char *stored; /* what the file holds, one phrase */
+    const char *needs;  /* of the model or runtime, one phrase */
+    bool takes_inline;  /* inline_nodes of struct lbw_encode_params means something */
+    bool takes_target;  /* so does target */
+};
+
+/* NULL past the last encoding: count up from 0 to list them all. */
+LBW_API const struct lbw_encoding_info *lbw_encoding_info(enum lbw_encoding encoding);
 LBW_API const char *lbw_encoding_name(enum lbw_encoding encoding);
 
 /* Which runtime has to take the codes of the dq encoding. */
@@ -27,7 +37,7 @@ enum lbw_target {
     LBW_TARGET_ANY, /* whatever the model's opset allows */
 };
 
-/* "ort", "tensorrt", "openvino", "any" */
+/* "ort", "tensorrt", "openvino", "any"; NULL past the last. */
 LBW_API const char *lbw_target_name(enum lbw_target target);
 
 /* How codes are written down. Zero-initialised: packed, in a function. */

@@ -36,6 +36,10 @@ enum lbw_color {
     LBW_COLOR_GRAY,
 };
 
+/* "letterbox", "bgr", …; NULL past the last. */
+LBW_API const char *lbw_resize_name(enum lbw_resize resize);
+LBW_API const char *lbw_color_name(enum lbw_color color);
+
 /* What the user asked for: it is not bent to the model, as what a profile says may be. */
 enum lbw_given {
     LBW_GIVEN_SIZE = 1, /* refused where the model fixes another */

@@ -19,7 +19,10 @@ enum lbw_group {
     LBW_GROUP_TENSOR,
 };
 
-/* The names used on the command line, in plans and in reports: "optimal", "real", "channel". */
+/*
+ * The names used on the command line, in plans and in reports: "optimal", "real", "channel";
+ * NULL past the last.
+ */
 LBW_API const char *lbw_method_name(enum lbw_method method);
 LBW_API const char *lbw_scale_name(enum lbw_scale scale);
 LBW_API const char *lbw_group_name(enum lbw_group group);

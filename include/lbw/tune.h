@@ -36,6 +36,9 @@ enum lbw_optimizer {
     LBW_OPTIMIZER_SGD,  /* with momentum .9, in units of the layer's typical gradient */
 };
 
+/* "adam", "sgd"; NULL past the last. */
+LBW_API const char *lbw_optimizer_name(enum lbw_optimizer optimizer);
+
 /* Zero-initialised: 400 steps on generated pictures. */
 struct lbw_tune_params {
     const char *source; /* as in struct lbw_calibrate_params; all samples are kept in memory */

@@ -54,15 +54,21 @@ static void print_argument_words(const struct lbw_command *command)
         print_commands();
 }
 
+static void print_choices(const struct lbw_option *option)
+{
+    for (int i = 0; option->choice(i); i++)
+        printf("%s%s", i ? " " : "", option->choice(i));
+}
+
 static void bash_value(const struct lbw_option *option)
 {
     fputs("        ", stdout);
     if (option->letter)
         printf("-%c | ", option->letter);
     printf("--%s) ", option->name);
-    if (option->choices) {
+    if (option->choice) {
         fputs("_lbw_words '", stdout);
-        print_words(option->choices);
+        print_choices(option);
         puts("'; return ;;");
     } else {
         puts(is_path(option->argument) ? "return ;;" : "compopt +o default; return ;;");
@@ -130,11 +136,11 @@ static void zsh_option(const struct lbw_option *option)
         char value[256];
         lbw_option_value_name(value, sizeof value, option);
         putchar(':');
-        print_quoted(option->choices ? option->name : value, "[]:", "'\\''");
+        print_quoted(option->choice ? option->name : value, "[]:", "'\\''");
         putchar(':');
-        if (option->choices) {
+        if (option->choice) {
             putchar('(');
-            print_words(option->choices);
+            print_choices(option);
             putchar(')');
         } else if (is_path(option->argument)) {
             fputs("_files", stdout);
@@ -183,9 +189,9 @@ static void fish_option(const struct lbw_command *command, const struct lbw_opti
            option->name);
     if (option->letter)
         printf(" -s %c", option->letter);
-    if (option->choices) {
+    if (option->choice) {
         fputs(" -x -a '", stdout);
-        print_words(option->choices);
+        print_choices(option);
         putchar('\'');
     } else if (option->type != LBW_OPTION_FLAG) {
         fputs(is_path(option->argument) ? " -r -F" : " -x", stdout);

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include <jansson.h>
-#include <lbw/grid.h>
+#include <lbw/convert.h>
 
 #include "cli/commands.h"
 #include "cli/json.h"
@@ -48,14 +48,6 @@ static void describe_levels(char *out, size_t size, const struct lbw_grid *g)
     }
 }
 
-static const struct {
-    const char *name, *stored, *needs;
-} encodings[] = {
-    {"packed", "base-L digits, a function in ai.lbw", "IR 8, or --inline"},
-    {"dq", "smallest exact type, DequantizeLinear", "opset 10; below, Cast and Mul"},
-    {"float", "the values themselves", "nothing"},
-};
-
 static void print_encodings(void)
 {
     static const struct lbw_column columns[] = {
@@ -65,10 +57,11 @@ static void print_encodings(void)
     };
     struct lbw_table table;
     lbw_table_init(&table, columns, 3);
-    for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
-        lbw_table_cell(&table, "%s", encodings[i].name);
-        lbw_table_cell(&table, "%s", encodings[i].stored);
-        lbw_table_cell(&table, "%s", encodings[i].needs);
+    const struct lbw_encoding_info *info;
+    for (int i = 0; (info = lbw_encoding_info((enum lbw_encoding)i)); i++) {
+        lbw_table_cell(&table, "%s", info->name);
+        lbw_table_cell(&table, "%s", info->stored);
+        lbw_table_cell(&table, "%s", info->needs);
     }
     putchar('\n');
     lbw_table_print(&table, stdout, 0);

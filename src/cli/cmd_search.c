@@ -273,7 +273,7 @@ static const struct lbw_option options[] = {
      "grids to choose from, names of 'lbw grids' (default: all that pay)"},
     LBW_PLAN_OPTIONS(struct search_values, plan),
     {"encoding", 'e', LBW_OPTION_CHOICE, AT(encode.encoding), NULL,
-     "for which the size is counted (default packed)", .choices = lbw_encoding_names},
+     "for which the size is counted (default packed)", .choice = lbw_encoding_choice},
     {"inline", 0, LBW_OPTION_FLAG, AT(encode.inline_nodes), NULL,
      "packed: decode with plain nodes instead of a function"},
     LBW_CALIBRATE_OPTIONS(struct search_values, calib),

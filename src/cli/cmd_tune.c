@@ -244,7 +244,10 @@ static int run(const void *values, int num_arguments, char **arguments)
     return code;
 }
 
-static const char *const optimizer_names[] = {"adam", "sgd", NULL}; /* enum lbw_optimizer */
+static const char *optimizer_choice(int i)
+{
+    return lbw_optimizer_name((enum lbw_optimizer)i);
+}
 
 #define AT(member) offsetof(struct tune_values, member)
 
@@ -275,7 +278,7 @@ static const struct lbw_option options[] = {
      .max = 1e6},
     {"optimizer", 0, LBW_OPTION_CHOICE, AT(optimizer), NULL,
      "how a step is taken: adam (default) at each weight's own pace, or sgd with momentum .9",
-     .choices = optimizer_names},
+     .choice = optimizer_choice},
     {"steps", 0, LBW_OPTION_INT, AT(steps), "N",
      "so many steps of training (default 400, or what --minutes allows)", .min = 1,
      .max = 1e8},

@@ -6,15 +6,24 @@
 
 #include "cli/talk.h"
 
-const char *const lbw_encoding_names[] = {"packed", "dq", "float", NULL};
-const char *const lbw_target_names[] = {"ort", "tensorrt", "openvino", "any", NULL};
+const char *lbw_encoding_choice(int i)
+{
+    return lbw_encoding_name((enum lbw_encoding)i);
+}
+
+const char *lbw_target_choice(int i)
+{
+    return lbw_target_name((enum lbw_target)i);
+}
 
 bool lbw_encode_is_usable(const struct lbw_encode_values *values, const char *command)
 {
-    if (values->inline_nodes && values->encoding != LBW_ENCODING_PACKED)
-        lbw_usage_error(command, "--inline goes with --encoding packed");
-    else if (values->target != LBW_TARGET_ORT && values->encoding != LBW_ENCODING_DQ)
-        lbw_usage_error(command, "--target goes with --encoding dq");
+    const struct lbw_encoding_info *info =
+        lbw_encoding_info((enum lbw_encoding)values->encoding);
+    if (values->inline_nodes && !info->takes_inline)
+        lbw_usage_error(command, "--inline does not go with --encoding %s", info->name);
+    else if (values->target != LBW_TARGET_ORT && !info->takes_target)
+        lbw_usage_error(command, "--target does not go with --encoding %s", info->name);
     else
         return true;
     return false;

@@ -18,20 +18,20 @@ struct lbw_encode_values {
 #define LBW_ENCODE_OPTIONS(values, member)                                                     \
     {"encoding", 'e', LBW_OPTION_CHOICE, offsetof(values, member.encoding), NULL,              \
      "how the weights are stored; all decode to the same bits (default packed)",               \
-     .choices = lbw_encoding_names},                                                           \
+     .choice = lbw_encoding_choice},                                                           \
     {"inline", 0, LBW_OPTION_FLAG, offsetof(values, member.inline_nodes), NULL,                \
      "packed: decode with plain nodes instead of a function, for runtimes without functions"}, \
     {"target", 0, LBW_OPTION_CHOICE, offsetof(values, member.target), NULL,                    \
      "dq: the runtime that has to take the codes, any for whatever the opset has (default "    \
-     "ort)", .choices = lbw_target_names},                                                     \
+     "ort)", .choice = lbw_target_choice},                                                     \
     {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
      "lift the model to this opset: dq has smaller types from 19, 21 and 25 on", .min = 7,          \
      .max = 25}
 /* clang-format on */
 
 /* In the order of their enums. */
-extern const char *const lbw_encoding_names[];
-extern const char *const lbw_target_names[];
+const char *lbw_encoding_choice(int i);
+const char *lbw_target_choice(int i);
 
 /* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
 bool lbw_encode_is_usable(const struct lbw_encode_values *values, const char *command);

@@ -46,7 +46,8 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-#define MAX_WORD 32
+#define MAX_WORD    32
+#define MAX_CHOICES 64
 
 /* Edits (insert, delete, replace, swap neighbours) from a to b; words over MAX_WORD are far. */
 static size_t edit_distance(const char *a, const char *b)
@@ -108,14 +109,14 @@ static int unknown_long(const struct lbw_command *command, const char *word, siz
 
 void lbw_option_value_name(char *out, size_t size, const struct lbw_option *option)
 {
-    if (!option->choices) {
+    if (!option->choice) {
         snprintf(out, size, "%s", option->argument ? option->argument : "");
         return;
     }
     size_t used = 0;
     out[0] = '\0';
-    for (size_t i = 0; option->choices[i] && used < size; i++) {
-        int put = snprintf(out + used, size - used, "%s%s", i ? "|" : "", option->choices[i]);
+    for (int i = 0; option->choice(i) && used < size; i++) {
+        int put = snprintf(out + used, size - used, "%s%s", i ? "|" : "", option->choice(i));
         used += (size_t)put;
     }
 }
@@ -203,13 +204,14 @@ static bool parse_bytes(uint64_t *out, const struct lbw_command *command,
 static bool parse_choice(int *out, const struct lbw_command *command,
                          const struct lbw_option *option, const char *value)
 {
+    const char *list[MAX_CHOICES];
     size_t num = 0;
-    for (; option->choices[num]; num++)
-        if (strcmp(option->choices[num], value) == 0) {
+    for (; num < MAX_CHOICES && (list[num] = option->choice((int)num)); num++)
+        if (strcmp(list[num], value) == 0) {
             *out = (int)num;
             return true;
         }
-    const char *near = lbw_suggest(value, option->choices, num);
+    const char *near = lbw_suggest(value, list, num);
     char names[256];
     lbw_option_value_name(names, sizeof names, option);
     if (near)
@@ -242,7 +244,7 @@ static bool store(void *values, const struct lbw_command *command,
         return true;
     case LBW_OPTION_OUTPUT:
     case LBW_OPTION_STRING:
-        if (option->choices && !parse_choice(&(int){0}, command, option, value))
+        if (option->choice && !parse_choice(&(int){0}, command, option, value))
             return false;
         *(const char **)place = value;
         return true;

@@ -24,13 +24,13 @@
 /* The type of the member at `offset` is given behind each. */
 enum lbw_option_type {
     LBW_OPTION_FLAG,   /* bool */
-    LBW_OPTION_STRING, /* const char *; one of `choices` where there are any */
+    LBW_OPTION_STRING, /* const char *; one of `choice` where that is set */
     LBW_OPTION_OUTPUT, /* const char *, a file to write: see lbw_outputs_are_possible() */
     LBW_OPTION_INT,    /* int64_t, in min … max */
     LBW_OPTION_FLOAT,  /* double, in min … max */
     LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */
     LBW_OPTION_BYTES,  /* uint64_t, "64K", "1.5G" (powers of 1024) */
-    LBW_OPTION_CHOICE, /* int, the index in `choices` */
+    LBW_OPTION_CHOICE, /* int, the index in `choice` */
     LBW_OPTION_LIST,   /* struct lbw_option_list, one item each time it is given */
 };
 
@@ -47,13 +47,13 @@ struct lbw_option {
     const char *name; /* without dashes; NULL ends the table */
     char letter;      /* the short form, or 0 */
     enum lbw_option_type type;
-    size_t offset;              /* in the command's struct of values */
-    const char *argument;       /* what help calls the value; NULL for flags */
-    const char *help;           /* one sentence without a full stop, defaults named */
-    double min, max;            /* LBW_OPTION_INT and _FLOAT, both 0: any; _BYTES: min */
-    const char *const *choices; /* LBW_OPTION_CHOICE and _STRING: names, ended by NULL */
-    bool is_written;            /* LBW_OPTION_STRING: "-" is not standard input */
-    bool is_in_place;           /* LBW_OPTION_OUTPUT: written where it is, not replaced */
+    size_t offset;                /* in the command's struct of values */
+    const char *argument;         /* what help calls the value; NULL for flags */
+    const char *help;             /* one sentence without a full stop, defaults named */
+    double min, max;              /* LBW_OPTION_INT and _FLOAT, both 0: any; _BYTES: min */
+    const char *(*choice)(int i); /* LBW_OPTION_CHOICE and _STRING: names, NULL past the last */
+    bool is_written;              /* LBW_OPTION_STRING: "-" is not standard input */
+    bool is_in_place;             /* LBW_OPTION_OUTPUT: written where it is, not replaced */
 };
 
 struct lbw_command {

@@ -7,9 +7,21 @@
 
 #include "cli/talk.h"
 
-const char *const lbw_resize_names[] = {"stretch", "letterbox", "letterbox-corner", NULL};
-const char *const lbw_color_names[] = {"rgb", "bgr", "gray", NULL};
-const char *const lbw_layout_names[] = {"nchw", "nhwc", NULL};
+const char *lbw_resize_choice(int i)
+{
+    return lbw_resize_name((enum lbw_resize)i);
+}
+
+const char *lbw_color_choice(int i)
+{
+    return lbw_color_name((enum lbw_color)i);
+}
+
+const char *lbw_layout_choice(int i)
+{
+    static const char *const names[] = {"nchw", "nhwc", NULL};
+    return names[i];
+}
 
 bool lbw_picture_given(const struct lbw_picture_values *v)
 {

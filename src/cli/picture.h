@@ -27,9 +27,9 @@ struct lbw_picture_values {
     {"size", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, size), "WxH",               \
      "size of the input, where the model leaves it open"},                                     \
     {"resize", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, resize), NULL,            \
-     "how pictures are fitted to the input", .choices = lbw_resize_names},                     \
+     "how pictures are fitted to the input", .choice = lbw_resize_choice},                     \
     {"color", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, color), NULL,              \
-     "order of the channels", .choices = lbw_color_names},                                     \
+     "order of the channels", .choice = lbw_color_choice},                                     \
     {"mean", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, mean), "A,B,C",             \
      "subtracted from pixels 0 … 255; one number serves all channels"},                        \
     {"std", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, std), "A,B,C",               \
@@ -37,7 +37,7 @@ struct lbw_picture_values {
     {"pad", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, pad), "N",                   \
      "value of padded pixels, 0 … 255"},                                                       \
     {"layout", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, layout), NULL,            \
-     "where the channels are", .choices = lbw_layout_names},                                   \
+     "where the channels are", .choice = lbw_layout_choice},                                   \
     {"multiple", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, multiple), "N",         \
      "open sizes are rounded up to a multiple of N"}
 /* clang-format on */
@@ -49,9 +49,9 @@ struct lbw_picture_values {
             "leave out lbw's operator library for ONNX Runtime"                                \
     }
 
-extern const char *const lbw_resize_names[];
-extern const char *const lbw_color_names[];
-extern const char *const lbw_layout_names[];
+const char *lbw_resize_choice(int i);
+const char *lbw_color_choice(int i);
+const char *lbw_layout_choice(int i);
 
 /*
  * Whether the options make sense, also for a `source` of arrays in a file; else it is

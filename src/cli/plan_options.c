@@ -10,9 +10,20 @@
 
 #include "cli/talk.h"
 
-const char *const lbw_method_names[] = {"optimal", "ternary", "threshold", NULL};
-const char *const lbw_group_names[] = {"channel", "tensor", NULL};
-const char *const lbw_scale_names[] = {"real", "pow2", NULL};
+const char *lbw_method_choice(int i)
+{
+    return lbw_method_name((enum lbw_method)i);
+}
+
+const char *lbw_group_choice(int i)
+{
+    return lbw_group_name((enum lbw_group)i);
+}
+
+const char *lbw_scale_choice(int i)
+{
+    return lbw_scale_name((enum lbw_scale)i);
+}
 
 static enum lbw_status fail(struct lbw_error *err, const char *fmt, ...)
 {

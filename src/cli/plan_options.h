@@ -34,15 +34,15 @@ struct lbw_plan_values {
      "may join)"},                                                                             \
     {"method", 0, LBW_OPTION_CHOICE, offsetof(values, member.method), NULL,                    \
      "how weights are projected: the exact optimum, the paper's theorem for 2 bits, or "       \
-     "its thresholds (default optimal)", .choices = lbw_method_names},                         \
+     "its thresholds (default optimal)", .choice = lbw_method_choice},                         \
     {"mu", 0, LBW_OPTION_FLOAT, offsetof(values, member.mu), "X",                              \
      "of --method threshold, as a share of the largest weight (default 0.75)",                 \
      .min = 0.01, .max = 1.4},                                                                 \
     {"group", 0, LBW_OPTION_CHOICE, offsetof(values, member.group), NULL,                      \
-     "which weights share a scale (default channel)", .choices = lbw_group_names},             \
+     "which weights share a scale (default channel)", .choice = lbw_group_choice},             \
     {"scale", 0, LBW_OPTION_CHOICE, offsetof(values, member.scale), NULL,                      \
      "what a scale may be: any number, or a power of two (default real)",                      \
-     .choices = lbw_scale_names},                                                              \
+     .choice = lbw_scale_choice},                                                              \
     {"no-fold", 0, LBW_OPTION_FLAG, offsetof(values, member.no_fold), NULL,                    \
      "do not fold BatchNormalization into the convolution before it"},                         \
     {"all", 0, LBW_OPTION_FLAG, offsetof(values, member.all), NULL,                            \
@@ -54,9 +54,9 @@ struct lbw_plan_values {
 /* clang-format on */
 
 /* In the order of their enums. */
-extern const char *const lbw_method_names[];
-extern const char *const lbw_group_names[];
-extern const char *const lbw_scale_names[];
+const char *lbw_method_choice(int i);
+const char *lbw_group_choice(int i);
+const char *lbw_scale_choice(int i);
 
 /* The options as parameters of the library. */
 struct lbw_plan_wishes {

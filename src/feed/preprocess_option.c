@@ -25,18 +25,30 @@ static const char *const color_words[] = {
 };
 static const char *const layout_words[] = {"nchw", "nhwc"};
 
+const char *lbw_resize_name(enum lbw_resize resize)
+{
+    return (size_t)resize < NUM(resize_words) ? resize_words[resize] : NULL;
+}
+
+const char *lbw_color_name(enum lbw_color color)
+{
+    return (size_t)color < NUM(color_words) ? color_words[color] : NULL;
+}
+
 /* The position of `value` in a list of words. */
 static enum lbw_status read_word(int *out, const char *const *words, size_t num,
                                  const char *key, const char *value, struct lbw_error *err)
 {
     char list[128] = "";
+    size_t used = 0;
     for (size_t i = 0; i < num; i++) {
         if (!strcmp(words[i], value)) {
             *out = (int)i;
             return LBW_OK;
         }
-        strcat(list, i ? (i + 1 < num ? ", " : " or ") : "");
-        strcat(list, words[i]);
+        if (used < sizeof list)
+            used += (size_t)snprintf(list + used, sizeof list - used, "%s%s",
+                                     i ? (i + 1 < num ? ", " : " or ") : "", words[i]);
     }
     return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: '%s' is not %s", key, value, list);
 }

@@ -9,10 +9,29 @@
 #include "pass/clean.h"
 #include "pass/prepare.h"
 
+/* One row per encoding, in the order of enum lbw_encoding. */
+static const struct encoding {
+    struct lbw_encoding_info info;
+    lbw_encode_fn *encode;
+} encodings[] = {
+    {{"packed", "base-L digits, a function in ai.lbw", "IR 8, or --inline", true, false},
+     lbw_encode_packed},
+    {{"dq", "smallest exact type, DequantizeLinear", "opset 10; below, Cast and Mul", false,
+      true},
+     lbw_encode_dq},
+    {{"float", "the values themselves", "nothing", false, false}, lbw_encode_float},
+};
+
+const struct lbw_encoding_info *lbw_encoding_info(enum lbw_encoding encoding)
+{
+    return (size_t)encoding < sizeof encodings / sizeof *encodings ? &encodings[encoding].info
+                                                                   : NULL;
+}
+
 const char *lbw_encoding_name(enum lbw_encoding encoding)
 {
-    static const char *const names[] = {"packed", "dq", "float"};
-    return names[encoding];
+    const struct lbw_encoding_info *info = lbw_encoding_info(encoding);
+    return info ? info->name : NULL;
 }
 
 uint64_t lbw_encode_estimate(const struct lbw_weight *weight)
@@ -178,8 +197,6 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
                                   const struct lbw_codes *codes, enum lbw_encoding encoding,
                                   struct lbw_decoding *decodings, struct lbw_error *err)
 {
-    static lbw_encode_fn *const encodings[] = {lbw_encode_packed, lbw_encode_dq,
-                                               lbw_encode_float};
     for (size_t i = 0; i < plan->num_weights; i++) {
         const struct lbw_weight *weight = &plan->weights[i];
         if (!codes[i].codes)
@@ -188,9 +205,9 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
         encoder->at_opset = lbw_scope_opset(plan->model, weight->value->scope);
         /* below opset 9 a Constant node, all a function has, cannot hold integers */
         encoder->has_integers = weight->value->scope->graph || encoder->at_opset >= 9;
-        LBW_TRY(lbw_within(err,
-                           encodings[encoding](&decodings[i], encoder, weight, &codes[i], err),
-                           "weight '%s'", weight->item.tensor));
+        LBW_TRY(lbw_within(
+            err, encodings[encoding].encode(&decodings[i], encoder, weight, &codes[i], err),
+            "weight '%s'", weight->item.tensor));
         remove_old(weight, decodings[i].num_nodes == 0);
     }
     for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)

@@ -50,7 +50,7 @@ static const struct carrier carriers[] = {
 const char *lbw_target_name(enum lbw_target target)
 {
     static const char *const names[] = {"ort", "tensorrt", "openvino", "any"};
-    return names[target];
+    return (size_t)target < sizeof names / sizeof *names ? names[target] : NULL;
 }
 
 /* Where the weight stands there are constants of the type, and the nodes that read it. */

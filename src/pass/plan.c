@@ -17,19 +17,19 @@
 const char *lbw_method_name(enum lbw_method method)
 {
     static const char *const names[] = {"optimal", "ternary", "threshold"};
-    return names[method];
+    return (size_t)method < sizeof names / sizeof *names ? names[method] : NULL;
 }
 
 const char *lbw_scale_name(enum lbw_scale scale)
 {
     static const char *const names[] = {"real", "pow2"};
-    return names[scale];
+    return (size_t)scale < sizeof names / sizeof *names ? names[scale] : NULL;
 }
 
 const char *lbw_group_name(enum lbw_group group)
 {
     static const char *const names[] = {"channel", "tensor"};
-    return names[group];
+    return (size_t)group < sizeof names / sizeof *names ? names[group] : NULL;
 }
 
 /* What builds the plan, with the compiled rules. */

@@ -14,6 +14,12 @@
 #include "train/augment.h"
 #include "train/tuning.h"
 
+const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
+{
+    static const char *const names[] = {"adam", "sgd"};
+    return (size_t)optimizer < sizeof names / sizeof *names ? names[optimizer] : NULL;
+}
+
 #define DEFAULT_STEPS 400
 #define DEFAULT_BATCH 4
 #define DEFAULT_RATE  0.003
