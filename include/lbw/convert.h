@@ -5,6 +5,7 @@
 
 #include <lbw/image.h>
 #include <lbw/plan.h>
+#include <lbw/samples.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -54,7 +55,8 @@ LBW_API bool lbw_source_is_generated(const char *source);
 /* Where calibration data comes from; zero-initialised: 32 generated images. */
 struct lbw_calibrate_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
-    size_t num_samples; /* at most so many; 0: 32 generated, 64 of a folder */
+    const struct lbw_samples *samples; /* in place of `source`; NULL: none */
+    size_t num_samples; /* at most that many; 0: 32 generated, 64 of anything else */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     uint64_t memory;  /* bytes for kept tensors; 0: 1 GiB; beyond it a temporary file serves */

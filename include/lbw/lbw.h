@@ -13,6 +13,7 @@
 #include <lbw/model.h>
 #include <lbw/plan.h>
 #include <lbw/runtime.h>
+#include <lbw/samples.h>
 #include <lbw/search.h>
 #include <lbw/tune.h>
 

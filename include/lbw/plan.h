@@ -115,6 +115,11 @@ LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, 
 LBW_API enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path,
                                        struct lbw_error *err);
 
+/* The same from memory; `path` is for messages. */
+LBW_API enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data,
+                                              size_t size, const char *path,
+                                              struct lbw_error *err);
+
 /*
  * Gives weight i another grid, or with NULL leaves it as it is. LBW_ERR_ARGUMENT when it cannot
  * be converted.

@@ -7,6 +7,7 @@
 
 #include <lbw/image.h>
 #include <lbw/model.h>
+#include <lbw/samples.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,10 +27,18 @@ LBW_API enum lbw_status lbw_runtime_version(const char **version, struct lbw_err
  */
 LBW_API enum lbw_status lbw_native_library(const char **path, struct lbw_error *err);
 
+/*
+ * Loads ONNX Runtime from `path`, its library or the folder that holds it, before anything
+ * else needs it. LBW_OK without effect where it is loaded already. LBW_ERR_RUNTIME when there
+ * is none.
+ */
+LBW_API enum lbw_status lbw_runtime_open(const char *path, struct lbw_error *err);
+
 /* What both models are fed; zero-initialised: 4 generated images. */
 struct lbw_compare_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
-    size_t num_samples; /* at most so many; 0: 4 */
+    const struct lbw_samples *samples;       /* in place of `source`; NULL: none */
+    size_t num_samples;                      /* at most that many; 0: 4 */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from model A */
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     uint64_t seed;                           /* of generated images */

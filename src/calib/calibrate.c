@@ -44,6 +44,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
 {
     struct lbw_feed_params feed = {
         .source = params->source,
+        .samples = params->samples,
         .max_samples = params->num_samples,
         .preprocess = params->preprocess,
         .width = params->width,
@@ -51,7 +52,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .seed = params->seed,
         .hold_back = params->hold_back,
     };
-    if (!feed.max_samples && !lbw_source_is_generated(params->source))
+    if (!feed.max_samples && (params->samples || !lbw_source_is_generated(params->source)))
         feed.max_samples = DEFAULT_SAMPLES;
     struct lbw_stages_params stages = {
         .memory = params->memory ? params->memory : DEFAULT_MEMORY,

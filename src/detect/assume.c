@@ -336,7 +336,7 @@ enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *m
 {
     struct lbw_preprocess preprocess;
     struct lbw_feed_params resolved = *params;
-    if (!params->preprocess && !(params->source && lbw_npz_is_one(params->source))) {
+    if (!params->preprocess && !lbw_feed_takes_arrays(params)) {
         struct lbw_arena arena = {0};
         enum lbw_status status = assume(&preprocess, &resolved.why, &arena, model, err);
         lbw_arena_release(&arena);

@@ -115,6 +115,7 @@ static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct
 {
     const struct lbw_feed_params feed = {
         .source = params->source,
+        .samples = params->samples,
         .max_samples = params->num_samples ? params->num_samples : NUM_SAMPLES,
         .preprocess = params->preprocess,
         .width = params->width,

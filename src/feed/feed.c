@@ -118,13 +118,23 @@ static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model
         return lbw_fail_memory(err);
     for (size_t i = 0; i < feed->num_inputs; i++)
         has_rank[i] = info->inputs[i].num_dims >= 0;
-    LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
-                                 feed->num_inputs, params->max_samples, err));
+    if (params->samples)
+        LBW_TRY(lbw_feed_arrays_open_memory(&feed->arrays, params->samples, feed->inputs,
+                                            has_rank, feed->num_inputs, params->max_samples,
+                                            err));
+    else
+        LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
+                                     feed->num_inputs, params->max_samples, err));
     feed->num_samples = lbw_feed_arrays_num_samples(feed->arrays);
-    feed->assumed =
-        lbw_arena_printf(&feed->arena, "%zu sample%s of %s, as they are", feed->num_samples,
-                         feed->num_samples == 1 ? "" : "s", params->source);
+    feed->assumed = lbw_arena_printf(&feed->arena, "%zu sample%s of %s, as they are",
+                                     feed->num_samples, feed->num_samples == 1 ? "" : "s",
+                                     params->samples ? "the caller" : params->source);
     return feed->assumed ? LBW_OK : lbw_fail_memory(err);
+}
+
+bool lbw_feed_takes_arrays(const struct lbw_feed_params *params)
+{
+    return params->samples || (params->source && lbw_npz_is_one(params->source));
 }
 
 enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
@@ -137,7 +147,7 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
     if (!feed)
         return lbw_fail_memory(err);
     enum lbw_status status = lbw_within(err, list_inputs(feed, &info, err), "%s", model->name);
-    if (status == LBW_OK && params->source && lbw_npz_is_one(params->source))
+    if (status == LBW_OK && lbw_feed_takes_arrays(params))
         status = open_arrays(feed, &info, params, err);
     else if (status == LBW_OK)
         status = open_pictures(feed, &info, params, err);
@@ -255,15 +265,15 @@ static void fill_other(struct lbw_array *array, const struct lbw_feed *feed, siz
 enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
                              struct lbw_error *err)
 {
-    enum lbw_status status = LBW_OK;
     size_t made = 0;
+    enum lbw_status status = feed->arrays ? lbw_feed_arrays_seek(feed->arrays, i, err) : LBW_OK;
     for (; made < feed->num_inputs && status == LBW_OK; made++) {
         const struct lbw_feed_input *input = &feed->inputs[made];
         arrays[made] = (struct lbw_array){0};
         status =
             lbw_array_init(&arrays[made], input->data_type, input->dims, input->num_dims, err);
         if (status == LBW_OK && feed->arrays)
-            lbw_feed_arrays_fill(&arrays[made], feed->arrays, made, i);
+            lbw_feed_arrays_fill(&arrays[made], feed->arrays, made);
         else if (status == LBW_OK && made == feed->picture)
             status = fill_pictures(&arrays[made], feed, i, err);
         else if (status == LBW_OK)

@@ -5,6 +5,7 @@
 #define LBW_SRC_FEED_FEED_H
 
 #include <lbw/image.h>
+#include <lbw/samples.h>
 
 #include "feed/array.h"
 #include "feed/input.h"
@@ -16,6 +17,7 @@ struct lbw_feed;
 struct lbw_feed_params {
     const char *
         source; /* "generated", "generated:N", a folder, a .npz or .npy file; NULL: generated */
+    const struct lbw_samples *samples;       /* in place of the source; NULL: none */
     size_t max_samples;                      /* 0: 32 generated, or all that the source holds */
     const struct lbw_preprocess *preprocess; /* required unless the source is arrays */
     const char *why;   /* where the preprocessing comes from, one phrase; NULL: the user */
@@ -33,6 +35,9 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
                               const struct lbw_feed_params *params, const char **assumed,
                               struct lbw_error *err);
 void lbw_feed_close(struct lbw_feed **feed);
+
+/* Whether `params` name arrays, which are fed as they are, instead of pictures. */
+bool lbw_feed_takes_arrays(const struct lbw_feed_params *params);
 
 size_t lbw_feed_num_samples(const struct lbw_feed *feed);
 size_t lbw_feed_num_inputs(const struct lbw_feed *feed);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Samples from the arrays of a .npz or .npy file. */
+/* Samples from the arrays of a .npz or .npy file, or of the caller. */
 #ifndef LBW_SRC_FEED_FEED_ARRAYS_H
 #define LBW_SRC_FEED_FEED_ARRAYS_H
 
@@ -20,12 +20,23 @@ struct lbw_feed_arrays;
 enum lbw_status lbw_feed_arrays_open(struct lbw_feed_arrays **out, const char *path,
                                      struct lbw_feed_input *inputs, const bool *has_rank,
                                      size_t num_inputs, size_t most, struct lbw_error *err);
+
+/* The same from memory; `samples` and `inputs` have to outlive the handle. */
+enum lbw_status lbw_feed_arrays_open_memory(struct lbw_feed_arrays **out,
+                                            const struct lbw_samples *samples,
+                                            struct lbw_feed_input *inputs, const bool *has_rank,
+                                            size_t num_inputs, size_t most,
+                                            struct lbw_error *err);
 void lbw_feed_arrays_close(struct lbw_feed_arrays **arrays);
 
 size_t lbw_feed_arrays_num_samples(const struct lbw_feed_arrays *arrays);
 
-/* Sample `i` of input `input` into `out`, which has the input's type and dims. */
+/* Makes `i` the sample at hand. Fails only where the caller makes samples. */
+enum lbw_status lbw_feed_arrays_seek(struct lbw_feed_arrays *arrays, size_t i,
+                                     struct lbw_error *err);
+
+/* The sample at hand of input `input` into `out`, which has the input's type and dims. */
 void lbw_feed_arrays_fill(struct lbw_array *out, const struct lbw_feed_arrays *arrays,
-                          size_t input, size_t i);
+                          size_t input);
 
 #endif

@@ -250,20 +250,15 @@ static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_
     return LBW_OK;
 }
 
-enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct lbw_error *err)
+enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data, size_t size,
+                                      const char *path, struct lbw_error *err)
 {
-    struct lbw_bytes bytes;
-    LBW_TRY(lbw_bytes_read(&bytes, path, err));
-    char *text = malloc(bytes.size + 1);
-    if (!text) {
-        lbw_bytes_release(&bytes);
+    char *text = malloc(size + 1);
+    if (!text)
         return lbw_fail_memory(err);
-    }
-    if (bytes.size)
-        memcpy(text, bytes.data, bytes.size);
-    text[bytes.size] = '\0';
-    size_t size = bytes.size;
-    lbw_bytes_release(&bytes);
+    if (size)
+        memcpy(text, data, size);
+    text[size] = '\0';
     for (size_t i = 0; i < plan->num_weights; i++)
         plan->weights[i].is_wished = false;
     enum lbw_status status;
@@ -275,4 +270,13 @@ enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct l
         status = apply_text(plan, text, err);
     free(text);
     return lbw_within(err, status, "%s", path);
+}
+
+enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct lbw_error *err)
+{
+    struct lbw_bytes bytes;
+    LBW_TRY(lbw_bytes_read(&bytes, path, err));
+    enum lbw_status status = lbw_plan_apply_memory(plan, bytes.data, bytes.size, path, err);
+    lbw_bytes_release(&bytes);
+    return status;
 }

@@ -12,6 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <lbw/runtime.h>
+
 /* How far above the program's folder the build folder may be (build/src/cli/lbw). */
 #define MAX_LEVELS_UP 3
 
@@ -98,24 +100,34 @@ static void *load_from_system(void)
     return library;
 }
 
+/* The library `given`, or the one in a folder of that name. */
+static enum lbw_status load_given(void **out, const char *given, const char *who,
+                                  struct lbw_error *err)
+{
+    char path[4096];
+    struct stat st;
+    void *library;
+    if (stat(given, &st) == 0 && S_ISDIR(st.st_mode)) {
+        snprintf(path, sizeof path, "%s/libonnxruntime.so*", given);
+        library = load_matching(path);
+    } else {
+        library = dlopen(given, RTLD_NOW | RTLD_LOCAL);
+    }
+    if (!library) {
+        const char *why = dlerror();
+        return lbw_fail(err, LBW_ERR_RUNTIME, "%sno ONNX Runtime: %s: %.300s", who, given,
+                        why ? why : "no libonnxruntime.so in this folder");
+    }
+    *out = library;
+    return LBW_OK;
+}
+
 static enum lbw_status load_library(void **out, struct lbw_error *err)
 {
     const char *given = getenv("LBW_ORT");
     char path[4096] = "";
-    struct stat st;
-    if (given && *given) {
-        if (stat(given, &st) == 0 && S_ISDIR(st.st_mode)) {
-            snprintf(path, sizeof path, "%s/libonnxruntime.so*", given);
-            *out = load_matching(path);
-        } else {
-            *out = dlopen(given, RTLD_NOW | RTLD_LOCAL);
-        }
-        if (*out)
-            return LBW_OK;
-        const char *why = dlerror();
-        return lbw_fail(err, LBW_ERR_RUNTIME, "LBW_ORT names no ONNX Runtime: %s: %.300s",
-                        given, why ? why : "no libonnxruntime.so in this folder");
-    }
+    if (given && *given)
+        return load_given(out, given, "LBW_ORT names ", err);
     *out = load_from_system();
     if (!*out)
         *out = load_from_build(path, sizeof path);
@@ -165,11 +177,14 @@ static enum lbw_status read_table(struct lbw_runtime *runtime, void *library,
     return LBW_OK;
 }
 
-static enum lbw_status load(struct lbw_runtime *out, struct lbw_error *err)
+static enum lbw_status load(struct lbw_runtime *out, const char *path, struct lbw_error *err)
 {
     void *library = NULL; /* never closed: the runtime's threads and statics outlive us */
     struct lbw_runtime runtime = {0};
-    LBW_TRY(load_library(&library, err));
+    if (path)
+        LBW_TRY(load_given(&library, path, "", err));
+    else
+        LBW_TRY(load_library(&library, err));
     LBW_TRY(read_table(&runtime, library, err));
     LBW_TRY(lbw_runtime_check(&runtime, runtime.create_env(ORT_LOG_FATAL, "lbw", &runtime.env),
                               "start", err));
@@ -184,18 +199,31 @@ static enum lbw_status load(struct lbw_runtime *out, struct lbw_error *err)
     return LBW_OK;
 }
 
-enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,
+/* Loads what `path` names, or with NULL what is found, unless one is loaded. */
+static enum lbw_status load_once(struct lbw_runtime **out, const char *path,
                                  struct lbw_error *err)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
     static struct lbw_runtime runtime;
     pthread_mutex_lock(&lock);
-    enum lbw_status status = runtime.env ? LBW_OK : load(&runtime, err);
+    enum lbw_status status = runtime.env ? LBW_OK : load(&runtime, path, err);
     pthread_mutex_unlock(&lock);
-    if (status == LBW_OK) {
+    if (status == LBW_OK)
         *out = &runtime;
-        if (version)
-            *version = runtime.version;
-    }
     return status;
+}
+
+enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,
+                                 struct lbw_error *err)
+{
+    LBW_TRY(load_once(out, NULL, err));
+    if (version)
+        *version = (*out)->version;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_runtime_open(const char *path, struct lbw_error *err)
+{
+    struct lbw_runtime *runtime;
+    return load_once(&runtime, path, err);
 }

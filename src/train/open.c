@@ -97,6 +97,7 @@ static enum lbw_status open_feed(struct lbw_tuning *t, struct lbw_model *model,
     const struct lbw_tune_params *p = &t->params;
     struct lbw_feed_params feed = {
         .source = p->source,
+        .samples = p->samples,
         .max_samples = p->num_samples ? p->num_samples : DEFAULT_SAMPLES,
         .preprocess = p->preprocess,
         .width = p->width,
