@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""LBW weights (zero or a power of two) for ONNX detectors.
+
+    import lbw
+
+    result = lbw.quantize("model.onnx", "small.onnx", bits="4x2", calibration="photos/")
+    print(result.bytes_before, result.bytes_after)
+    print(lbw.evaluate(["model.onnx", "small.onnx"], "val/", "val.json")[1].labels.ap)
+
+A model is a path, the bytes of one, or an onnx.ModelProto. What runs models uses the ONNX Runtime
+of the installed package onnxruntime, unless the environment variable LBW_ORT names another.
+"""
+
+from ._call import (
+    ArgumentError,
+    Error,
+    FileError,
+    FormatError,
+    Interrupted,
+    OnnxRuntimeError,
+    OutOfMemoryError,
+    UnsupportedError,
+    text as _text,
+)
+from ._convert import convert, expand, grids, inspect, plan, profiles, quantize, tune
+from ._detect import Detector, compare, detect, evaluate, search
+from ._lbw import lib as _lib
+from ._results import (
+    AveragePrecision,
+    Box,
+    Comparison,
+    CompareRow,
+    Conversion,
+    Detections,
+    EvaluatedModel,
+    Evaluation,
+    Grid,
+    Inspection,
+    Layer,
+    Plan,
+    Port,
+    Profile,
+    Reencoding,
+    SearchResult,
+    Training,
+    Trial,
+    Weight,
+)
+
+__version__ = _text(_lib.lbw_version())
+__all__ = [
+    "ArgumentError",
+    "AveragePrecision",
+    "Box",
+    "CompareRow",
+    "Comparison",
+    "Conversion",
+    "Detections",
+    "Detector",
+    "Error",
+    "EvaluatedModel",
+    "Evaluation",
+    "FileError",
+    "FormatError",
+    "Grid",
+    "Inspection",
+    "Interrupted",
+    "Layer",
+    "OnnxRuntimeError",
+    "OutOfMemoryError",
+    "Plan",
+    "Port",
+    "Profile",
+    "Reencoding",
+    "SearchResult",
+    "Training",
+    "Trial",
+    "UnsupportedError",
+    "Weight",
+    "compare",
+    "convert",
+    "detect",
+    "evaluate",
+    "expand",
+    "grids",
+    "inspect",
+    "plan",
+    "profiles",
+    "quantize",
+    "search",
+    "tune",
+]

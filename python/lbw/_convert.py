@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: MIT
+"""Plans, conversions and what models are."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Iterable, Mapping
+
+from . import _options as options
+from ._call import ArgumentError, Call, FileError, Progress, text
+from ._lbw import ffi, lib
+from ._options import Bits, Model, Path, Samples, dress
+from ._results import (
+    Conversion,
+    Grid,
+    Inspection,
+    Layer,
+    Plan,
+    Port,
+    Profile,
+    Reencoding,
+    Training,
+    Weight,
+    printed,
+)
+
+
+def grids() -> list[Grid]:
+    """The grids that `bits` may name."""
+    num = ffi.new("size_t *")
+    table = lib.lbw_grids(num)
+    return [Grid._of(ffi.addressof(table, i)) for i in range(num[0])]
+
+
+def profiles() -> list[Profile]:
+    """The detectors that `profile` may name."""
+    num = ffi.new("size_t *")
+    table = lib.lbw_profiles(num)
+    return [Profile._of(ffi.addressof(table, i)) for i in range(num[0])]
+
+
+def _weights(plan: Any) -> list[Weight]:
+    return [Weight._of(lib.lbw_plan_item(plan, i)) for i in range(lib.lbw_plan_num_items(plan))]
+
+
+def inspect(model: Model, *, ops: str | None = None) -> Inspection:
+    """What `model` is, and its weights.
+
+    ops: operators whose weights are listed, "Conv,ConvTranspose" by default; "Gemm" and
+    "MatMul" may join.
+    """
+    with Call() as call:
+        handle = options.open_model(call, model)
+        info = call.new("struct lbw_model_info *")
+        call.do(lib.lbw_model_describe, info, handle)
+        described = dict(
+            size=info.file_size or lib.lbw_model_size(handle),
+            inputs=[Port._of(info.inputs[i]) for i in range(info.num_inputs)],
+            outputs=[Port._of(info.outputs[i]) for i in range(info.num_outputs)],
+            metadata={
+                text(info.metadata[2 * i]): text(info.metadata[2 * i + 1])
+                for i in range(info.num_metadata)
+            },
+        )
+        base = Inspection._read(info, **described, weights=[], digest="")
+        look = options.prepare_params(call, {"ops": ops})
+        look.as_is = True
+        call.run(lib.lbw_model_prepare, handle, look)
+        params = call.new("struct lbw_plan_params *", {"ops": look.ops})
+        plan = call.open("struct lbw_plan", lib.lbw_plan_free, lib.lbw_plan_new, handle, params)
+        base.weights = _weights(plan)
+        digest = call.new("char[]", lib.LBW_DIGEST_SIZE)
+        call.run(lib.lbw_digest, digest, handle)
+        base.digest = text(digest)
+        return base
+
+
+def _plan(call: Call, model: Any, values: Mapping[str, Any]) -> Any:
+    """struct lbw_plan * of a model made ready, with what the caller's own plan says."""
+    params = options.plan_params(call, values)
+    call.run(lib.lbw_model_prepare, model, options.prepare_params(call, values))
+    plan = values["plan"]
+    made = call.open("struct lbw_plan", lib.lbw_plan_free, lib.lbw_plan_new, model, params)
+    if plan is None:
+        return made
+    lines = str(plan) if isinstance(plan, Plan) else getattr(plan, "plan", plan)
+    if isinstance(lines, str) and "\n" in lines:
+        data = lines.encode()
+        call.do(lib.lbw_plan_apply_memory, made, data, len(data), b"plan")
+    else:
+        call.do(lib.lbw_plan_apply, made, call.string(lines))
+    return made
+
+
+def plan(
+    model: Model,
+    *,
+    bits: Bits = 4,
+    skip: str | Iterable[str] = (),
+    plan: Path | str | Plan | None = None,
+    per_channel: bool = True,
+    ops: str | None = None,
+    method: str | None = None,
+    mu: float | None = None,
+    scale: str | None = None,
+    keep_batchnorm: bool = False,
+    all_weights: bool = False,
+    requantize: bool = False,
+) -> Plan:
+    """What `quantize()` with the same arguments would do to each weight, or why not."""
+    values = locals()
+    with Call() as call:
+        handle = options.open_model(call, model)
+        made = _plan(call, handle, values)
+        return Plan(
+            weights=_weights(made),
+            text=printed(call, lib.lbw_plan_print, made, False),
+            num_folded=lib.lbw_plan_num_folded(made),
+            _json=printed(call, lib.lbw_plan_print, made, True),
+        )
+
+
+class _Saving:
+    """Where a model goes: to a file, with external data or without, or into memory."""
+
+    def __init__(self, call: Call, output: Path | None, external_data: str | None) -> None:
+        self.call = call
+        self.path = None if output is None else os.fspath(output)
+        self.external: Any = ffi.NULL
+        if external_data is not None:
+            if output is None:
+                raise ArgumentError("external_data: goes with an output path")
+            file = call.string(external_data)
+            self.external = call.new("struct lbw_external_params *", {"file": file})
+
+    def check(self, model: Any) -> None:
+        """Refuses before long work what saving would refuse."""
+        if self.path is None:
+            return
+        folder = os.path.dirname(self.path) or "."
+        if not os.access(folder, os.W_OK | os.X_OK):
+            why = "No such file or directory" if not os.path.isdir(folder) else "Permission denied"
+            raise FileError(f"{self.path}: cannot write: {why}")
+        self.call.do(lib.lbw_model_check_save, model, self.call.string(self.path), self.external)
+
+    def save(self, model: Any) -> dict[str, Any]:
+        if self.path is None:
+            data, size = ffi.new("void **"), ffi.new("size_t *")
+            self.call.run(lib.lbw_model_save_memory, model, data, size)
+            try:
+                return {"path": None, "model": ffi.buffer(data[0], size[0])[:]}
+            finally:
+                lib.lbw_free(data[0])
+        path = self.call.string(self.path)
+        if self.external == ffi.NULL:
+            self.call.run(lib.lbw_model_save, model, path)
+        else:
+            self.call.run(lib.lbw_model_save_external, model, path, self.external)
+        return {"path": self.path, "model": None}
+
+
+class _Job:
+    """open, plan, convert, save: the steps of every conversion."""
+
+    def __init__(self, call: Call, model: Model, output: Path | None, values: Mapping[str, Any]):
+        self.call = call
+        self.values = values
+        self.started = time.monotonic()
+        self.saving = _Saving(call, output, values["external_data"])
+        self.picture = options.Picture(call, values["profile"], values["preprocess"])
+        self.params = call.new("struct lbw_convert_params *")
+        options.fill(self.params, options.ENCODE, values, call)
+        options.fill(self.params, options.CONVERT, values, call)
+        self.model = options.open_model(call, model)
+        self.saving.check(self.model)
+        self.profile = self.picture.for_model(self.model)
+        if values["opset"]:
+            if values["requantize"]:
+                call.do(lib.lbw_expand, self.model, ffi.NULL)
+            call.do(lib.lbw_model_lift, self.model, values["opset"])
+        self.plan = _plan(call, self.model, values)
+        self.assumed = call.new("const char **")
+
+    def calibrate_params(self) -> Any:
+        params = self.call.new("struct lbw_calibrate_params *")
+        options.fill(params, options.CALIBRATE, self.values, self.call)
+        dress(params, self.profile, self.picture)
+        return params
+
+    def calibrate(self, params: Any) -> None:
+        options.use_runtime(self.call)
+        self.params.activations = self.call.open(
+            "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
+            self.model, params, self.assumed)
+
+    def has_work(self) -> bool:
+        return any(lib.lbw_plan_item(self.plan, i).grid != ffi.NULL
+                   for i in range(lib.lbw_plan_num_items(self.plan)))
+
+    def finish(self, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
+        call = self.call
+        self.params.tuner = tuner
+        self.params.progress, self.params.user = lib.on_progress, call.handle
+        report = call.open("struct lbw_report", lib.lbw_report_free, lib.lbw_convert,
+                           self.model, self.plan, self.params)
+        saved = self.saving.save(self.model)
+        return Conversion._read(
+            report,
+            **saved,
+            assumed=assumed or text(self.assumed[0]),
+            seconds=time.monotonic() - self.started,
+            layers=[Layer._of(report.rows[i]) for i in range(report.num_rows)],
+            training=_training(tuner),
+            _json=printed(call, lib.lbw_report_print, report),
+        )
+
+
+def _training(tuner: Any) -> Training | None:
+    if tuner == ffi.NULL:
+        return None
+    result = lib.lbw_tune_result(tuner)
+    targets = [text(result.targets[i]) for i in range(result.num_targets)]
+    return Training._read(result, targets=targets)
+
+
+def quantize(
+    model: Model,
+    output: Path | None = None,
+    *,
+    bits: Bits = 4,
+    calibration: Samples | None = None,
+    num_samples: int | None = None,
+    profile: str | Path | Mapping[str, Any] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    encoding: str | None = None,
+    inline: bool = False,
+    target: str | None = None,
+    opset: int | None = None,
+    skip: str | Iterable[str] = (),
+    plan: Path | str | Plan | None = None,
+    per_channel: bool = True,
+    ops: str | None = None,
+    method: str | None = None,
+    mu: float | None = None,
+    scale: str | None = None,
+    keep_batchnorm: bool = False,
+    all_weights: bool = False,
+    requantize: bool = False,
+    independent: bool = False,
+    seed: int | None = None,
+    damping: float | None = None,
+    memory: int | None = None,
+    state: Path | None = None,
+    external_data: str | None = None,
+    progress: Progress | bool | None = None,
+) -> Conversion:
+    """Converts the convolution weights of `model` to zero or a power of two times a scale.
+
+    model: a path, the bytes of a model or an onnx.ModelProto, which stays as it is.
+    output: the file to write; None: the result holds the model in memory.
+    bits: bits per weight, 2 to 6, or the name of a grid like "4x2" (see `grids()`); or a dict
+        of regular expressions on the names of nodes and tensors, where later ones win and None
+        leaves weights alone: {"": 4, "head": 6, "stem": None}.
+    calibration: what the layers are fitted on. A folder of pictures, an .npz or .npy file;
+        "generated" or "generated:N" (None: 32 generated pictures); "none" only rounds, which
+        costs a detector many or all of its boxes. An array, or a dict of arrays by the names
+        of the inputs, as an .npz file holds them: the first axis counts samples. A sequence or
+        another iterable of samples, each an array or a dict of arrays; they are taken one by
+        one, when they are needed.
+    num_samples: at most that many of them (default 64, or 32 generated).
+    profile: the detector, one of `profiles()`, a file, or a dict of what such a file holds;
+        None: recognised from the model.
+    preprocess: settings that replace the profile's: size "640x480", resize "letterbox", color
+        "bgr", layout "nhwc", pad, mean, std, multiple; see docs/profiles.md.
+    encoding: "packed" (default), "dq" or "float"; `inline` decodes "packed" with plain nodes
+        instead of a function; `target` is the runtime that has to take the codes of "dq":
+        "ort", "tensorrt", "openvino", "any".
+    opset: lift the model to this opset first.
+    skip: regular expressions on names; these weights stay as they are.
+    plan: what `plan()` or `search()` gave, its text, or a file with it.
+    per_channel: one scale per output channel; False: one per tensor.
+    ops: operators whose weights are converted, default "Conv,ConvTranspose".
+    method: "optimal", "ternary" or "threshold", the latter with `mu`.
+    scale: "real" (default) or "pow2".
+    keep_batchnorm, all_weights, requantize, independent, seed, damping, memory (bytes), state:
+        as the program's options, `lbw quantize --help`.
+    external_data: name of a file beside `output` for large tensors.
+    progress: called as progress(what, done, total) in the caller's thread; it may raise to stop
+        the work. True: a bar, where tqdm is installed.
+
+    Raises ArgumentError, FileError, FormatError, UnsupportedError, OnnxRuntimeError; nothing is
+    written then.
+    """
+    values = locals()
+    with Call(progress) as call:
+        job = _Job(call, model, output, values)
+        params = job.calibrate_params()
+        if options.source(call, params, calibration, 64) and job.has_work():
+            job.calibrate(params)
+        return job.finish()
+
+
+def tune(
+    model: Model,
+    output: Path | None = None,
+    *,
+    bits: Bits = 4,
+    calibration: Samples | None = None,
+    num_samples: int | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    batch: int | None = None,
+    rate: float | None = None,
+    optimizer: str | None = None,
+    taps: int = 12,
+    tap_weight: float = 1,
+    match: Iterable[str] = (),
+    checkpoint: Path | None = None,
+    profile: str | Path | Mapping[str, Any] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
+    encoding: str | None = None,
+    inline: bool = False,
+    target: str | None = None,
+    opset: int | None = None,
+    skip: str | Iterable[str] = (),
+    plan: Path | str | Plan | None = None,
+    per_channel: bool = True,
+    ops: str | None = None,
+    method: str | None = None,
+    mu: float | None = None,
+    scale: str | None = None,
+    keep_batchnorm: bool = False,
+    all_weights: bool = False,
+    requantize: bool = False,
+    seed: int | None = None,
+    damping: float | None = None,
+    state: Path | None = None,
+    external_data: str | None = None,
+    on_step: Any = None,
+    progress: Progress | bool | None = None,
+) -> Conversion:
+    """Does what `quantize()` does, then trains the weights without labels.
+
+    The converted model learns to answer as the float model does; see docs/tuning.md. Arguments
+    are those of `quantize()`, and:
+
+    steps, minutes: how long; 400 steps, or what fits into the minutes.
+    batch: pictures per step (default 4).
+    rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.
+    checkpoint: a file from which training resumes where it was interrupted.
+    on_step: called after each step with a dict: step, num_steps, loss, held_back, best,
+        agreement, changed, rate, images_per_second, seconds_left.
+    """
+    values = locals()
+    if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration) == "none":
+        raise ArgumentError("calibration: training needs pictures; 'none' is for quantize()")
+    if hasattr(calibration, "__next__"):
+        calibration = list(calibration)  # type: ignore[arg-type]  # training keeps all samples and asks twice
+    with Call(progress) as call:
+        job = _Job(call, model, output, values)
+        params = call.new("struct lbw_tune_params *")
+        options.fill(params, options.TUNE, values, call)
+        dress(params, job.profile, job.picture)
+        options.source(call, params, calibration, 64)
+        names = list(match)
+        params.targets, params.num_targets = call.strings(names), len(names)
+        params.profile = _training_profile(job)
+        call.handlers["step"] = _stepper(on_step, call.progress)
+        params.progress, params.user = lib.on_step, call.handle
+        options.use_runtime(call)
+        tuner = call.open("struct lbw_tuner", lib.lbw_tune_close, lib.lbw_tune_open, job.model,
+                          job.plan, params, job.assumed)
+        assumed = text(job.assumed[0])
+        result = lib.lbw_tune_result(tuner)
+        calibrate = job.calibrate_params()
+        calibrate.source, calibrate.samples = params.source, params.samples
+        # the same samples, without those that judge: fitted to them, they would prove nothing
+        calibrate.num_samples = result.num_train + result.num_held_back
+        calibrate.hold_back = result.num_held_back
+        job.calibrate(calibrate)
+        return job.finish(tuner, assumed)
+
+
+def _training_profile(job: _Job) -> Any:
+    """What the outputs mean, where that is known."""
+    if job.picture.named is not None:
+        return job.profile
+    if lib.lbw_profile_guess(job.model) == ffi.NULL:
+        return ffi.NULL
+    return job.picture.for_detector(job.model, "model")
+
+
+_STEP = ("step", "num_steps", "loss", "held_back", "best", "agreement", "changed", "rate",
+         "images_per_second", "seconds_left")
+
+
+def _stepper(on_step: Any, progress: Progress | None) -> Any:
+    def step(status: Any) -> None:
+        if on_step is not None:
+            on_step({name: getattr(status, name) for name in _STEP})
+        if progress is not None:
+            progress(f"loss {status.loss:.3f}", status.step, status.num_steps)
+
+    return step
+
+
+def convert(
+    model: Model,
+    output: Path | None = None,
+    *,
+    encoding: str,
+    inline: bool = False,
+    target: str | None = None,
+    opset: int | None = None,
+    external_data: str | None = None,
+) -> Reencoding:
+    """The same weights in another encoding, bit for bit; arguments as in `quantize()`."""
+    values = locals()
+    with Call() as call:
+        saving = _Saving(call, output, external_data)
+        params = call.new("struct lbw_encode_params *")
+        options.fill(params, options.ENCODE, values, call)
+        params.opset = opset or 0
+        handle = options.open_model(call, model)
+        saving.check(handle)
+        num, num_plain = call.new("size_t *"), call.new("size_t *")
+        note = call.new("const char **")
+        call.run(lib.lbw_reencode, num, num_plain, note, handle, params)
+        saved = saving.save(handle)
+        return Reencoding(**saved, num=num[0], num_plain=num_plain[0], note=text(note[0]))
+
+
+def expand(
+    model: Model, output: Path | None = None, *, external_data: str | None = None
+) -> Reencoding:
+    """Back to plain float32 weights, exactly."""
+    with Call() as call:
+        saving = _Saving(call, output, external_data)
+        handle = options.open_model(call, model)
+        saving.check(handle)
+        num = call.new("size_t *")
+        call.run(lib.lbw_expand, handle, num)
+        return Reencoding(**saving.save(handle), num=num[0])

@@ -1,0 +1,440 @@
+# SPDX-License-Identifier: MIT
+"""From Python's arguments to the library's structs: models, grids, pictures, samples."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Union
+
+from ._call import ArgumentError, Call, text
+from ._lbw import ffi, lib
+
+if TYPE_CHECKING:
+    import onnx
+
+Path = Union[str, "os.PathLike[str]"]
+Model = Union[Path, bytes, "onnx.ModelProto"]
+Bits = Union[int, str, Mapping[str, Union[int, str, None]]]
+Array = Any  # whatever numpy.asarray() takes
+Samples = Union[Path, Array, Mapping[str, Array], Iterable[Union[Array, Mapping[str, Array]]]]
+
+# --- options that are members of a struct ------------------------------------------------------
+
+
+def _names(function: Callable[[int], Any]) -> dict[str, int]:
+    """The choices of an enum: the library names them, and NULL comes after the last."""
+    names: dict[str, int] = {}
+    while function(len(names)) != ffi.NULL:
+        names[text(function(len(names)))] = len(names)
+    return names
+
+
+def choice(names: dict[str, int]) -> Callable[[str, Any, Call], int]:
+    def convert(option: str, value: Any, call: Call) -> int:
+        if value not in names:
+            raise ArgumentError(f"{option}: expected one of {', '.join(names)}, not {value!r}")
+        return names[value]
+
+    return convert
+
+
+def number(option: str, value: Any, call: Call) -> Any:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ArgumentError(f"{option}: expected a number, not {value!r}")
+    if value < 0:
+        raise ArgumentError(f"{option}: {value} is below 0")
+    return value
+
+
+def flag(option: str, value: Any, call: Call) -> bool:
+    return bool(value)
+
+
+def string(option: str, value: Any, call: Call) -> Any:
+    return call.string(value)
+
+
+def _encoding_name(encoding: int) -> Any:
+    info = lib.lbw_encoding_info(encoding)
+    return info.name if info != ffi.NULL else ffi.NULL
+
+
+ENCODINGS = _names(_encoding_name)
+TARGETS = _names(lib.lbw_target_name)
+METHODS = _names(lib.lbw_method_name)
+SCALES = _names(lib.lbw_scale_name)
+OPTIMIZERS = _names(lib.lbw_optimizer_name)
+
+# Option → (member, how its value is converted). A new member of a struct is one line here and
+# one argument of the function.
+Table = Mapping[str, "tuple[str, Callable[[str, Any, Call], Any]]"]
+PREPARE: Table = {
+    "ops": ("ops", string),
+    "keep_batchnorm": ("keep_batchnorm", flag),
+    "requantize": ("requantize", flag),
+}
+PLAN: Table = {
+    "ops": ("ops", string),
+    "method": ("method", choice(METHODS)),
+    "scale": ("scale", choice(SCALES)),
+    "mu": ("mu", number),
+    "all_weights": ("all", flag),
+}
+ENCODE: Table = {
+    "encoding": ("encoding", choice(ENCODINGS)),
+    "inline": ("inline_nodes", flag),
+    "target": ("target", choice(TARGETS)),
+}
+CALIBRATE: Table = {
+    "num_samples": ("num_samples", number),
+    "seed": ("seed", number),
+    "memory": ("memory", number),
+    "independent": ("independent", flag),
+}
+CONVERT: Table = {
+    "damping": ("damping", number),
+    "state": ("state", string),
+}
+COMPARE: Table = {
+    "num_samples": ("num_samples", number),
+    "seed": ("seed", number),
+    "threads": ("num_threads", number),
+}
+EVALUATE: Table = {
+    "reference_score": ("reference_score", number),
+    "reference_nms": ("reference_nms", number),
+    "threads": ("num_threads", number),
+}
+BOXES: Table = {
+    "score": ("score", number),
+    "nms": ("nms", number),
+}
+SEARCH: Table = {
+    "target_size": ("target_size", number),
+    "target_bpw": ("target_bits", number),
+    "trials": ("max_trials", number),
+    "plan": ("plan_file", string),
+    "damping": ("damping", number),
+}
+TUNE: Table = {
+    "num_samples": ("num_samples", number),
+    "seed": ("seed", number),
+    "steps": ("num_steps", number),
+    "minutes": ("minutes", number),
+    "batch": ("batch", number),
+    "rate": ("rate", number),
+    "optimizer": ("optimizer", choice(OPTIMIZERS)),
+    "taps": ("num_taps", number),
+    "tap_weight": ("tap_weight", number),
+    "checkpoint": ("checkpoint", string),
+}
+
+
+def fill(struct: Any, table: Table, values: Mapping[str, Any], call: Call) -> None:
+    """Sets the members that `values` has; None leaves the library's default."""
+    for option, (member, convert) in table.items():
+        value = values.get(option)
+        if value is None:
+            continue
+        try:
+            setattr(struct, member, convert(option, value, call))
+        except (TypeError, OverflowError) as error:
+            raise ArgumentError(f"{option}: {value!r}: {error}") from None
+
+
+# --- grids -------------------------------------------------------------------------------------
+
+
+def grid(bits: Any) -> Any:
+    """The grid that 4 or "4x2" names."""
+    found = lib.lbw_grid_by_name(str(bits).encode())
+    if found == ffi.NULL:
+        raise ArgumentError(f"bits: no grid '{bits}'; lbw.grids() lists them, 2 to 6 are the "
+                            "plain ones")
+    return found
+
+
+def prepare_params(call: Call, values: Any) -> Any:
+    params = call.new("struct lbw_prepare_params *")
+    fill(params, PREPARE, values, call)
+    return params
+
+
+def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
+    """struct lbw_plan_params. `bits` is a grid, or maps regular expressions to grids; None
+    leaves what it matches alone; "" is all."""
+    params = call.new("struct lbw_plan_params *")
+    fill(params, PLAN, values, call)
+    bits, skip = values["bits"], values["skip"]
+    params.group = lib.LBW_GROUP_CHANNEL if values["per_channel"] else lib.LBW_GROUP_TENSOR
+    rules: list[tuple[Any, Any]] = []
+    for regex, value in bits.items() if isinstance(bits, Mapping) else [("", bits)]:
+        if regex == "" and value is not None:
+            params.grid = grid(value)
+        else:
+            rules.append((call.string(regex), ffi.NULL if value is None else grid(value)))
+    skips = [skip] if isinstance(skip, str) else skip
+    rules += [(call.string(regex), ffi.NULL) for regex in skips]
+    params.rules = call.new("struct lbw_plan_rule[]", rules)
+    params.num_rules = len(rules)
+    return params
+
+
+# --- models ------------------------------------------------------------------------------------
+
+
+def is_proto(model: Any) -> bool:
+    return hasattr(model, "SerializeToString")
+
+
+def model_bytes(model: Any) -> bytes | None:
+    """The bytes of a model in memory, None of a path."""
+    if isinstance(model, (bytes, bytearray, memoryview)):
+        return bytes(model)
+    if is_proto(model):
+        return model.SerializeToString()
+    if isinstance(model, (str, os.PathLike)):
+        return None
+    if hasattr(model, "__bytes__"):  # what quantize() returned
+        return bytes(model)
+    raise ArgumentError(f"model: expected a path, bytes or an onnx.ModelProto, not {model!r}")
+
+
+def open_model(call: Call, model: Model) -> Any:
+    """struct lbw_model *"""
+    data = model_bytes(model)
+    if data is None:
+        return call.open("struct lbw_model", lib.lbw_model_close, lib.lbw_model_open,
+                         call.string(model))
+    return call.open("struct lbw_model", lib.lbw_model_close, lib.lbw_model_open_memory,
+                     ffi.from_buffer(data), len(data))
+
+
+def model_name(model: Model) -> str:
+    if isinstance(model, (str, os.PathLike)):
+        return os.fspath(model)
+    return getattr(model, "path", None) or "model"
+
+
+def model_path(call: Call, model: Model) -> str:
+    """A file with the model in it, for what reads it more than once."""
+    data = model_bytes(model)
+    if data is None:
+        return os.fsdecode(model)  # type: ignore[arg-type]
+    file = call.enter_context(tempfile.NamedTemporaryFile(suffix=".onnx"))
+    file.write(data)
+    file.flush()
+    return file.name
+
+
+# --- ONNX Runtime ------------------------------------------------------------------------------
+
+
+def use_runtime(call: Call) -> None:
+    """Takes ONNX Runtime from the Python package that is installed, unless LBW_ORT names one."""
+    if os.environ.get("LBW_ORT"):
+        return
+    folder = runtime_folder()
+    if folder:
+        call.do(lib.lbw_runtime_open, call.string(folder))
+
+
+def runtime_folder() -> str | None:
+    """Where the package onnxruntime keeps its library."""
+    try:
+        spec = importlib.util.find_spec("onnxruntime")
+    except (ImportError, ValueError):
+        return None
+    for place in (spec and spec.submodule_search_locations) or ():
+        folder = os.path.join(place, "capi")
+        if os.path.isdir(folder) and any(
+            name.startswith("libonnxruntime.so") for name in os.listdir(folder)
+        ):
+            return folder
+    return None
+
+
+# --- what pictures look like -------------------------------------------------------------------
+
+
+class Picture:
+    """The profile and preprocessing that the arguments ask for."""
+
+    def __init__(self, call: Call, profile: Any, preprocess: Mapping[str, Any] | None) -> None:
+        self.call = call
+        self.named = profile
+        self.settings = {k: _setting(v) for k, v in (preprocess or {}).items()}
+        scratch = call.new("struct lbw_preprocess *")
+        self._overlay(scratch)  # so that mistakes show before any work
+
+    def _overlay(self, preprocess: Any) -> None:
+        for key, value in self.settings.items():
+            self.call.do(lib.lbw_preprocess_option, preprocess, key.encode(), value.encode())
+
+    def _new(self) -> Any:
+        profile = ffi.new("struct lbw_profile *")
+        self.call.keep(profile)
+        self.call.callback(lib.lbw_profile_release, profile)
+        return profile
+
+    def _find(self, profile: Any) -> None:
+        if isinstance(self.named, Mapping):
+            data = json.dumps(self.named).encode()
+            self.call.do(lib.lbw_profile_parse, profile, data, len(data), b"profile")
+        else:
+            self.call.do(lib.lbw_profile_find, profile, self.call.string(self.named))
+
+    def _finish(self, profile: Any, model: Any) -> Any:
+        self.call.do(lib.lbw_profile_adapt, profile, model)
+        self._overlay(ffi.addressof(profile, "preprocess"))
+        return profile
+
+    def for_model(self, model: Any) -> Any:
+        """What calibration takes: NULL where the library is to infer all of it."""
+        if self.named is None and not self.settings:
+            return ffi.NULL
+        profile = self._new()
+        if self.named is not None:
+            self._find(profile)
+        else:
+            self.call.do(lib.lbw_preprocess_assume, ffi.addressof(profile, "preprocess"), model)
+        return self._finish(profile, model)
+
+    def for_detector(self, model: Any, name: str) -> Any:
+        """What finding boxes takes: the profile named, or the one the outputs look like."""
+        profile = self._new()
+        if self.named is not None:
+            self._find(profile)
+        else:
+            guess = lib.lbw_profile_guess(model)
+            if guess == ffi.NULL:
+                raise ArgumentError(f"{name}: unknown detector: name a profile, one of "
+                                    "lbw.profiles()")
+            profile[0] = guess[0]
+        return self._finish(profile, model)
+
+    @property
+    def has_size(self) -> bool:
+        return "size" in self.settings
+
+
+def _setting(value: Any) -> str:
+    """As the option takes it: (640, 480) is not a list of numbers but a size."""
+    if isinstance(value, (tuple, list)):
+        return ",".join(str(v) for v in value)
+    return str(value)
+
+
+def dress(params: Any, profile: Any, picture: Picture) -> None:
+    """What running a model on pictures has to know of them."""
+    if profile == ffi.NULL:
+        return
+    params.preprocess = ffi.addressof(profile, "preprocess")
+    if picture.has_size:
+        params.width = profile.preprocess.width
+        params.height = profile.preprocess.height
+
+
+# --- samples -----------------------------------------------------------------------------------
+
+
+def _view(view: Any, name: str, array: Array, call: Call, keep: list[Any]) -> None:
+    import numpy as np
+
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        raise ArgumentError(f"array '{name}': expected numbers, not {array.dtype}")
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+    if array.ndim > len(view.dims):
+        raise ArgumentError(f"array '{name}': more than {len(view.dims)} axes")
+    view.name, view.type = call.string(name), call.string(array.dtype.name)
+    view.num_dims = array.ndim
+    for k, size in enumerate(array.shape):
+        view.dims[k] = size
+    view.data = ffi.from_buffer(array.reshape(-1).view(np.uint8)) if array.size else ffi.NULL
+    view.size = array.nbytes
+    keep.append((array, view.data))
+
+
+def _views(value: Any, call: Call) -> tuple[Any, int, list[Any]]:
+    arrays = value if isinstance(value, Mapping) else {"": value}
+    views = ffi.new("struct lbw_array_view[]", len(arrays))
+    keep: list[Any] = [views]
+    for view, (name, array) in zip(views, arrays.items()):
+        _view(view, name, array, call, keep)
+    return views, len(arrays), keep
+
+
+class _Spool:
+    """Samples of an iterator, kept in a temporary file so that they can be had again."""
+
+    def __init__(self, samples: Iterable[Any], most: int, call: Call) -> None:
+        import numpy as np
+
+        self._file = call.enter_context(tempfile.TemporaryFile())
+        self._places: list[int] = []
+        for sample in samples:
+            self._places.append(self._file.tell())
+            np.savez(self._file, **_named(sample))
+            if len(self._places) == most:
+                break
+        self._ends = [*self._places[1:], self._file.tell()]
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, i: int) -> Any:
+        import io
+
+        import numpy as np
+
+        self._file.seek(self._places[i])
+        data = self._file.read(self._ends[i] - self._places[i])
+        with np.load(io.BytesIO(data)) as arrays:
+            return {name[1:]: arrays[name] for name in arrays}
+
+
+def _named(sample: Any) -> dict[str, Any]:
+    arrays = sample if isinstance(sample, Mapping) else {"": sample}
+    return {"_" + name: array for name, array in arrays.items()}
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
+
+
+def source(call: Call, params: Any, samples: Any, default: int) -> bool:
+    """Sets `source` or `samples` of a params struct; False for "none"."""
+    if samples is None or isinstance(samples, (str, os.PathLike)):
+        params.source = call.string(samples)
+        return samples is None or os.fspath(samples) != "none"
+    if hasattr(samples, "get_next"):  # a CalibrationDataReader of onnxruntime.quantization
+        samples = iter(samples.get_next, None)
+    is_sequence = hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
+    if isinstance(samples, (bytes, bytearray)) or not (
+        is_sequence or _is_array(samples) or hasattr(samples, "__iter__")
+    ):
+        raise ArgumentError("calibration: expected a folder, a file, an array, a dict of arrays "
+                            f"or an iterable of them, not {samples!r}")
+    given = call.new("struct lbw_samples *")
+    params.samples = given
+    if isinstance(samples, Mapping) or _is_array(samples):
+        given.arrays, given.num_arrays, keep = _views(samples, call)
+        call.keep(keep)
+        return True
+    if not is_sequence:
+        samples = _Spool(samples, int(params.num_samples) or default, call)
+    current: list[Any] = [None]
+
+    def get(i: int) -> Any:
+        views, num, keep = _views(samples[i], call)
+        current[0] = keep  # until the next one is asked for
+        return views, num
+
+    given.num_samples = len(samples)
+    call.handlers["sample"] = get
+    given.get, given.user = lib.on_sample, call.handle
+    return True

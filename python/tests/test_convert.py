@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""Conversions: the same bytes as the program's, whatever form model and samples come in."""
+
+import json
+
+import pytest
+from conftest import MODEL, PROFILE, SHAPES, SKIP, images, runtime
+
+import lbw
+
+CALIB = SHAPES / "calib"
+
+
+def test_rounding_gives_the_bytes_of_the_program(program, tmp_path):
+    for encoding in ("packed", "dq", "float"):
+        path = tmp_path / f"{encoding}.onnx"
+        program("quantize", MODEL, "-o", path, "--calib", "none", "-e", encoding)
+        result = lbw.quantize(MODEL, calibration="none", encoding=encoding)
+        assert result.model == path.read_bytes()
+        assert result.path is None and result.bytes_after == len(result.model)
+
+
+@runtime
+def test_calibration_gives_the_bytes_of_the_program(program, tmp_path):
+    path, mine = tmp_path / "theirs.onnx", tmp_path / "mine.onnx"
+    text = program("quantize", MODEL, "-o", path, "-c", CALIB, "-n", 4, "-p", PROFILE, "--json",
+                   "-b", "3", "-b", "head=4x2", "--skip", "stem")
+    result = lbw.quantize(str(MODEL), mine, calibration=CALIB, num_samples=4, profile=PROFILE,
+                          bits={"": 3, "head": "4x2"}, skip="stem")
+    assert mine.read_bytes() == path.read_bytes()
+    assert result.path == str(mine) and result.model is None
+    theirs, ours = json.loads(text), result.to_dict()
+    for record in (theirs, ours):
+        for row in record["weights"]:
+            row.pop("seconds", None)
+    assert ours.keys() <= theirs.keys()
+    assert ours["weights"] == theirs["weights"]
+    assert "4 pictures" in result.assumed and result.calibrated
+
+
+def test_a_model_is_a_path_bytes_or_a_proto():
+    onnx = pytest.importorskip("onnx")
+    by_path = lbw.quantize(MODEL, calibration="none")
+    by_bytes = lbw.quantize(MODEL.read_bytes(), calibration="none")
+    proto = onnx.load(str(MODEL))
+    before = proto.SerializeToString()
+    by_proto = lbw.quantize(proto, calibration="none")
+    assert proto.SerializeToString() == before
+    assert by_path.model == by_bytes.model
+    assert lbw.inspect(by_proto).digest == lbw.inspect(by_path).digest
+    onnx.checker.check_model(by_proto.proto())
+
+
+@runtime
+def test_samples_come_as_a_file_an_array_a_dict_a_list_or_an_iterator(program, tmp_path):
+    numpy = pytest.importorskip("numpy")
+    samples = images(6)
+    file = tmp_path / "samples.npz"
+    numpy.savez(file, images=samples)
+    program("quantize", MODEL, "-o", tmp_path / "theirs.onnx", "-c", file, "--skip", SKIP)
+    wanted = (tmp_path / "theirs.onnx").read_bytes()
+
+    class Lazy:
+        """Neither a list nor an array; counts what is alive."""
+
+        asked = []
+
+        def __len__(self):
+            return len(samples)
+
+        def __getitem__(self, i):
+            self.asked.append(i)
+            return {"images": samples[i]}
+
+    forms = {
+        "file": file,
+        "array": samples,
+        "without the batch axis": samples[:, 0],
+        "dict": {"images": samples},
+        "list": list(samples),
+        "list without the batch axis": [s[0] for s in samples],
+        "lazy sequence": Lazy(),
+        "iterator": (s for s in samples),
+        "iterator of dicts": ({"images": s} for s in samples),
+    }
+    for name, form in forms.items():
+        assert lbw.quantize(MODEL, calibration=form, skip=SKIP).model == wanted, name
+    assert Lazy.asked == [0, *range(6)]
+
+
+@runtime
+def test_an_endless_iterator_is_asked_no_more_than_num_samples():
+    samples = images(3)
+    asked = []
+
+    def endless():
+        while True:
+            asked.append(1)
+            yield samples[len(asked) % 3]
+
+    result = lbw.quantize(MODEL, calibration=endless(), num_samples=3, skip=SKIP)
+    assert len(asked) == 3
+    assert "3 samples" in result.assumed
+
+
+@runtime
+def test_samples_of_other_types_and_orders_are_converted():
+    numpy = pytest.importorskip("numpy")
+    samples = (images(3) * 255).astype(numpy.uint8)
+    wanted = lbw.quantize(MODEL, calibration=samples.astype(numpy.float32), skip=SKIP).model
+    fortran = numpy.asfortranarray(samples)
+    big_endian = samples.astype(">f4")
+    for form in (samples, fortran, big_endian, samples[:, :, :, ::-1][:, :, :, ::-1]):
+        assert lbw.quantize(MODEL, calibration=form, skip=SKIP).model == wanted
+
+
+def test_plans_go_round():
+    plan = lbw.plan(MODEL, bits={"": 4, "head8": None})
+    kept = [w for w in plan if w.bits is None]
+    assert {w.tensor for w in kept} > {w.tensor for w in plan if "head8" in w.node}
+    assert all(w.reason for w in kept)
+    edited = plan.text.replace("4     real", "3     real")
+    result = lbw.quantize(MODEL, calibration="none", plan=edited)
+    assert {layer.bits for layer in result} == {"3", None}
+    assert lbw.quantize(MODEL, calibration="none", plan=plan).model == (
+        lbw.quantize(MODEL, calibration="none", bits={"": 4, "head8": None}).model)
+
+
+def test_plan_is_the_programs(program):
+    assert lbw.plan(MODEL, bits=5).text == program("plan", MODEL, "-b", 5)
+    assert lbw.plan(MODEL).to_dict() == json.loads(program("plan", MODEL, "--json"))
+
+
+def test_inspect_is_the_programs(program):
+    theirs = json.loads(program("inspect", MODEL, "--json"))
+    ours = lbw.inspect(MODEL)
+    assert (ours.opset, ours.ir_version, ours.size) == (
+        theirs["opset"], theirs["ir_version"], theirs["bytes"])
+    assert [p.shape for p in ours.inputs] == [p["shape"] for p in theirs["inputs"]]
+    assert [w.shape for w in ours] == [w["shape"] for w in theirs["weights"]]
+    assert ours.metadata == theirs["metadata"]
+    assert ours.digest == program("inspect", MODEL, "--digest").split()[0]
+    json.dumps(ours.to_dict())
+
+
+def test_encodings_go_round(tmp_path):
+    packed = lbw.quantize(MODEL, calibration="none")
+    dq = lbw.convert(packed, encoding="dq")
+    assert dq.num == packed.num_converted
+    expanded = lbw.expand(dq, tmp_path / "float.onnx")
+    digests = {lbw.inspect(m).digest for m in (packed, dq, tmp_path / "float.onnx")}
+    assert len(digests) == 1 and expanded.num == dq.num
+
+
+def test_per_tensor_scales(program, tmp_path):
+    program("quantize", MODEL, "-o", tmp_path / "a.onnx", "--calib", "none", "--group", "tensor",
+            "--scale", "pow2", "--method", "threshold", "--mu", "0.7")
+    result = lbw.quantize(MODEL, calibration="none", per_channel=False, scale="pow2",
+                          method="threshold", mu=0.7)
+    assert result.model == (tmp_path / "a.onnx").read_bytes()
+
+
+def test_external_data(tmp_path):
+    result = lbw.quantize(MODEL, tmp_path / "a.onnx", calibration="none",
+                          external_data="a.data")
+    assert (tmp_path / "a.data").stat().st_size > 100_000
+    assert lbw.inspect(result.path).digest == (
+        lbw.inspect(lbw.quantize(MODEL, calibration="none")).digest)
+
+
+@runtime
+def test_tuning_gives_the_bytes_of_the_program(program, tmp_path):
+    program("tune", MODEL, "-o", tmp_path / "a.onnx", "-c", CALIB, "-n", 4, "-p", PROFILE,
+            "--steps", 2, "--batch", 2, "--skip", SKIP)
+    steps = []
+    result = lbw.tune(MODEL, calibration=CALIB, num_samples=4, profile=PROFILE, steps=2,
+                      batch=2, on_step=steps.append, skip=SKIP)
+    assert result.model == (tmp_path / "a.onnx").read_bytes()
+    assert [s["step"] for s in steps] == [0, 1, 2]
+    assert result.training.num_steps == 2 and result.training.num_train == 3
+
+
+def test_tables():
+    result = lbw.quantize(MODEL, calibration="none")
+    page = result._repr_html_()
+    assert page.count("<tr>") == len(result) + 1
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame(result)
+    assert len(table) == len(result) and "snr" in table.columns
+
+
+def test_grids_and_profiles(program):
+    theirs = json.loads(program("grids", "--json"))
+    theirs = theirs["grids"] if isinstance(theirs, dict) else theirs
+    assert [g.name for g in lbw.grids()] == [g["name"] for g in theirs]
+    names = [p.name for p in lbw.profiles()]
+    assert "yolox" in names and all(name in program("profiles") for name in names)

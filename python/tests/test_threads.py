@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Threads, progress, interruption, memory."""
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from conftest import MODEL, PROFILE, SHAPES, runtime
+
+import lbw
+
+CALIB = SHAPES / "calib"
+
+
+def convert(bits, **options):
+    return lbw.quantize(MODEL, bits=bits, calibration=CALIB, num_samples=2, profile=PROFILE,
+                        **options).model
+
+
+@runtime
+def test_four_conversions_at_once():
+    bits = [2, 3, 4, "4x2"]
+    one_by_one = [convert(b) for b in bits]
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(convert, bits)) == one_by_one
+
+
+@runtime
+def test_one_detector_in_four_threads():
+    pictures = sorted((SHAPES / "eval").glob("*.jpg"))[:12]
+    with lbw.Detector(MODEL, profile=PROFILE, threads=1) as detector:
+        one_by_one = [detector(p) for p in pictures]
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(detector, pictures)) == one_by_one
+
+
+@runtime
+def test_other_threads_run_meanwhile():
+    counted = [0]
+    stop = threading.Event()
+
+    def count():
+        while not stop.is_set():
+            counted[0] += 1
+            time.sleep(0.001)
+
+    thread = threading.Thread(target=count)
+    thread.start()
+    before = counted[0]
+    convert(4)
+    stop.set()
+    thread.join()
+    assert counted[0] - before > 20
+
+
+@runtime
+def test_progress_comes_in_the_callers_thread():
+    calls = []
+
+    def progress(what, done, total):
+        calls.append((threading.current_thread(), what, done, total))
+
+    convert(4, progress=progress)
+    assert {c[0] for c in calls} == {threading.current_thread()}
+    assert [c[2] for c in calls] == sorted(c[2] for c in calls)
+    assert calls[-1][3] >= 79 and any("Conv" in c[1] or "weight" in c[1] for c in calls)
+
+
+@runtime
+def test_a_bar_needs_no_tqdm():
+    convert(4, progress=True)
+
+
+INTERRUPTED = """
+import os, signal, sys, lbw
+def progress(what, done, total):
+    if done == 2:
+        print("begun", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+try:
+    lbw.quantize(sys.argv[1], sys.argv[2], calibration="generated:4", progress=progress)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+@runtime
+def test_ctrl_c_raises_and_leaves_nothing(tmp_path):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, MODEL, tmp_path / "out.onnx"],
+                          stdout=subprocess.PIPE, text=True)
+    assert done.stdout.split() == ["begun", "interrupted"] and done.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@runtime
+def test_ctrl_c_from_outside_without_a_callback(tmp_path):
+    code = ("import sys, lbw; print('begun', flush=True)\n"
+            "lbw.quantize(sys.argv[1], sys.argv[2], calibration='generated:200')")
+    process = subprocess.Popen([sys.executable, "-c", code, MODEL, tmp_path / "out.onnx"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in errors and process.returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_memory_is_given_back():
+    data = MODEL.read_bytes()
+    for _ in range(5):
+        lbw.expand(lbw.quantize(data, calibration="none"))
+    before = resident()
+    for _ in range(30):
+        lbw.expand(lbw.quantize(data, calibration="none"))
+    assert resident() - before < len(data)  # 30 leaked models would be thirty times that
+
+
+def test_the_program():
+    for arguments, code in ((["--version"], 0), (["nonsense"], 2)):
+        done = subprocess.run([sys.executable, "-m", "lbw", *arguments],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert done.returncode == code
+    assert "did you mean" in subprocess.run(
+        [sys.executable, "-m", "lbw", "quantise"], stderr=subprocess.PIPE, text=True).stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_the_runtime_is_that_of_the_package():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    text = subprocess.run([sys.executable, "-m", "lbw", "--version"], stdout=subprocess.PIPE,
+                          text=True, env={k: v for k, v in os.environ.items() if k != "LBW_ORT"})
+    assert onnxruntime.__version__ in text.stdout
