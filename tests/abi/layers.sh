@@ -11,6 +11,7 @@ allowed() {
     num) echo 'base/ lbw/base.h lbw/grid.h' ;;
     onnx) echo 'base/ lbw/base.h lbw/model.h' ;;
     pass) echo 'base/ num/ onnx/ lbw/' ;;
+    kernels) echo 'base/ lbw/base.h' ;;
     grad) echo 'base/ onnx/ lbw/' ;;
     feed) echo 'base/ onnx/ lbw/' ;;
     run) echo 'base/ onnx/ feed/array.h lbw/' ;;

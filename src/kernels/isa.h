@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inner loops of the operators on 8-bit tensors, one table per instruction set. All of them
+ * give the same bytes as src/kernels/reference.c.
+ *
+ * A tile is `lanes` consecutive positions of one image's output. Its input is a panel: for each
+ * group of four products (four rows of pixels that meet four weights) four vectors of `lanes`
+ * bytes, in which the four pixels of one position stand side by side. Interleaving happens
+ * within 16 bytes, so that four vectors of sums, narrowed twice, are back in order.
+ */
+#ifndef LBW_SRC_KERNELS_ISA_H
+#define LBW_SRC_KERNELS_ISA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LBW_MAX_LANES 64 /* bytes of the widest vector */
+#define LBW_MAX_ROWS  6  /* output channels of one multiplication */
+#define LBW_MAX_ISAS  8
+
+/* How sums become bytes; arrays begin at the first output channel at hand. */
+struct lbw_requant {
+    const int32_t *bias;
+    const float *scale;
+    const uint8_t *tables; /* 256 entries each; NULL: none */
+    size_t table_step;     /* bytes from one channel's table to the next: 0 or 256 */
+    float high;            /* 255 - zero */
+    int16_t zero;
+};
+
+/* Where the rows of one tile come from. */
+struct lbw_rows {
+    const uint8_t *base;      /* position 0 of the tile in the first channel's plane */
+    size_t channel_step;      /* bytes from channel to channel */
+    const ptrdiff_t *offsets; /* num_taps items: from position 0 to the pixel a tap reads */
+    const uint64_t *masks;    /* num_taps items: bit i set when position i has such a pixel */
+    size_t num_taps;
+    size_t num_rows;            /* channels × taps */
+    const uint8_t *begin, *end; /* readable memory around */
+    uint8_t fill;               /* what padding holds */
+};
+
+struct lbw_isa {
+    const char *name;
+    size_t lanes;
+    size_t max_rows;
+    int32_t shift; /* the loops see pixels less this: the bias must hold shift × Σ weights */
+    /* Whether sums of two products must fit 16 bits for multiply(); else use multiply_wide().
+     */
+    bool adds_pairs;
+
+    /* Writes ceil(num_rows / 4) × 4 × lanes bytes; rows beyond num_rows are zeros. */
+    void (*pack)(uint8_t *panel, const struct lbw_rows *rows);
+
+    /*
+     * `num` output channels (at most max_rows) at the positions of the panel. `weights` holds
+     * num_quads × num words of four int8. Channel m goes to out + m × out_step, `lanes` bytes.
+     */
+    void (*multiply)(uint8_t *out, size_t out_step, size_t num, const uint8_t *panel,
+                     const int32_t *weights, size_t num_quads, const struct lbw_requant *to);
+    void (*multiply_wide)(uint8_t *out, size_t out_step, size_t num, const uint8_t *panel,
+                          const int32_t *weights, size_t num_quads,
+                          const struct lbw_requant *to);
+
+    /*
+     * One output channel straight from its rows, for depthwise convolutions: `num_tiles` tiles
+     * one behind the other, of which `rows` describes the first.
+     */
+    void (*depthwise)(uint8_t *out, size_t num_tiles, const struct lbw_rows *rows,
+                      const int32_t *weights, const struct lbw_requant *to);
+    void (*depthwise_wide)(uint8_t *out, size_t num_tiles, const struct lbw_rows *rows,
+                           const int32_t *weights, const struct lbw_requant *to);
+
+    /* out[i] = in[2 × i], n items; in[2 × n - 2] is the last byte read. */
+    void (*halve)(uint8_t *out, const uint8_t *in, size_t n);
+
+    bool (*is_available)(void);
+};
+
+/* Those that this processor has, slowest first; returns their number, which may be 0. */
+size_t lbw_isa_all(const struct lbw_isa *out[LBW_MAX_ISAS]);
+
+/* The last of them, or NULL: the reference has to do. LBW_ISA in the environment names another.
+ */
+const struct lbw_isa *lbw_isa_best(void);
+
+extern const struct lbw_isa lbw_isa_avx2;
+extern const struct lbw_isa lbw_isa_avxvnni;
+extern const struct lbw_isa lbw_isa_avx512vnni;
+extern const struct lbw_isa lbw_isa_avx512vbmi;
+extern const struct lbw_isa lbw_isa_neon;
+
+#endif

@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: MIT */
+/* The inner loops for x86-64: AVX2, AVX-VNNI, AVX-512 VNNI without and with VBMI. */
+#include "kernels/isa.h"
+
+#ifdef __x86_64__
+
+#include <immintrin.h>
+
+/* For all: AVX2 is in each of them. The last 16 are loaded one byte early, as odd ones. */
+__attribute__((target("avx2"))) static void halve(uint8_t *out, const uint8_t *in, size_t n)
+{
+    const __m256i low = _mm256_set1_epi16(0xff);
+    size_t i = 0;
+    for (; i + 33 <= n; i += 32) {
+        __m256i a = _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(in + 2 * i)), low);
+        __m256i b =
+            _mm256_and_si256(_mm256_loadu_si256((const __m256i *)(in + 2 * i + 32)), low);
+        __m256i packed = _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
+        _mm256_storeu_si256((__m256i *)(out + i), packed);
+    }
+    for (; n > 16 && i < n; i += 16) {
+        size_t at = i + 16 <= n ? i : n - 16;
+        bool is_first = at == 0; /* of which no byte is early */
+        const __m128i *p = (const __m128i *)(in + 2 * at - !is_first);
+        __m128i a = _mm_loadu_si128(p), b = _mm_loadu_si128(p + 1);
+        a = is_first ? _mm_and_si128(a, _mm256_castsi256_si128(low)) : _mm_srli_epi16(a, 8);
+        b = is_first ? _mm_and_si128(b, _mm256_castsi256_si128(low)) : _mm_srli_epi16(b, 8);
+        _mm_storeu_si128((__m128i *)(out + at), _mm_packus_epi16(a, b));
+    }
+    for (; i < n; i++)
+        out[i] = in[2 * i];
+}
+
+/* ---- 256 bits ---- */
+
+typedef __m256i vector256;
+
+#define LANES 32
+#define ISA   __attribute__((target("avx2")))
+#define bytes vector256
+#define ints  vector256
+
+ISA static inline __m256i load256(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+ISA static inline __m256i load_masked256(const uint8_t *p, uint64_t mask, __m256i fill)
+{
+    const __m256i spread =
+        _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    const __m256i bit = _mm256_set1_epi64x((long long)0x8040201008040201);
+    __m256i bits = _mm256_shuffle_epi8(_mm256_set1_epi32((int)mask), spread);
+    __m256i is_set = _mm256_cmpeq_epi8(_mm256_and_si256(bits, bit), bit);
+    return _mm256_blendv_epi8(fill, load256(p), is_set);
+}
+
+ISA static inline void unpack256(__m256i out[4], const __m256i r[4])
+{
+    __m256i low01 = _mm256_unpacklo_epi8(r[0], r[1]), low23 = _mm256_unpacklo_epi8(r[2], r[3]);
+    __m256i high01 = _mm256_unpackhi_epi8(r[0], r[1]);
+    __m256i high23 = _mm256_unpackhi_epi8(r[2], r[3]);
+    out[0] = _mm256_unpacklo_epi16(low01, low23);
+    out[1] = _mm256_unpackhi_epi16(low01, low23);
+    out[2] = _mm256_unpacklo_epi16(high01, high23);
+    out[3] = _mm256_unpackhi_epi16(high01, high23);
+}
+
+/* Below the range the conversion gives INT_MIN or a number that saturates likewise. */
+ISA static inline __m256i to_bytes256(const __m256i sums[4], float scale, float high,
+                                      int16_t zero)
+{
+    __m256 s = _mm256_set1_ps(scale), h = _mm256_set1_ps(high);
+    __m256i z = _mm256_set1_epi16(zero), q[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        q[j] =
+            _mm256_cvtps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[j]), s), h));
+    return _mm256_packus_epi16(_mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), z),
+                               _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), z));
+}
+
+/* A shuffle gives zero where the sum has its highest bit: only one of 16 does not. */
+ISA static inline __m256i look_up256(__m256i q, const uint8_t *table)
+{
+    __m256i found = _mm256_setzero_si256(), index = q;
+    for (int i = 0; i < 16; i++) {
+        __m256i part =
+            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(table + 16 * i)));
+        __m256i place = _mm256_adds_epu8(index, _mm256_set1_epi8(0x70));
+        found = _mm256_or_si256(found, _mm256_shuffle_epi8(part, place));
+        index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
+    }
+    return found;
+}
+
+/* Where two neighbouring products never exceed 16 bits. */
+ISA static inline __m256i avx2_dot(__m256i sum, __m256i x, __m256i w)
+{
+    return _mm256_add_epi32(
+        sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)));
+}
+
+ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
+{
+    __m256i even = _mm256_madd_epi16(_mm256_and_si256(x, _mm256_set1_epi16(0xff)),
+                                     _mm256_srai_epi16(_mm256_slli_epi16(w, 8), 8));
+    __m256i odd = _mm256_madd_epi16(_mm256_srli_epi16(x, 8), _mm256_srai_epi16(w, 8));
+    return _mm256_add_epi32(sum, _mm256_add_epi32(even, odd));
+}
+
+/* What both sets of 256 bits share, under the names that the loops use. */
+#define SHARED_256(name)                                                                       \
+    ISA static inline __m256i name##_load(const uint8_t *p)                                    \
+    {                                                                                          \
+        return load256(p);                                                                     \
+    }                                                                                          \
+    ISA static inline __m256i name##_load_masked(const uint8_t *p, uint64_t mask,              \
+                                                 __m256i fill)                                 \
+    {                                                                                          \
+        return load_masked256(p, mask, fill);                                                  \
+    }                                                                                          \
+    ISA static inline void name##_store(void *p, __m256i x)                                    \
+    {                                                                                          \
+        _mm256_storeu_si256(p, x);                                                             \
+    }                                                                                          \
+    ISA static inline __m256i name##_splat(uint8_t x)                                          \
+    {                                                                                          \
+        return _mm256_set1_epi8((char)x);                                                      \
+    }                                                                                          \
+    ISA static inline __m256i name##_splat_word(int32_t x)                                     \
+    {                                                                                          \
+        return _mm256_set1_epi32(x);                                                           \
+    }                                                                                          \
+    ISA static inline void name##_unpack(__m256i out[4], const __m256i r[4])                   \
+    {                                                                                          \
+        unpack256(out, r);                                                                     \
+    }                                                                                          \
+    ISA static inline __m256i name##_to_bytes(const __m256i sums[4], float scale, float high,  \
+                                              int16_t zero)                                    \
+    {                                                                                          \
+        return to_bytes256(sums, scale, high, zero);                                           \
+    }                                                                                          \
+    ISA static inline __m256i name##_look_up(__m256i q, const uint8_t *table)                  \
+    {                                                                                          \
+        return look_up256(q, table);                                                           \
+    }
+
+#define NAME(x) avx2_##x
+#define ROWS    2
+#define DOTS(X) X() X(_wide)
+SHARED_256(avx2)
+#include "kernels/isa_vector.h"
+#undef NAME
+#undef ROWS
+#undef DOTS
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2");
+}
+
+const struct lbw_isa lbw_isa_avx2 = {
+    .name = "AVX2",
+    .lanes = 32,
+    .max_rows = 2,
+    .adds_pairs = true,
+    .pack = avx2_pack,
+    .multiply = avx2_multiply,
+    .multiply_wide = avx2_multiply_wide,
+    .depthwise = avx2_depthwise,
+    .depthwise_wide = avx2_depthwise_wide,
+    .halve = halve,
+    .is_available = has_avx2,
+};
+
+#undef ISA
+#define ISA     __attribute__((target("avx2,avxvnni")))
+#define NAME(x) avxvnni_##x
+#define ROWS    3
+#define DOTS(X) X()
+SHARED_256(avxvnni)
+
+ISA static inline __m256i avxvnni_dot(__m256i sum, __m256i x, __m256i w)
+{
+    return _mm256_dpbusd_avx_epi32(sum, x, w);
+}
+
+#include "kernels/isa_vector.h"
+#undef NAME
+#undef ROWS
+#undef DOTS
+
+/* Leaf 7, subleaf 1: older compilers know no name for it. */
+static bool has_avxvnni(void)
+{
+    unsigned a = 7, b, c = 1, d;
+    if (!__builtin_cpu_supports("avx2"))
+        return false;
+    __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
+    return a >> 4 & 1;
+}
+
+const struct lbw_isa lbw_isa_avxvnni = {
+    .name = "AVX-VNNI",
+    .lanes = 32,
+    .max_rows = 3,
+    .pack = avxvnni_pack,
+    .multiply = avxvnni_multiply,
+    .multiply_wide = avxvnni_multiply,
+    .depthwise = avxvnni_depthwise,
+    .depthwise_wide = avxvnni_depthwise,
+    .halve = halve,
+    .is_available = has_avxvnni,
+};
+
+#undef ISA
+#undef LANES
+#undef bytes
+#undef ints
+
+/* ---- 512 bits ---- */
+
+typedef __m512i vector512;
+
+#define LANES 64
+#define ISA   __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define bytes vector512
+#define ints  vector512
+#define MASKED_LOADS_ARE_SAFE
+
+ISA static inline void unpack512(__m512i out[4], const __m512i r[4])
+{
+    __m512i low01 = _mm512_unpacklo_epi8(r[0], r[1]), low23 = _mm512_unpacklo_epi8(r[2], r[3]);
+    __m512i high01 = _mm512_unpackhi_epi8(r[0], r[1]);
+    __m512i high23 = _mm512_unpackhi_epi8(r[2], r[3]);
+    out[0] = _mm512_unpacklo_epi16(low01, low23);
+    out[1] = _mm512_unpackhi_epi16(low01, low23);
+    out[2] = _mm512_unpacklo_epi16(high01, high23);
+    out[3] = _mm512_unpackhi_epi16(high01, high23);
+}
+
+ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float high,
+                                      int16_t zero)
+{
+    __m512 s = _mm512_set1_ps(scale), h = _mm512_set1_ps(high);
+    __m512i z = _mm512_set1_epi16(zero), q[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        q[j] =
+            _mm512_cvtps_epi32(_mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), s), h));
+    return _mm512_packus_epi16(_mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), z),
+                               _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), z));
+}
+
+#define SHARED_512(name)                                                                       \
+    ISA static inline __m512i name##_load(const uint8_t *p)                                    \
+    {                                                                                          \
+        return _mm512_loadu_si512(p);                                                          \
+    }                                                                                          \
+    ISA static inline __m512i name##_load_masked(const uint8_t *p, uint64_t mask,              \
+                                                 __m512i fill)                                 \
+    {                                                                                          \
+        return _mm512_mask_loadu_epi8(fill, mask, p);                                          \
+    }                                                                                          \
+    ISA static inline void name##_store(void *p, __m512i x)                                    \
+    {                                                                                          \
+        _mm512_storeu_si512(p, x);                                                             \
+    }                                                                                          \
+    ISA static inline __m512i name##_splat(uint8_t x)                                          \
+    {                                                                                          \
+        return _mm512_set1_epi8((char)x);                                                      \
+    }                                                                                          \
+    ISA static inline __m512i name##_splat_word(int32_t x)                                     \
+    {                                                                                          \
+        return _mm512_set1_epi32(x);                                                           \
+    }                                                                                          \
+    ISA static inline void name##_unpack(__m512i out[4], const __m512i r[4])                   \
+    {                                                                                          \
+        unpack512(out, r);                                                                     \
+    }                                                                                          \
+    ISA static inline __m512i name##_to_bytes(const __m512i sums[4], float scale, float high,  \
+                                              int16_t zero)                                    \
+    {                                                                                          \
+        return to_bytes512(sums, scale, high, zero);                                           \
+    }                                                                                          \
+    ISA static inline __m512i name##_dot(__m512i sum, __m512i x, __m512i w)                    \
+    {                                                                                          \
+        return _mm512_dpbusd_epi32(sum, x, w);                                                 \
+    }
+
+#define ROWS    6
+#define DOTS(X) X()
+
+#define NAME(x) avx512vnni_##x
+SHARED_512(avx512vnni)
+
+ISA static inline __m512i avx512vnni_look_up(__m512i q, const uint8_t *table)
+{
+    __m512i found = _mm512_setzero_si512(), index = q;
+    for (int i = 0; i < 16; i++) {
+        __m512i part =
+            _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(table + 16 * i)));
+        __m512i place = _mm512_adds_epu8(index, _mm512_set1_epi8(0x70));
+        found = _mm512_or_si512(found, _mm512_shuffle_epi8(part, place));
+        index = _mm512_sub_epi8(index, _mm512_set1_epi8(16));
+    }
+    return found;
+}
+
+#include "kernels/isa_vector.h"
+#undef NAME
+
+#undef ISA
+#define ISA     __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")))
+#define NAME(x) avx512vbmi_##x
+SHARED_512(avx512vbmi)
+
+ISA static inline __m512i avx512vbmi_look_up(__m512i q, const uint8_t *table)
+{
+    __m512i low =
+        _mm512_permutex2var_epi8(_mm512_loadu_si512(table), q, _mm512_loadu_si512(table + 64));
+    __m512i high = _mm512_permutex2var_epi8(_mm512_loadu_si512(table + 128), q,
+                                            _mm512_loadu_si512(table + 192));
+    return _mm512_mask_blend_epi8(_mm512_movepi8_mask(q), low, high);
+}
+
+#include "kernels/isa_vector.h"
+#undef NAME
+
+static bool has_avx512vnni(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx2");
+}
+
+static bool has_avx512vbmi(void)
+{
+    return has_avx512vnni() && __builtin_cpu_supports("avx512vbmi");
+}
+
+const struct lbw_isa lbw_isa_avx512vnni = {
+    .name = "AVX-512 VNNI",
+    .lanes = 64,
+    .max_rows = 6,
+    .pack = avx512vnni_pack,
+    .multiply = avx512vnni_multiply,
+    .multiply_wide = avx512vnni_multiply,
+    .depthwise = avx512vnni_depthwise,
+    .depthwise_wide = avx512vnni_depthwise,
+    .halve = halve,
+    .is_available = has_avx512vnni,
+};
+
+const struct lbw_isa lbw_isa_avx512vbmi = {
+    .name = "AVX-512 VNNI VBMI",
+    .lanes = 64,
+    .max_rows = 6,
+    .pack = avx512vbmi_pack,
+    .multiply = avx512vbmi_multiply,
+    .multiply_wide = avx512vbmi_multiply,
+    .depthwise = avx512vbmi_depthwise,
+    .depthwise_wide = avx512vbmi_depthwise,
+    .halve = halve,
+    .is_available = has_avx512vbmi,
+};
+
+#endif

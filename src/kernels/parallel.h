@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads as somebody else provides them, and memory that tasks borrow. */
+#ifndef LBW_SRC_KERNELS_PARALLEL_H
+#define LBW_SRC_KERNELS_PARALLEL_H
+
+#include <stddef.h>
+
+/* run() calls task(argument, i) for each i in [0, num), on any threads, and waits. */
+struct lbw_parallel {
+    void (*run)(void *user, size_t num, void (*task)(void *argument, size_t i), void *argument);
+    void *user;
+};
+
+/* One after the other, on the calling thread. */
+extern const struct lbw_parallel lbw_sequential;
+
+/*
+ * Borrows at least `size` bytes, aligned to 64, content undefined; NULL: no memory. Given-back
+ * memory is kept for the next borrower, so that no run has to ask the system for pages.
+ */
+void *lbw_scratch_take(size_t size);
+void lbw_scratch_give(void *memory);
+
+/* Frees what is kept; only while nothing is borrowed. */
+void lbw_scratch_clear(void);
+
+#endif
