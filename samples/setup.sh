@@ -7,6 +7,7 @@ build_packages='gcc libc6-dev pkg-config meson ninja-build
     libprotobuf-c-dev protobuf-c-compiler zlib1g-dev libopenblas-dev liblapacke-dev
     libturbojpeg0-dev libpng-dev libjansson-dev libexpat1-dev libcairo2-dev nettle-dev
     libcmocka-dev'
+test_packages='g++ cmake'
 python_packages='python3 python3-venv python3-dev'
 node_packages='nodejs npm'
 

@@ -6,6 +6,8 @@ cd "$(dirname "$0")/.."
 . samples/setup.sh
 build_lbw
 get_onnxruntime
+(install_packages $test_packages) ||
+    echo 'setup: some packages are missing, their tests will skip' >&2
 # The judges of some tests; without them those tests skip.
 LBW_PYTHON=$PWD/build/ort-venv/bin/python
 export LBW_PYTHON

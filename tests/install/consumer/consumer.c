@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* A program of somebody else's: it is compiled as C and as C++. */
+#include <stdio.h>
+#include <string.h>
+
+#include <lbw/lbw.h>
+
+int main(void)
+{
+    struct lbw_model *model = NULL;
+    struct lbw_error err;
+    size_t num;
+    memset(&err, 0, sizeof err);
+    if (lbw_model_open(&model, "missing.onnx", &err) != LBW_ERR_IO)
+        return 1;
+    printf("lbw %s, %d grids, %s\n", lbw_version(), lbw_grids(&num) ? (int)num : 0,
+           err.message);
+    return 0;
+}
