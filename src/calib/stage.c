@@ -56,7 +56,7 @@ static enum lbw_status open_side(struct lbw_stage *stage, struct lbw_side *side,
     for (size_t i = 0; i < slice->num_inputs; i++) {
         const struct lbw_flow_value *value = slice->inputs[i];
         if (!frontier->live[value->id].reference)
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s' is not at hand",
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s' is not available",
                             value->name);
         inputs[i] = lbw_frontier_kept(frontier, value, 0, side->is_converted)->array;
         open_dims[i] = dims_vary(frontier, value, side->is_converted);

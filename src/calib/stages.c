@@ -169,7 +169,7 @@ static enum lbw_status open_and_show(struct stages *self, const struct viewer *v
     if (is_float(lbw_session_output_type(stage.reference.session, 0)))
         status = show_ahead(self, viewer, &stage, err);
     else
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is no float tensor", value->name);
+        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is not a float tensor", value->name);
     lbw_stage_close(&stage);
     return status;
 }
@@ -182,7 +182,7 @@ static enum lbw_status show(struct lbw_activations *base, const char *name,
     const struct viewer viewer = {name, fn, user};
     struct lbw_flow_value *value = lbw_flow_find(&frontier->flow, name);
     if (!value || value->kind == LBW_FLOW_CONSTANT)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is no activation of the main graph",
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is not an activation of the main graph",
                         name);
     enum lbw_status status = LBW_OK;
     if (!frontier->is_broken)
@@ -200,7 +200,8 @@ static enum lbw_status show(struct lbw_activations *base, const char *name,
     }
     if (value->kind != LBW_FLOW_DERIVED &&
         (value->producer == LBW_FLOW_NOWHERE || value->producer < frontier->position))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s' is no longer at hand", name);
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s' has already been released",
+                        name);
     return open_and_show(self, &viewer, value, err);
 }
 
@@ -252,7 +253,8 @@ static enum lbw_status replace(struct lbw_activations *base, const char *name,
     const struct lbw_flow_value *value = lbw_flow_find(&frontier->flow, name);
     struct lbw_tensor view;
     if (!value || !value->tensor)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is no constant of the main graph", name);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is not a constant of the main graph",
+                        name);
     LBW_TRY(lbw_tensor_view(&view, frontier->model, value->tensor, err));
     if (view.count != count || !is_float(view.data_type))
         return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' holds %zu %s values, not %zu floats", name,

@@ -19,15 +19,15 @@ struct lbw_calibrate_values {
 #define LBW_CALIBRATE_OPTIONS(values, member)                                                  \
     {"calib", 'c', LBW_OPTION_STRING, offsetof(values, member.source),                         \
      "generated[:N]|DIR|FILE|none",                                                            \
-     "what calibration looks at: generated pictures, a folder of pictures, an .npz or .npy "   \
-     "file; none only rounds (default generated)"},                                            \
+     "the calibration set: generated images, a folder of images, an .npz or .npy file; "       \
+     "none rounds without calibration (default generated)"},                                   \
     {"samples", 'n', LBW_OPTION_INT, offsetof(values, member.samples), "N",                    \
-     "at most so many of them (default 32 generated, 64 of a folder)", .min = 1,               \
+     "use at most N of them (default 32 generated, 64 from a folder)", .min = 1,               \
      .max = 1000000},                                                                          \
     {"seed", 0, LBW_OPTION_INT, offsetof(values, member.seed), "N",                            \
-     "of generated pictures (default 0)", .min = 0, .max = 9007199254740992.0},                \
+     "seed of generated images (default 0)", .min = 0, .max = 9007199254740992.0},             \
     {"damping", 0, LBW_OPTION_FLOAT, offsetof(values, member.damping), "X",                    \
-     "added to the moments of a layer, as a share of their mean (default 0.1)", .min = 1e-9,   \
+     "damping of a layer's input moments, relative to their mean (default 0.1)", .min = 1e-9,  \
      .max = 10}
 /* clang-format on */
 

@@ -178,14 +178,12 @@ static const struct bench_values defaults = {.threads = -1};
 
 static const struct lbw_option options[] = {
     {"threads", 't', LBW_OPTION_INT, AT(threads), "N",
-     "threads of the runtime, 0 for all processors (default: one, then all)", .min = 0,
-     .max = 64},
-    {"seconds", 's', LBW_OPTION_FLOAT, AT(seconds), "X", "time spent on each model (default 2)",
-     .min = 0.01, .max = 3600},
-    {"runs", 'n', LBW_OPTION_INT, AT(runs), "N", "runs of each model instead", .min = 1,
-     .max = 100000},
-    {"size", 0, LBW_OPTION_SIZE, AT(size), "WxH",
-     "size of the input, where the model leaves it open"},
+     "runtime threads, 0 for all processors (default: one, then all)", .min = 0, .max = 64},
+    {"seconds", 's', LBW_OPTION_FLOAT, AT(seconds), "X",
+     "seconds to spend on each model (default 2)", .min = 0.01, .max = 3600},
+    {"runs", 'n', LBW_OPTION_INT, AT(runs), "N",
+     "number of runs of each model, instead of --seconds", .min = 1, .max = 100000},
+    {"size", 0, LBW_OPTION_SIZE, AT(size), "WxH", "input size, where the model's is dynamic"},
     LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON; times in seconds"},
     {0},
@@ -195,10 +193,9 @@ const struct lbw_command lbw_cmd_bench = {
     .name = "bench",
     .summary = "time models in ONNX Runtime",
     .arguments = "MODEL…",
-    .description =
-        "Runs the models in turn on a generated picture and prints the median time of each, "
-        "and how many times faster than the first it is. Because the models take turns, "
-        "whatever else the machine does slows all of them alike.",
+    .description = "Runs the models in turn on a generated image and prints the median time of "
+                   "each and its speedup over the first. Because runs are interleaved, other "
+                   "load on the machine affects all models alike.",
     .example = "lbw bench yolox.onnx yolox-int8.onnx --threads 1",
     .options = options,
     .values_size = sizeof(struct bench_values),

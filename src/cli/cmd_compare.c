@@ -151,14 +151,14 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 static const struct lbw_option options[] = {
     {"data", 'd', LBW_OPTION_STRING, AT(data), "generated[:N]|DIR|FILE",
-     "what both models are fed: generated pictures (the default), a folder of JPEG and PNG "
-     "files, or arrays in a .npz or .npy file"},
+     "input data: generated images (default), a folder of JPEG and PNG files, or arrays in an "
+     ".npz or .npy file"},
     {"samples", 'n', LBW_OPTION_INT, AT(samples), "N", "at most N of them (default 4)",
      .min = 1, .max = 1000000},
-    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "of generated pictures (default 0)", .min = 0,
+    {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "seed of generated images (default 0)", .min = 0,
      .max = 9e15},
     {"rtol", 0, LBW_OPTION_FLOAT, AT(rtol), "X",
-     "exit with 3 when an output's largest error exceeds X times its largest magnitude",
+     "exit with status 3 if an output's largest error exceeds X times its largest magnitude",
      .min = 0, .max = 1e300},
     LBW_PICTURE_OPTIONS(struct compare_values, picture),
     LBW_NATIVE_OPTION(AT(no_native)),
@@ -170,10 +170,9 @@ const struct lbw_command lbw_cmd_compare = {
     .name = "compare",
     .summary = "run two models on the same inputs and compare their outputs",
     .arguments = "A B",
-    .description =
-        "Runs both models in ONNX Runtime and prints per output the largest error, the same as "
-        "a share of the largest magnitude in A, the signal-to-noise ratio and the cosine "
-        "between both.",
+    .description = "Runs both models in ONNX Runtime and prints for each output the largest "
+                   "error, absolute and relative to the largest magnitude in A, the "
+                   "signal-to-noise ratio and the cosine similarity.",
     .example = "lbw compare yolox.onnx yolox-5.onnx --data photos --samples 16",
     .options = options,
     .values_size = sizeof(struct compare_values),

@@ -83,20 +83,19 @@ static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct convert_values, output),
     LBW_ENCODE_OPTIONS(struct convert_values, encode),
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(struct convert_values, quiet), NULL,
-     "say nothing but errors"},
+     "print errors only"},
     {0},
 };
 /* clang-format on */
 
 const struct lbw_command lbw_cmd_convert = {
     .name = "convert",
-    .summary = "write weights in another encoding, without loss",
+    .summary = "convert between encodings without loss",
     .arguments = "MODEL",
-    .description =
-        "Takes the weights that are on a grid already, in any encoding, and writes them in "
-        "another one. Nothing is quantized: every weight keeps its very bits, which 'lbw "
-        "inspect "
-        "--digest' shows. Plain floats count where a grid holds them exactly.",
+    .description = "Rewrites weights that are already on a grid, in any encoding, in another "
+                   "encoding. Nothing is quantized: every weight keeps its exact value, which "
+                   "'lbw inspect --digest' verifies. Plain float weights are included if a "
+                   "grid represents them exactly.",
     .example = "lbw convert small.onnx -o dq.onnx --encoding dq --opset 21",
     .options = options,
     .values_size = sizeof(struct convert_values),

@@ -227,7 +227,7 @@ static int print(const struct job *job)
     if (job->num_boxes)
         lbw_table_print(&job->table, stdout, 0);
     else
-        printf("no box from %g up\n", job->v->score);
+        printf("no boxes with a score of at least %g\n", job->v->score);
     return LBW_EXIT_DONE;
 }
 
@@ -300,18 +300,20 @@ static int run(const void *values, int num_arguments, char **arguments)
 /* clang-format off */
 static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_STRING, AT(output), "OUT.png|DIR",
-     "draw the boxes; a folder for several pictures", .is_written = true},
+     "draw the boxes; a folder for several images", .is_written = true},
     {"reference", 'r', LBW_OPTION_STRING, AT(reference), "FLOAT.onnx",
-     "compare with this model: both drawn side by side, lost and invented boxes marked"},
+     "compare with this model: draw both side by side and mark lost and invented boxes"},
     LBW_PICTURE_OPTIONS(struct detect_values, picture),
-    {"score", 0, LBW_OPTION_FLOAT, AT(score), "X", "boxes below are not shown (default 0.5)",
+    {"score", 0, LBW_OPTION_FLOAT, AT(score), "X", "hide boxes with lower scores (default 0.5)",
      .min = 0, .max = 1},
     {"nms", 0, LBW_OPTION_FLOAT, AT(nms), "X",
-     "overlap above which the weaker box goes (default: the profile's)", .min = 0, .max = 1},
+     "IoU above which the box with the lower score is suppressed (default: the profile's)",
+     .min = 0, .max = 1},
     {"title", 0, LBW_OPTION_LIST, AT(titles), "TEXT",
-     "above the drawing in place of the file's name; with a reference, its title comes first"},
+     "title of the drawing instead of the file name; with --reference, the reference's comes "
+     "first"},
     LBW_NATIVE_OPTION(AT(no_native)),
-    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON"},
     {0},
 };
 /* clang-format on */
@@ -320,7 +322,7 @@ static const struct detect_values defaults = {.score = .5, .nms = -1};
 
 const struct lbw_command lbw_cmd_detect = {
     .name = "detect",
-    .summary = "find boxes in pictures and draw them",
+    .summary = "detect objects in images and draw the boxes",
     .arguments = "MODEL IMAGE|DIR…",
     .description =
         "Prints what MODEL finds in each picture, or in those of a folder, and draws "

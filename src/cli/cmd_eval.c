@@ -228,12 +228,12 @@ static void print_text(const struct job *job)
     char wall[LBW_TEXT_SIZE];
     printf("\n%zu picture%s", e->num_images, e->num_images == 1 ? "" : "s");
     if (job->v->labels)
-        printf(", %zu labelled box%s", e->models[0].ap.num_truths,
+        printf(", %zu labeled box%s", e->models[0].ap.num_truths,
                e->models[0].ap.num_truths == 1 ? "" : "es");
     if (job->reference)
-        printf(", %zu box%s of the reference", e->models[0].num_wanted,
+        printf(", %zu reference box%s", e->models[0].num_wanted,
                e->models[0].num_wanted == 1 ? "" : "es");
-    printf("\n%s; each %.1f ms to read it", lbw_text_seconds(wall, e->wall_seconds),
+    printf("\n%s; %.1f ms each to read", lbw_text_seconds(wall, e->wall_seconds),
            1e3 * e->read_seconds / num);
     if (e->num_models == 1) /* of several, the table has the sum of both */
         printf(", %.1f ms in ONNX Runtime, %.1f ms to decode boxes",
@@ -380,33 +380,34 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR", "folder of JPEG and PNG pictures"},
+    {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR", "folder of JPEG and PNG images"},
     {"labels", 'l', LBW_OPTION_STRING, AT(labels), "FILE|DIR",
-     "what is in the pictures: COCO json, folder of VOC xml, folder of YOLO txt"},
+     "labels of the images: COCO JSON, a folder of VOC XML or of YOLO text files"},
     {"reference", 'r', LBW_OPTION_STRING, AT(reference), "FLOAT.onnx",
-     "take what this model finds as the truth"},
+     "use this model's boxes as the ground truth"},
     LBW_PICTURE_OPTIONS(struct eval_values, picture),
     {"score", 0, LBW_OPTION_FLOAT, AT(score), "X",
-     "boxes below do not count for AP against labels (default: the profile's)",
+     "ignore boxes with lower scores in AP against labels (default: the profile's)",
      .min = 0, .max = 1},
     {"nms", 0, LBW_OPTION_FLOAT, AT(nms), "X",
-     "overlap above which the weaker box goes (default: the profile's)", .min = 0, .max = 1},
+     "IoU above which the box with the lower score is suppressed (default: the profile's)",
+     .min = 0, .max = 1},
     {"reference-score", 0, LBW_OPTION_FLOAT, AT(reference_score), "X",
-     "boxes of the reference from here up count, and as many of the model's (default 0.6)",
+     "count reference boxes from this score up, and as many of the model's (default 0.6)",
      .min = 0.05, .max = 1},
     {"reference-nms", 0, LBW_OPTION_FLOAT, AT(reference_nms), "X",
-     "as --nms, for comparisons with the reference (default 0.3)", .min = 0.01, .max = 1},
-    {"max-images", 'n', LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
+     "like --nms, for comparisons with the reference (default 0.3)", .min = 0.01, .max = 1},
+    {"max-images", 'n', LBW_OPTION_INT, AT(max_images), "N", "use only the first N images",
      .min = 1, .max = 1e9},
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
-     "pictures at a time (default: one per processor)", .min = 1, .max = 64},
-    {"per-class", 0, LBW_OPTION_FLAG, AT(per_class), NULL, "also AP of each class"},
-    {"voc", 0, LBW_OPTION_FLAG, AT(voc), NULL, "also Pascal VOC's AP at overlap .5"},
+     "images processed in parallel (default: one per processor)", .min = 1, .max = 64},
+    {"per-class", 0, LBW_OPTION_FLAG, AT(per_class), NULL, "also print the AP of each class"},
+    {"voc", 0, LBW_OPTION_FLAG, AT(voc), NULL, "also print Pascal VOC's AP at IoU .5"},
     {"save", 0, LBW_OPTION_OUTPUT, AT(save), "FILE.json",
-     "write the first model's boxes in COCO's result format"},
+     "write the first model's boxes in COCO result format"},
     LBW_NATIVE_OPTION(AT(no_native)),
-    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON for machines"},
-    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "no progress"},
+    {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON"},
+    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "do not show progress"},
     {0},
 };
 /* clang-format on */
@@ -415,14 +416,13 @@ static const struct eval_values defaults = {.score = -1, .nms = -1};
 
 const struct lbw_command lbw_cmd_eval = {
     .name = "eval",
-    .summary = "measure the boxes of detectors against labels or a reference",
+    .summary = "measure detectors against labels or a reference model",
     .arguments = "MODEL…",
     .description =
-        "Runs each MODEL over the pictures. With --labels, prints COCO's average precision "
-        "(AP: "
+        "Runs each MODEL over the images. With --labels, prints COCO's average precision (AP: "
         "mean\nover overlaps .50 … .95, AP50, AP75). With --reference, the boxes that the "
-        "reference finds\nare the truth: agreement, boxes lost and boxes invented.\n\nPictures "
-        "that have no labels or cannot be read are named and left out.",
+        "reference finds\nare the truth: agreement, boxes lost and boxes invented.\n\nImages "
+        "without labels, or that cannot be read, are named and skipped.",
     .example = "lbw eval float.onnx 4bit.onnx -p yolox --images val/ --labels instances.json",
     .options = options,
     .values_size = sizeof(struct eval_values),

@@ -53,7 +53,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct expand_values, output),
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(struct expand_values, quiet), NULL,
-     "say nothing but errors"},
+     "print errors only"},
     {0},
 };
 
@@ -61,9 +61,8 @@ const struct lbw_command lbw_cmd_expand = {
     .name = "expand",
     .summary = "turn encoded weights back into plain float32",
     .arguments = "MODEL",
-    .description =
-        "Replaces every weight that lbw encoded (packed, inline or dq) by exactly the "
-        "float32 numbers it decodes to.",
+    .description = "Replaces every weight that lbw encoded (packed, inline or dq) with the "
+                   "float32 values it decodes to.",
     .example = "lbw expand small.onnx -o plain.onnx",
     .options = options,
     .values_size = sizeof(struct expand_values),

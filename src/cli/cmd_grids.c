@@ -112,11 +112,10 @@ static const struct lbw_option options[] = {
 
 const struct lbw_command lbw_cmd_grids = {
     .name = "grids",
-    .summary = "list the grids: which values a weight may take",
+    .summary = "list the grids: the values a weight may take",
     .arguments = "",
-    .description =
-        "Lists the grids that --bits takes, with what a packed weight costs, and the "
-        "encodings that --encoding takes.",
+    .description = "Lists the grids that --bits accepts, with the size of a packed weight, and "
+                   "the encodings that --encoding accepts.",
     .options = options,
     .values_size = sizeof(struct grids_values),
     .run = run,

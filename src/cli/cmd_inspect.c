@@ -258,23 +258,21 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 static const struct lbw_option options[] = {
     {"ops", 0, LBW_OPTION_STRING, offsetof(struct inspect_values, ops), "A,B",
-     "operators whose weights are listed (default Conv,ConvTranspose; Gemm and MatMul may "
-     "join)"},
+     "list the weights of these operators (default Conv,ConvTranspose; also Gemm, MatMul)"},
     {"json", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, json), NULL,
      "print JSON instead of tables"},
     {"digest", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, digest), NULL,
-     "print only a digest of the weights' bits, which all encodings of a model share"},
+     "print only a digest of the weights' bits, the same for all encodings of a model"},
     {0},
 };
 
 const struct lbw_command lbw_cmd_inspect = {
     .name = "inspect",
-    .summary = "show what a model is, and its convolution weights",
+    .summary = "describe a model and its convolution weights",
     .arguments = "MODEL",
     .description =
-        "Prints the opset, the inputs and outputs, and one line per convolution weight: "
-        "who reads it, its shape and type, its largest magnitude, how many zeros it "
-        "holds, and how it is encoded.",
+        "Prints the opset, the inputs and outputs, and one line per convolution weight: its "
+        "node, shape, type, largest magnitude, number of zeros, and encoding.",
     .example = "lbw inspect model.onnx",
     .options = options,
     .values_size = sizeof(struct inspect_values),

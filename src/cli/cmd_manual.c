@@ -115,15 +115,14 @@ static int run(const void *values, int num_arguments, char **arguments)
          ".SH COMMANDS");
     for (const struct lbw_command *const *c = lbw_commands; *c; c++)
         print_command(*c);
-    puts(
-        ".SH EXIT STATUS\n.TP\n\\fB0\\fR\ndone\n.TP\n\\fB1\\fR\nfailed, one line says why\n"
-        ".TP\n\\fB2\\fR\nwrong usage\n.TP\n\\fB3\\fR\na comparison or a budget was not met\n"
-        ".TP\n\\fB130\\fR\ninterrupted: nothing written, but by a search its best plan so far\n"
-        ".SH ENVIRONMENT\n.TP\n\\fBLBW_ORT\\fR\npath of libonnxruntime.so, where it is not "
-        "found by itself\n"
-        ".SH SEE ALSO\n"
-        "P. Yin, S. Zhang, Y. Qi, J. Xin, \\fIQuantization and Training of Low Bit\\-Width\n"
-        "Convolutional Neural Networks for Object Detection\\fR, arXiv 1612.06052");
+    puts(".SH EXIT STATUS\n.TP\n\\fB0\\fR\nsuccess\n.TP\n\\fB1\\fR\nfailure; one line on "
+         "standard error gives the reason\n.TP\n\\fB2\\fR\nusage error\n.TP\n\\fB3\\fR\na "
+         "comparison or a budget was not met\n.TP\n\\fB130\\fR\ninterrupted: nothing is "
+         "written, except that search writes its best plan so far\n.SH "
+         "ENVIRONMENT\n.TP\n\\fBLBW_ORT\\fR\npath of libonnxruntime.so or its folder, if it is "
+         "not found automatically\n.SH SEE ALSO\nP. Yin, S. Zhang, Y. Qi, J. Xin, "
+         "\\fIQuantization and Training of Low Bit\\-Width\nConvolutional Neural Networks for "
+         "Object Detection\\fR, arXiv 1612.06052");
     return LBW_EXIT_DONE;
 }
 

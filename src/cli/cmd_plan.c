@@ -71,11 +71,11 @@ static const struct lbw_option options[] = {
 
 const struct lbw_command lbw_cmd_plan = {
     .name = "plan",
-    .summary = "show what would be done to each weight, or why not",
+    .summary = "show what would be done to each weight, and why",
     .arguments = "MODEL",
-    .description =
-        "Prints one line per weight: what 'lbw quantize' with the same options would do to it, "
-        "or why it would be left alone. The output can be edited and given back with --plan.",
+    .description = "Prints one line per weight: what 'lbw quantize' with the same options "
+                   "would do with it, or why it would not be converted. The output can be "
+                   "edited and passed back with --plan.",
     .example = "lbw plan model.onnx --bits 4 --bits 'head=6' > model.plan",
     .options = options,
     .values_size = sizeof(struct plan_values),

@@ -58,19 +58,18 @@ static int run(const void *values, int num_arguments, char **arguments)
     }
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
-    puts("\n'lbw profiles --json' has the numbers: size, padding, mean, std, scores.");
+    puts("\n'lbw profiles --json' prints all fields: size, padding, mean, std, scores.");
     return LBW_EXIT_DONE;
 }
 
 static const struct lbw_option options[] = {
-    {"json", 0, LBW_OPTION_FLAG, offsetof(struct profiles_values, json), NULL,
-     "print JSON for machines"},
+    {"json", 0, LBW_OPTION_FLAG, offsetof(struct profiles_values, json), NULL, "print JSON"},
     {0},
 };
 
 const struct lbw_command lbw_cmd_profiles = {
     .name = "profiles",
-    .summary = "list the detector families that are known",
+    .summary = "list the known detector families",
     .arguments = "",
     .description =
         "A profile says how a detector wants its pictures and how its outputs become boxes. "

@@ -54,16 +54,16 @@ static void warn(const struct lbw_conversion *c)
     if (!c->report->num_converted)
         lbw_talk("warning: no weight was converted");
     else if (!wants_calibration(c))
-        lbw_talk("warning: --calib none only rounds; detectors lose many, often all, of their "
-                 "boxes that way");
+        lbw_talk("warning: --calib none rounds without calibration; detectors lose most or all "
+                 "of their boxes that way");
 }
 
 static int explain(const struct lbw_conversion *c)
 {
     int code = lbw_explain(&c->err);
     if (c->err.status == LBW_ERR_RUNTIME)
-        fputs("Calibration runs the model. To round without it, which costs a detector many or "
-              "all of its\nboxes: --calib none.\n",
+        fputs("Calibration runs the model. To round without calibration, which costs "
+              "a\ndetector many or all of its boxes, use --calib none.\n",
               stderr);
     return code;
 }
@@ -103,11 +103,12 @@ static const struct lbw_option options[] = {
     LBW_CALIBRATE_OPTIONS(struct quantize_values, all.calib),
     LBW_PICTURE_OPTIONS(struct quantize_values, all.picture),
     {"no-sequential", 0, LBW_OPTION_FLAG, AT(no_sequential), NULL,
-     "let layers see the float model only, not what was converted before them"},
+     "fit each layer to the float model's activations, not to those of the model as "
+     "converted so far"},
     {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
-     "for tensors kept during calibration; beyond it a temporary file serves (default 1G)"},
+     "memory for tensors kept during calibration; more spill to a temporary file (default 1G)"},
     {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
-     "go on from this file, and write it after each layer", .is_in_place = true},
+     "resume from this file if it exists; update it after each layer", .is_in_place = true},
     LBW_REPORT_OPTIONS(struct quantize_values, all.report),
     {0},
 };
@@ -121,12 +122,10 @@ const struct lbw_command lbw_cmd_quantize = {
     .arguments = "MODEL",
     .description =
         "Converts the convolution weights of MODEL to zero or a power of two times a scale, "
-        "and "
-        "writes a model that stock runtimes load.\n\n"
-        "Rounding alone would ruin a detector, so each layer is fitted to what it computes: "
-        "pictures run through the float model and the model as converted so far, and the layer "
-        "takes up the difference. Without pictures of yours, generated ones serve; some dozen "
-        "real ones are better.",
+        "and writes a model that stock runtimes load.\n\nRounding alone would ruin a detector, "
+        "so each layer is fitted on a calibration set: images run through the float model and "
+        "the model as converted so far, and the layer absorbs the difference. A few dozen "
+        "images from the detector's domain work best; without any, lbw generates some.",
     .example = "lbw quantize model.onnx -o small.onnx --bits 4 --calib pictures/",
     .options = options,
     .values_size = sizeof(struct quantize_values),

@@ -57,7 +57,7 @@ static enum lbw_status read_grids(struct job *job)
         if (!grid || job->num_grids == MOST_GRIDS) {
             job->err.status = LBW_ERR_ARGUMENT;
             snprintf(job->err.message, sizeof job->err.message,
-                     "--grids: no grid '%s'; 'lbw grids' lists them", name);
+                     "--grids: unknown grid '%s' (see 'lbw grids')", name);
             return LBW_ERR_ARGUMENT;
         }
         job->grids[job->num_grids++] = grid;
@@ -180,7 +180,7 @@ static void print_end(const struct job *job)
 {
     const struct lbw_search_result *r = job->result;
     char before[LBW_TEXT_SIZE], after[LBW_TEXT_SIZE];
-    fprintf(stderr, "%s: AP %.4f at %s bytes where it started, %.4f at %s bytes now",
+    fprintf(stderr, "%s: AP %.4f at %s bytes at the start, %.4f at %s bytes now",
             job->v->labels ? "against the labels" : "against the float model's boxes",
             r->start.ap, lbw_text_count(before, r->start.size), r->best.ap,
             lbw_text_count(after, r->best.size));
@@ -188,7 +188,7 @@ static void print_end(const struct job *job)
         fprintf(stderr, " (float %.4f)", r->float_ap);
     putc('\n', stderr);
     if (r->best.mu > 0)
-        fprintf(stderr, "to be quantized with --method threshold --mu %.4g\n", r->best.mu);
+        fprintf(stderr, "quantize with --method threshold --mu %.4g\n", r->best.mu);
 }
 
 /* The plan goes to the output, and with --json the log to standard output. */
@@ -237,7 +237,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     else if (job.v->json)
         code = print_json(&job);
     if (job.result && job.result->is_interrupted && code == LBW_EXIT_DONE) {
-        lbw_talk("interrupted: this is the best plan so far");
+        lbw_talk("interrupted: writing the best plan so far");
         code = LBW_EXIT_INTERRUPTED;
     }
     json_decref(job.log);
@@ -255,35 +255,35 @@ static int run(const void *values, int num_arguments, char **arguments)
 /* clang-format off */
 static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_OUTPUT, AT(output), "FILE",
-     "where the plan goes (default standard output)"},
+     "the plan to write (default standard output)"},
     {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR",
-     "pictures to test detection on; better none of those that calibration sees"},
+     "images to test detection on, preferably other than the calibration set"},
     {"labels", 'l', LBW_OPTION_STRING, AT(labels), "FILE|DIR",
-     "what is in the pictures: COCO json, folder of VOC xml, folder of YOLO txt (default: "
-     "what the float model finds)"},
+     "labels of the images: COCO JSON, a folder of VOC XML or of YOLO text files (default: "
+     "the float model's detections)"},
     {"target-size", 0, LBW_OPTION_BYTES, AT(target_size), "SIZE",
-     "of the model file (default: as large as where the search starts, 4 bits)"},
+     "size of the model file (default: that of plain 4 bits)"},
     {"target-bpw", 0, LBW_OPTION_FLOAT, AT(target_bpw), "X",
-     "bits per weight, scales and weights kept as they are counted in", .min = 0.5, .max = 64},
+     "bits per weight, including scales and unconverted weights", .min = 0.5, .max = 64},
     {"trials", 0, LBW_OPTION_INT, AT(trials), "N",
-     "conversions to test at most (default 16)", .min = 1, .max = 100000},
+     "maximum number of conversions to test (default 16)", .min = 1, .max = 100000},
     {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "X",
-     "no trial begins later", .min = 0.01, .max = 100000},
+     "start no trial after this time", .min = 0.01, .max = 100000},
     {"grids", 0, LBW_OPTION_STRING, AT(grids), "A,B,…",
-     "grids to choose from, names of 'lbw grids' (default: all that pay)"},
+     "grids to choose from, names from 'lbw grids' (default: all useful ones)"},
     LBW_PLAN_OPTIONS(struct search_values, plan),
     {"encoding", 'e', LBW_OPTION_CHOICE, AT(encode.encoding), NULL,
-     "for which the size is counted (default packed)", .choice = lbw_encoding_choice},
+     "the encoding whose size counts (default packed)", .choice = lbw_encoding_choice},
     {"inline", 0, LBW_OPTION_FLAG, AT(encode.inline_nodes), NULL,
      "packed: decode with plain nodes instead of a function"},
     LBW_CALIBRATE_OPTIONS(struct search_values, calib),
-    {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "only the first N pictures",
+    {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "use only the first N images",
      .min = 1, .max = 1e9},
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
-     "pictures at a time (default: one per processor)", .min = 1, .max = 64},
+     "images processed in parallel (default: one per processor)", .min = 1, .max = 64},
     LBW_PICTURE_OPTIONS(struct search_values, picture),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the log and the plan as JSON"},
-    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "say nothing but warnings and errors"},
+    {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "print warnings and errors only"},
     {0},
 };
 /* clang-format on */
@@ -292,18 +292,15 @@ static const struct search_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_search = {
     .name = "search",
-    .summary = "choose each weight's bits by detection tests",
+    .summary = "choose the bits of each weight by detection tests",
     .arguments = "MODEL",
     .description =
-        "Looks for the plan that keeps most boxes at a given size. Measures each layer on each "
-        "grid, and what its rounding alone costs in boxes; puts bytes where they help most, "
-        "and "
-        "then moves groups of layers up and down as long as detection tests on the pictures "
-        "agree. With --method threshold, the paper's µ is searched first.\n\n"
-        "Ctrl-C ends it with the best plan so far. The plan starts with a log of what was "
-        "tried. Give it back with 'lbw quantize "
-        "--plan', "
-        "and --calib, --method and --mu as they were here.",
+        "Searches for the plan that keeps the most boxes at a given size. Measures the error "
+        "of each layer on each grid and the boxes that its rounding alone costs, spends bytes "
+        "where they help most, then raises and lowers groups of layers as long as detection "
+        "tests confirm it. With --method threshold, the paper's µ is searched first.\n\nCtrl-C "
+        "stops with the best plan so far. The plan begins with a log of all trials. Apply it "
+        "with 'lbw quantize --plan' and the same --calib, --method and --mu.",
     .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",
     .options = options,
     .values_size = sizeof(struct search_values),

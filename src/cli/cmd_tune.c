@@ -74,7 +74,7 @@ static int on_step(void *user, const struct lbw_tune_status *s)
     if (s->agreement >= 0)
         snprintf(agreement, sizeof agreement, ", agree %.3f", s->agreement);
     /* The line of a terminal is short; the log has the rest. */
-    snprintf(what, sizeof what, "loss %.3f, held back %.3f%s, %.1f%% changed, %.0f/s", s->loss,
+    snprintf(what, sizeof what, "loss %.3f, validation %.3f%s, %.1f%% changed, %.0f/s", s->loss,
              s->held_back, agreement, 100 * s->changed, s->images_per_second);
     return lbw_progress_step(NULL, what, s->step, s->num_steps);
 }
@@ -98,9 +98,9 @@ static void introduce(const struct job *job, const char *assumed)
                 r->num_taps == 1 ? "" : "s");
     fprintf(stderr, "\n");
     for (size_t i = 0; i < r->num_cuts; i++)
-        lbw_talk("warning: no gradient through %s", r->cuts[i]);
+        lbw_talk("warning: no gradient rule for %s", r->cuts[i]);
     if (r->num_out_of_reach)
-        lbw_talk("warning: training does not reach %zu of %zu weights; they are only fitted",
+        lbw_talk("warning: %zu of %zu weights cannot be trained and keep their fitted codes",
                  r->num_out_of_reach, r->num_learned + r->num_out_of_reach);
 }
 
@@ -210,8 +210,8 @@ static enum lbw_status print_result(struct job *job)
         return status;
     fprintf(to, "trained %zu steps in %s", r->num_steps, lbw_text_seconds(time, r->seconds));
     if (r->num_resumed)
-        fprintf(to, ", %zu of them before", r->num_resumed);
-    fprintf(to, ": loss on %zu held-back sample%s %.4f, was %.4f", r->num_held_back,
+        fprintf(to, ", %zu of them in earlier runs", r->num_resumed);
+    fprintf(to, ": loss on %zu held-out sample%s %.4f, was %.4f", r->num_held_back,
             r->num_held_back == 1 ? "" : "s", r->held_back_after, r->held_back_before);
     if (r->agreement_after >= 0)
         fprintf(to, "; agreement there %.3f, was %.3f", r->agreement_after,
@@ -237,7 +237,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         status = print_result(&job);
     int code = status == LBW_OK ? LBW_EXIT_DONE : lbw_explain(&job.all.err);
     if (status == LBW_ERR_INTERRUPTED && v->checkpoint)
-        lbw_talk("the same command goes on from %s", v->checkpoint);
+        lbw_talk("run the same command again to resume from %s", v->checkpoint);
     lbw_tune_close(&job.tuner);
     lbw_profile_release(&job.guess);
     lbw_conversion_close(&job.all);
@@ -257,45 +257,48 @@ static const struct lbw_option options[] = {
     LBW_PLAN_OPTIONS(struct tune_values, all.plan),
     LBW_ENCODE_OPTIONS(struct tune_values, all.encode),
     {"calib", 'c', LBW_OPTION_STRING, AT(all.calib.source), "generated[:N]|DIR|FILE",
-     "what it learns from: a folder of pictures, an .npz or .npy file, or generated pictures "
-     "(default generated); no labels are needed"},
+     "the training set: a folder of images, an .npz or .npy file, or generated images "
+     "(default generated); labels are not needed"},
     {"samples", 'n', LBW_OPTION_INT, AT(all.calib.samples), "N",
-     "at most so many of them (default 64), all kept in memory; one in eight is held back to "
-     "judge", .min = 2, .max = 1000000},
+     "use at most N of them (default 64), all kept in memory; one in eight is held out for "
+     "validation", .min = 2, .max = 1000000},
     {"seed", 0, LBW_OPTION_INT, AT(all.calib.seed), "N",
-     "of generated pictures, order, flips and crops (default 0)", .min = 0,
+     "seed of generated images, order, flips and crops (default 0)", .min = 0,
      .max = 9007199254740992.0},
     LBW_PICTURE_OPTIONS(struct tune_values, all.picture),
     {"match", 0, LBW_OPTION_LIST, AT(targets), "TENSOR",
-     "compare teacher and student here; may be repeated (default: the outputs, each value by "
-     "what it is worth to the boxes, where a profile fits; else the outputs of the last "
-     "convolutions before decoding)"},
+     "compare teacher and student at this tensor; may be repeated (default: the outputs, "
+     "weighted by their effect on the boxes, if a profile fits; else the outputs of the last "
+     "convolutions)"},
     {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
-     "compare them at so many layers along the way, too (default 12; 0: none)", .min = 0,
+     "also compare them at N intermediate layers (default 12)", .min = 0,
      .max = 1000},
     {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
-     "what these count together, the outputs together being 1 (default 1)", .min = 1e-6,
+     "weight of the intermediate layers in the loss, relative to the outputs (default 1)",
+     .min = 1e-6,
      .max = 1e6},
     {"optimizer", 0, LBW_OPTION_CHOICE, AT(optimizer), NULL,
-     "how a step is taken: adam (default) at each weight's own pace, or sgd with momentum .9",
+     "adam (default), or sgd with momentum 0.9",
      .choice = optimizer_choice},
     {"steps", 0, LBW_OPTION_INT, AT(steps), "N",
-     "so many steps of training (default 400, or what --minutes allows)", .min = 1,
+     "training steps (default 400, or what --minutes allows)", .min = 1,
      .max = 1e8},
-    {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "M", "train so long", .min = 0.01,
+    {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "M", "training time in minutes", .min = 0.01,
      .max = 1e5},
-    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "pictures per step (default 4)", .min = 1,
+    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "images per step (default 4)", .min = 1,
      .max = 1024},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step in typical weights of its channel, times the number of "
      "levels of its grid (default 0.003)", .min = 1e-7,
      .max = 1},
-    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE", "write one line of CSV per step; goes on where --checkpoint does", .is_in_place = true},
+    {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
+     "write one line of CSV per step; appended to when resuming from --checkpoint",
+     .is_in_place = true},
     {"checkpoint", 0, LBW_OPTION_OUTPUT, AT(checkpoint), "FILE",
-     "keep here how training stands, and go on from it when it is there: after Ctrl-C, a crash, "
-     "a reboot"},
+     "save progress here; resume from it if interrupted"},
     {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
-     "keep the weights as fitted before training here, and start from them when it is there", .is_in_place = true},
+     "save the fitted weights here before training; start from them if the file exists",
+     .is_in_place = true},
     LBW_REPORT_OPTIONS(struct tune_values, all.report),
     {0},
 };
@@ -306,16 +309,15 @@ static const struct tune_values defaults = {
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",
-    .summary = "convert the weights of a model, and train them",
+    .summary = "convert the weights of a model and train them",
     .arguments = "MODEL",
     .description =
-        "Does what 'lbw quantize' does, and goes on: the converted model learns to answer as "
-        "the float model does, with the weights projected to their grid after every step. No "
-        "labels and no training framework are needed; the gradient is a graph that the "
-        "runtime executes.\n\n"
-        "What counts are pictures like those the detector is for: some hundred are good, more "
-        "are better. The state that did best on pictures held back is what is written, so the "
-        "result is never worse on them than that of 'lbw quantize'.",
+        "Converts like 'lbw quantize', then trains: the converted model learns to reproduce "
+        "the float model's outputs, with the weights projected to their grid after every step. "
+        "Training needs neither labels nor a framework; the gradient is a graph that ONNX "
+        "Runtime executes.\n\nUse images from the detector's domain; a few hundred are good, "
+        "more are better. lbw writes the state that did best on held-out images, so on those "
+        "the result is never worse than that of 'lbw quantize'.",
     .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib pictures/ --minutes 20",
     .options = options,
     .values_size = sizeof(struct tune_values),

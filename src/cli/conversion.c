@@ -30,7 +30,7 @@ void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
 {
     const char *calib = c->v->calib.source, *plural = num == 1 ? "" : "s";
     if (lbw_source_is_generated(calib))
-        snprintf(c->data, sizeof c->data, "%zu generated picture%s", num, plural);
+        snprintf(c->data, sizeof c->data, "%zu generated image%s", num, plural);
     else
         snprintf(c->data, sizeof c->data, "%zu sample%s of %s", num, plural, calib);
 }

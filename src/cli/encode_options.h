@@ -17,15 +17,17 @@ struct lbw_encode_values {
 /* clang-format off */
 #define LBW_ENCODE_OPTIONS(values, member)                                                     \
     {"encoding", 'e', LBW_OPTION_CHOICE, offsetof(values, member.encoding), NULL,              \
-     "how the weights are stored; all decode to the same bits (default packed)",               \
+     "how weights are stored; all encodings decode to the same bits (default packed)",         \
      .choice = lbw_encoding_choice},                                                           \
     {"inline", 0, LBW_OPTION_FLAG, offsetof(values, member.inline_nodes), NULL,                \
-     "packed: decode with plain nodes instead of a function, for runtimes without functions"}, \
+     "packed: decode with plain nodes instead of a function, for runtimes that do not "        \
+     "support functions"},                                                                     \
     {"target", 0, LBW_OPTION_CHOICE, offsetof(values, member.target), NULL,                    \
-     "dq: the runtime that has to take the codes, any for whatever the opset has (default "    \
-     "ort)", .choice = lbw_target_choice},                                                     \
+     "dq: the runtime that must support the stored types; any allows whatever the opset "      \
+     "has (default ort)", .choice = lbw_target_choice},                                        \
     {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
-     "lift the model to this opset: dq has smaller types from 19, 21 and 25 on", .min = 7,          \
+     "convert the model to this opset first; dq gains smaller types at 19, 21 and 25",         \
+     .min = 7,                                                                                 \
      .max = 25}
 /* clang-format on */
 

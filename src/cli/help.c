@@ -119,7 +119,8 @@ void lbw_help_overview(FILE *to)
             widest = strlen((*c)->name);
     for (const struct lbw_command *const *c = lbw_commands; *c; c++)
         fprintf(to, "  %-*s  %s\n", (int)widest, (*c)->name, (*c)->summary);
-    fputs("\n'lbw COMMAND --help' tells more; 'lbw --version' tells the version.\n"
-          "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 a comparison or budget not met.\n",
+    fputs("\nSee 'lbw COMMAND --help' for details and 'lbw --version' for the version.\nExit "
+          "status: 0 success, 1 failure, 2 usage error, 3 comparison or budget not met, 130 "
+          "interrupted.\n",
           to);
 }

@@ -54,7 +54,7 @@ static int unknown_command(const char *name)
         names[num++] = (*c)->name;
     const char *near = lbw_suggest(name, names, num);
     if (near)
-        return lbw_usage_error(NULL, "no command '%s', did you mean '%s'?", name, near);
+        return lbw_usage_error(NULL, "unknown command '%s', did you mean '%s'?", name, near);
     return lbw_usage_error(NULL, "no command '%s'", name);
 }
 

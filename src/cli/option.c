@@ -215,10 +215,11 @@ static bool parse_choice(int *out, const struct lbw_command *command,
     char names[256];
     lbw_option_value_name(names, sizeof names, option);
     if (near)
-        lbw_usage_error(command->name, "--%s: no '%s', did you mean '%s'?", option->name, value,
-                        near);
+        lbw_usage_error(command->name, "--%s: unknown value '%s', did you mean '%s'?",
+                        option->name, value, near);
     else
-        lbw_usage_error(command->name, "--%s: no '%s', only %s", option->name, value, names);
+        lbw_usage_error(command->name, "--%s: unknown value '%s', expected %s", option->name,
+                        value, names);
     return false;
 }
 
@@ -374,7 +375,7 @@ enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, cha
     }
     *num_arguments = num;
     if (p.num_stdin > 1) {
-        lbw_usage_error(command->name, "- is standard input, which can be read only once");
+        lbw_usage_error(command->name, "- is standard input, which can only be read once");
         return LBW_PARSE_BAD;
     }
     return check_count(command, num, argv);

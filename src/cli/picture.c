@@ -65,7 +65,7 @@ bool lbw_picture_is_usable(const struct lbw_picture_values *v, const char *sourc
         if (!s->value)
             continue;
         if (!s->is_for_arrays && is_array_file(source))
-            lbw_usage_error(command, "--%s is for pictures; arrays are taken as they are",
+            lbw_usage_error(command, "--%s applies to images; arrays are used as they are",
                             s->key);
         else if (lbw_preprocess_option(&scratch, s->key, s->value, &err) != LBW_OK)
             lbw_usage_error(command, "--%s", err.message);
@@ -102,8 +102,8 @@ static enum lbw_status find_profile(struct lbw_profile *out, const char *name,
         names[i] = profiles[i].name;
     const char *near = lbw_suggest(name, names, num < 64 ? num : 64);
     if (near)
-        snprintf(err->message, sizeof err->message, "no profile '%s', did you mean '%s'?", name,
-                 near);
+        snprintf(err->message, sizeof err->message, "unknown profile '%s', did you mean '%s'?",
+                 name, near);
     return status;
 }
 
@@ -158,8 +158,9 @@ static enum lbw_status no_profile(struct lbw_model *model, const char *path,
         return status;
     err->status = LBW_ERR_ARGUMENT;
     size_t size = sizeof err->message;
-    int used = snprintf(err->message, size,
-                        "%s: what kind of detector? Say --profile NAME; its outputs are", path);
+    int used = snprintf(
+        err->message, size,
+        "%s: unknown detector: use --profile NAME (see 'lbw profiles'); its outputs are", path);
     for (size_t i = 0; i < info.num_outputs && used > 0 && (size_t)used < size; i++) {
         const struct lbw_port *port = &info.outputs[i];
         char shape[96] = "?";

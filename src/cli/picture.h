@@ -22,31 +22,31 @@ struct lbw_picture_values {
 /* clang-format off */
 #define LBW_PICTURE_OPTIONS(values, member)                                                    \
     {"profile", 'p', LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, profile), "NAME|FILE", \
-     "how the detector wants its pictures and what its outputs mean: a name from 'lbw "        \
-     "profiles', or a JSON file"},                                                             \
+     "preprocessing and output format of the detector: a name from 'lbw profiles' or a "       \
+     "JSON file"},                                                                             \
     {"size", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, size), "WxH",               \
-     "size of the input, where the model leaves it open"},                                     \
+     "input size, where the model's is dynamic"},                                              \
     {"resize", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, resize), NULL,            \
-     "how pictures are fitted to the input", .choice = lbw_resize_choice},                     \
+     "how images are fitted to the input", .choice = lbw_resize_choice},                       \
     {"color", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, color), NULL,              \
-     "order of the channels", .choice = lbw_color_choice},                                     \
+     "channel order", .choice = lbw_color_choice},                                             \
     {"mean", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, mean), "A,B,C",             \
-     "subtracted from pixels 0 … 255; one number serves all channels"},                        \
+     "subtracted from pixel values 0 … 255; one number applies to all channels"},              \
     {"std", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, std), "A,B,C",               \
-     "pixels are divided by it then"},                                                         \
+     "divisor applied after --mean; one number applies to all channels"},                      \
     {"pad", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, pad), "N",                   \
-     "value of padded pixels, 0 … 255"},                                                       \
+     "value of padding pixels, 0 … 255"},                                                      \
     {"layout", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, layout), NULL,            \
-     "where the channels are", .choice = lbw_layout_choice},                                   \
+     "position of the channel axis", .choice = lbw_layout_choice},                             \
     {"multiple", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, multiple), "N",         \
-     "open sizes are rounded up to a multiple of N"}
+     "round dynamic sizes up to a multiple of N"}
 /* clang-format on */
 
 /* The row that leaves lbw's kernels out, for commands that run models. */
 #define LBW_NATIVE_OPTION(offset)                                                              \
     {                                                                                          \
         "no-native", 0, LBW_OPTION_FLAG, offset, NULL,                                         \
-            "leave out lbw's operator library for ONNX Runtime"                                \
+            "do not load lbw's operator library into ONNX Runtime"                             \
     }
 
 const char *lbw_resize_choice(int i);

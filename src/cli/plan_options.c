@@ -44,8 +44,7 @@ static enum lbw_status find_grid(const struct lbw_grid **out, const char *name,
     if (grid && is_plain && v->terms > 1)
         grid = lbw_grid_find(grid->bits, (int)v->terms, v->shift ? (int)v->shift : 1);
     if (!grid)
-        return fail(err,
-                    "--bits: no grid '%s'; 'lbw grids' lists them, 2 to 6 are the plain ones",
+        return fail(err, "--bits: unknown grid '%s': use 2 to 6 or a name from 'lbw grids'",
                     name);
     if (!is_plain &&
         ((v->terms && v->terms != grid->terms) || (v->shift && v->shift != grid->shift)))

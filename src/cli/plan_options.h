@@ -21,22 +21,22 @@ struct lbw_plan_values {
 /* clang-format off */
 #define LBW_PLAN_OPTIONS(values, member)                                                       \
     {"bits", 'b', LBW_OPTION_LIST, offsetof(values, member.bits), "[REGEX=]N",                 \
-     "bits per weight, 2 … 6 or a grid of 'lbw grids' like 4x2; with REGEX only for "          \
-     "nodes and tensors it matches; may be repeated, later ones win (default 4)"},             \
+     "bits per weight, 2 … 6 or a grid from 'lbw grids' such as 4x2; with REGEX, only for "    \
+     "nodes and tensors that match; may be repeated, the last match wins (default 4)"},        \
     {"terms", 0, LBW_OPTION_INT, offsetof(values, member.terms), "N",                          \
-     "sum of so many powers of two per weight (default 1)", .min = 1, .max = 2},               \
+     "powers of two summed per weight (default 1)", .min = 1, .max = 2},                       \
     {"shift", 0, LBW_OPTION_INT, offsetof(values, member.shift), "N",                          \
-     "octaves between the two of --terms 2 (default 1)", .min = 1, .max = 2},                             \
+     "octaves between the two terms of --terms 2 (default 1)", .min = 1, .max = 2},            \
     {"skip", 0, LBW_OPTION_LIST, offsetof(values, member.skip), "REGEX",                       \
-     "leave nodes and tensors that match alone; may be repeated"},                             \
+     "do not convert nodes and tensors that match; may be repeated"},                          \
     {"ops", 0, LBW_OPTION_STRING, offsetof(values, member.ops), "A,B",                         \
-     "operators whose weights are converted (default Conv,ConvTranspose; Gemm and MatMul "     \
-     "may join)"},                                                                             \
+     "convert the weights of these operators (default Conv,ConvTranspose; also Gemm, "         \
+     "MatMul)"},                                                                               \
     {"method", 0, LBW_OPTION_CHOICE, offsetof(values, member.method), NULL,                    \
      "how weights are projected: the exact optimum, the paper's theorem for 2 bits, or "       \
      "its thresholds (default optimal)", .choice = lbw_method_choice},                         \
     {"mu", 0, LBW_OPTION_FLOAT, offsetof(values, member.mu), "X",                              \
-     "of --method threshold, as a share of the largest weight (default 0.75)",                 \
+     "threshold of --method threshold, as a fraction of the largest weight (default 0.75)",    \
      .min = 0.01, .max = 1.4},                                                                 \
     {"group", 0, LBW_OPTION_CHOICE, offsetof(values, member.group), NULL,                      \
      "which weights share a scale (default channel)", .choice = lbw_group_choice},             \
@@ -46,11 +46,11 @@ struct lbw_plan_values {
     {"no-fold", 0, LBW_OPTION_FLAG, offsetof(values, member.no_fold), NULL,                    \
      "do not fold BatchNormalization into the convolution before it"},                         \
     {"all", 0, LBW_OPTION_FLAG, offsetof(values, member.all), NULL,                            \
-     "also convert weights that are better left alone: tiny ones and exact structures"},       \
+     "also convert weights that are normally left alone: tiny tensors and exact structures"},  \
     {"requantize", 0, LBW_OPTION_FLAG, offsetof(values, member.requantize), NULL,              \
-     "accept a model that holds encoded weights already"},                                     \
+     "accept a model whose weights are already encoded"},                                      \
     {"plan", 0, LBW_OPTION_STRING, offsetof(values, member.plan), "FILE",                      \
-     "follow a plan that 'lbw plan' printed, edited or not"}
+     "apply a plan printed by 'lbw plan', possibly edited"}
 /* clang-format on */
 
 /* In the order of their enums. */

@@ -47,7 +47,7 @@ static bool is_named_once(const void *values, const struct lbw_command *command,
     }
     bool is_file = strcmp(path, "-") != 0 && (stat(path, &st) != 0 || S_ISREG(st.st_mode));
     if (num > 1 && is_file)
-        lbw_talk("%s: is named for two outputs", path);
+        lbw_talk("%s: used for two outputs", path);
     return num <= 1 || !is_file;
 }
 
@@ -67,7 +67,7 @@ bool lbw_outputs_are_possible(const void *values, const struct lbw_command *comm
 bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command)
 {
     if (!values->path)
-        lbw_usage_error(command, "where to? Say --output FILE");
+        lbw_usage_error(command, "missing --output FILE");
     else if (!values->external && (values->threshold || values->alignment))
         lbw_usage_error(command, "--external-%s goes with --external FILE",
                         values->threshold ? "threshold" : "alignment");

@@ -22,12 +22,13 @@ struct lbw_output_values {
     {"output", 'o', LBW_OPTION_OUTPUT, offsetof(values, member.path), "FILE",                  \
      "the model to write; - is standard output, *.gz is compressed"},                          \
     {"external", 0, LBW_OPTION_STRING, offsetof(values, member.external), "FILE",              \
-     "put large tensors into a file of that name beside the model, as models beyond 2 GiB "    \
-     "need", .is_written = true},                                                              \
+     "store large tensors in this file beside the model; models over 2 GiB need it",           \
+     .is_written = true},                                                                      \
     {"external-threshold", 0, LBW_OPTION_BYTES, offsetof(values, member.threshold), "SIZE",    \
-     "from which a tensor counts as large (default 1K)", .min = 1},                            \
+     "tensors of at least this size are stored there (default 1K)", .min = 1},                 \
     {"external-alignment", 0, LBW_OPTION_BYTES, offsetof(values, member.alignment), "SIZE",    \
-     "of each in the file, a power of two; Windows maps by 64K (default 4K)", .min = 1}
+     "alignment of each tensor in the file, a power of two; use 64K for Windows "              \
+     "(default 4K)", .min = 1}
 /* clang-format on */
 
 /*

@@ -77,7 +77,8 @@ static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers
         qsort(rows, num, sizeof *rows, by_snr);
         print_layers(to, report, rows, MAX_LAYERS);
         fprintf(
-            to, "  %zu more from %.1f to %.1f dB, median of all %.1f dB (--layers lists all)\n",
+            to,
+            "  %zu more from %.1f to %.1f dB, median of all %.1f dB (list all with --layers)\n",
             num - MAX_LAYERS, rows[MAX_LAYERS]->snr, rows[num - 1]->snr, rows[num / 2]->snr);
     }
     free(rows);
@@ -155,7 +156,7 @@ static void print_left_alone(FILE *to, const struct lbw_report *report)
     size_t num = report->num_rows - report->num_converted;
     if (!num)
         return;
-    fprintf(to, "\nleft alone: %zu weight%s\n", num, num == 1 ? "" : "s");
+    fprintf(to, "\nnot converted: %zu weight%s\n", num, num == 1 ? "" : "s");
     for (size_t i = 0; i < report->num_rows; i++)
         if (!report->rows[i].converted && is_first_of_its_reason(report, i))
             print_reason(to, report, i);

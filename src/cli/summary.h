@@ -21,11 +21,11 @@ struct lbw_report_values {
     {"report", 0, LBW_OPTION_OUTPUT, offsetof(values, member.report), "FILE",                  \
      "write a report as JSON"},                                                                \
     {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
-     "list every layer, not only the worst"},                                                  \
+     "list every layer"},                                                                      \
     {"json", 0, LBW_OPTION_FLAG, offsetof(values, member.json), NULL,                          \
      "print the report instead of the summary"},                                               \
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(values, member.quiet), NULL,                      \
-     "say nothing but warnings and errors"}
+     "print warnings and errors only"}
 /* clang-format on */
 
 struct lbw_summary {

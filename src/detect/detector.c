@@ -23,11 +23,12 @@ static enum lbw_status settle_input(struct lbw_detector *detector,
     if (!lbw_picture_axes(&axes, input, info->inputs[0].num_dims >= 0,
                           preprocess->channels_last))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "input '%s' is %s: no picture of 1 or 3 channels", input->name, shape);
+                        "input '%s' is %s, not an image of 1 or 3 channels", input->name,
+                        shape);
     if (axes.batch != 1)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "input '%s' is %s: %zu pictures at a time, a detector takes one; "
-                        "export the model with a batch of 1 or an open one",
+                        "input '%s' is %s: batches of %zu, but a detector takes one image; "
+                        "export the model with batch size 1 or a dynamic batch",
                         input->name, shape, axes.batch);
     return lbw_preprocess_fit(preprocess, input, &axes, info, params->width, params->height,
                               err);

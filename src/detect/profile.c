@@ -342,6 +342,6 @@ enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
         strcat(list, " ");
         strcat(list, profiles[i].name);
     }
-    return lbw_fail(err, LBW_ERR_ARGUMENT, "no profile '%s'; there are%s, or FILE.json", name,
-                    list);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "unknown profile '%s': use one of%s, or FILE.json",
+                    name, list);
 }

@@ -52,8 +52,8 @@ static enum lbw_status list_member(json_t **out, const struct coco *coco, const 
 {
     json_t *list = json_object_get(coco->root, key);
     if (!json_is_array(list))
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: no list '%s': not COCO labels", coco->path,
-                        key);
+        return lbw_fail(err, LBW_ERR_FORMAT, "%s: missing list '%s': not COCO labels",
+                        coco->path, key);
     *out = list;
     return LBW_OK;
 }
@@ -258,9 +258,10 @@ static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_pictu
     LBW_TRY(read_box(truth, coco, i, object, err));
     truth->class_index = lbw_dataset_class(coco->dataset, category->name);
     if (truth->class_index < 0)
-        return lbw_fail(
-            err, LBW_ERR_FORMAT, "%s: class '%s' is none of the model's %zu classes ('%s', …)",
-            coco->path, category->name, coco->dataset->num_names, coco->dataset->names[0]);
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "%s: class '%s' is not one of the model's %zu classes ('%s', …)",
+                        coco->path, category->name, coco->dataset->num_names,
+                        coco->dataset->names[0]);
     *picture = image->place == SIZE_MAX ? NULL : &coco->dataset->pictures[image->place];
     return LBW_OK;
 }
@@ -324,10 +325,10 @@ enum lbw_status lbw_dataset_load_coco(struct lbw_dataset *dataset, const char *p
     json_error_t where;
     coco.root = json_loadb((const char *)bytes.data, bytes.size, 0, &where);
     if (!coco.root) {
-        status = lbw_fail(err, LBW_ERR_FORMAT,
-                          "%s: no COCO json (line %d: %s); VOC and YOLO labels are given as "
-                          "their folder",
-                          path, where.line, where.text);
+        status = lbw_fail(
+            err, LBW_ERR_FORMAT,
+            "%s: not COCO JSON (line %d: %s); for VOC or YOLO labels give their folder", path,
+            where.line, where.text);
         goto out;
     }
     for (size_t i = 0; i < dataset->num_pictures; i++)

@@ -34,7 +34,8 @@ static enum lbw_status parse_line(struct lbw_truth *out, struct lbw_dataset *dat
     if (class < 0 || class != floor(class) || class >= INT_MAX)
         return lbw_fail(err, LBW_ERR_FORMAT, "class %g is not a number from 0 up", class);
     if (width < 0 || height < 0 || width > 1.01 || height > 1.01)
-        return lbw_fail(err, LBW_ERR_FORMAT, "width and height are shares, 0 … 1, not pixels");
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "width and height must be fractions from 0 to 1, not pixels");
     if (dataset->num_names && class >= (double)dataset->num_names)
         return lbw_fail(err, LBW_ERR_FORMAT, "class %g, but the model has only %zu", class,
                         dataset->num_names);

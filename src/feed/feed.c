@@ -95,7 +95,7 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_mod
                                      struct lbw_error *err)
 {
     if (!params->preprocess)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing for the input's pictures");
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing given for the image input");
     feed->preprocess = *params->preprocess;
     LBW_TRY(lbw_inputs_find_picture(&feed->picture, &feed->axes, feed->inputs, info,
                                     feed->preprocess.channels_last, err));

@@ -112,7 +112,7 @@ static enum lbw_status cut(struct part *part, struct lbw_feed_input *input, bool
                         wanted);
     }
     if (!part->num)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "the array holds no whole sample");
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the array holds less than one sample");
     part->stride = lbw_data_type_bits(array->data_type) / 8;
     for (size_t i = 0; i < rank; i++) {
         if (input->dims[i] < 0)

@@ -35,8 +35,9 @@ static enum lbw_status image_init(struct lbw_image *out, int64_t width, int64_t 
                                   struct lbw_error *err)
 {
     if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%lldx%lld pixels, sides from 1 to %d are read",
-                        (long long)width, (long long)height, MAX_SIDE);
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "%lldx%lld pixels; sides from 1 to %d are supported", (long long)width,
+                        (long long)height, MAX_SIDE);
     if ((size_t)(width * height) / MAX_PIXELS_PER_BYTE > file_size)
         return lbw_fail(err, LBW_ERR_FORMAT, "%lldx%lld pixels are not in %zu bytes",
                         (long long)width, (long long)height, file_size);

@@ -146,7 +146,7 @@ static enum lbw_status settle_side(int *out, struct lbw_feed_input *input, size_
     int64_t side = input->dims[axis];
     if (side > 0 && asked > 0 && asked != side)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "input '%s' has a side of %lld, which --size cannot make %d",
+                        "input '%s' has a fixed side of %lld; --size cannot change it to %d",
                         input->name, (long long)side, asked);
     if (side <= 0) {
         side = asked > 0 ? asked : otherwise;
@@ -156,7 +156,7 @@ static enum lbw_status settle_side(int *out, struct lbw_feed_input *input, size_
     lbw_input_shape(shape, sizeof shape, input);
     if (side <= 0)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "input '%s' leaves its size open (%s): give --size WIDTHxHEIGHT",
+                        "input '%s' has a dynamic size (%s): use --size WIDTHxHEIGHT",
                         input->name, shape);
     if (side > MAX_SIDE)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,

@@ -182,9 +182,9 @@ enum lbw_status lbw_npy_parse(struct lbw_npz_array *out, const unsigned char *da
     struct header header = {0};
     struct scanner scanner;
     if (!lbw_npy_is_one(data, size))
-        return lbw_fail(err, LBW_ERR_FORMAT, "is no .npy array");
+        return lbw_fail(err, LBW_ERR_FORMAT, "not a .npy array");
     if (size > 6 && (data[6] < 1 || data[6] > 3))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "version %d of .npy", data[6]);
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "unsupported .npy version %d", data[6]);
     if (!find_header(&scanner, data, size))
         return lbw_fail(err, LBW_ERR_FORMAT, "the header is truncated");
     take_header(&scanner, &header, &array);
@@ -193,7 +193,7 @@ enum lbw_status lbw_npy_parse(struct lbw_npz_array *out, const unsigned char *da
     LBW_TRY(find_type(&array, header.type, err));
     if (header.is_fortran && order_matters(&array))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "Fortran order; save numpy.ascontiguousarray() of it");
+                        "Fortran order is not supported; save numpy.ascontiguousarray() of it");
     array.size = lbw_data_type_bits(array.data_type) / 8;
     bool fits = true;
     for (size_t i = 0; i < array.num_dims; i++)

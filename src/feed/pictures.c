@@ -151,7 +151,7 @@ static enum lbw_status choose(struct lbw_pictures *pictures, const struct listin
         }
     }
     if (!pictures->num)
-        return lbw_fail(err, LBW_ERR_FORMAT, "none of %zu pictures is readable; the first: %s",
+        return lbw_fail(err, LBW_ERR_FORMAT, "none of %zu images can be read; the first: %s",
                         pictures->num_skipped, pictures->skipped[0]);
     return LBW_OK;
 }

@@ -162,9 +162,9 @@ static enum lbw_status check(const struct lbw_image *image,
                              const struct lbw_preprocess *preprocess, struct lbw_error *err)
 {
     if (image->width < 1 || image->height < 1)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "a picture without pixels");
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "an image without pixels");
     if (preprocess->width < 1 || preprocess->height < 1)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%dx%d is no size of an input",
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%dx%d is not a valid input size",
                         preprocess->width, preprocess->height);
     for (int c = 0; c < (preprocess->color == LBW_COLOR_GRAY ? 1 : 3); c++)
         if (!(fabsf(preprocess->std[c]) > 0))

@@ -196,7 +196,7 @@ enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess, const c
             preprocess->given |= options[i].given;
             return LBW_OK;
         }
-    return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing option '%s'", key);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "unknown preprocessing option '%s'", key);
 }
 
 void lbw_preprocess_describe(char *out, size_t size, const struct lbw_preprocess *preprocess)

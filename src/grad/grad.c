@@ -99,7 +99,7 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
         if (!value) /* nothing in the trunk reads it */
             continue;
         if (!constant_shape(b, b->params->weights[i]))
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is no constant of the main graph",
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is not a constant of the main graph",
                             b->params->weights[i]);
         value->is_weight = value->is_active = true;
     }
@@ -136,12 +136,12 @@ static enum lbw_status check_targets(struct build *b, struct lbw_error *err)
     for (size_t i = 0; i < b->params->num_targets; i++) {
         const struct value *value = find(b, b->params->targets[i]);
         if (!value || !value->shape)
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is not known",
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is unknown",
                             b->params->targets[i]);
         int32_t type = value->shape->data_type;
         if ((type != FLOAT && type != DOUBLE) || (b->tape.type && b->tape.type != type))
             return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                            "'%s' is %s: gradients are of float32 or of float64 only",
+                            "'%s' is %s: gradients need float32 or float64",
                             b->params->targets[i], lbw_data_type_name(type));
         b->tape.type = type;
     }
@@ -353,7 +353,7 @@ static enum lbw_status list_inputs(struct build *b, struct lbw_error *err)
         if (!used || (value && value->initializer))
             continue;
         if (!used->shape)
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is not known", name);
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is unknown", name);
         b->out.inputs[b->out.num_inputs++] = name;
     }
     return LBW_OK;

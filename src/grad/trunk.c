@@ -45,7 +45,7 @@ static enum lbw_status walk_back(struct lbw_trunk *trunk, const struct lbw_index
             continue;
         if (has_body(nodes[i]))
             return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                            "%s '%s' holds graphs of its own: no gradient goes through it",
+                            "%s '%s' contains subgraphs, which gradients cannot pass",
                             nodes[i]->op_type, nodes[i]->name ? nodes[i]->name : "");
         trunk->nodes[kept++] = nodes[i];
         if (!put_names(&trunk->names, nodes[i]->input, nodes[i]->n_input) ||
@@ -70,7 +70,7 @@ enum lbw_status lbw_trunk_init(struct lbw_trunk *out, const struct lbw_index *in
     for (size_t i = 0; i < num_targets && status == LBW_OK; i++) {
         struct lbw_value *value = lbw_index_find(index->scopes, targets[i]);
         if (!value || !value->producer)
-            status = lbw_fail(err, LBW_ERR_ARGUMENT, "no node of the main graph makes '%s'",
+            status = lbw_fail(err, LBW_ERR_ARGUMENT, "no node of the main graph produces '%s'",
                               targets[i]);
         else if (!lbw_strmap_put(&trunk.names, value->name, value))
             status = lbw_fail_memory(err);

@@ -93,7 +93,8 @@ static enum lbw_status parse_place(struct place *out, const Onnx__TensorProto *t
             place.location = value;
         else if ((is_length || strcmp(key, "offset") == 0) &&
                  !parse_number(is_length ? &place.length : &place.offset, value))
-            return lbw_fail(err, LBW_ERR_FORMAT, "external data has the %s '%s'", key, value);
+            return lbw_fail(err, LBW_ERR_FORMAT, "external data has an invalid %s '%s'", key,
+                            value);
         place.has_length |= is_length;
     }
     if (!place.location || !*place.location)
@@ -106,7 +107,7 @@ static enum lbw_status parse_place(struct place *out, const Onnx__TensorProto *t
 static enum lbw_status check_location(const char *location, struct lbw_error *err)
 {
     if (*location == '/')
-        return lbw_fail(err, LBW_ERR_FORMAT, "external data at the absolute path '%s'",
+        return lbw_fail(err, LBW_ERR_FORMAT, "external data at an absolute path, '%s'",
                         location);
     for (const char *part = location; part; part = strchr(part, '/')) {
         part += *part == '/';
@@ -152,8 +153,8 @@ static enum lbw_status map_fd(struct lbw_external_file *file, int fd, struct lbw
     if (fstat(fd, &st) != 0)
         return lbw_fail_errno(err, "cannot read the external data '%s'", file->location);
     if (!S_ISREG(st.st_mode))
-        return lbw_fail(err, LBW_ERR_FORMAT, "external data in '%s', which is no regular file",
-                        file->location);
+        return lbw_fail(err, LBW_ERR_FORMAT,
+                        "external data in '%s', which is not a regular file", file->location);
     if (st.st_size == 0)
         return LBW_OK;
     void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -187,8 +188,10 @@ static enum lbw_status find_file(struct lbw_external_file **out, struct lbw_mode
         return lbw_fail(err, LBW_ERR_FORMAT, "external data in '%s', which is a symbolic link",
                         location);
     if (fd < 0 && errno == ENOTDIR) /* what O_NOFOLLOW makes of a linked folder */
-        return lbw_fail(err, LBW_ERR_FORMAT,
-                        "external data in '%s', behind a symbolic link or no folder", location);
+        return lbw_fail(
+            err, LBW_ERR_FORMAT,
+            "external data in '%s', whose path crosses a symbolic link or a missing folder",
+            location);
     if (fd < 0)
         return lbw_fail_errno(err, "cannot open the external data '%s'", location);
     enum lbw_status status = map_fd(file, fd, err);

@@ -138,16 +138,18 @@ static enum lbw_status check_params(const struct lbw_external_params *params, co
     bool is_special = stat(path, &st) == 0 && !S_ISREG(st.st_mode);
     if (strcmp(path, "-") == 0 || ends_in_gz(path) || is_special)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: external data needs a model in a plain file of its own", path);
+                        "%s: external data requires the model to be written to a regular, "
+                        "uncompressed file",
+                        path);
     if (!*file || strcmp(file, ".") == 0 || strcmp(file, "..") == 0 || strchr(file, '/') ||
         ends_in_gz(file) || strcmp(slash ? slash + 1 : path, file) == 0)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: external data cannot be called '%s'; a plain name is wanted, not "
-                        "the model's, not *.gz",
+                        "%s: external data cannot be named '%s': use a plain file name, other "
+                        "than the model's and not *.gz",
                         path, file);
     if (params->alignment & (params->alignment - 1))
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: an alignment of %zu is no power of two",
-                        path, params->alignment);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: alignment %zu is not a power of two", path,
+                        params->alignment);
     return LBW_OK;
 }
 
@@ -196,7 +198,7 @@ enum lbw_status lbw_external_check_target(const struct lbw_model *model, const c
     if (!model->folder)
         return LBW_OK;
     if (model_path && would_replace(path, model->name))
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: is the model that is read", path);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: is the model being read", path);
     if (model_path && would_replace(model_path, model->name))
         return LBW_OK;
     lbw_walk(&model->proto->base, check_tensor, &target);
@@ -204,7 +206,7 @@ enum lbw_status lbw_external_check_target(const struct lbw_model *model, const c
         check_location(&target, location);
     if (!target.is_taken)
         return LBW_OK;
-    return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: the model that is read has its data there",
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: holds external data of the model being read",
                     path);
 }
 
@@ -235,7 +237,7 @@ enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *
     enum lbw_status status = LBW_OK;
     struct stat st;
     if (stat(data_path, &st) == 0 && !S_ISREG(st.st_mode))
-        status = lbw_fail(err, LBW_ERR_ARGUMENT, "%s: is no regular file", data_path);
+        status = lbw_fail(err, LBW_ERR_ARGUMENT, "%s: not a regular file", data_path);
     else
         status = lbw_external_check_target(model, data_path, path, err);
     free(data_path);

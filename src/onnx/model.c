@@ -122,8 +122,8 @@ static enum lbw_status check_size(size_t size, struct lbw_error *err)
 {
     if (size > INT_MAX)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "%zu bytes are more than the 2 GiB one ONNX file may have; the weights "
-                        "have to go to external data",
+                        "%zu bytes exceed the 2 GiB limit of an ONNX file; store the weights "
+                        "as external data",
                         size);
     return LBW_OK;
 }

@@ -186,8 +186,8 @@ enum lbw_status lbw_scan_model(const void *data, size_t size, struct lbw_error *
         return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model but %s", what);
     if (size > INT_MAX)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "%zu bytes are more than the 2 GiB a protobuf message may have (larger "
-                        "models keep their weights in external data)",
+                        "%zu bytes exceed the 2 GiB limit of a protobuf message (larger models "
+                        "store their weights as external data)",
                         size);
     return status;
 }

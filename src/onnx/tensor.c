@@ -144,7 +144,7 @@ static enum lbw_status measure(struct lbw_tensor *t, const struct data_type *typ
     count = has_zero ? 0 : count;
     fits = has_zero || fits;
     if (!fits || !lbw_size_mul(&bits, count, type->bits) || bits > SIZE_MAX - 7)
-        return lbw_fail(err, LBW_ERR_FORMAT, "shape %s is too large to be true",
+        return lbw_fail(err, LBW_ERR_FORMAT, "shape %s overflows",
                         shape_text(text, sizeof text, t->proto));
     t->count = count;
     t->size = (bits + 7) / 8;
@@ -229,7 +229,7 @@ enum lbw_status lbw_tensor_view(struct lbw_tensor *out, struct lbw_model *model,
         status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "cannot read values of type %s",
                           lbw_data_type_name(proto->data_type));
     else if (proto->segment)
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "cannot read a tensor in segments");
+        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "segmented tensors are not supported");
     if (status == LBW_OK)
         status = measure(&t, type, err);
     if (status == LBW_OK)
@@ -336,8 +336,9 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
                 small_to_float((unsigned)bits_at(tensor, type, i) & 0xff, type->small_float);
         return LBW_OK;
     default:
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s': %s is no floating-point type",
-                        tensor->name, lbw_data_type_name(tensor->data_type));
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "tensor '%s': %s is not a floating-point type", tensor->name,
+                        lbw_data_type_name(tensor->data_type));
     }
 }
 
@@ -364,7 +365,7 @@ enum lbw_status lbw_tensor_read_int64(const struct lbw_tensor *tensor, int64_t *
 {
     const struct data_type *type = find_type(tensor->data_type);
     if (type->kind != KIND_SIGNED && type->kind != KIND_UNSIGNED)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s': %s is no integer type",
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s': %s is not an integer type",
                         tensor->name, lbw_data_type_name(tensor->data_type));
     unsigned unused = 64 - type->bits;
     for (size_t i = 0; i < tensor->count; i++) {
@@ -372,8 +373,8 @@ enum lbw_status lbw_tensor_read_int64(const struct lbw_tensor *tensor, int64_t *
         if (type->kind == KIND_SIGNED)
             out[i] = (int64_t)bits >> unused;
         else if (bits >> unused > INT64_MAX)
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                            "tensor '%s': value %zu does not fit 63 bits", tensor->name, i);
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s': value %zu exceeds 63 bits",
+                            tensor->name, i);
         else
             out[i] = (int64_t)(bits >> unused);
     }

@@ -45,7 +45,7 @@ static enum lbw_status read_shape(struct lbw_encoded *out, struct lbw_model *mod
     out->count = 1;
     for (size_t i = 0; i < shape.count; i++)
         if (dims[i] < 0 || !lbw_size_mul(&out->count, out->count, (size_t)dims[i]))
-            return lbw_fail(err, LBW_ERR_FORMAT, "a shape that cannot be");
+            return lbw_fail(err, LBW_ERR_FORMAT, "invalid shape");
     out->dims = dims;
     out->num_dims = shape.count;
     return LBW_OK;
@@ -94,12 +94,12 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
     out->codes = constant_input(m, node, 0);
     out->data_type = type_of_function(op);
     if (!out->grid || !out->data_type || !shape || !out->codes || !scale)
-        return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is no decoding this version knows", op);
+        return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is a decoder unknown to this version", op);
     out->kind = "packed";
     LBW_TRY(read_shape(out, m->index->model, shape, err));
     return take_scale(out, scale)
                ? LBW_OK
-               : lbw_fail(err, LBW_ERR_FORMAT, "a scale that does not fit its shape");
+               : lbw_fail(err, LBW_ERR_FORMAT, "the scale does not match the shape");
 }
 
 /* The grid whose levels, up to a common power of two, are the table's. */
@@ -344,15 +344,14 @@ static enum lbw_status unpack_words(float *out, struct lbw_model *model,
     LBW_TRY(lbw_tensor_view(&words, model, e->codes, err));
     if (!words.data ||
         words.size != lbw_pack_num_words(e->grid, e->count) * (size_t)e->grid->word_size)
-        return lbw_fail(err, LBW_ERR_FORMAT,
-                        "words of type %s where raw ones of %d bytes belong",
+        return lbw_fail(err, LBW_ERR_FORMAT, "words of type %s, expected raw words of %d bytes",
                         lbw_data_type_name(words.data_type), e->grid->word_size);
     uint8_t *codes = malloc(e->count + 1);
     if (!codes)
         return lbw_fail_memory(err);
     enum lbw_status status = LBW_OK;
     if (!lbw_unpack(codes, words.data, e->count, e->grid))
-        status = lbw_fail(err, LBW_ERR_FORMAT, "a word out of range");
+        status = lbw_fail(err, LBW_ERR_FORMAT, "a word is out of range");
     int exponent;
     float levels[LBW_MAX_LEVELS];
     frexpf((float)e->grid->levels[e->grid->num_levels - 1], &exponent);

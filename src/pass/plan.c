@@ -56,7 +56,7 @@ static enum lbw_status compile_rules(struct planner *planner, struct lbw_error *
         if (code != 0) {
             char text[200];
             regerror(code, &planner->regexes[i], text, sizeof text);
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is no regular expression: %s",
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "invalid regular expression '%s': %s",
                             params->rules[i].regex, text);
         }
         planner->num_regexes++;

@@ -95,7 +95,7 @@ static enum lbw_status print_json(char **out, const struct lbw_plan *plan,
     char *text = root && !failed ? json_dumps(root, JSON_INDENT(1)) : NULL;
     json_decref(root);
     if (!text)
-        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the model is no UTF-8");
+        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the model is not valid UTF-8");
     *out = text;
     return LBW_OK;
 }
@@ -145,8 +145,9 @@ static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish
     bool keeps = strcmp(wish->grid, "-") == 0;
     const struct lbw_grid *grid = keeps ? NULL : lbw_grid_by_name(wish->grid);
     if (!keeps && !grid)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s': there is no grid '%s'",
-                        wish->tensor, wish->grid);
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "weight '%s': unknown grid '%s' (see 'lbw grids')", wish->tensor,
+                        wish->grid);
     if (grid && weight->is_fixed)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",
                         wish->tensor, item->reason);
@@ -195,7 +196,7 @@ static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_
     json_t *list = json_object_get(root, "weights"), *entry;
     size_t i;
     enum lbw_status status =
-        json_is_array(list) ? LBW_OK : lbw_fail(err, LBW_ERR_FORMAT, "no array 'weights'");
+        json_is_array(list) ? LBW_OK : lbw_fail(err, LBW_ERR_FORMAT, "missing array 'weights'");
     json_array_foreach(list, i, entry)
     {
         if (status == LBW_OK)
@@ -263,7 +264,7 @@ enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data, s
         plan->weights[i].is_wished = false;
     enum lbw_status status;
     if (strlen(text) != size)
-        status = lbw_fail(err, LBW_ERR_FORMAT, "is no text");
+        status = lbw_fail(err, LBW_ERR_FORMAT, "not text");
     else if (text[strspn(text, " \t\r\n")] == '{')
         status = apply_json(plan, text, size, err);
     else

@@ -166,7 +166,7 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     for (size_t i = 0; i < weight->num_consumers; i++) {
         const Onnx__NodeProto *node = weight->consumers[i].node;
         if (!lbw_columns_begin(columns, node))
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its attributes are unusual");
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its attributes are not supported");
         LBW_TRY(activations->show(activations, data_input(&weight->consumers[i]),
                                   lbw_columns_add, columns, err));
         double count = columns->own_count > 0 ? columns->own_count : 1;

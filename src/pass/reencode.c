@@ -183,9 +183,9 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
     if (status == LBW_OK)
         status = lbw_digest(after, model, err);
     if (status == LBW_OK && strcmp(before, after) != 0)
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                          "its weights would not be the same in encoding %s",
-                          lbw_encoding_name(params->encoding));
+        status =
+            lbw_fail(err, LBW_ERR_UNSUPPORTED, "encoding %s cannot store these weights exactly",
+                     lbw_encoding_name(params->encoding));
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);
     if (num)

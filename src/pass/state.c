@@ -112,13 +112,12 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
     enum lbw_status status = LBW_OK;
     size_t known = bytes.size < MAGIC_SIZE ? bytes.size : MAGIC_SIZE;
     if (known && memcmp(bytes.data, MAGIC, known) != 0) {
-        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: is no state file of lbw", state->path);
+        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: not an lbw state file", state->path);
     } else if (bytes.size < MAGIC_SIZE + 8) {
         status = LBW_OK; /* begun by a run that could not write more of it */
     } else if (lbw_load_u64(bytes.data + MAGIC_SIZE) != run) {
-        status =
-            lbw_fail(err, LBW_ERR_ARGUMENT,
-                     "%s: was written with another model, plan or calibration", state->path);
+        status = lbw_fail(err, LBW_ERR_ARGUMENT,
+                          "%s: belongs to another model, plan or calibration", state->path);
     } else {
         const unsigned char *data = bytes.data + MAGIC_SIZE + 8;
         state->size = whole_records(data, bytes.size - MAGIC_SIZE - 8);
@@ -137,7 +136,7 @@ static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
 {
     struct stat st;
     if (stat(state->path, &st) == 0 && !S_ISREG(st.st_mode)) /* a device may have no end */
-        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a state: not a regular file",
+        return lbw_fail(err, LBW_ERR_IO, "%s: cannot hold state: not a regular file",
                         state->path);
     int fd = open(state->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     state->file = fd < 0 ? NULL : fdopen(fd, "ab");
@@ -148,7 +147,7 @@ static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
         return LBW_ERR_IO;
     }
     if (flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return lbw_fail(err, LBW_ERR_IO, "%s: another run is writing it", state->path);
+        return lbw_fail(err, LBW_ERR_IO, "%s: in use by another run", state->path);
     return LBW_OK;
 }
 
@@ -230,7 +229,7 @@ static enum lbw_status restore(struct lbw_record *c, struct lbw_codes *codes,
     lbw_record_get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
     LBW_TRY(restore_biases(c, codes, weight, err));
     if (c->failed)
-        return lbw_fail(err, LBW_ERR_FORMAT, "the state of weight '%s' is damaged",
+        return lbw_fail(err, LBW_ERR_FORMAT, "the saved state of weight '%s' is corrupt",
                         weight->item.tensor);
     return lbw_weight_show(calibrator, weight, codes, err);
 }

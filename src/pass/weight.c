@@ -36,8 +36,8 @@ enum lbw_status lbw_weight_check_ops(const char *list, struct lbw_error *err)
             i++;
         if (i == NUM_WEIGHT_OPS)
             return lbw_fail(err, LBW_ERR_ARGUMENT,
-                            "'%.*s' holds no weights that can be converted (Conv, "
-                            "ConvTranspose, Gemm, MatMul do)",
+                            "unknown operator '%.*s': weights of Conv, ConvTranspose, Gemm and "
+                            "MatMul can be converted",
                             (int)length, p);
     }
     return LBW_OK;

@@ -115,7 +115,7 @@ static enum lbw_status load_given(void **out, const char *given, const char *who
     }
     if (!library) {
         const char *why = dlerror();
-        return lbw_fail(err, LBW_ERR_RUNTIME, "%sno ONNX Runtime: %s: %.300s", who, given,
+        return lbw_fail(err, LBW_ERR_RUNTIME, "%snot ONNX Runtime: %s: %.300s", who, given,
                         why ? why : "no libonnxruntime.so in this folder");
     }
     *out = library;
@@ -127,7 +127,7 @@ static enum lbw_status load_library(void **out, struct lbw_error *err)
     const char *given = getenv("LBW_ORT");
     char path[4096] = "";
     if (given && *given)
-        return load_given(out, given, "LBW_ORT names ", err);
+        return load_given(out, given, "LBW_ORT: ", err);
     *out = load_from_system();
     if (!*out)
         *out = load_from_build(path, sizeof path);
@@ -156,7 +156,7 @@ static enum lbw_status read_table(struct lbw_runtime *runtime, void *library,
     const struct api_base *(*get_base)(void) = NULL;
     void *symbol = dlsym(library, "OrtGetApiBase");
     if (!symbol)
-        return lbw_fail(err, LBW_ERR_RUNTIME, "the library found is no ONNX Runtime: %.300s",
+        return lbw_fail(err, LBW_ERR_RUNTIME, "the library found is not ONNX Runtime: %.300s",
                         dlerror());
     memcpy(&get_base, &symbol, sizeof get_base);
     const struct api_base *base = get_base();
@@ -164,7 +164,8 @@ static enum lbw_status read_table(struct lbw_runtime *runtime, void *library,
     int major = 0, minor = 0;
     sscanf(runtime->version, "%d.%d", &major, &minor);
     if (major != 1 || minor < ORT_API_VERSION)
-        return lbw_fail(err, LBW_ERR_RUNTIME, "ONNX Runtime %s is not supported: 1.%d or later",
+        return lbw_fail(err, LBW_ERR_RUNTIME,
+                        "ONNX Runtime %s is not supported; 1.%d or later is required",
                         runtime->version, ORT_API_VERSION);
     bool has_later = minor >= ORT_API_VERSION_LATER;
     const void *api = base->get_api(has_later ? ORT_API_VERSION_LATER : ORT_API_VERSION);

@@ -240,7 +240,7 @@ static enum lbw_status copy_output(struct lbw_array *out, const struct lbw_runti
     void *data = NULL;
     LBW_TRY(lbw_runtime_check(runtime, runtime->is_tensor(value, &is_tensor), name, err));
     if (!is_tensor)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "output '%s' is no tensor", name);
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "output '%s' is not a tensor", name);
     LBW_TRY(lbw_runtime_check(runtime, runtime->tensor_shape(value, &info), name, err));
     enum lbw_status status = read_shape(&array, runtime, info, name, err);
     runtime->release_shape_info(info);

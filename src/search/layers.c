@@ -79,7 +79,8 @@ enum lbw_status lbw_layers_take(struct lbw_layers *layers, const struct lbw_plan
     if (!layers->choices)
         return lbw_fail_memory(err);
     return layers->num ? LBW_OK
-                       : lbw_fail(err, LBW_ERR_ARGUMENT, "no weight would be converted");
+                       : lbw_fail(err, LBW_ERR_ARGUMENT,
+                                  "nothing to search: the plan converts no weight");
 }
 
 void lbw_layers_release(struct lbw_layers *layers)

@@ -369,10 +369,10 @@ static enum lbw_status run(struct search *s, struct lbw_error *err)
         LBW_TRY(try_weights(s, err));
         LBW_TRY(refine(s, err));
     }
-    return s->best_plan ? LBW_OK
-                        : lbw_fail(err, LBW_ERR_ARGUMENT,
-                                   "no trial was within %llu bytes: allow more trials",
-                                   (unsigned long long)s->result->target_size);
+    return s->best_plan
+               ? LBW_OK
+               : lbw_fail(err, LBW_ERR_ARGUMENT, "no trial met %llu bytes: raise --trials",
+                          (unsigned long long)s->result->target_size);
 }
 
 /* The log in comments, what has to be said on the command line, the plan. */
@@ -387,7 +387,7 @@ static enum lbw_status write_plan(struct search *s, struct lbw_error *err)
             r->start.ap, r->best.ap, (unsigned long long)r->best.size,
             (unsigned long long)r->target_size);
     if (is_threshold(s))
-        fprintf(f, "# to be quantized with --method threshold --mu %.4g\n", r->best.mu);
+        fprintf(f, "# quantize with --method threshold --mu %.4g\n", r->best.mu);
     fprintf(f, "%s%s", s->log, s->best_plan);
     bool failed = ferror(f) != 0;
     return fclose(f) == 0 && !failed ? LBW_OK : lbw_fail_memory(err);

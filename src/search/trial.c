@@ -104,6 +104,6 @@ enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *mod
         bench->params->note(bench->params->log_user, evaluation->notes[i]);
     lbw_evaluation_free(&evaluation);
     return is_blind ? lbw_fail(err, LBW_ERR_ARGUMENT,
-                               "the float model finds nothing in these pictures")
+                               "the float model detects nothing in these images")
                     : LBW_OK;
 }

@@ -82,17 +82,17 @@ static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes 
     if (bytes->size < HEADER_SIZE || memcmp(bytes->data, MAGIC, 8) != 0 ||
         lbw_load_u64(bytes->data + 16) !=
             lbw_hash(LBW_HASH_START, bytes->data + HEADER_SIZE, size))
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: is no checkpoint of lbw, or damaged", path);
+        return lbw_fail(err, LBW_ERR_FORMAT, "%s: not an lbw checkpoint, or corrupt", path);
     if (lbw_load_u64(bytes->data + 8) != t->run)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: was written with another model, plan, pictures or options", path);
+                        "%s: belongs to another model, plan, calibration set or options", path);
     struct lbw_record record = {(unsigned char *)bytes->data + HEADER_SIZE, size, 0, false};
     carry(&record, t, &elapsed, lbw_record_get);
     lbw_student_get(&record, &t->student);
     for (size_t i = 0; i < t->num_train; i++)
         record.failed = record.failed || t->order[i] >= t->num_train;
     if (record.failed || record.at != size)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: is of another version of lbw", path);
+        return lbw_fail(err, LBW_ERR_FORMAT, "%s: written by another version of lbw", path);
     t->started = lbw_tuning_now() - elapsed;
     return LBW_OK;
 }
@@ -110,7 +110,7 @@ enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw
         return LBW_OK;
     *found = true;
     if (!S_ISREG(st.st_mode)) /* a device may have no end */
-        return lbw_fail(err, LBW_ERR_IO, "%s: cannot keep a checkpoint: not a regular file",
+        return lbw_fail(err, LBW_ERR_IO, "%s: cannot hold a checkpoint: not a regular file",
                         path);
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
     enum lbw_status status = read_record(t, &bytes, err);

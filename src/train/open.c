@@ -23,7 +23,7 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
     t->num_samples = lbw_feed_num_samples(t->feed);
     if (t->num_samples < 2)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "training needs at least two samples: one is held back to judge");
+                        "training needs at least two samples: one is held out for validation");
     t->num_held = (t->num_samples + SHARE_HELD_BACK - 1) / SHARE_HELD_BACK;
     t->num_train = t->num_samples - t->num_held;
     t->samples = calloc(t->num_samples, sizeof *t->samples);
@@ -188,7 +188,7 @@ static enum lbw_status open_trainer(struct lbw_tuning *t, struct lbw_error *err)
     r->num_cuts = t->trainer.grad.num_cuts;
     r->cuts = t->trainer.grad.cuts;
     if (!r->num_learned)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "training reaches no weight%s%s",
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "no weight can be trained%s%s",
                         r->num_cuts ? ": " : "", r->num_cuts ? r->cuts[0] : "");
     return LBW_OK;
 }

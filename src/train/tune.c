@@ -140,7 +140,7 @@ static enum lbw_status step(struct lbw_tuning *t, struct lbw_error *err)
     t->status.rate = rate.rate;
     t->status.step++;
     if (!isfinite(t->status.loss))
-        return lbw_fail(err, LBW_ERR_RUNTIME, "the loss is no number any more: lower the rate");
+        return lbw_fail(err, LBW_ERR_RUNTIME, "the loss became NaN: lower --rate");
     return lbw_student_update(&t->student, t->sums, t->params.batch, &rate, err);
 }
 

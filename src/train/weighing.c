@@ -114,8 +114,7 @@ enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
         for (size_t s = 1; s < num; s++)
             if (wanted[s][t].size != wanted[0][t].size)
                 return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                                "'%s' is not of the same size for all samples",
-                                weighing->names[t]);
+                                "the size of '%s' differs between samples", weighing->names[t]);
         weighing->scales[t] = scale_of(share, variation(wanted, num, t));
     }
     return weighing->profile ? learn_matters(weighing, wanted, num, err) : LBW_OK;

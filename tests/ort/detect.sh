@@ -80,7 +80,7 @@ detect d1/x.png --score 0 --nms 0 --json
 [ "$(grep -c '"box"' out.txt)" -lt "$all" ]
 [ "$all" = 100 ] # the most that are kept
 detect d1/x.png --score 1
-[ "$(cat out.txt)" = 'no box from 1 up' ]
+[ "$(cat out.txt)" = 'no boxes with a score of at least 1' ]
 detect d1/x.png --score 1 --json
 [ "$(cat out.txt)" = '[]' ]
 i=0

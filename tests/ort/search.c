@@ -222,7 +222,7 @@ static void test_mu(void **state)
     s.search.max_trials = 9;
     check(lbw_search(&result, model_path, &s.search, &err), &err);
     char line[80];
-    snprintf(line, sizeof line, "# to be quantized with --method threshold --mu %.4g\n",
+    snprintf(line, sizeof line, "# quantize with --method threshold --mu %.4g\n",
              result->best.mu);
     assert_non_null(strstr(result->plan, line));
     assert_non_null(strstr(result->plan, "µ = 0.5"));
@@ -270,7 +270,7 @@ static void test_nothing(void **state)
     s.plan.rules = rules;
     s.plan.num_rules = 1;
     assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "no weight would be converted"));
+    assert_non_null(strstr(err.message, "the plan converts no weight"));
 }
 
 /* Where there are no boxes, no plan is better than another. */
@@ -283,7 +283,7 @@ static void test_blind(void **state)
     prepare(&s);
     s.test.reference_score = 1e9f; /* no box has that */
     assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
-    assert_string_equal(err.message, "the float model finds nothing in these pictures");
+    assert_string_equal(err.message, "the float model detects nothing in these images");
     assert_null(result);
 }
 

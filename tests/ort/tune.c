@@ -312,11 +312,11 @@ static void test_resumes(void **state)
     lbw_free(resumed);
 
     params.rate = 0.003;
-    assert_int_equal(fails(&params, "written with another model"), LBW_ERR_ARGUMENT);
+    assert_int_equal(fails(&params, "belongs to another model"), LBW_ERR_ARGUMENT);
     assert_int_equal(truncate(path, 100), 0);
-    assert_int_equal(fails(&params, "damaged"), LBW_ERR_FORMAT);
+    assert_int_equal(fails(&params, "corrupt"), LBW_ERR_FORMAT);
     assert_int_equal(truncate(path, 10), 0);
-    assert_int_equal(fails(&params, "damaged"), LBW_ERR_FORMAT);
+    assert_int_equal(fails(&params, "corrupt"), LBW_ERR_FORMAT);
     unlink(path);
 }
 

@@ -397,7 +397,7 @@ static void test_unknown_functions(void **state)
         put_raw(&graph, "dims", TYPE(INT64), (const int64_t[]){4}, 1, shape, sizeof shape);
         struct lbw_model *model = open_graph(&graph, 17);
         assert_int_equal(lbw_digest(digest, model, &err), LBW_ERR_FORMAT);
-        assert_non_null(strstr(err.message, "is no decoding this version knows"));
+        assert_non_null(strstr(err.message, "is a decoder unknown to this version"));
         lbw_model_close(&model);
     }
 }

@@ -262,7 +262,7 @@ static void test_lock(void **state)
     assert_non_null(other);
     assert_int_equal(flock(fileno(other), LOCK_EX | LOCK_NB), 0);
     assert_int_equal(run(&none, &r, &err), LBW_ERR_IO);
-    assert_non_null(strstr(err.message, "another run is writing it"));
+    assert_non_null(strstr(err.message, "in use by another run"));
     fclose(other);
     struct text again = run_well(&r);
     same_bytes(&whole, &again);
