@@ -152,8 +152,7 @@ def grid(bits: Any) -> Any:
     """The grid that 4 or "4x2" names."""
     found = lib.lbw_grid_by_name(str(bits).encode())
     if found == ffi.NULL:
-        raise ArgumentError(f"bits: no grid '{bits}'; lbw.grids() lists them, 2 to 6 are the "
-                            "plain ones")
+        raise ArgumentError(f"bits: unknown grid '{bits}': use 2 to 6 or a name from lbw.grids()")
     return found
 
 

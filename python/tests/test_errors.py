@@ -33,7 +33,7 @@ def test_kinds_are_pythons_too():
 
 
 @pytest.mark.parametrize(("options", "text"), [
-    ({"bits": 7}, "bits: no grid '7'"),
+    ({"bits": 7}, "bits: unknown grid '7'"),
     ({"bits": {"(": 4}}, "("),
     ({"encoding": "zip"}, "encoding: expected one of packed, dq, float, not 'zip'"),
     ({"mu": "much"}, "mu: expected a number"),

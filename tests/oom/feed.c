@@ -107,7 +107,7 @@ static enum lbw_status feed_arrays(struct lbw_error *err)
 static enum lbw_status feed_picture(struct lbw_error *err)
 {
     enum lbw_status status = feed(picture_path, err);
-    return status == LBW_ERR_FORMAT && strstr(err->message, "none of 1 pictures") ? LBW_OK
+    return status == LBW_ERR_FORMAT && strstr(err->message, "none of 1 images") ? LBW_OK
                                                                                   : status;
 }
 

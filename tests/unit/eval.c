@@ -273,7 +273,7 @@ static void test_coco(void **state)
     assert_int_equal(d->pictures[1].truths[0].class_index, 1);
     lbw_dataset_close(&d);
     assert_int_equal(open_labels(&d, in_folder("labels.json"), names, 2, &err), LBW_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "class 'dog' is none of the model's 2 classes"));
+    assert_non_null(strstr(err.message, "class 'dog' is not one of the model's 2 classes"));
 }
 
 /* Images of several folders in one file: those of this folder, and no two for one picture. */
@@ -328,9 +328,9 @@ static void test_coco_broken(void **state)
         const char *text, *message;
     } cases[] = {
         {"{", "line 1"},
-        {"circle\nsquare\n", "broken.json: no COCO json (line 1: '[' or '{' expected near "
-                             "'circle'); VOC and YOLO labels are given as their folder"},
-        {"[]", "no list 'categories'"},
+        {"circle\nsquare\n", "broken.json: not COCO JSON (line 1: '[' or '{' expected near "
+                             "'circle'); for VOC or YOLO labels give their folder"},
+        {"[]", "missing list 'categories'"},
         {"{\"categories\": [{\"id\": \"1\", \"name\": \"a\"}]}", "'id' is not an integer"},
         {"{\"categories\": [], \"images\": [{\"id\": 1, \"file_name\": \"a.JPG\"}],"
          "\"annotations\": [{\"image_id\": 2, \"category_id\": 1}]}",
@@ -417,7 +417,7 @@ static void test_yolo(void **state)
     static const char *const broken[][2] = {
         {"0 .5 .5 .5\n", "c.txt: line 1: not 'class"},
         {"\n5 .5 .5 .5 .5", "line 2: class 5, but the model has only 1"},
-        {"0 50 50 20 20", "shares"},
+        {"0 50 50 20 20", "fractions"},
         {"0 .1 .1 .1 .1 .2 .2", "more than five"},
         {"-1 .1 .1 .1 .1", "not a number from 0 up"},
     };

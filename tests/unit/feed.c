@@ -100,12 +100,12 @@ static void test_shapes(void **state)
          64,
          24,
          {0},
-         "input 'x' has a side of 32, which --size cannot make 64"},
+         "input 'x' has a fixed side of 32; --size cannot change it to 64"},
         {{-1, 3, -1, -1, -2},
          0,
          0,
          {0},
-         "input 'x' leaves its size open (?x3x?x?): give --size WIDTHxHEIGHT"},
+         "input 'x' has a dynamic size (?x3x?x?): use --size WIDTHxHEIGHT"},
         {{1, 7, 24, 32, -2},
          0,
          0,
@@ -210,7 +210,7 @@ static void test_layout(void **state)
         {{1, 7, -1, -1, -2},
          {1, 7, 96, 3},
          1,
-         "input 'x' has a side of 7, which --size cannot make 64"},
+         "input 'x' has a fixed side of 7; --size cannot change it to 64"},
         {{1, 7, -1, -1, -2},
          {0},
          0,
@@ -601,7 +601,7 @@ static void test_folder(void **state)
     snprintf(path, sizeof path, "%s/0.png", folder);
     write_file(path, "not a png", 9);
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
-    assert_non_null(strstr(err.message, "none of 1 pictures is readable; the first: "));
+    assert_non_null(strstr(err.message, "none of 1 images can be read; the first: "));
     snprintf(path, sizeof path, "%s/labels.txt", folder);
     write_file(path, "0 0 0 1 1", 9);
     static const char *const names[] = {"c.jpg", "a.jpg", "d.JPEG", "b.jpg"};
@@ -720,7 +720,7 @@ static void test_arrays(void **state)
          30,
          0,
          0,
-         "input 'x': the array holds no whole sample"},
+         "input 'x': the array holds less than one sample"},
         {{1, 2, 4, -2},
          "x.npy",
          "(5, 2, 3)",

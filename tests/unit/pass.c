@@ -432,7 +432,7 @@ static void test_wrong_plans(void **state)
         {"4 real channel\n", LBW_ERR_FORMAT, "line 1: "},
         {"\n4 real channel nobody\n", LBW_ERR_ARGUMENT,
          "line 2: the model has no weight 'nobody'"},
-        {"7 real channel head.w", LBW_ERR_ARGUMENT, "no grid '7'"},
+        {"7 real channel head.w", LBW_ERR_ARGUMENT, "unknown grid '7'"},
         {"4 reel channel head.w", LBW_ERR_ARGUMENT, "'reel'"},
         {"4 real chanel head.w", LBW_ERR_ARGUMENT, "'chanel'"},
         {"4 real channel given", LBW_ERR_ARGUMENT, "cannot be converted: an input"},

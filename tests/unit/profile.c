@@ -87,7 +87,7 @@ static void test_file(void **state)
     assert_null(p.labels);
     assert_int_equal(lbw_profile_find(&p, "./absent.json", &err), LBW_ERR_IO);
     assert_int_equal(lbw_profile_find(&p, "yolox2", &err), LBW_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "no profile 'yolox2'; there are yolox yolov5 "));
+    assert_non_null(strstr(err.message, "unknown profile 'yolox2': use one of yolox yolov5 "));
     assert_int_equal(lbw_profile_find(&p, "nanodet", &err), LBW_OK);
     lbw_profile_release(&p);
 }

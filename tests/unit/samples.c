@@ -219,7 +219,7 @@ static void test_refused(void **state)
         {{"x", "float32", 4, {1, 3, 2, 1}, values, 24},
          "input 'x': the array is 1x3x2x1, the input 1x3x2x2"},
         {{"x", "float32", 4, {0, 3, 2, 2}, NULL, 0},
-         "input 'x': the array holds no whole sample"},
+         "input 'x': the array holds less than one sample"},
     };
     struct lbw_model *model = make_model(1);
     struct lbw_feed *feed;
@@ -242,7 +242,7 @@ static void test_runtime_by_path(void **state)
     const char *version;
     enum lbw_status status = lbw_runtime_open("/nowhere/at/all", &err);
     assert_int_equal(status, LBW_ERR_RUNTIME);
-    assert_non_null(strstr(err.message, "no ONNX Runtime: /nowhere/at/all: "));
+    assert_non_null(strstr(err.message, "not ONNX Runtime: /nowhere/at/all: "));
     if (lbw_runtime_version(&version, NULL) == LBW_OK) /* what is loaded stays */
         assert_int_equal(lbw_runtime_open("/nowhere/at/all", &err), LBW_OK);
 }
