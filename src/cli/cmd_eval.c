@@ -348,7 +348,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (!job.v->images)
         return lbw_usage_error("eval", "which pictures? Say --images DIR");
     if (!job.v->labels && !job.v->reference)
-        return lbw_usage_error("eval", "compare with what? Say --labels or --reference");
+        return lbw_usage_error("eval", "missing --labels or --reference");
     if (!job.v->labels && (job.v->per_class || job.v->voc))
         return lbw_usage_error("eval", "--%s goes with --labels",
                                job.v->voc ? "voc" : "per-class");

@@ -129,7 +129,7 @@ static enum lbw_status end_object(struct voc *voc)
     int class_index = lbw_dataset_class(voc->dataset, name);
     if (class_index < 0)
         return lbw_fail(voc->err, LBW_ERR_FORMAT,
-                        "class '%s' is none of the model's %zu classes ('%s', …)", name,
+                        "class '%s' is not one of the model's %zu classes ('%s', …)", name,
                         voc->dataset->num_names, voc->dataset->names[0]);
     if (voc->text[FIELD_DIFFICULT][0] && !number_of(&difficult, voc->text[FIELD_DIFFICULT]))
         return lbw_fail(voc->err, LBW_ERR_FORMAT, "object '%s': difficult is not a number",
