@@ -154,7 +154,7 @@ def mistakes():
     check(done.returncode == 1 and "'758' [1,85,22,22]" in done.stderr, done.stderr)
     done = run("eval", model("ultraface_rfb_320"), "-p", "ultraface", "-i", PICTURES, "-l",
                LABELS)
-    check(done.returncode == 1 and "none of the model's 1 classes ('face'" in done.stderr,
+    check(done.returncode == 1 and "not one of the model's 1 classes ('face'" in done.stderr,
           done.stderr)
     done = run("detect", model("yolox_nano"), os.path.join(ASSETS, "faces", "1.jpg"), "-p", "yolov8")
     check(done.returncode == 1 and "with 80 classes; the outputs are" in done.stderr, done.stderr)
