@@ -75,6 +75,12 @@ struct lbw_isa {
     /* out[i] = in[2 × i], n items; in[2 × n - 2] is the last byte read. */
     void (*halve)(uint8_t *out, const uint8_t *in, size_t n);
 
+    /* out[i] = max(out[i], in[i]), n items rounded up to whole vectors. */
+    void (*maximum)(uint8_t *out, const uint8_t *in, size_t n);
+
+    /* out[i] = table[in[i]], n items. */
+    void (*look_up)(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *table);
+
     bool (*is_available)(void);
 };
 

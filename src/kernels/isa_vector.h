@@ -102,6 +102,22 @@ ISA static inline void NAME(finish)(uint8_t *out, const ints sums[4],
     NAME(store)(out, q);
 }
 
+ISA static void NAME(maximum)(uint8_t *out, const uint8_t *in, size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES)
+        NAME(store)(out + i, NAME(larger)(NAME(load)(out + i), NAME(load)(in + i)));
+}
+
+ISA static void NAME(look_up_all)(uint8_t *out, const uint8_t *in, size_t n,
+                                  const uint8_t *table)
+{
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        NAME(store)(out + i, NAME(look_up)(NAME(load)(in + i), table));
+    for (; i < n; i++)
+        out[i] = table[in[i]];
+}
+
 /* A function of its own: the sums of the loop below would not all stay in registers. */
 ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t out_step,
                                                             size_t num, const ints sums[][4],

@@ -124,6 +124,10 @@ ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
     {                                                                                          \
         _mm256_storeu_si256(p, x);                                                             \
     }                                                                                          \
+    ISA static inline __m256i name##_larger(__m256i a, __m256i b)                              \
+    {                                                                                          \
+        return _mm256_max_epu8(a, b);                                                          \
+    }                                                                                          \
     ISA static inline __m256i name##_splat(uint8_t x)                                          \
     {                                                                                          \
         return _mm256_set1_epi8((char)x);                                                      \
@@ -171,6 +175,8 @@ const struct lbw_isa lbw_isa_avx2 = {
     .depthwise = avx2_depthwise,
     .depthwise_wide = avx2_depthwise_wide,
     .halve = halve,
+    .maximum = avx2_maximum,
+    .look_up = avx2_look_up_all,
     .is_available = has_avx2,
 };
 
@@ -211,6 +217,8 @@ const struct lbw_isa lbw_isa_avxvnni = {
     .depthwise = avxvnni_depthwise,
     .depthwise_wide = avxvnni_depthwise,
     .halve = halve,
+    .maximum = avxvnni_maximum,
+    .look_up = avxvnni_look_up_all,
     .is_available = has_avxvnni,
 };
 
@@ -266,6 +274,10 @@ ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float 
     ISA static inline void name##_store(void *p, __m512i x)                                    \
     {                                                                                          \
         _mm512_storeu_si512(p, x);                                                             \
+    }                                                                                          \
+    ISA static inline __m512i name##_larger(__m512i a, __m512i b)                              \
+    {                                                                                          \
+        return _mm512_max_epu8(a, b);                                                          \
     }                                                                                          \
     ISA static inline __m512i name##_splat(uint8_t x)                                          \
     {                                                                                          \
@@ -350,6 +362,8 @@ const struct lbw_isa lbw_isa_avx512vnni = {
     .depthwise = avx512vnni_depthwise,
     .depthwise_wide = avx512vnni_depthwise,
     .halve = halve,
+    .maximum = avx512vnni_maximum,
+    .look_up = avx512vnni_look_up_all,
     .is_available = has_avx512vnni,
 };
 
@@ -363,6 +377,8 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .depthwise = avx512vbmi_depthwise,
     .depthwise_wide = avx512vbmi_depthwise,
     .halve = halve,
+    .maximum = avx512vbmi_maximum,
+    .look_up = avx512vbmi_look_up_all,
     .is_available = has_avx512vbmi,
 };
 

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* liblbw_ort.so: hands the operators of `ai.lbw` to ONNX Runtime. Exports RegisterCustomOps. */
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/op.h"
+
+#define DOMAIN "ai.lbw"
+
+struct ort_status *RegisterCustomOps(struct ort_session_options *options,
+                                     const struct ort_api_base *base);
+
+#define ORT_SLOT(slot, result, name, parameters) {slot, offsetof(struct lbw_op_runtime, name)},
+static const struct slot {
+    unsigned slot;
+    size_t offset;
+} slots[] = {ORT_KERNEL_CALLS(ORT_SLOT)};
+#undef ORT_SLOT
+
+static const struct lbw_op *op_of(const struct ort_operator *op)
+{
+    return (const struct lbw_op *)(const void *)op;
+}
+
+static const char *name_of(const struct ort_operator *op)
+{
+    return op_of(op)->name;
+}
+
+static const char *provider(const struct ort_operator *op)
+{
+    (void)op;
+    return NULL; /* the processor */
+}
+
+static int input_type(const struct ort_operator *op, size_t i)
+{
+    return op_of(op)->input_types[i];
+}
+
+static size_t num_inputs(const struct ort_operator *op)
+{
+    return op_of(op)->num_inputs;
+}
+
+static int output_type(const struct ort_operator *op, size_t i)
+{
+    (void)op, (void)i;
+    return ORT_TYPE_UINT8;
+}
+
+static size_t num_outputs(const struct ort_operator *op)
+{
+    (void)op;
+    return 1;
+}
+
+static int is_required(const struct ort_operator *op, size_t i)
+{
+    (void)op, (void)i;
+    return ORT_REQUIRED;
+}
+
+static int memory(const struct ort_operator *op, size_t i)
+{
+    (void)op, (void)i;
+    return ORT_MEMORY_DEFAULT;
+}
+
+static int first_version(const struct ort_operator *op)
+{
+    (void)op;
+    return 1;
+}
+
+/* What the runtime holds: the kernel, and the operator for its functions and its name. */
+struct node {
+    const struct lbw_op *op;
+    void *kernel;
+};
+
+static struct ort_status *fail(const struct lbw_op *op, const struct lbw_error *err)
+{
+    char message[sizeof err->message + 64];
+    snprintf(message, sizeof message, DOMAIN ".%s: %s", op->name, err->message);
+    return lbw_ort.create_status(
+        err->status == LBW_ERR_ARGUMENT ? ORT_INVALID_ARGUMENT : ORT_FAIL, message);
+}
+
+static struct ort_status *create(const struct ort_operator *base, const void *api,
+                                 const struct ort_kernel_info *info, void **kernel)
+{
+    (void)api;
+    const struct lbw_op *op = op_of(base);
+    struct lbw_error err = {0};
+    struct node *node = calloc(1, sizeof *node);
+    if (node)
+        node->op = op;
+    enum lbw_status status =
+        node ? op->create(&node->kernel, op, info, &err) : lbw_fail_memory(&err);
+    if (status != LBW_OK) {
+        free(node);
+        return fail(op, &err);
+    }
+    *kernel = node;
+    return NULL;
+}
+
+static struct ort_status *compute(void *kernel, struct ort_kernel_context *context)
+{
+    struct node *node = kernel;
+    struct lbw_error err = {0};
+    if (node->op->compute(node->kernel, context, &err) != LBW_OK)
+        return fail(node->op, &err);
+    return NULL;
+}
+
+static void destroy(void *kernel)
+{
+    struct node *node = kernel;
+    node->op->destroy(node->kernel);
+    free(node);
+}
+
+static const struct ort_operator template = {
+    .version = ORT_KERNEL_API_VERSION,
+    .name = name_of,
+    .provider = provider,
+    .input_type = input_type,
+    .num_inputs = num_inputs,
+    .output_type = output_type,
+    .num_outputs = num_outputs,
+    .destroy = destroy,
+    .input_kind = is_required,
+    .output_kind = is_required,
+    .input_memory = memory,
+    .create_v2 = create,
+    .compute_v2 = compute,
+    .first_version = first_version,
+};
+
+static struct ort_status *add_ops(struct ort_domain *domain, struct lbw_op *ops, size_t num)
+{
+    struct ort_status *status = NULL;
+    for (size_t i = 0; i < num && !status; i++) {
+        ops[i].base = template;
+        status = lbw_ort.add_operator(domain, &ops[i].base);
+    }
+    return status;
+}
+
+/* The domain lives as long as the process: any session may hold it. */
+static struct ort_status *make_domain(struct ort_domain **out, const void *api)
+{
+    struct ort_domain *domain = NULL;
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
+        memcpy((char *)&lbw_ort + slots[i].offset,
+               (const char *)api + slots[i].slot * sizeof(void (*)(void)),
+               sizeof(void (*)(void)));
+    struct ort_status *status = lbw_ort.create_domain(DOMAIN, &domain);
+    if (!status)
+        status = add_ops(domain, lbw_conv_ops, lbw_num_conv_ops);
+    if (!status)
+        status = add_ops(domain, lbw_concat_ops, lbw_num_concat_ops);
+    if (!status)
+        status = add_ops(domain, lbw_pool_ops, lbw_num_pool_ops);
+    if (!status)
+        *out = domain;
+    else if (domain)
+        lbw_ort.release_domain(domain);
+    return status;
+}
+
+/* The oldest interface has create_status(), to say that it is too old. */
+static struct ort_status *refuse(const struct ort_api_base *base)
+{
+    const void *oldest = base->get_api(1);
+    struct ort_status *(*create_status)(int code, const char *message);
+    if (!oldest)
+        return NULL;
+    memcpy(&create_status, oldest, sizeof create_status);
+    return create_status(ORT_FAIL, "liblbw_ort.so needs ONNX Runtime 1.17 or later");
+}
+
+__attribute__((visibility("default"))) struct ort_status *
+RegisterCustomOps(struct ort_session_options *options, const struct ort_api_base *base)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct ort_domain *domain;
+    int major = 0, minor = 0;
+    sscanf(base->version(), "%d.%d", &major, &minor);
+    const void *api = major > 1 || minor >= ORT_KERNEL_API_VERSION
+                          ? base->get_api(ORT_KERNEL_API_VERSION)
+                          : NULL;
+    if (!api)
+        return refuse(base);
+    pthread_mutex_lock(&lock);
+    struct ort_status *status = domain ? NULL : make_domain(&domain, api);
+    pthread_mutex_unlock(&lock);
+    return status ? status : lbw_ort.add_domain(options, domain);
+}
