@@ -10,7 +10,7 @@ command -v c++ >/dev/null || {
 work=$(mktemp -d)
 log=$LBW_BUILD_ROOT/meson-logs/install-log.txt # of the user's own installation, kept
 cp "$log" "$work/install-log" 2>/dev/null || true
-trap 'rm -f "$log"; mv "$work/install-log" "$log" 2>/dev/null; rm -rf "$work"' EXIT
+trap 'rm -f "$log"; mv "$work/install-log" "$log" 2>/dev/null || true; rm -rf "$work"' EXIT
 consumer=$LBW_SOURCE_ROOT/tests/install/consumer
 meson=${MESON:-meson}
 fail() {
