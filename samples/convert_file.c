@@ -17,7 +17,7 @@ static enum lbw_status convert(struct job *job, const char *input, const char *o
 {
     struct lbw_plan_params plan = {.grid = lbw_grid_by_name("4")};
     struct lbw_calibrate_params calibrate = {.source = "generated:8"};
-    struct lbw_convert_params params = {.encoding = LBW_ENCODING_PACKED};
+    struct lbw_convert_params params = {.encode.encoding = LBW_ENCODING_PACKED};
     enum lbw_status status = lbw_model_open(&job->model, input, err);
     if (status == LBW_OK)
         status = lbw_model_prepare(job->model, &(struct lbw_prepare_params){0}, err);

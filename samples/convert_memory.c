@@ -15,7 +15,7 @@ static int show_progress(void *user, const char *what, size_t done, size_t total
 static void show_report(const struct lbw_report *report)
 {
     for (size_t i = 0; i < report->num_rows; i++) {
-        const struct lbw_report_row *row = &report->rows[i];
+        const struct lbw_report_row *row = lbw_report_row(report, i);
         if (row->converted)
             printf("%s: %s bits, %.1f dB\n", row->item->node, row->item->grid->name, row->snr);
         else
@@ -31,7 +31,8 @@ static enum lbw_status convert(void **out, size_t *out_size, const void *data, s
     struct lbw_plan *plan = NULL;
     struct lbw_report *report = NULL;
     struct lbw_plan_params plan_params = {.grid = lbw_grid_by_name("6")};
-    struct lbw_convert_params params = {.encoding = LBW_ENCODING_DQ, .progress = show_progress};
+    struct lbw_convert_params params = {.encode.encoding = LBW_ENCODING_DQ,
+                                        .progress = show_progress};
     enum lbw_status status = lbw_model_open_memory(&model, data, size, err);
     if (status == LBW_OK)
         status = lbw_model_prepare(model, &(struct lbw_prepare_params){0}, err);

@@ -6,15 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <lbw/version.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #if defined(__GNUC__)
 #define LBW_API              __attribute__((visibility("default")))
+#define LBW_NODISCARD        __attribute__((warn_unused_result))
 #define LBW_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #else
 #define LBW_API
+#define LBW_NODISCARD
 #define LBW_PRINTF(fmt, arg)
 #endif
 
@@ -48,7 +52,7 @@ struct lbw_error {
  */
 typedef int (*lbw_progress_fn)(void *user, const char *what, size_t done, size_t total);
 
-/* The version of the library, "MAJOR.MINOR.PATCH"; static storage. */
+/* The version of the library that runs, "MAJOR.MINOR.PATCH"; static storage. */
 LBW_API const char *lbw_version(void);
 
 /* A short English name of a status, "out of memory"; static storage. */

@@ -51,9 +51,9 @@ struct lbw_bench {
  * all of them alike. LBW_ERR_ARGUMENT without models; LBW_ERR_RUNTIME when ONNX Runtime is
  * missing or refuses a model. Freed by lbw_bench_free().
  */
-LBW_API enum lbw_status lbw_bench(struct lbw_bench **out, struct lbw_model *const *models,
-                                  size_t num_models, const struct lbw_bench_params *params,
-                                  struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_bench(struct lbw_bench **out, struct lbw_model *const *models, size_t num_models,
+          const struct lbw_bench_params *params, struct lbw_error *err);
 LBW_API void lbw_bench_free(struct lbw_bench **bench);
 
 #ifdef __cplusplus

@@ -46,7 +46,11 @@ struct lbw_encode_params {
     enum lbw_encoding encoding;
     bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
     enum lbw_target target; /* DQ: restricts the types of codes */
-    int64_t opset; /* to lift the model to in between, see lbw_model_lift(); 0: its own */
+    /*
+     * To lift the model to first, see lbw_model_lift(); 0: its own. A plan is made for the
+     * lifted model, so lbw_convert() takes none but its own.
+     */
+    int64_t opset;
 };
 
 /* Whether a `source` stands for generated pictures: NULL, "generated" or "generated:N". */
@@ -73,19 +77,18 @@ struct lbw_activations;
  * fine) receives one line saying what was assumed about the input; it lives as long as the
  * handle. LBW_ERR_RUNTIME when ONNX Runtime is missing or cannot run the model.
  */
-LBW_API enum lbw_status lbw_calibrate_open(struct lbw_activations **out,
-                                           struct lbw_model *model,
-                                           const struct lbw_calibrate_params *params,
-                                           const char **assumed, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_calibrate_open(struct lbw_activations **out, struct lbw_model *model,
+                   const struct lbw_calibrate_params *params, const char **assumed,
+                   struct lbw_error *err);
 LBW_API void lbw_calibrate_close(struct lbw_activations **activations);
 LBW_API size_t lbw_calibrate_num_samples(const struct lbw_activations *activations);
 
 struct lbw_tuner; /* <lbw/tune.h> */
 
+/* Zero-initialised: projection alone, packed. */
 struct lbw_convert_params {
-    enum lbw_encoding encoding;
-    bool inline_nodes;      /* PACKED: nodes in the graph itself instead of a function */
-    enum lbw_target target; /* DQ: restricts the types of codes */
+    struct lbw_encode_params encode;
     struct lbw_activations *activations; /* NULL: projection alone */
     struct lbw_tuner *tuner;             /* NULL: no training */
     const char *state; /* file to resume from and to write after each layer; NULL: none */
@@ -112,8 +115,7 @@ struct lbw_report_row {
 };
 
 struct lbw_report {
-    size_t num_rows;
-    struct lbw_report_row *rows;
+    size_t num_rows; /* as the plan has items */
     size_t num_converted;
     size_t num_weights;     /* values converted */
     double bits_per_weight; /* codes and scales, over num_weights */
@@ -127,22 +129,25 @@ struct lbw_report {
  * Converts the model in place as planned. *report (NULL is fine) is freed by lbw_report_free()
  * and must not outlive the plan. On failure the model is unusable except for closing.
  */
-LBW_API enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
-                                    const struct lbw_plan *plan,
-                                    const struct lbw_convert_params *params,
-                                    struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_convert(struct lbw_report **report, struct lbw_model *model, const struct lbw_plan *plan,
+            const struct lbw_convert_params *params, struct lbw_error *err);
 LBW_API void lbw_report_free(struct lbw_report **report);
 
+/* Row i, of item i of the plan; NULL beyond the last. Lives as long as the report. */
+LBW_API const struct lbw_report_row *lbw_report_row(const struct lbw_report *report, size_t i);
+
 /* The report as JSON; free with lbw_free(). */
-LBW_API enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
-                                         struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_report_print(char **out, const struct lbw_report *report, struct lbw_error *err);
 
 /*
  * Back to plain float weights: every weight encoded by this library (packed, inline or dq)
  * becomes an initializer with exactly the decoded values. *num (NULL is fine) receives how
  * many.
  */
-LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num,
+                                                 struct lbw_error *err);
 
 /*
  * Another encoding for the weights that are on a grid already, without quantizing: encoded ones
@@ -153,10 +158,10 @@ LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct 
  * how many were expanded; *num_plain and *note (NULL is fine) how many had to stay plain
  * and why, a text of the model's or NULL.
  */
-LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
-                                     struct lbw_model *model,
-                                     const struct lbw_encode_params *params,
-                                     struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain,
+                                                   const char **note, struct lbw_model *model,
+                                                   const struct lbw_encode_params *params,
+                                                   struct lbw_error *err);
 
 /*
  * A digest of all weights as their operators read them, the same for every encoding of one
@@ -167,8 +172,8 @@ LBW_API enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char 
  * the model itself, and takes the order from what is left (docs/format.md).
  */
 #define LBW_DIGEST_SIZE 33
-LBW_API enum lbw_status lbw_digest(char out[LBW_DIGEST_SIZE], struct lbw_model *model,
-                                   struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_digest(char out[LBW_DIGEST_SIZE], struct lbw_model *model, struct lbw_error *err);
 
 #ifdef __cplusplus
 }

@@ -32,20 +32,20 @@ struct lbw_panel {
  * that their longer side has 960 to 1600 pixels. Same input, same machine: same file.
  * LBW_ERR_IO names the path.
  */
-LBW_API enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
-                                 const struct lbw_panel *panels, size_t num_panels,
-                                 const char *const *names, size_t num_names,
-                                 struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
+                                               const struct lbw_panel *panels,
+                                               size_t num_panels, const char *const *names,
+                                               size_t num_names, struct lbw_error *err);
 
 /*
  * Compares what a model found with what a reference found (same class, IoU >= iou). *boxes
  * (free with lbw_free(), as *marks) receives the model's boxes, those without a partner marked
  * as invented, then the reference's boxes without a partner, marked as lost.
  */
-LBW_API enum lbw_status lbw_compare_boxes(struct lbw_box **boxes, enum lbw_mark **marks,
-                                          size_t *num_boxes, const struct lbw_box *wanted,
-                                          size_t num_wanted, const struct lbw_box *found,
-                                          size_t num_found, float iou, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_compare_boxes(struct lbw_box **boxes, enum lbw_mark **marks, size_t *num_boxes,
+                  const struct lbw_box *wanted, size_t num_wanted, const struct lbw_box *found,
+                  size_t num_found, float iou, struct lbw_error *err);
 
 #ifdef __cplusplus
 }

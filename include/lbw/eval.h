@@ -79,9 +79,9 @@ struct lbw_dataset_params {
  * out and noted; only when none is left is that an error. LBW_ERR_FORMAT names the file, and
  * the class that the model does not know; LBW_ERR_ARGUMENT an empty folder.
  */
-LBW_API enum lbw_status lbw_dataset_open(struct lbw_dataset **out,
-                                         const struct lbw_dataset_params *params,
-                                         struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_dataset_open(struct lbw_dataset **out,
+                                                       const struct lbw_dataset_params *params,
+                                                       struct lbw_error *err);
 LBW_API void lbw_dataset_close(struct lbw_dataset **dataset);
 
 LBW_API size_t lbw_dataset_num_images(const struct lbw_dataset *dataset);
@@ -113,10 +113,10 @@ struct lbw_detector_params {
  * LBW_ERR_UNSUPPORTED for a model without one input that takes one picture, LBW_ERR_ARGUMENT
  * when the input's size is not known, or is not the one asked for.
  */
-LBW_API enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
-                                          const struct lbw_profile *profile,
-                                          const struct lbw_detector_params *params,
-                                          struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
+                  const struct lbw_profile *profile, const struct lbw_detector_params *params,
+                  struct lbw_error *err);
 LBW_API void lbw_detector_close(struct lbw_detector **detector);
 
 /*
@@ -124,9 +124,9 @@ LBW_API void lbw_detector_close(struct lbw_detector **detector);
  * LBW_ERR_UNSUPPORTED when the outputs are not what the profile's family gives; the message
  * lists their shapes.
  */
-LBW_API enum lbw_status lbw_detector_run(struct lbw_detector *detector,
-                                         const struct lbw_image *image, struct lbw_box **boxes,
-                                         size_t *num_boxes, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_detector_run(struct lbw_detector *detector, const struct lbw_image *image,
+                 struct lbw_box **boxes, size_t *num_boxes, struct lbw_error *err);
 
 /* Zero where nothing else is said means the default. */
 struct lbw_eval_params {
@@ -145,8 +145,7 @@ struct lbw_eval_params {
 
 /* What was measured of one model. */
 struct lbw_eval_model {
-    struct lbw_ap ap;       /* against the labels; fields are -1 without */
-    struct lbw_ap *classes; /* the same per class, num_classes items */
+    struct lbw_ap ap; /* against the labels; fields are -1 without */
     /* Against the boxes that the reference finds at reference_score; fields are -1 without. */
     struct lbw_ap agreement;
     size_t num_wanted;   /* boxes of the reference at reference_score */
@@ -159,7 +158,6 @@ struct lbw_eval_model {
 
 struct lbw_evaluation {
     size_t num_models;
-    struct lbw_eval_model *models;
     size_t num_images;     /* evaluated */
     size_t num_unreadable; /* left out, and named in the notes */
     size_t num_classes;
@@ -176,10 +174,18 @@ struct lbw_evaluation {
  * except names, which belong to dataset and profile. LBW_ERR_INTERRUPTED when `progress` asked
  * for it.
  */
-LBW_API enum lbw_status lbw_eval(struct lbw_evaluation **out, struct lbw_model *const *models,
-                                 size_t num_models, const struct lbw_eval_params *params,
-                                 struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_eval(struct lbw_evaluation **out, struct lbw_model *const *models, size_t num_models,
+         const struct lbw_eval_params *params, struct lbw_error *err);
 LBW_API void lbw_evaluation_free(struct lbw_evaluation **evaluation);
+
+/* What was measured of model i; NULL beyond the last. Lives as long as the evaluation. */
+LBW_API const struct lbw_eval_model *
+lbw_evaluation_model(const struct lbw_evaluation *evaluation, size_t i);
+
+/* Class c of model i against the labels; NULL beyond the last. */
+LBW_API const struct lbw_ap *lbw_evaluation_class(const struct lbw_evaluation *evaluation,
+                                                  size_t i, size_t c);
 
 /* What one model found in one picture; borrowed from the evaluation and its dataset. */
 struct lbw_eval_picture {

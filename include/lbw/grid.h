@@ -46,8 +46,8 @@ enum lbw_scale {
 /* Packed bits per weight, word_size * 8 / digits_per_word. */
 LBW_API double lbw_grid_packed_bits(const struct lbw_grid *grid);
 
-/* All grids in a fixed order; *num receives how many. Static storage. */
-LBW_API const struct lbw_grid *lbw_grids(size_t *num);
+/* Grid i of all, in a fixed order; NULL beyond the last. Static storage. */
+LBW_API const struct lbw_grid *lbw_grid_at(size_t i);
 
 /* By name ("4", "4x2d2"), or by numbers; NULL when there is none. */
 LBW_API const struct lbw_grid *lbw_grid_by_name(const char *name);

@@ -20,8 +20,8 @@ struct lbw_image {
  * Decodes a JPEG or PNG file (by content, not by name). LBW_ERR_IO or LBW_ERR_FORMAT name the
  * path. Sides up to 16384 pixels, and no more of them than the file can hold.
  */
-LBW_API enum lbw_status lbw_image_read(struct lbw_image *out, const char *path,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_image_read(struct lbw_image *out, const char *path,
+                                                     struct lbw_error *err);
 LBW_API void lbw_image_release(struct lbw_image *image);
 
 enum lbw_resize {
@@ -73,10 +73,9 @@ struct lbw_placement {
  * with half-pixel centres (as OpenCV's INTER_LINEAR, whose 8-bit rounding is followed to ±1
  * level).
  */
-LBW_API enum lbw_status lbw_preprocess_image(float *out, struct lbw_placement *placement,
-                                             const struct lbw_image *image,
-                                             const struct lbw_preprocess *preprocess,
-                                             struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_preprocess_image(float *out, struct lbw_placement *placement, const struct lbw_image *image,
+                     const struct lbw_preprocess *preprocess, struct lbw_error *err);
 
 #ifdef __cplusplus
 }

@@ -16,5 +16,6 @@
 #include <lbw/samples.h>
 #include <lbw/search.h>
 #include <lbw/tune.h>
+#include <lbw/version.h>
 
 #endif

@@ -18,12 +18,13 @@ struct lbw_model;
  * data is looked for beside it. *out is untouched on failure. LBW_ERR_IO, LBW_ERR_FORMAT
  * (empty, truncated, not ONNX, nested too deep), LBW_ERR_MEMORY.
  */
-LBW_API enum lbw_status lbw_model_open(struct lbw_model **out, const char *path,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_open(struct lbw_model **out, const char *path,
+                                                     struct lbw_error *err);
 
 /* The same from memory (also gzip); the bytes are copied. External data is refused. */
-LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **out, const void *data,
-                                              size_t size, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **out,
+                                                            const void *data, size_t size,
+                                                            struct lbw_error *err);
 
 /* Frees the model and everything borrowed from it, and sets *model to NULL. NULL is fine. */
 LBW_API void lbw_model_close(struct lbw_model **model);
@@ -34,8 +35,8 @@ LBW_API void lbw_model_close(struct lbw_model **model);
  * may be the model that was read. External data comes into the file. LBW_ERR_UNSUPPORTED for
  * more than 2 GiB; LBW_ERR_ARGUMENT for a file that the opened model has external data in.
  */
-LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
+                                                     struct lbw_error *err);
 
 /* Where lbw_model_save_external() puts large tensors; zeros stand for the defaults. */
 struct lbw_external_params {
@@ -61,21 +62,22 @@ struct lbw_external_params {
  * in ".gz" or is the model's own; when the opened model or its data would be overwritten,
  * unless both are replaced together.
  */
-LBW_API enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *path,
-                                                const struct lbw_external_params *params,
-                                                struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_model_save_external(struct lbw_model *model, const char *path,
+                        const struct lbw_external_params *params, struct lbw_error *err);
 
 /*
  * Refuses what both ways of saving (`params` is NULL for lbw_model_save()) would refuse for the
  * names alone, so that it can be asked before long work.
  */
-LBW_API enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *path,
-                                             const struct lbw_external_params *params,
-                                             struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_model_check_save(const struct lbw_model *model, const char *path,
+                     const struct lbw_external_params *params, struct lbw_error *err);
 
 /* Serialises into *data (the caller frees it with lbw_free()) and *size. */
-LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data,
-                                              size_t *size, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *model,
+                                                            void **data, size_t *size,
+                                                            struct lbw_error *err);
 
 /*
  * The number of bytes lbw_model_save() would write (as long as data is external: to within the
@@ -91,8 +93,8 @@ LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
  * LBW_ERR_ARGUMENT for an opset below the model's own. On failure the model may be half lifted:
  * close it.
  */
-LBW_API enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset,
+                                                     struct lbw_error *err);
 
 /* An input or output of the model. */
 struct lbw_port {
@@ -120,8 +122,8 @@ struct lbw_model_info {
     const char *const *metadata; /* key, value, key, value, … */
 };
 
-LBW_API enum lbw_status lbw_model_describe(struct lbw_model_info *out, struct lbw_model *model,
-                                           struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_model_describe(struct lbw_model_info *out, struct lbw_model *model, struct lbw_error *err);
 
 #ifdef __cplusplus
 }

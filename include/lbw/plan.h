@@ -43,9 +43,9 @@ struct lbw_prepare_params {
  * and value_info for removed names. LBW_ERR_UNSUPPORTED when the model holds encoded weights
  * (see requantize), before anything has changed; LBW_ERR_ARGUMENT for an unknown operator.
  */
-LBW_API enum lbw_status lbw_model_prepare(struct lbw_model *model,
-                                          const struct lbw_prepare_params *params,
-                                          struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_model_prepare(struct lbw_model *model,
+                                                        const struct lbw_prepare_params *params,
+                                                        struct lbw_error *err);
 
 /* A rule for the weights whose node or tensor name a POSIX extended regex matches. */
 struct lbw_plan_rule {
@@ -78,6 +78,7 @@ struct lbw_plan_item {
     const int64_t *dims;
     int axis; /* of the output channels */
     size_t count;
+    uint64_t bytes; /* that the values take in the model; 0 where nodes compute them */
     size_t num_uses;
     float max_magnitude;
     size_t num_zeros;
@@ -94,9 +95,10 @@ struct lbw_plan;
  * afterwards. Weights that are encoded already are listed and left alone. LBW_ERR_ARGUMENT: a
  * bad regex, operator or µ. LBW_ERR_FORMAT: a weight whose bytes do not fit its shape.
  */
-LBW_API enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
-                                     const struct lbw_plan_params *params,
-                                     struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_plan_new(struct lbw_plan **out,
+                                                   struct lbw_model *model,
+                                                   const struct lbw_plan_params *params,
+                                                   struct lbw_error *err);
 LBW_API void lbw_plan_free(struct lbw_plan **plan);
 
 LBW_API size_t lbw_plan_num_items(const struct lbw_plan *plan);
@@ -104,28 +106,30 @@ LBW_API const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, s
 LBW_API size_t lbw_plan_num_folded(const struct lbw_plan *plan); /* BatchNormalizations */
 
 /* As text: one line per weight (the format of `lbw plan`), or JSON. Free with lbw_free(). */
-LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, bool json,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan,
+                                                     bool json, struct lbw_error *err);
 
 /*
  * Takes bits, scale and group of each weight from an edited plan file (text or JSON): weights
  * it does not name stay as they are in `plan`. LBW_ERR_FORMAT names line or key;
  * LBW_ERR_ARGUMENT a tensor that the model does not have or that cannot be converted.
  */
-LBW_API enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path,
-                                       struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path,
+                                                     struct lbw_error *err);
 
 /* The same from memory; `path` is for messages. */
-LBW_API enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data,
-                                              size_t size, const char *path,
-                                              struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan,
+                                                            const void *data, size_t size,
+                                                            const char *path,
+                                                            struct lbw_error *err);
 
 /*
  * Gives weight i another grid, or with NULL leaves it as it is. LBW_ERR_ARGUMENT when it cannot
  * be converted.
  */
-LBW_API enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i,
-                                          const struct lbw_grid *grid, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i,
+                                                        const struct lbw_grid *grid,
+                                                        struct lbw_error *err);
 
 #ifdef __cplusplus
 }

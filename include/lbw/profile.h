@@ -40,7 +40,9 @@ struct lbw_anchor {
 };
 
 /*
- * Copies share `labels` and `storage`. Fields that a family has no use for are 0.
+ * Fields that a family has no use for are 0. A copy by assignment borrows the texts: it is good
+ * as long as the original is, and releasing it frees nothing. lbw_profile_copy() makes one that
+ * stands alone.
  */
 struct lbw_profile {
     const char *name;
@@ -65,11 +67,12 @@ struct lbw_profile {
     bool normalized; /* nms: box coordinates are shares of the input's sides, not pixels */
     int num_anchors; /* per stride: ssd priors; yolov5 anchors, for heads left undecoded */
     struct lbw_anchor anchors[LBW_MAX_STRIDES][LBW_MAX_ANCHORS];
-    void *storage; /* of lbw_profile_read(); NULL in the table */
+    void *storage;                   /* of the texts; NULL in the table */
+    const struct lbw_profile *owner; /* of the storage: the struct at this address */
 };
 
-/* The built-in table in a fixed order; *num receives how many. Static storage. */
-LBW_API const struct lbw_profile *lbw_profiles(size_t *num);
+/* Profile i of the built-in ones, in a fixed order; NULL beyond the last. Static storage. */
+LBW_API const struct lbw_profile *lbw_profile_at(size_t i);
 
 /* A built-in one, or NULL. */
 LBW_API const struct lbw_profile *lbw_profile_by_name(const char *name);
@@ -85,21 +88,28 @@ LBW_API const char *lbw_family_name(enum lbw_family family);
  * objectness_power variance [2] box_order normalized anchors [[[w,h],…] per stride].
  * LBW_ERR_FORMAT names the file and the key (unknown key, wrong type, value out of range).
  */
-LBW_API enum lbw_status lbw_profile_read(struct lbw_profile *out, const char *path,
-                                         struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_profile_read(struct lbw_profile *out,
+                                                       const char *path, struct lbw_error *err);
 
 /* The same from memory; `path` is for messages. */
-LBW_API enum lbw_status lbw_profile_parse(struct lbw_profile *out, const void *data,
-                                          size_t size, const char *path, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_profile_parse(struct lbw_profile *out,
+                                                        const void *data, size_t size,
+                                                        const char *path,
+                                                        struct lbw_error *err);
 
 /*
  * What --profile takes: a built-in name, or the path of a file (it ends in ".json" or holds a
  * "/"). LBW_ERR_ARGUMENT lists the built-in names.
  */
-LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
-                                         struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out,
+                                                       const char *name, struct lbw_error *err);
 
-/* Frees what lbw_profile_read() and lbw_profile_adapt() made; harmless for other copies. */
+/* Copies with all texts; *out is to be released. */
+LBW_NODISCARD LBW_API enum lbw_status lbw_profile_copy(struct lbw_profile *out,
+                                                       const struct lbw_profile *profile,
+                                                       struct lbw_error *err);
+
+/* Frees what lbw_profile_read(), _copy() and _adapt() made, and nothing twice. NULL is fine. */
 LBW_API void lbw_profile_release(struct lbw_profile *profile);
 
 /*
@@ -110,8 +120,8 @@ LBW_API void lbw_profile_release(struct lbw_profile *profile);
  * under a profile of another one any number may fit by chance. What a profile of the user's own
  * says stays: its classes and labels, its size. The profile is to be released then.
  */
-LBW_API enum lbw_status lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model,
-                                          struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model, struct lbw_error *err);
 
 /*
  * The built-in profile that the model's outputs look like (their shapes and names, and who
@@ -125,8 +135,9 @@ LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
  * size is left open where the profile has none. LBW_ERR_UNSUPPORTED when no input takes
  * pictures.
  */
-LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
-                                              struct lbw_model *model, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
+                                                            struct lbw_model *model,
+                                                            struct lbw_error *err);
 
 /*
  * Sets one field of `preprocess` from text, as the options --size WxH, --resize
@@ -134,9 +145,9 @@ LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
  * --mean A,B,C, --std A,B,C (or one number for all), --multiple N take it; `key` is without the
  * dashes. LBW_ERR_ARGUMENT: "size: '41x' is not WIDTHxHEIGHT".
  */
-LBW_API enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess,
-                                              const char *key, const char *value,
-                                              struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess,
+                                                            const char *key, const char *value,
+                                                            struct lbw_error *err);
 
 /*
  * One line that says it all: "416x416 letterbox-corner bgr, pad 114, mean 0,0,0, std 1,1,1".

@@ -17,7 +17,8 @@ extern "C" {
  * Loads ONNX Runtime unless it is loaded and says its version, "1.30.0" (static storage).
  * LBW_ERR_RUNTIME says where it was looked for.
  */
-LBW_API enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_runtime_version(const char **version,
+                                                          struct lbw_error *err);
 
 /*
  * The path of liblbw_ort.so, the operator library that gives ONNX Runtime native kernels for
@@ -25,14 +26,15 @@ LBW_API enum lbw_status lbw_runtime_version(const char **version, struct lbw_err
  * register_custom_ops_library. LBW_ORT_LIBRARY in the environment names it, else it is looked
  * for beside this library. LBW_ERR_RUNTIME when there is none.
  */
-LBW_API enum lbw_status lbw_native_library(const char **path, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_native_library(const char **path,
+                                                         struct lbw_error *err);
 
 /*
  * Loads ONNX Runtime from `path`, its library or the folder that holds it, before anything
  * else needs it. LBW_OK without effect where it is loaded already. LBW_ERR_RUNTIME when there
  * is none.
  */
-LBW_API enum lbw_status lbw_runtime_open(const char *path, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_runtime_open(const char *path, struct lbw_error *err);
 
 /* What both models are fed; zero-initialised: 4 generated images. */
 struct lbw_compare_params {
@@ -72,7 +74,6 @@ struct lbw_comparison {
     size_t num_samples;
     const char *assumed; /* one line on what was assumed about the input; "" for nothing */
     size_t num_rows;
-    struct lbw_compare_row *rows; /* in the order of model A's outputs */
 };
 
 /*
@@ -81,11 +82,15 @@ struct lbw_comparison {
  * with "A" or "B" named; LBW_ERR_UNSUPPORTED for outputs that are no tensors of numbers. Freed
  * by lbw_comparison_free().
  */
-LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out, struct lbw_model *a,
-                                    struct lbw_model *b,
-                                    const struct lbw_compare_params *params,
-                                    struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out,
+                                                  struct lbw_model *a, struct lbw_model *b,
+                                                  const struct lbw_compare_params *params,
+                                                  struct lbw_error *err);
 LBW_API void lbw_comparison_free(struct lbw_comparison **comparison);
+
+/* Row i, of output i of model A; NULL beyond the last. Lives as long as the comparison. */
+LBW_API const struct lbw_compare_row *
+lbw_comparison_row(const struct lbw_comparison *comparison, size_t i);
 
 #ifdef __cplusplus
 }

@@ -29,11 +29,11 @@ struct lbw_search_trial {
 typedef void (*lbw_search_log_fn)(void *user, const struct lbw_search_trial *trial);
 typedef void (*lbw_search_note_fn)(void *user, const char *note);
 
-/* Zero where nothing else is said means the default. */
+/* Zero means the default, but for `test`, which is required. */
 struct lbw_search_params {
     /*
      * Where the search starts; weights that this plan leaves alone stay so. With
-     * LBW_METHOD_THRESHOLD µ is searched too.
+     * LBW_METHOD_THRESHOLD µ is searched too. NULL: zero-initialised.
      */
     const struct lbw_plan_params *plan;
     const struct lbw_prepare_params *prepare; /* NULL: zero-initialised */
@@ -41,8 +41,7 @@ struct lbw_search_params {
     /* What each conversion looks at; independent is ignored. NULL: projection alone. */
     const struct lbw_calibrate_params *calibrate;
     double damping;
-    enum lbw_encoding encoding;
-    bool inline_nodes;
+    struct lbw_encode_params encode;
     /* The detection test; reference and progress are filled in by the search. */
     const struct lbw_eval_params *test;
     const struct lbw_dataset *quick; /* fewer pictures, to test layers one by one; NULL: all */
@@ -86,9 +85,10 @@ struct lbw_search_result {
  * pictures without labels in which the float model finds nothing;
  * LBW_ERR_INTERRUPTED when `progress` asked for it before there was a plan.
  */
-LBW_API enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
-                                   const struct lbw_search_params *params,
-                                   struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status lbw_search(struct lbw_search_result **out,
+                                                 const char *path,
+                                                 const struct lbw_search_params *params,
+                                                 struct lbw_error *err);
 LBW_API void lbw_search_result_free(struct lbw_search_result **result);
 
 #ifdef __cplusplus

@@ -85,10 +85,10 @@ struct lbw_tuner;
  * lbw_calibrate_open(). LBW_ERR_ARGUMENT for a target that is no tensor of the main graph, or
  * fewer than 2 samples; LBW_ERR_UNSUPPORTED when no weight can be reached.
  */
-LBW_API enum lbw_status lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model,
-                                      const struct lbw_plan *plan,
-                                      const struct lbw_tune_params *params,
-                                      const char **assumed, struct lbw_error *err);
+LBW_NODISCARD LBW_API enum lbw_status
+lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model, const struct lbw_plan *plan,
+              const struct lbw_tune_params *params, const char **assumed,
+              struct lbw_error *err);
 LBW_API void lbw_tune_close(struct lbw_tuner **tuner);
 
 /* What came of it; lives as long as the tuner. */

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
-from typing import Any, Iterable, Mapping
+from typing import Any, Iterable, Iterator, Mapping
 
 from . import _options as options
 from ._call import ArgumentError, Call, FileError, Progress, text
@@ -26,18 +27,19 @@ from ._results import (
 )
 
 
+def _items(at: Any) -> Iterator[Any]:
+    """What a table of the library holds; `at` gives NULL beyond the last."""
+    return itertools.takewhile(lambda item: item != ffi.NULL, map(at, itertools.count()))
+
+
 def grids() -> list[Grid]:
     """The grids that `bits` may name."""
-    num = ffi.new("size_t *")
-    table = lib.lbw_grids(num)
-    return [Grid._of(ffi.addressof(table, i)) for i in range(num[0])]
+    return [Grid._of(grid) for grid in _items(lib.lbw_grid_at)]
 
 
 def profiles() -> list[Profile]:
     """The detectors that `profile` may name."""
-    num = ffi.new("size_t *")
-    table = lib.lbw_profiles(num)
-    return [Profile._of(ffi.addressof(table, i)) for i in range(num[0])]
+    return [Profile._of(profile) for profile in _items(lib.lbw_profile_at)]
 
 
 def _weights(plan: Any) -> list[Weight]:
@@ -170,7 +172,7 @@ class _Job:
         self.saving = _Saving(call, output, values["external_data"])
         self.picture = options.Picture(call, values["profile"], values["preprocess"])
         self.params = call.new("struct lbw_convert_params *")
-        options.fill(self.params, options.ENCODE, values, call)
+        options.fill(self.params.encode, options.ENCODE, values, call)
         options.fill(self.params, options.CONVERT, values, call)
         self.model = options.open_model(call, model)
         self.saving.check(self.model)
@@ -210,7 +212,7 @@ class _Job:
             **saved,
             assumed=assumed or text(self.assumed[0]),
             seconds=time.monotonic() - self.started,
-            layers=[Layer._of(report.rows[i]) for i in range(report.num_rows)],
+            layers=[Layer._of(lib.lbw_report_row(report, i)) for i in range(report.num_rows)],
             training=_training(tuner),
             _json=printed(call, lib.lbw_report_print, report),
         )

@@ -232,11 +232,11 @@ def evaluate(
 
 def _evaluated(result: Any, i: int, name: str, size: int, profile: Any, has_labels: bool,
                has_reference: bool) -> EvaluatedModel:
-    model = result.models[i]
+    model = lib.lbw_evaluation_model(result, i)
     classes = {}
     for k in range(result.num_classes if has_labels else 0):
         label = text(result.names[k]) if result.names != ffi.NULL else str(k)
-        classes[label] = AveragePrecision._read(model.classes[k])
+        classes[label] = AveragePrecision._read(lib.lbw_evaluation_class(result, i, k))
     return EvaluatedModel._read(
         model,
         name=name,
@@ -276,7 +276,7 @@ def compare(
         options.use_runtime(call)
         result = call.open("struct lbw_comparison", lib.lbw_comparison_free, lib.lbw_compare,
                            *handles, params)
-        rows = [result.rows[i] for i in range(result.num_rows)]
+        rows = [lib.lbw_comparison_row(result, i) for i in range(result.num_rows)]
         return Comparison._read(
             result,
             rows=[
@@ -347,7 +347,7 @@ def search(
         test.dataset = _dataset(call, images, labels, found, max_images)
         params = call.new("struct lbw_search_params *")
         options.fill(params, options.SEARCH, values, call)
-        options.fill(params, options.ENCODE, values, call)
+        options.fill(params.encode, options.ENCODE, values, call)
         quick = min(max_images or _QUICK_PICTURES, _QUICK_PICTURES)
         params.quick = _dataset(call, images, labels, found, quick)
         params.test = test

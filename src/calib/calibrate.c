@@ -16,6 +16,7 @@ struct calibration {
     struct lbw_activations face; /* first: a copy of the stages' own, passed on below */
     struct lbw_activations *stages;
     struct lbw_feed *feed;
+    struct lbw_model *model; /* held */
 };
 
 static enum lbw_status show(struct lbw_activations *self, const char *name,
@@ -69,10 +70,15 @@ enum lbw_status lbw_calibrate_open(struct lbw_activations **out, struct lbw_mode
                                    const struct lbw_calibrate_params *params,
                                    const char **assumed, struct lbw_error *err)
 {
+    static const struct lbw_calibrate_params by_default;
+    LBW_TRY(lbw_model_check(model, err));
+    params = params ? params : &by_default;
     struct calibration *c = calloc(1, sizeof *c);
     if (!c)
         return lbw_fail_memory(err);
-    c->face = (struct lbw_activations){.show = show, .replace = replace, .settle = settle};
+    c->model = lbw_model_hold(model);
+    c->face = (struct lbw_activations){
+        .show = show, .replace = replace, .settle = settle, .model = model};
     enum lbw_status status = open_parts(c, model, params, assumed, err);
     struct lbw_activations *face = &c->face;
     if (status == LBW_OK)
@@ -89,6 +95,7 @@ void lbw_calibrate_close(struct lbw_activations **activations)
     struct calibration *c = (struct calibration *)*activations;
     lbw_stages_close(&c->stages);
     lbw_feed_close(&c->feed);
+    lbw_model_close(&c->model);
     free(c);
     *activations = NULL;
 }

@@ -127,9 +127,10 @@ static int print(const struct setting *settings, int num_settings, char **paths,
                  const struct bench_values *v)
 {
     const char *runtime = NULL, *library = NULL;
-    lbw_runtime_version(&runtime, NULL);
-    if (!v->no_native)
-        lbw_native_library(&library, NULL);
+    if (lbw_runtime_version(&runtime, NULL) != LBW_OK)
+        runtime = "?"; /* it has just run */
+    if (!v->no_native && lbw_native_library(&library, NULL) != LBW_OK)
+        library = NULL;
     if (!v->json) {
         print_table(settings, num_settings, paths);
         printf("ONNX Runtime %s, %s\n", runtime,

@@ -63,7 +63,7 @@ static void print_table(const struct lbw_comparison *comparison)
     struct lbw_table table;
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < comparison->num_rows; i++) {
-        const struct lbw_compare_row *row = &comparison->rows[i];
+        const struct lbw_compare_row *row = lbw_comparison_row(comparison, i);
         char shape[96];
         lbw_table_cell(&table, "%s", row->name);
         lbw_table_cell(&table, "%s", row->type);
@@ -102,7 +102,7 @@ static int print_json(const struct lbw_comparison *comparison, bool is_met)
 {
     json_t *rows = json_array();
     for (size_t i = 0; i < comparison->num_rows; i++)
-        lbw_json_append(&rows, json_row(&comparison->rows[i]));
+        lbw_json_append(&rows, json_row(lbw_comparison_row(comparison, i)));
     return lbw_json_print(json_pack(
         "{s:I, s:o, s:b, s:o}", "samples", (json_int_t)comparison->num_samples, "input",
         lbw_json_text(comparison->assumed), "met", (int)is_met, "outputs", rows));
@@ -113,8 +113,8 @@ static const struct lbw_compare_row *worst_row(const struct lbw_comparison *comp
 {
     const struct lbw_compare_row *worst = NULL;
     for (size_t i = 0; i < comparison->num_rows; i++)
-        if (!worst || comparison->rows[i].relative_error > worst->relative_error)
-            worst = &comparison->rows[i];
+        if (!worst || lbw_comparison_row(comparison, i)->relative_error > worst->relative_error)
+            worst = lbw_comparison_row(comparison, i);
     return worst;
 }
 

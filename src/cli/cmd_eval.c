@@ -170,7 +170,7 @@ static void print_models(const struct job *job)
     struct lbw_table table;
     lbw_table_init(&table, columns, num);
     for (size_t i = 0; i < e->num_models; i++) {
-        const struct lbw_eval_model *model = &e->models[i];
+        const struct lbw_eval_model *model = lbw_evaluation_model(e, i);
         char size[LBW_TEXT_SIZE];
         lbw_table_cell(&table, "%s", job->paths[i]);
         lbw_table_cell(&table, "%s", lbw_text_bytes(size, lbw_model_size(job->models[i])));
@@ -205,12 +205,13 @@ static void print_classes(const struct job *job)
     lbw_table_init(&table, columns, e->num_models + 2);
     for (size_t c = 0; c < e->num_classes; c++) {
         char name[24];
-        if (!e->models[0].classes[c].num_truths && !e->models[0].classes[c].num_boxes)
+        if (!lbw_evaluation_class(e, 0, c)->num_truths &&
+            !lbw_evaluation_class(e, 0, c)->num_boxes)
             continue;
         lbw_table_cell(&table, "%s", class_name(job, c, name));
-        lbw_table_cell(&table, "%zu", e->models[0].classes[c].num_truths);
+        lbw_table_cell(&table, "%zu", lbw_evaluation_class(e, 0, c)->num_truths);
         for (size_t i = 0; i < e->num_models; i++)
-            share_cell(&table, e->models[i].classes[c].ap);
+            share_cell(&table, lbw_evaluation_class(e, i, c)->ap);
     }
     printf("\nAP of each class:\n");
     lbw_table_print(&table, stdout, 0);
@@ -228,17 +229,17 @@ static void print_text(const struct job *job)
     char wall[LBW_TEXT_SIZE];
     printf("\n%zu picture%s", e->num_images, e->num_images == 1 ? "" : "s");
     if (job->v->labels)
-        printf(", %zu labeled box%s", e->models[0].ap.num_truths,
-               e->models[0].ap.num_truths == 1 ? "" : "es");
+        printf(", %zu labeled box%s", lbw_evaluation_model(e, 0)->ap.num_truths,
+               lbw_evaluation_model(e, 0)->ap.num_truths == 1 ? "" : "es");
     if (job->reference)
-        printf(", %zu reference box%s", e->models[0].num_wanted,
-               e->models[0].num_wanted == 1 ? "" : "es");
+        printf(", %zu reference box%s", lbw_evaluation_model(e, 0)->num_wanted,
+               lbw_evaluation_model(e, 0)->num_wanted == 1 ? "" : "es");
     printf("\n%s; %.1f ms each to read", lbw_text_seconds(wall, e->wall_seconds),
            1e3 * e->read_seconds / num);
     if (e->num_models == 1) /* of several, the table has the sum of both */
         printf(", %.1f ms in ONNX Runtime, %.1f ms to decode boxes",
-               1e3 * e->models[0].runtime_seconds / num,
-               1e3 * e->models[0].decode_seconds / num);
+               1e3 * lbw_evaluation_model(e, 0)->runtime_seconds / num,
+               1e3 * lbw_evaluation_model(e, 0)->decode_seconds / num);
     putchar('\n');
 }
 
@@ -260,7 +261,7 @@ static json_t *json_ap(const struct lbw_ap *ap)
 static json_t *json_model(const struct job *job, size_t i)
 {
     const struct lbw_evaluation *e = job->evaluation;
-    const struct lbw_eval_model *model = &e->models[i];
+    const struct lbw_eval_model *model = lbw_evaluation_model(e, i);
     json_t *object =
         json_pack("{s:o, s:I, s:f, s:f}", "model", lbw_json_text(job->paths[i]), "size",
                   (json_int_t)lbw_model_size(job->models[i]), "runtime_seconds",
@@ -279,7 +280,8 @@ static json_t *json_model(const struct job *job, size_t i)
         json_t *classes = json_object();
         for (size_t c = 0; c < e->num_classes; c++) {
             char name[24];
-            lbw_json_set(&classes, class_name(job, c, name), json_ap(&model->classes[c]));
+            lbw_json_set(&classes, class_name(job, c, name),
+                         json_ap(lbw_evaluation_class(e, i, c)));
         }
         lbw_json_set(&object, "classes", classes);
     }

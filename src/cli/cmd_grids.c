@@ -16,11 +16,11 @@ struct grids_values {
     bool json;
 };
 
-static int print_json(const struct lbw_grid *grids, size_t num)
+static int print_json(void)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < num; i++) {
-        const struct lbw_grid *g = &grids[i];
+    const struct lbw_grid *g;
+    for (size_t i = 0; (g = lbw_grid_at(i)); i++) {
         json_t *levels = json_array();
         for (int l = 0; l < g->num_levels; l++)
             lbw_json_append(&levels, json_integer(g->levels[l]));
@@ -78,14 +78,12 @@ static int run(const void *values, int num_arguments, char **arguments)
         {"log2", LBW_ALIGN_RIGHT},       {"packed bits", LBW_ALIGN_RIGHT},
         {"of float32", LBW_ALIGN_RIGHT}, {"values, in steps", LBW_ALIGN_LEFT},
     };
-    size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *g;
     if (v->json)
-        return print_json(grids, num);
+        return print_json();
     struct lbw_table table;
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < num; i++) {
-        const struct lbw_grid *g = &grids[i];
+    for (size_t i = 0; (g = lbw_grid_at(i)); i++) {
         char levels[256];
         describe_levels(levels, sizeof levels, g);
         double bits = lbw_grid_packed_bits(g);

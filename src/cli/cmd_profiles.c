@@ -15,11 +15,11 @@ struct profiles_values {
     bool json;
 };
 
-static int print_json(const struct lbw_profile *profiles, size_t num)
+static int print_json(void)
 {
     json_t *list = json_array();
-    for (size_t i = 0; i < num; i++) {
-        const struct lbw_profile *p = &profiles[i];
+    const struct lbw_profile *p;
+    for (size_t i = 0; (p = lbw_profile_at(i)); i++) {
         char input[256];
         lbw_preprocess_describe(input, sizeof input, &p->preprocess);
         lbw_json_append(&list, json_pack("{s:s, s:s, s:s, s:s, s:i, s:f, s:f, s:i}", "name",
@@ -36,10 +36,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     (void)num_arguments;
     (void)arguments;
     const struct profiles_values *v = values;
-    size_t num;
-    const struct lbw_profile *profiles = lbw_profiles(&num);
+    const struct lbw_profile *profile;
     if (v->json)
-        return print_json(profiles, num);
+        return print_json();
     static const struct lbw_column columns[] = {
         {"profile", LBW_ALIGN_LEFT},
         {"what it reads", LBW_ALIGN_LEFT},
@@ -47,13 +46,13 @@ static int run(const void *values, int num_arguments, char **arguments)
     };
     struct lbw_table table;
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
-    for (size_t i = 0; i < num; i++) {
+    for (size_t i = 0; (profile = lbw_profile_at(i)); i++) {
         char input[256];
-        lbw_preprocess_describe(input, sizeof input, &profiles[i].preprocess);
+        lbw_preprocess_describe(input, sizeof input, &profile->preprocess);
         const char *blank = strchr(input, ' ');
         input[strcspn(input, ",")] = '\0'; /* numbers would not fit: they are in the JSON */
-        lbw_table_cell(&table, "%s", profiles[i].name);
-        lbw_table_cell(&table, "%s", profiles[i].description);
+        lbw_table_cell(&table, "%s", profile->name);
+        lbw_table_cell(&table, "%s", profile->description);
         lbw_table_cell(&table, "%s", isdigit((unsigned char)*input) ? blank + 1 : input);
     }
     lbw_table_print(&table, stdout, 0);

@@ -39,9 +39,7 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
 {
     const struct lbw_conversion_values *v = c->v;
     struct lbw_convert_params params = {
-        .encoding = (enum lbw_encoding)v->encode.encoding,
-        .inline_nodes = v->encode.inline_nodes,
-        .target = (enum lbw_target)v->encode.target,
+        .encode = lbw_encode_from_options(&v->encode),
         .activations = c->activations,
         .tuner = tuner,
         .state = v->state,

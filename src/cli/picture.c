@@ -96,11 +96,11 @@ static enum lbw_status find_profile(struct lbw_profile *out, const char *name,
     if (status != LBW_ERR_ARGUMENT)
         return status;
     const char *names[64];
-    size_t num;
-    const struct lbw_profile *profiles = lbw_profiles(&num);
-    for (size_t i = 0; i < num && i < 64; i++)
-        names[i] = profiles[i].name;
-    const char *near = lbw_suggest(name, names, num < 64 ? num : 64);
+    size_t num = 0;
+    const struct lbw_profile *profile;
+    for (; num < sizeof names / sizeof *names && (profile = lbw_profile_at(num)); num++)
+        names[num] = profile->name;
+    const char *near = lbw_suggest(name, names, num);
     if (near)
         snprintf(err->message, sizeof err->message, "unknown profile '%s', did you mean '%s'?",
                  name, near);
@@ -112,21 +112,17 @@ static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *mo
                                const struct lbw_picture_values *values,
                                const struct lbw_profile *base, struct lbw_error *err)
 {
-    struct lbw_profile made = *base;
     enum lbw_status status = LBW_OK;
+    *profile = *base;
     if (values->profile)
-        status = find_profile(&made, values->profile, err);
-    if (status != LBW_OK)
-        return status;
-    status = lbw_profile_adapt(&made, model, err);
+        status = find_profile(profile, values->profile, err);
     if (status == LBW_OK)
-        status = overlay(&made.preprocess, values, err);
-    if (status != LBW_OK) {
-        lbw_profile_release(&made);
-        return status;
-    }
-    *profile = made;
-    return LBW_OK;
+        status = lbw_profile_adapt(profile, model, err);
+    if (status == LBW_OK)
+        status = overlay(&profile->preprocess, values, err);
+    if (status != LBW_OK)
+        lbw_profile_release(profile);
+    return status;
 }
 
 enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,

@@ -68,8 +68,8 @@ static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers
         return;
     size_t num = 0;
     for (size_t i = 0; i < report->num_rows; i++)
-        if (report->rows[i].converted)
-            rows[num++] = &report->rows[i];
+        if (lbw_report_row(report, i)->converted)
+            rows[num++] = lbw_report_row(report, i);
     putc('\n', to);
     if (all_layers || num <= MAX_LAYERS + 1) {
         print_layers(to, report, rows, num);
@@ -104,8 +104,8 @@ static bool is_same_reason(const char *a, const char *b)
 
 static bool is_alike(const struct lbw_report *report, size_t i, size_t j)
 {
-    return !report->rows[i].converted && !report->rows[j].converted &&
-           is_same_reason(report->rows[i].how, report->rows[j].how);
+    return !lbw_report_row(report, i)->converted && !lbw_report_row(report, j)->converted &&
+           is_same_reason(lbw_report_row(report, i)->how, lbw_report_row(report, j)->how);
 }
 
 static bool is_first_of_its_reason(const struct lbw_report *report, size_t i)
@@ -119,13 +119,13 @@ static bool is_first_of_its_reason(const struct lbw_report *report, size_t i)
 /* The reason of row `first`, with the range of its number over all rows alike. */
 static void print_reason_text(FILE *to, const struct lbw_report *report, size_t first)
 {
-    const char *reason = report->rows[first].how;
+    const char *reason = lbw_report_row(report, first)->how;
     size_t at = strcspn(reason, "0123456789");
     unsigned long long least = ULLONG_MAX, most = 0;
     for (size_t i = first; i < report->num_rows; i++) {
         if (!is_alike(report, first, i))
             continue;
-        unsigned long long number = strtoull(report->rows[i].how + at, NULL, 10);
+        unsigned long long number = strtoull(lbw_report_row(report, i)->how + at, NULL, 10);
         least = number < least ? number : least;
         most = number > most ? number : most;
     }
@@ -146,7 +146,7 @@ static void print_reason(FILE *to, const struct lbw_report *report, size_t first
     for (size_t i = first; i < report->num_rows && shown < MAX_NAMES; i++)
         if (is_alike(report, first, i)) {
             fputs(shown++ ? ", " : " (", to);
-            lbw_print_clean(to, report->rows[i].item->node);
+            lbw_print_clean(to, lbw_report_row(report, i)->item->node);
         }
     fputs(num > shown ? ", …)\n" : ")\n", to);
 }
@@ -158,7 +158,7 @@ static void print_left_alone(FILE *to, const struct lbw_report *report)
         return;
     fprintf(to, "\nnot converted: %zu weight%s\n", num, num == 1 ? "" : "s");
     for (size_t i = 0; i < report->num_rows; i++)
-        if (!report->rows[i].converted && is_first_of_its_reason(report, i))
+        if (!lbw_report_row(report, i)->converted && is_first_of_its_reason(report, i))
             print_reason(to, report, i);
 }
 
@@ -171,9 +171,9 @@ static void print_sizes(FILE *to, const struct lbw_report *report)
                                                 {"", LBW_ALIGN_LEFT}};
     uint64_t before = 0, after = 0;
     for (size_t i = 0; i < report->num_rows; i++)
-        if (report->rows[i].converted) {
-            before += report->rows[i].bytes_before;
-            after += report->rows[i].bytes_after;
+        if (lbw_report_row(report, i)->converted) {
+            before += lbw_report_row(report, i)->bytes_before;
+            after += lbw_report_row(report, i)->bytes_after;
         }
     char a[LBW_TEXT_SIZE], b[LBW_TEXT_SIZE];
     struct lbw_table table;
@@ -200,15 +200,15 @@ static void print_reasons(FILE *to, const struct lbw_report *report, const char 
 {
     size_t num = 0;
     for (size_t i = 0; i < report->num_rows; i++)
-        num += reason_of(&report->rows[i]) != NULL;
+        num += reason_of(lbw_report_row(report, i)) != NULL;
     if (!num)
         return;
     fprintf(to, "\n%s: %zu weight%s\n", title, num, num == 1 ? "" : "s");
     for (size_t i = 0; i < report->num_rows; i++) {
-        const char *reason = reason_of(&report->rows[i]);
+        const char *reason = reason_of(lbw_report_row(report, i));
         size_t alike = 0, earlier = 0;
         for (size_t j = 0; j < report->num_rows && reason; j++) {
-            const char *other = reason_of(&report->rows[j]);
+            const char *other = reason_of(lbw_report_row(report, j));
             bool is_same = other && strcmp(reason, other) == 0;
             alike += is_same;
             earlier += is_same && j < i;

@@ -15,6 +15,7 @@
 #include "onnx/tensor.h"
 #include "feed/generate.h"
 #include "feed/npz.h"
+#include "feed/preprocess_check.h"
 
 #define NUM_PICTURES  6
 #define SIDE          96 /* of the pictures the statistics are taken from */
@@ -336,6 +337,9 @@ enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *m
 {
     struct lbw_preprocess preprocess;
     struct lbw_feed_params resolved = *params;
+    LBW_TRY(lbw_sides_check(params->width, params->height, err));
+    if (params->preprocess)
+        LBW_TRY(lbw_preprocess_check(params->preprocess, err));
     if (!params->preprocess && !lbw_feed_takes_arrays(params)) {
         struct lbw_arena arena = {0};
         enum lbw_status status = assume(&preprocess, &resolved.why, &arena, model, err);

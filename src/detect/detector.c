@@ -7,6 +7,9 @@
 
 #include "feed/array.h"
 #include "feed/input.h"
+#include "feed/preprocess_check.h"
+#include "detect/profile_check.h"
+#include "onnx/model.h"
 
 /* Checks that the port takes one picture, and settles its shape and the preprocessing. */
 static enum lbw_status settle_input(struct lbw_detector *detector,
@@ -80,10 +83,13 @@ enum lbw_status lbw_detector_open(struct lbw_detector **out, struct lbw_model *m
                                   struct lbw_error *err)
 {
     static const struct lbw_detector_params none;
+    params = params ? params : &none;
+    LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(lbw_profile_check(profile, err));
+    LBW_TRY(lbw_sides_check(params->width, params->height, err));
     struct lbw_detector *detector = calloc(1, sizeof *detector);
     if (!detector)
         return lbw_fail_memory(err);
-    params = params ? params : &none;
     detector->profile = *profile;
     enum lbw_status status = fill(detector, model, params, err);
     if (status != LBW_OK)

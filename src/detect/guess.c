@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "detect/assume.h"
+#include "detect/profile_check.h"
 #include "onnx/metadata.h"
 
 #define USUAL_BINS   8 /* of a distribution over distances */
@@ -232,20 +233,13 @@ static bool is_of_family(const struct lbw_profile *profile, const struct facts *
     return guess && guess->family == profile->family;
 }
 
-static struct lbw_arena *storage_of(struct lbw_profile *profile)
-{
-    if (!profile->storage)
-        profile->storage = calloc(1, sizeof(struct lbw_arena));
-    return profile->storage;
-}
-
 static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct facts *facts,
                                      struct lbw_error *err)
 {
     const char *const *labels = NULL;
     size_t num = 0;
     int64_t seen = num_classes_of(profile, facts);
-    struct lbw_arena *arena = storage_of(profile);
+    struct lbw_arena *arena = lbw_profile_storage(profile);
     if (!arena)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_metadata_labels(&labels, &num, arena, facts->info, err));

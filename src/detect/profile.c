@@ -2,10 +2,10 @@
 /* The table of detector families that need no file: preprocessing and how outputs are read. */
 #include <lbw/profile.h>
 
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/check.h"
 
 #define NUM(array) (sizeof(array) / sizeof *(array))
 
@@ -301,16 +301,14 @@ static const char *const family_names[] = {
     [LBW_FAMILY_PPOCR] = "ppocr",
 };
 
-const struct lbw_profile *lbw_profiles(size_t *num)
+const struct lbw_profile *lbw_profile_at(size_t i)
 {
-    if (num)
-        *num = NUM(profiles);
-    return profiles;
+    return i < NUM(profiles) ? &profiles[i] : NULL;
 }
 
 const struct lbw_profile *lbw_profile_by_name(const char *name)
 {
-    for (size_t i = 0; i < NUM(profiles); i++)
+    for (size_t i = 0; name && i < NUM(profiles); i++)
         if (!strcmp(profiles[i].name, name))
             return &profiles[i];
     return NULL;
@@ -330,6 +328,7 @@ static bool names_a_file(const char *name)
 enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
                                  struct lbw_error *err)
 {
+    LBW_TRY(lbw_check_given("profile", name, err));
     const struct lbw_profile *known = lbw_profile_by_name(name);
     if (known) {
         *out = *known;
@@ -337,11 +336,9 @@ enum lbw_status lbw_profile_find(struct lbw_profile *out, const char *name,
     }
     if (names_a_file(name))
         return lbw_profile_read(out, name, err);
-    char list[256] = "";
-    for (size_t i = 0; i < NUM(profiles); i++) {
-        strcat(list, " ");
-        strcat(list, profiles[i].name);
-    }
-    return lbw_fail(err, LBW_ERR_ARGUMENT, "unknown profile '%s': use one of%s, or FILE.json",
-                    name, list);
+    char list[sizeof err->message] = "";
+    for (size_t i = 0, used = 0; i < NUM(profiles) && used < sizeof list; i++)
+        used += (size_t)snprintf(list + used, sizeof list - used, " %s", profiles[i].name);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "unknown profile '%s': use one of%s, or FILE.json", name,
+                    list);
 }

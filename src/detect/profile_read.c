@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/arena.h"
-#include "base/error.h"
+#include "base/check.h"
 #include "base/file.h"
 
 #define NUM(array)  (sizeof(array) / sizeof *(array))
@@ -323,6 +323,7 @@ enum lbw_status lbw_profile_parse(struct lbw_profile *out, const void *data, siz
 {
     json_error_t where;
     struct reader reader = {.err = err};
+    LBW_TRY(lbw_check_given("data", data, err));
     reader.arena = calloc(1, sizeof *reader.arena);
     if (!reader.arena)
         return lbw_fail_memory(err);
@@ -334,28 +335,21 @@ enum lbw_status lbw_profile_parse(struct lbw_profile *out, const void *data, siz
         status = lbw_fail(err, LBW_ERR_FORMAT, "line %d: %s", where.line, where.text);
     json_decref(root);
     reader.profile.storage = reader.arena;
+    reader.profile.owner = status == LBW_OK ? out : &reader.profile;
     if (status == LBW_OK)
         *out = reader.profile;
     else
         lbw_profile_release(&reader.profile);
-    return lbw_within(err, status, "%s", path);
+    return lbw_within(err, status, "%s", path ? path : "profile");
 }
 
 enum lbw_status lbw_profile_read(struct lbw_profile *out, const char *path,
                                  struct lbw_error *err)
 {
     struct lbw_bytes bytes = {0};
+    LBW_TRY(lbw_check_given("path", path, err));
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
     enum lbw_status status = lbw_profile_parse(out, bytes.data, bytes.size, path, err);
     lbw_bytes_release(&bytes);
     return status;
-}
-
-void lbw_profile_release(struct lbw_profile *profile)
-{
-    struct lbw_arena *arena = profile->storage;
-    if (arena)
-        lbw_arena_release(arena);
-    free(arena);
-    *profile = (struct lbw_profile){0};
 }

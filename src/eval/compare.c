@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "detect/assume.h"
 #include "feed/array.h"
@@ -23,8 +24,9 @@ struct sums {
 };
 
 struct result {
-    struct lbw_comparison base; /* rows, names and the line on the input are owned */
-    struct sums *sums;          /* as rows */
+    struct lbw_comparison base;   /* names and the line on the input are owned */
+    struct lbw_compare_row *rows; /* owned */
+    struct sums *sums;            /* as rows */
 };
 
 struct pair {
@@ -150,13 +152,13 @@ static enum lbw_status result_init(struct result *result, const struct lbw_sessi
 {
     struct lbw_comparison *base = &result->base;
     size_t num_rows = lbw_session_num_outputs(session);
-    base->rows = calloc(num_rows + 1, sizeof *base->rows);
+    result->rows = calloc(num_rows + 1, sizeof *result->rows);
     result->sums = calloc(num_rows + 1, sizeof *result->sums);
     base->assumed = strdup(assumed ? assumed : "");
-    if (!base->rows || !result->sums || !base->assumed)
+    if (!result->rows || !result->sums || !base->assumed)
         return lbw_fail_memory(err);
     for (; base->num_rows < num_rows; base->num_rows++) {
-        struct lbw_compare_row *row = &base->rows[base->num_rows];
+        struct lbw_compare_row *row = &result->rows[base->num_rows];
         row->has_same_shape = true;
         row->name = strdup(lbw_session_output_name(session, base->num_rows));
         if (!row->name)
@@ -239,8 +241,8 @@ static enum lbw_status compare_sample(struct result *result, struct pair *pair, 
     if (status == LBW_OK)
         status = run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err);
     for (size_t i = 0; i < num_outputs && status == LBW_OK; i++)
-        status = add_sample(&result->base.rows[i], &result->sums[i], &a[i],
-                            &b[pair->outputs_b[i]], err);
+        status =
+            add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]], err);
     for (size_t i = 0; i < num_inputs; i++)
         lbw_array_release(&fed[i]);
     for (size_t i = 0; i < 2 * num_outputs; i++)
@@ -275,7 +277,7 @@ static enum lbw_status compare(struct result *result, struct pair *pair, struct 
         LBW_TRY(compare_sample(result, pair, i, err));
     }
     for (size_t i = 0; i < result->base.num_rows; i++)
-        finish_row(&result->base.rows[i], &result->sums[i]);
+        finish_row(&result->rows[i], &result->sums[i]);
     result->base.num_samples = num_samples;
     if (params->progress)
         params->progress(params->user, NULL, num_samples, num_samples);
@@ -288,11 +290,14 @@ enum lbw_status lbw_compare(struct lbw_comparison **out, struct lbw_model *a,
 {
     const struct lbw_compare_params defaults = {0};
     struct pair pair = {0};
+    LBW_TRY(lbw_within(err, lbw_model_check(a, err), "A"));
+    LBW_TRY(lbw_within(err, lbw_model_check(b, err), "B"));
+    params = params ? params : &defaults;
     struct result *result = calloc(1, sizeof *result);
     if (!result)
         return lbw_fail_memory(err);
     struct lbw_comparison *base = &result->base;
-    enum lbw_status status = compare(result, &pair, a, b, params ? params : &defaults, err);
+    enum lbw_status status = compare(result, &pair, a, b, params, err);
     pair_release(&pair);
     if (status != LBW_OK)
         lbw_comparison_free(&base);
@@ -301,15 +306,21 @@ enum lbw_status lbw_compare(struct lbw_comparison **out, struct lbw_model *a,
     return status;
 }
 
+const struct lbw_compare_row *lbw_comparison_row(const struct lbw_comparison *comparison,
+                                                 size_t i)
+{
+    return i < comparison->num_rows ? &((const struct result *)comparison)->rows[i] : NULL;
+}
+
 void lbw_comparison_free(struct lbw_comparison **comparison)
 {
     if (!*comparison)
         return;
     struct result *result = (struct result *)(void *)*comparison;
     for (size_t i = 0; i < result->base.num_rows; i++)
-        free((char *)result->base.rows[i].name);
+        free((char *)result->rows[i].name);
     free((char *)result->base.assumed);
-    free(result->base.rows);
+    free(result->rows);
     free(result->sums);
     free(result);
     *comparison = NULL;

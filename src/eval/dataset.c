@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/check.h"
 #include "base/file.h"
 
 static const struct lbw_label_format formats[] = {
@@ -290,6 +291,8 @@ static enum lbw_status copy_names(struct lbw_dataset *dataset,
     if (!names)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < params->num_names; i++)
+        LBW_TRY(lbw_check_given("name", params->names[i], err));
+    for (size_t i = 0; i < params->num_names; i++)
         if (!(names[i] = lbw_arena_strdup(&dataset->arena, params->names[i])))
             return lbw_fail_memory(err);
     dataset->names = names;
@@ -315,6 +318,8 @@ static enum lbw_status fill(struct lbw_dataset *dataset,
 enum lbw_status lbw_dataset_open(struct lbw_dataset **out,
                                  const struct lbw_dataset_params *params, struct lbw_error *err)
 {
+    LBW_TRY(lbw_check_given("images", params ? params->images : NULL, err));
+    LBW_TRY(lbw_check_list("names", params->names, params->num_names, err));
     struct lbw_dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
         return lbw_fail_memory(err);
@@ -342,7 +347,7 @@ size_t lbw_dataset_num_images(const struct lbw_dataset *dataset)
 
 const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t i)
 {
-    return dataset->pictures[i].path;
+    return i < dataset->num_pictures ? dataset->pictures[i].path : NULL;
 }
 
 int64_t lbw_dataset_category(const struct lbw_dataset *dataset, int class_index)
@@ -360,5 +365,5 @@ size_t lbw_dataset_num_notes(const struct lbw_dataset *dataset)
 
 const char *lbw_dataset_note(const struct lbw_dataset *dataset, size_t i)
 {
-    return dataset->notes[i];
+    return i < dataset->num_notes ? dataset->notes[i] : NULL;
 }

@@ -8,14 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/check.h"
 #include "base/writer.h"
-#include "detect/nms.h"
 
 #define LEAST_SIDE   960.
 #define MOST_SIDE    1600.
 #define WIDE         1.7 /* above this aspect panels stand below each other */
 #define MANY_BOXES   14  /* from here on tags give way to each other */
+#define MOST_PANELS  64
 #define GOLDEN_ANGLE 2.39996322972865332
 
 struct color {
@@ -383,10 +383,28 @@ static enum lbw_status save(cairo_surface_t *canvas, const char *path, struct lb
     return lbw_fail(err, LBW_ERR_MEMORY, "%s: %s", path, cairo_status_to_string(status));
 }
 
+static enum lbw_status check(const char *path, const struct lbw_image *image,
+                             const struct lbw_panel *panels, size_t num_panels,
+                             struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("path", path, err));
+    if (!image || !image->pixels || image->width < 1 || image->height < 1)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "an image without pixels");
+    LBW_TRY(lbw_check_range("panels", (double)num_panels, 1, MOST_PANELS, err));
+    LBW_TRY(lbw_check_given("panels", panels, err));
+    for (size_t p = 0; p < num_panels; p++) {
+        LBW_TRY(lbw_check_list("boxes", panels[p].boxes, panels[p].num_boxes, err));
+        for (size_t i = 0; panels[p].marks && i < panels[p].num_boxes; i++)
+            LBW_TRY(lbw_check_choice("mark", panels[p].marks[i], LBW_MARK_INVENTED + 1, err));
+    }
+    return LBW_OK;
+}
+
 enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
                          const struct lbw_panel *panels, size_t num_panels,
                          const char *const *names, size_t num_names, struct lbw_error *err)
 {
+    LBW_TRY(check(path, image, panels, num_panels, err));
     struct layout layout = layout_of(image, panels, num_panels);
     double step_x = layout.width + layout.margin;
     double step_y = layout.height + layout.margin + layout.header;
@@ -418,36 +436,4 @@ enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
     cairo_surface_destroy(canvas);
     cairo_surface_destroy(picture);
     return status;
-}
-
-enum lbw_status lbw_compare_boxes(struct lbw_box **boxes, enum lbw_mark **marks,
-                                  size_t *num_boxes, const struct lbw_box *wanted,
-                                  size_t num_wanted, const struct lbw_box *found,
-                                  size_t num_found, float iou, struct lbw_error *err)
-{
-    size_t most = num_wanted + num_found, num = num_found;
-    struct lbw_box *all = calloc(most + 1, sizeof *all);
-    enum lbw_mark *all_marks = calloc(most + 1, sizeof *all_marks);
-    ptrdiff_t *pairs = malloc((most + 1) * sizeof *pairs);
-    if (!all || !all_marks || !pairs) {
-        free(all);
-        free(all_marks);
-        free(pairs);
-        return lbw_fail_memory(err);
-    }
-    lbw_boxes_pair(pairs, wanted, num_wanted, pairs + num_wanted, found, num_found, iou);
-    for (size_t i = 0; i < num_found; i++) {
-        all[i] = found[i];
-        all_marks[i] = pairs[num_wanted + i] < 0 ? LBW_MARK_INVENTED : LBW_MARK_NONE;
-    }
-    for (size_t i = 0; i < num_wanted; i++)
-        if (pairs[i] < 0) {
-            all[num] = wanted[i];
-            all_marks[num++] = LBW_MARK_LOST;
-        }
-    free(pairs);
-    *boxes = all;
-    *marks = all_marks;
-    *num_boxes = num;
-    return LBW_OK;
 }

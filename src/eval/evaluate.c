@@ -10,11 +10,15 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "base/thread.h"
 #include "eval/dataset.h"
 #include "detect/detector.h"
 #include "eval/map.h"
 #include "detect/nms.h"
+#include "detect/profile_check.h"
+#include "feed/preprocess_check.h"
+#include "onnx/model.h"
 
 #define DEFAULT_REFERENCE_SCORE .6f
 #define DEFAULT_REFERENCE_NMS   .3f
@@ -42,6 +46,8 @@ struct shot {
 /* The evaluation and everything that belongs to it. */
 struct owner {
     struct lbw_evaluation result;
+    struct lbw_eval_model *models; /* result.num_models */
+    struct lbw_ap *classes;        /* num_models × num_classes, against the labels */
     struct lbw_arena arena;
     struct lbw_eval_params params;   /* defaults filled in */
     struct lbw_detector **detectors; /* the models', then the reference's */
@@ -309,16 +315,16 @@ static const struct lbw_truth *truths_of(const struct shot *shot)
 static enum lbw_status measure_labels(struct owner *owner, size_t d, struct lbw_scene *scenes,
                                       struct lbw_error *err)
 {
-    struct lbw_eval_model *model = &owner->result.models[d];
+    struct lbw_eval_model *model = &owner->models[d];
     for (size_t i = 0; i < owner->num_shots; i++) {
         const struct shot *shot = &owner->shots[i];
         scenes[i] =
             (struct lbw_scene){truths_of(shot), shot->picture->num_truths,
                                shot->finds[d].labelled.items, shot->finds[d].labelled.num};
     }
-    return lbw_map_compute(&model->ap, model->classes, owner->result.num_classes, scenes,
-                           owner->num_shots, LBW_COCO_MAX_BOXES, owner->params.num_threads,
-                           err);
+    return lbw_map_compute(&model->ap, owner->classes + d * owner->result.num_classes,
+                           owner->result.num_classes, scenes, owner->num_shots,
+                           LBW_COCO_MAX_BOXES, owner->params.num_threads, err);
 }
 
 /* Boxes come sorted, so those that count stand in front. */
@@ -370,7 +376,7 @@ static enum lbw_status measure_agreement(struct owner *owner, size_t d,
                                          struct lbw_scene *scenes, struct lbw_ap *classes,
                                          struct lbw_error *err)
 {
-    struct lbw_eval_model *model = &owner->result.models[d];
+    struct lbw_eval_model *model = &owner->models[d];
     size_t r = owner->num_detectors - 1;
     for (size_t i = 0; i < owner->num_shots; i++) {
         const struct lbw_boxes *wanted = &owner->shots[i].finds[r].agreement;
@@ -392,16 +398,15 @@ static enum lbw_status measure(struct owner *owner, struct lbw_error *err)
     size_t num_classes = owner->result.num_classes;
     struct lbw_scene *scenes = lbw_arena_calloc(arena, owner->num_shots, sizeof *scenes);
     struct lbw_ap *unused = lbw_arena_calloc(arena, num_classes, sizeof *unused);
-    if (!scenes || !unused)
+    owner->classes =
+        lbw_arena_calloc(arena, num_classes * owner->result.num_models, sizeof *owner->classes);
+    if (!scenes || !unused || !owner->classes)
         return lbw_fail_memory(err);
     for (size_t d = 0; d < owner->result.num_models; d++) {
-        struct lbw_eval_model *model = &owner->result.models[d];
+        struct lbw_eval_model *model = &owner->models[d];
         model->ap = model->agreement = nothing;
-        model->classes = lbw_arena_calloc(arena, num_classes, sizeof *model->classes);
-        if (!model->classes)
-            return lbw_fail_memory(err);
         for (size_t c = 0; c < num_classes; c++)
-            model->classes[c] = nothing;
+            owner->classes[d * num_classes + c] = nothing;
         if (owner->is_labelled)
             LBW_TRY(measure_labels(owner, d, scenes, err));
         if (owner->params.reference)
@@ -411,8 +416,8 @@ static enum lbw_status measure(struct owner *owner, struct lbw_error *err)
         owner->result.read_seconds += owner->shots[i].read_seconds;
         for (size_t d = 0; d < owner->result.num_models; d++) {
             const struct find *find = &owner->shots[i].finds[d];
-            owner->result.models[d].runtime_seconds += find->runtime_seconds;
-            owner->result.models[d].decode_seconds += find->decode_seconds;
+            owner->models[d].runtime_seconds += find->runtime_seconds;
+            owner->models[d].decode_seconds += find->decode_seconds;
         }
     }
     return LBW_OK;
@@ -438,9 +443,8 @@ static enum lbw_status evaluate(struct owner *owner, struct lbw_model *const *mo
     LBW_TRY(open_detectors(owner, models, num_models, err));
     LBW_TRY(make_shots(owner, err));
     owner->result.num_models = num_models;
-    owner->result.models =
-        lbw_arena_calloc(&owner->arena, num_models, sizeof *owner->result.models);
-    if (!owner->result.models)
+    owner->models = lbw_arena_calloc(&owner->arena, num_models, sizeof *owner->models);
+    if (!owner->models)
         return lbw_fail_memory(err);
     double start = seconds_now();
     lbw_parallel_for(owner->num_shots, params->num_threads, run_shot, owner);
@@ -457,10 +461,27 @@ static void close_detectors(struct owner *owner)
         lbw_detector_close(&owner->detectors[d]);
 }
 
+static enum lbw_status check(struct lbw_model *const *models, size_t num_models,
+                             const struct lbw_eval_params *params, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("params", params, err));
+    LBW_TRY(lbw_check_given("dataset", params->dataset, err));
+    LBW_TRY(lbw_profile_check(params->profile, err));
+    LBW_TRY(lbw_sides_check(params->width, params->height, err));
+    LBW_TRY(lbw_check_range("reference score", (double)params->reference_score, 0, 1, err));
+    LBW_TRY(lbw_check_range("reference nms", (double)params->reference_nms, 0, 1, err));
+    LBW_TRY(lbw_check_range("agreement score", (double)params->agreement_score, 0, 1, err));
+    LBW_TRY(lbw_check_given("models", num_models ? models : NULL, err));
+    for (size_t i = 0; i < num_models; i++)
+        LBW_TRY(lbw_model_check(models[i], err));
+    return LBW_OK;
+}
+
 enum lbw_status lbw_eval(struct lbw_evaluation **out, struct lbw_model *const *models,
                          size_t num_models, const struct lbw_eval_params *params,
                          struct lbw_error *err)
 {
+    LBW_TRY(check(models, num_models, params, err));
     struct owner *owner = calloc(1, sizeof *owner);
     if (!owner)
         return lbw_fail_memory(err);
@@ -494,10 +515,26 @@ void lbw_evaluation_free(struct lbw_evaluation **evaluation)
     *evaluation = NULL;
 }
 
+const struct lbw_eval_model *lbw_evaluation_model(const struct lbw_evaluation *evaluation,
+                                                  size_t i)
+{
+    return i < evaluation->num_models ? &((const struct owner *)evaluation)->models[i] : NULL;
+}
+
+const struct lbw_ap *lbw_evaluation_class(const struct lbw_evaluation *evaluation, size_t i,
+                                          size_t c)
+{
+    const struct owner *owner = (const struct owner *)evaluation;
+    bool is_there = i < evaluation->num_models && c < evaluation->num_classes;
+    return is_there ? &owner->classes[i * evaluation->num_classes + c] : NULL;
+}
+
 struct lbw_eval_picture lbw_evaluation_picture(const struct lbw_evaluation *evaluation,
                                                size_t model, size_t i)
 {
     const struct owner *owner = (const struct owner *)evaluation;
+    if (model >= evaluation->num_models || i >= evaluation->num_images)
+        return (struct lbw_eval_picture){0};
     const struct shot *shot = &owner->shots[i];
     const struct find *find = &shot->finds[model];
     const struct lbw_boxes *boxes = owner->is_labelled ? &find->labelled : &find->agreement;

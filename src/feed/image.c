@@ -11,7 +11,7 @@
 #include <turbojpeg.h>
 
 #include "base/bits.h"
-#include "base/error.h"
+#include "base/check.h"
 #include "base/file.h"
 
 #define MAX_SIDE 16384
@@ -206,6 +206,7 @@ static enum lbw_status read_png(struct lbw_image *out, const struct lbw_bytes *b
 enum lbw_status lbw_image_read(struct lbw_image *out, const char *path, struct lbw_error *err)
 {
     struct lbw_bytes bytes = {0};
+    LBW_TRY(lbw_check_given("path", path, err));
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
     enum lbw_status status;
     if (bytes.size >= 3 && !memcmp(bytes.data, "\xff\xd8\xff", 3))

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* From a picture to a network's input: resize, pad, reorder the colours, normalise. */
-#include <lbw/image.h>
+#include "feed/preprocess_check.h"
 
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/check.h"
 
 #define WEIGHT_BITS 11 /* of one bilinear weight, as OpenCV has it */
 #define WEIGHT_ONE  (1 << WEIGHT_BITS)
+
+#define MOST_MEAN 1e6
 
 /* Two neighbours and how much of the second. */
 struct tap {
@@ -158,19 +160,40 @@ static void write_channel(float *out, const uint8_t *pixels, const struct box *b
     }
 }
 
+enum lbw_status lbw_sides_check(int width, int height, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_range("width", width, 0, LBW_MAX_SIDE, err));
+    return lbw_check_range("height", height, 0, LBW_MAX_SIDE, err);
+}
+
+enum lbw_status lbw_preprocess_check(const struct lbw_preprocess *preprocess,
+                                     struct lbw_error *err)
+{
+    LBW_TRY(
+        lbw_check_choice("resize", preprocess->resize, LBW_RESIZE_LETTERBOX_CORNER + 1, err));
+    LBW_TRY(lbw_check_choice("color", preprocess->color, LBW_COLOR_GRAY + 1, err));
+    LBW_TRY(lbw_sides_check(preprocess->width, preprocess->height, err));
+    LBW_TRY(lbw_check_range("multiple", preprocess->multiple, 0, LBW_MAX_SIDE, err));
+    LBW_TRY(lbw_check_range("pad", (double)preprocess->pad, 0, 255, err));
+    for (int c = 0; c < (preprocess->color == LBW_COLOR_GRAY ? 1 : 3); c++) {
+        LBW_TRY(
+            lbw_check_range("mean", (double)preprocess->mean[c], -MOST_MEAN, MOST_MEAN, err));
+        if (!(fabsf(preprocess->std[c]) > 0) || !isfinite(preprocess->std[c]))
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "std %g of channel %d",
+                            (double)preprocess->std[c], c);
+    }
+    return LBW_OK;
+}
+
 static enum lbw_status check(const struct lbw_image *image,
                              const struct lbw_preprocess *preprocess, struct lbw_error *err)
 {
-    if (image->width < 1 || image->height < 1)
+    if (image->width < 1 || image->height < 1 || !image->pixels)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "an image without pixels");
     if (preprocess->width < 1 || preprocess->height < 1)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "%dx%d is not a valid input size",
                         preprocess->width, preprocess->height);
-    for (int c = 0; c < (preprocess->color == LBW_COLOR_GRAY ? 1 : 3); c++)
-        if (!(fabsf(preprocess->std[c]) > 0))
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "std %g of channel %d",
-                            (double)preprocess->std[c], c);
-    return LBW_OK;
+    return lbw_preprocess_check(preprocess, err);
 }
 
 enum lbw_status lbw_preprocess_image(float *out, struct lbw_placement *placement,

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "base/check.h"
+#include "feed/preprocess_check.h"
 
-#define NUM(array) (sizeof(array) / sizeof *(array))
-#define MAX_SIDE   16384
+#define NUM      LBW_NUM
+#define MAX_SIDE LBW_MAX_SIDE
 
 static const char *const resize_words[] = {
     [LBW_RESIZE_STRETCH] = "stretch",
@@ -27,12 +28,12 @@ static const char *const layout_words[] = {"nchw", "nhwc"};
 
 const char *lbw_resize_name(enum lbw_resize resize)
 {
-    return (size_t)resize < NUM(resize_words) ? resize_words[resize] : NULL;
+    return lbw_name_of(resize_words, NUM(resize_words), resize);
 }
 
 const char *lbw_color_name(enum lbw_color color)
 {
-    return (size_t)color < NUM(color_words) ? color_words[color] : NULL;
+    return lbw_name_of(color_words, NUM(color_words), color);
 }
 
 /* The position of `value` in a list of words. */
@@ -202,6 +203,8 @@ enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess, const c
 void lbw_preprocess_describe(char *out, size_t size, const struct lbw_preprocess *preprocess)
 {
     const float *mean = preprocess->mean, *std = preprocess->std;
+    const char *resize = lbw_resize_name(preprocess->resize);
+    const char *color = lbw_color_name(preprocess->color);
     char sides[32] = "", pad[32] = "", normal[128];
     if (preprocess->width && preprocess->height)
         snprintf(sides, sizeof sides, "%dx%d ", preprocess->width, preprocess->height);
@@ -213,7 +216,7 @@ void lbw_preprocess_describe(char *out, size_t size, const struct lbw_preprocess
         snprintf(normal, sizeof normal, "mean %g,%g,%g, std %g,%g,%g", (double)mean[0],
                  (double)mean[1], (double)mean[2], (double)std[0], (double)std[1],
                  (double)std[2]);
-    snprintf(out, size, "%s%s %s%s, %s%s", sides, resize_words[preprocess->resize],
-             color_words[preprocess->color], pad, normal,
+    snprintf(out, size, "%s%s %s%s, %s%s", sides, resize ? resize : "unknown",
+             color ? color : "unknown", pad, normal,
              preprocess->channels_last ? ", channels last" : "");
 }

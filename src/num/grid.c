@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of grids. tests/unit/grid.c rebuilds every row from the definition. */
-#include <lbw/grid.h>
+#include "num/quantize.h"
 
 #include <string.h>
 
@@ -42,15 +42,28 @@ double lbw_grid_packed_bits(const struct lbw_grid *grid)
     return grid->word_size * 8.0 / grid->digits_per_word;
 }
 
-const struct lbw_grid *lbw_grids(size_t *num)
+const struct lbw_grid *lbw_grid_at(size_t i)
+{
+    return i < NUM_GRIDS ? &grids[i] : NULL;
+}
+
+const struct lbw_grid *lbw_grid_table(size_t *num)
 {
     *num = NUM_GRIDS;
     return grids;
 }
 
+bool lbw_grid_is_known(const struct lbw_grid *grid)
+{
+    size_t i = 0;
+    while (i < NUM_GRIDS && &grids[i] != grid)
+        i++;
+    return i < NUM_GRIDS;
+}
+
 const struct lbw_grid *lbw_grid_by_name(const char *name)
 {
-    for (size_t i = 0; i < NUM_GRIDS; i++)
+    for (size_t i = 0; name && i < NUM_GRIDS; i++)
         if (strcmp(grids[i].name, name) == 0)
             return &grids[i];
     return NULL;

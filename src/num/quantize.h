@@ -16,6 +16,12 @@ struct lbw_quantize_params {
     float mu; /* THRESHOLD only: µ as a share of max|w|; the paper takes 0.75 */
 };
 
+/* All grids; *num receives how many. */
+const struct lbw_grid *lbw_grid_table(size_t *num);
+
+/* Whether it is one of the table's, not a copy or an invention of the caller's. */
+bool lbw_grid_is_known(const struct lbw_grid *grid);
+
 /* False when a value is NaN or infinite. */
 bool lbw_all_finite(const float *w, size_t n);
 

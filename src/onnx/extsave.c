@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/check.h"
 #include "base/writer.h"
 #include "onnx/extdata.h"
 #include "onnx/mapped.h"
@@ -227,6 +228,8 @@ enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *
                                      const struct lbw_external_params *params,
                                      struct lbw_error *err)
 {
+    LBW_TRY(lbw_check_given("path", path, err));
+    LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_external_check_target(model, path, NULL, err));
     if (!params)
         return LBW_OK;
@@ -270,6 +273,7 @@ enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *pat
                                         const struct lbw_external_params *params,
                                         struct lbw_error *err)
 {
+    LBW_TRY(lbw_check_given("params", params, err));
     LBW_TRY(lbw_model_check_save(model, path, params, err));
     struct job job = {.model = model, .params = *params, .err = err};
     char *data_path = data_path_of(path, params->file);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/writer.h"
 #include "onnx/extdata.h"
@@ -65,6 +66,7 @@ static enum lbw_status open_bytes(struct lbw_model **out, struct lbw_bytes *byte
         lbw_fail_memory(err);
         goto out;
     }
+    atomic_init(&model->num_holders, 1);
     if (path && !is_stdin) {
         const char *slash = strrchr(path, '/');
         model->folder =
@@ -90,6 +92,7 @@ out:
 enum lbw_status lbw_model_open(struct lbw_model **out, const char *path, struct lbw_error *err)
 {
     struct lbw_bytes bytes = {0};
+    LBW_TRY(lbw_check_given("path", path, err));
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
     return open_bytes(out, &bytes, path, err);
 }
@@ -98,19 +101,43 @@ enum lbw_status lbw_model_open_memory(struct lbw_model **out, const void *data, 
                                       struct lbw_error *err)
 {
     struct lbw_bytes bytes = {0};
+    LBW_TRY(lbw_check_list("data", data, size, err));
     LBW_TRY(lbw_bytes_borrow(&bytes, data, size, "memory", err));
     return open_bytes(out, &bytes, NULL, err);
 }
 
+struct lbw_model *lbw_model_hold(struct lbw_model *model)
+{
+    atomic_fetch_add(&model->num_holders, 1);
+    return model;
+}
+
 void lbw_model_close(struct lbw_model **model)
 {
-    if (!*model)
-        return;
-    lbw_external_release(*model);
-    lbw_mapped_release(*model);
-    lbw_arena_release(&(*model)->arena);
-    free(*model);
+    struct lbw_model *closed = *model;
     *model = NULL;
+    if (!closed || atomic_fetch_sub(&closed->num_holders, 1) > 1)
+        return;
+    lbw_external_release(closed);
+    lbw_mapped_release(closed);
+    lbw_arena_release(&closed->arena);
+    free(closed);
+}
+
+enum lbw_status lbw_model_check(const struct lbw_model *model, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("model", model, err));
+    if (model->is_spoiled)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: a change failed half way: open the model again", model->name);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_model_rewritten(struct lbw_model *model, enum lbw_status status)
+{
+    model->num_rewrites++;
+    model->is_spoiled = model->is_spoiled || status != LBW_OK;
+    return status;
 }
 
 uint64_t lbw_model_size(const struct lbw_model *model)
@@ -170,6 +197,8 @@ enum lbw_status lbw_model_write(struct lbw_model *model, struct lbw_writer *writ
 enum lbw_status lbw_model_save(struct lbw_model *model, const char *path, struct lbw_error *err)
 {
     struct lbw_writer *writer = NULL;
+    LBW_TRY(lbw_check_given("path", path, err));
+    LBW_TRY(lbw_model_check(model, err));
     enum lbw_status status = lbw_external_inline(model, err);
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);
@@ -186,6 +215,7 @@ enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data, size
                                       struct lbw_error *err)
 {
     void *packed = NULL;
+    LBW_TRY(lbw_model_check(model, err));
     enum lbw_status status = lbw_external_inline(model, err);
     size_t packed_size =
         status == LBW_OK ? onnx__model_proto__get_packed_size(model->proto) : 0;

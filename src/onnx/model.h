@@ -3,6 +3,7 @@
 #ifndef LBW_SRC_ONNX_MODEL_H
 #define LBW_SRC_ONNX_MODEL_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include <lbw/model.h>
@@ -29,10 +30,28 @@ struct lbw_model {
     const unsigned char *warm;                /* the mapped values looked at last, */
     size_t warm_size;                         /* see lbw_mapped_touch() */
     struct lbw_grown *grown;                  /* lists that build.c has made longer */
-    bool is_prepared;                         /* by lbw_model_prepare(), for conversion */
-    uint64_t size_unprepared;                 /* lbw_model_size() before that */
-    size_t num_folded;                        /* BatchNormalizations, by that */
+    atomic_uint num_holders;  /* handles that need it: the caller's, plans, calibrations */
+    unsigned num_rewrites;    /* a plan is for the model as it was after one of them */
+    bool is_spoiled;          /* a rewrite failed half way */
+    bool is_prepared;         /* by lbw_model_prepare(), for conversion */
+    uint64_t size_unprepared; /* lbw_model_size() before that */
+    size_t num_folded;        /* BatchNormalizations, by that */
 };
+
+/*
+ * Another holder: the model is freed when each of them has called lbw_model_close(), in any
+ * order.
+ */
+struct lbw_model *lbw_model_hold(struct lbw_model *model);
+
+/* LBW_ERR_ARGUMENT for NULL, and for a model that a failed rewrite has spoiled. */
+enum lbw_status lbw_model_check(const struct lbw_model *model, struct lbw_error *err);
+
+/*
+ * What every rewrite ends with: plans made before no longer fit, and after a failure the model
+ * is of no use. Returns `status`.
+ */
+enum lbw_status lbw_model_rewritten(struct lbw_model *model, enum lbw_status status);
 
 /* The version of a domain that the model imports ("" and "ai.onnx" are the same), or 0. */
 int64_t lbw_model_opset(const struct lbw_model *model, const char *domain);

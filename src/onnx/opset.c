@@ -369,7 +369,6 @@ static void drop_constant_inputs(struct lbw_lift *lift)
 static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
 {
     Onnx__ModelProto *proto = lift->model->proto;
-    LBW_TRY(check_imports(lift, opset));
     for (int version = LBW_MIN_OPSET + 1; version <= opset; version++) {
         lift->version = version;
         for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next) {
@@ -397,10 +396,13 @@ static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
 enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lbw_error *err)
 {
     struct lbw_lift lift = {.model = model, .err = err};
+    LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_index_init(&lift.index, model, err));
     enum lbw_status status = lbw_names_new(&lift.names, model, err);
     if (status == LBW_OK)
-        status = lift_all(&lift, opset);
+        status = check_imports(&lift, opset);
+    if (status == LBW_OK)
+        status = lbw_model_rewritten(model, lift_all(&lift, opset));
     lbw_index_release(&lift.index);
     lbw_names_free(lift.names);
     lbw_strmap_release(&lift.made);

@@ -7,6 +7,8 @@
 #ifndef LBW_SRC_PASS_ACTIVATIONS_H
 #define LBW_SRC_PASS_ACTIVATIONS_H
 
+#include <lbw/model.h>
+
 #include "base/error.h"
 
 /* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
@@ -46,6 +48,7 @@ struct lbw_activations {
     size_t num_samples;
     uint64_t
         identity; /* differs when samples or mode differ: what a state file was made with */
+    const struct lbw_model *model; /* that is shown; NULL: whatever is converted */
 };
 
 #endif

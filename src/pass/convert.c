@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "pass/activations.h"
 #include "pass/bias.h"
 #include "pass/project.h"
@@ -16,6 +17,7 @@
 
 /* .01, .03, .1 and .3 were tried on three COCO detectors: .1 kept most AP on each of them. */
 #define DEFAULT_DAMPING 0.1
+#define MOST_DAMPING    1e6
 
 struct conversion {
     struct lbw_model *model;
@@ -77,7 +79,7 @@ static const char *how(const struct conversion *c, const struct lbw_weight *weig
 static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stats *stats,
                      double seconds)
 {
-    struct lbw_report_row *row = &c->report->rows[i];
+    struct lbw_report_row *row = lbw_report_edit(c->report, i);
     const struct lbw_codes *codes = &c->codes[i];
     row->converted = true;
     row->how = how(c, &c->plan->weights[i], stats);
@@ -114,7 +116,7 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
                 lbw_state_append(c->state, &c->codes[i], &stats, &c->calibrator, weight, err));
         }
     }
-    c->report->rows[i].bytes_before = weight->bytes;
+    lbw_report_edit(c->report, i)->bytes_before = weight->bytes;
     lbw_codes_error(&error, &energy, weight, &c->codes[i], values);
     c->error += error;
     c->energy += energy;
@@ -157,7 +159,7 @@ static enum lbw_status recount(struct conversion *c, size_t i, bool is_tuned,
                                struct lbw_error *err)
 {
     const struct lbw_weight *weight = &c->plan->weights[i];
-    struct lbw_report_row *row = &c->report->rows[i];
+    struct lbw_report_row *row = lbw_report_edit(c->report, i);
     struct lbw_report_row before = *row;
     struct lbw_layer_stats stats = {0};
     const float *values = NULL;
@@ -202,7 +204,7 @@ static void sum_up(struct conversion *c)
     uint64_t size = 0;
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
-        struct lbw_report_row *row = &r->rows[i];
+        struct lbw_report_row *row = lbw_report_edit(r, i);
         if (!row->converted)
             continue;
         row->bytes_after = c->stored[i].size;
@@ -222,11 +224,10 @@ static void sum_up(struct conversion *c)
 /* Codes into the model, and with them the biases that calibration corrected. */
 static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
 {
-    const struct lbw_encode_params encode = {c->params->encoding, c->params->inline_nodes,
-                                             c->params->target};
+    c->model->is_prepared = false;
     for (size_t i = 0; i < c->plan->num_weights; i++)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
-    LBW_TRY(lbw_encode(c->plan, c->codes, &encode, c->stored, err));
+    LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));
     return lbw_clean_biases(c->model, err);
 }
 
@@ -235,8 +236,37 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
 {
     LBW_TRY(quantize(c, err));
     LBW_TRY(tune(c, err));
-    LBW_TRY(encode(c, err));
+    LBW_TRY(lbw_model_rewritten(c->model, encode(c, err)));
     sum_up(c);
+    return LBW_OK;
+}
+
+/* Everything that the caller hands in fits together. */
+static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *plan,
+                             const struct lbw_convert_params *params, struct lbw_error *err)
+{
+    int64_t opset = lbw_model_opset(model, "");
+    LBW_TRY(lbw_plan_check(plan, err));
+    LBW_TRY(lbw_encode_check(&params->encode, err));
+    LBW_TRY(lbw_check_range("damping", params->damping, 0, MOST_DAMPING, err));
+    if (plan->model != model)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the plan is for another model");
+    if (!model->is_prepared)
+        return lbw_fail(
+            err, LBW_ERR_ARGUMENT,
+            "not prepared for conversion: call lbw_model_prepare() before planning");
+    if (params->activations && params->activations->model &&
+        params->activations->model != model)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the calibration is for another model");
+    if (params->tuner && params->tuner->plan != plan)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the tuner is for another plan");
+    if (params->state && !params->activations)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: a state is kept of calibration, and there is none", params->state);
+    if (params->encode.opset && params->encode.opset != opset)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "the model is at opset %lld, not %lld: lift it before planning",
+                        (long long)opset, (long long)params->encode.opset);
     return LBW_OK;
 }
 
@@ -244,12 +274,10 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
                             const struct lbw_plan *plan,
                             const struct lbw_convert_params *params, struct lbw_error *err)
 {
-    if (!model->is_prepared || plan->model != model)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: %s", model->name,
-                        model->is_prepared
-                            ? "the plan is for another model"
-                            : "not prepared for conversion, or converted already");
-    model->is_prepared = false;
+    static const struct lbw_convert_params by_default;
+    params = params ? params : &by_default;
+    LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(lbw_within(err, check(model, plan, params, err), "%s", model->name));
     double damping = params->damping > 0 ? params->damping : DEFAULT_DAMPING;
     struct conversion c = {
         .model = model,

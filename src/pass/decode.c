@@ -6,6 +6,7 @@
 
 #include "base/bits.h"
 #include "num/pack.h"
+#include "num/quantize.h"
 #include "pass/encode.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
@@ -109,7 +110,7 @@ static const struct lbw_grid *grid_of_table(struct lbw_model *model,
     struct lbw_tensor table;
     float values[LBW_MAX_LEVELS];
     size_t num_grids;
-    const struct lbw_grid *grids = lbw_grids(&num_grids);
+    const struct lbw_grid *grids = lbw_grid_table(&num_grids);
     if (lbw_tensor_view(&table, model, proto, NULL) != LBW_OK || table.count > LBW_MAX_LEVELS ||
         lbw_tensor_read_float(&table, values, NULL) != LBW_OK)
         return NULL;

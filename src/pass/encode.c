@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "onnx/opset.h"
 #include "pass/clean.h"
 #include "pass/prepare.h"
@@ -24,14 +25,19 @@ static const struct encoding {
 
 const struct lbw_encoding_info *lbw_encoding_info(enum lbw_encoding encoding)
 {
-    return (size_t)encoding < sizeof encodings / sizeof *encodings ? &encodings[encoding].info
-                                                                   : NULL;
+    return (size_t)encoding < LBW_NUM(encodings) ? &encodings[encoding].info : NULL;
 }
 
 const char *lbw_encoding_name(enum lbw_encoding encoding)
 {
     const struct lbw_encoding_info *info = lbw_encoding_info(encoding);
     return info ? info->name : NULL;
+}
+
+enum lbw_status lbw_encode_check(const struct lbw_encode_params *params, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_choice("encoding", params->encoding, LBW_NUM(encodings), err));
+    return lbw_target_check(params->target, err);
 }
 
 uint64_t lbw_encode_estimate(const struct lbw_weight *weight)

@@ -61,6 +61,10 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
                            const struct lbw_encode_params *params, struct lbw_stored *stored,
                            struct lbw_error *err);
 
+/* LBW_ERR_ARGUMENT names an encoding or a target that does not exist. */
+enum lbw_status lbw_encode_check(const struct lbw_encode_params *params, struct lbw_error *err);
+enum lbw_status lbw_target_check(enum lbw_target target, struct lbw_error *err);
+
 /*
  * The first of these operators (up to NULL) that is another one at the opset where the weight
  * at work stands than at the model's, or NULL: a function may not hold it (ONNX IR, functions).

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "base/check.h"
 #include "num/pack.h"
 #include "onnx/opset.h"
 #include "pass/encode.h"
@@ -47,10 +48,16 @@ static const struct carrier carriers[] = {
     {TYPE(FLOAT16), 32768, 0, false, 6, 4, true, EVERYWHERE},
 };
 
+static const char *const target_names[] = {"ort", "tensorrt", "openvino", "any"};
+
 const char *lbw_target_name(enum lbw_target target)
 {
-    static const char *const names[] = {"ort", "tensorrt", "openvino", "any"};
-    return (size_t)target < sizeof names / sizeof *names ? names[target] : NULL;
+    return lbw_name_of(target_names, LBW_NUM(target_names), target);
+}
+
+enum lbw_status lbw_target_check(enum lbw_target target, struct lbw_error *err)
+{
+    return lbw_check_choice("target", target, LBW_NUM(target_names), err);
 }
 
 /* Where the weight stands there are constants of the type, and the nodes that read it. */

@@ -121,9 +121,10 @@ enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_erro
 {
     struct lbw_index index;
     size_t count = 0;
+    LBW_TRY(lbw_model_check(model, err));
     enum lbw_status status = lbw_index_init(&index, model, err);
     if (status == LBW_OK) {
-        status = expand_all(model, &index, &count, err);
+        status = lbw_model_rewritten(model, expand_all(model, &index, &count, err));
         lbw_index_release(&index);
     }
     if (status == LBW_OK && num)

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "num/quantize.h"
 #include "onnx/inline.h"
 #include "pass/encode.h"
@@ -14,22 +15,25 @@
 /* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
 
+#define MOST_MU 1.5 /* as a share of the largest weight, see lbw_quantize() */
+
+static const char *const method_names[] = {"optimal", "ternary", "threshold"};
+static const char *const scale_names[] = {"real", "pow2"};
+static const char *const group_names[] = {"channel", "tensor"};
+
 const char *lbw_method_name(enum lbw_method method)
 {
-    static const char *const names[] = {"optimal", "ternary", "threshold"};
-    return (size_t)method < sizeof names / sizeof *names ? names[method] : NULL;
+    return lbw_name_of(method_names, LBW_NUM(method_names), method);
 }
 
 const char *lbw_scale_name(enum lbw_scale scale)
 {
-    static const char *const names[] = {"real", "pow2"};
-    return (size_t)scale < sizeof names / sizeof *names ? names[scale] : NULL;
+    return lbw_name_of(scale_names, LBW_NUM(scale_names), scale);
 }
 
 const char *lbw_group_name(enum lbw_group group)
 {
-    static const char *const names[] = {"channel", "tensor"};
-    return (size_t)group < sizeof names / sizeof *names ? names[group] : NULL;
+    return lbw_name_of(group_names, LBW_NUM(group_names), group);
 }
 
 /* What builds the plan, with the compiled rules. */
@@ -323,7 +327,7 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
                        item->node));
     const Onnx__TensorProto *stored =
         lbw_index_constant(&planner->plan->index, weight->root, true);
-    weight->bytes = tensor->count * lbw_data_type_bits(stored->data_type) / 8;
+    item->bytes = weight->bytes = tensor->count * lbw_data_type_bits(stored->data_type) / 8;
     item->type = lbw_data_type_name(tensor->data_type);
     item->num_dims = tensor->num_dims;
     item->dims = tensor->dims;
@@ -418,8 +422,26 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
     return LBW_OK;
 }
 
+static enum lbw_status check_grid(const struct lbw_grid *grid, struct lbw_error *err)
+{
+    return !grid || lbw_grid_is_known(grid)
+               ? LBW_OK
+               : lbw_fail(err, LBW_ERR_ARGUMENT, "a grid that is not one of the library's");
+}
+
 static enum lbw_status check_params(struct planner *planner, struct lbw_error *err)
 {
+    const struct lbw_plan_params *params = planner->params;
+    LBW_TRY(lbw_check_choice("method", params->method, LBW_NUM(method_names), err));
+    LBW_TRY(lbw_check_choice("scale", params->scale, LBW_NUM(scale_names), err));
+    LBW_TRY(lbw_check_choice("group", params->group, LBW_NUM(group_names), err));
+    LBW_TRY(lbw_check_range("mu", (double)params->mu, 0, MOST_MU, err));
+    LBW_TRY(check_grid(params->grid, err));
+    LBW_TRY(lbw_check_list("rules", params->rules, params->num_rules, err));
+    for (size_t i = 0; i < params->num_rules; i++) {
+        LBW_TRY(lbw_check_given("regex", params->rules[i].regex, err));
+        LBW_TRY(check_grid(params->rules[i].grid, err));
+    }
     LBW_TRY(compile_rules(planner, err));
     return lbw_weight_check_ops(planner->ops, err);
 }
@@ -438,10 +460,15 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
 enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
                              const struct lbw_plan_params *params, struct lbw_error *err)
 {
+    static const struct lbw_plan_params by_default;
+    LBW_TRY(lbw_model_check(model, err));
     struct lbw_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return lbw_fail_memory(err);
-    plan->model = model;
+    params = params ? params : &by_default;
+    atomic_init(&plan->num_holders, 1);
+    plan->model = lbw_model_hold(model);
+    plan->num_rewrites = model->num_rewrites;
     plan->model_size = model->is_prepared ? model->size_unprepared : lbw_model_size(model);
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
@@ -461,13 +488,33 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     return status;
 }
 
+struct lbw_plan *lbw_plan_hold(const struct lbw_plan *plan)
+{
+    struct lbw_plan *held = (struct lbw_plan *)(uintptr_t)plan;
+    atomic_fetch_add(&held->num_holders, 1);
+    return held;
+}
+
 void lbw_plan_free(struct lbw_plan **plan)
 {
-    if (!*plan)
-        return;
-    lbw_index_release(&(*plan)->index);
-    free(*plan);
+    struct lbw_plan *freed = *plan;
     *plan = NULL;
+    if (!freed || atomic_fetch_sub(&freed->num_holders, 1) > 1)
+        return;
+    lbw_index_release(&freed->index);
+    lbw_model_close(&freed->model);
+    free(freed);
+}
+
+enum lbw_status lbw_plan_check(const struct lbw_plan *plan, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("plan", plan, err));
+    LBW_TRY(lbw_model_check(plan->model, err));
+    if (plan->num_rewrites != plan->model->num_rewrites)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s: the model has changed since it was planned: plan it again",
+                        plan->model->name);
+    return LBW_OK;
 }
 
 size_t lbw_plan_num_items(const struct lbw_plan *plan)
@@ -477,7 +524,7 @@ size_t lbw_plan_num_items(const struct lbw_plan *plan)
 
 const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i)
 {
-    return &plan->weights[i].item;
+    return i < plan->num_weights ? &plan->weights[i].item : NULL;
 }
 
 size_t lbw_plan_num_folded(const struct lbw_plan *plan)
@@ -488,6 +535,10 @@ size_t lbw_plan_num_folded(const struct lbw_plan *plan)
 enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i, const struct lbw_grid *grid,
                                   struct lbw_error *err)
 {
+    if (i >= plan->num_weights)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight %zu: the plan has %zu", i,
+                        plan->num_weights);
+    LBW_TRY(check_grid(grid, err));
     struct lbw_weight *weight = &plan->weights[i];
     if (grid && weight->is_fixed)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",

@@ -6,12 +6,20 @@
 #include "pass/weight.h"
 
 struct lbw_plan {
-    struct lbw_model *model;
+    atomic_uint num_holders; /* handles that need it: the caller's, reports, tuners */
+    struct lbw_model *model; /* held */
+    unsigned num_rewrites;   /* of the model, when it was planned */
     struct lbw_index index;
     struct lbw_plan_params params; /* pointers inside are not kept */
     struct lbw_weight *weights;    /* in node order, in the model's arena */
     size_t num_weights;
     uint64_t model_size; /* when planning began, lbw_model_size() */
 };
+
+/* Another holder: freed when each of them has called lbw_plan_free(), in any order. */
+struct lbw_plan *lbw_plan_hold(const struct lbw_plan *plan);
+
+/* Whether the model is as it was planned; LBW_ERR_ARGUMENT when it has changed since. */
+enum lbw_status lbw_plan_check(const struct lbw_plan *plan, struct lbw_error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "pass/plan.h"
 
@@ -254,6 +255,7 @@ static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_
 enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data, size_t size,
                                       const char *path, struct lbw_error *err)
 {
+    LBW_TRY(lbw_check_list("data", data, size, err));
     char *text = malloc(size + 1);
     if (!text)
         return lbw_fail_memory(err);
@@ -270,12 +272,13 @@ enum lbw_status lbw_plan_apply_memory(struct lbw_plan *plan, const void *data, s
     else
         status = apply_text(plan, text, err);
     free(text);
-    return lbw_within(err, status, "%s", path);
+    return lbw_within(err, status, "%s", path ? path : "plan");
 }
 
 enum lbw_status lbw_plan_apply(struct lbw_plan *plan, const char *path, struct lbw_error *err)
 {
     struct lbw_bytes bytes;
+    LBW_TRY(lbw_check_given("path", path, err));
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
     enum lbw_status status = lbw_plan_apply_memory(plan, bytes.data, bytes.size, path, err);
     lbw_bytes_release(&bytes);

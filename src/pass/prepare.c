@@ -288,24 +288,35 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
         LBW_TRY(lbw_expand(model, NULL, err));
     else
         LBW_TRY(refuse_encoded(model, ops, err));
-    LBW_TRY(lbw_open_functions(&num_opened, model, ops, err));
+    enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
     lbw_begin_rewrite(model);
-    if (!params->keep_batchnorm)
-        LBW_TRY(fold_and_clean(model, &model->num_folded, err));
-    return add_biases(model, err);
+    if (status == LBW_OK && !params->keep_batchnorm)
+        status = fold_and_clean(model, &model->num_folded, err);
+    if (status == LBW_OK)
+        status = add_biases(model, err);
+    return lbw_model_rewritten(model, status);
+}
+
+/* Brings hidden weights to light, and nothing else. */
+static enum lbw_status open_up(struct lbw_model *model, const char *ops, struct lbw_error *err)
+{
+    size_t num_opened = 0;
+    enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
+    return status != LBW_OK || num_opened ? lbw_model_rewritten(model, status) : LBW_OK;
 }
 
 enum lbw_status lbw_model_prepare(struct lbw_model *model,
                                   const struct lbw_prepare_params *params,
                                   struct lbw_error *err)
 {
+    static const struct lbw_prepare_params by_default;
+    params = params ? params : &by_default;
     const char *ops = params->ops ? params->ops : LBW_DEFAULT_OPS;
-    uint64_t size = lbw_model_size(model);
-    size_t num_opened;
+    LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_weight_check_ops(ops, err));
+    uint64_t size = lbw_model_size(model);
     if (params->as_is)
-        return lbw_within(err, lbw_open_functions(&num_opened, model, ops, err), "%s",
-                          model->name);
+        return lbw_within(err, open_up(model, ops, err), "%s", model->name);
     LBW_TRY(lbw_within(err, prepare(model, params, ops, err), "%s", model->name));
     if (!model->is_prepared)
         model->size_unprepared = size;

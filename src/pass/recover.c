@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/bits.h"
+#include "num/quantize.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
@@ -28,7 +29,7 @@ static int code_of(const struct lbw_grid *grid, float level)
 static const struct lbw_grid *next_grid(const struct lbw_grid *before)
 {
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num), *next = NULL;
+    const struct lbw_grid *grids = lbw_grid_table(&num), *next = NULL;
     for (size_t i = 0; i < num; i++) {
         const struct lbw_grid *g = &grids[i];
         bool is_later = !before || g->num_levels > before->num_levels ||

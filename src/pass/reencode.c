@@ -173,12 +173,16 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
                              struct lbw_model *model, const struct lbw_encode_params *params,
                              struct lbw_error *err)
 {
+    static const struct lbw_encode_params by_default;
+    params = params ? params : &by_default;
     struct reencoder r = {.model = model, .params = params, .err = err};
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
+    LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(lbw_encode_check(r.params, err));
     LBW_TRY(lbw_digest(before, model, err));
     enum lbw_status status = expand(&r);
     if (status == LBW_OK && params->encoding != LBW_ENCODING_FLOAT)
-        status = encode(&r);
+        status = lbw_model_rewritten(model, encode(&r));
     release(&r);
     if (status == LBW_OK)
         status = lbw_digest(after, model, err);
@@ -186,6 +190,7 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
         status =
             lbw_fail(err, LBW_ERR_UNSUPPORTED, "encoding %s cannot store these weights exactly",
                      lbw_encoding_name(params->encoding));
+    lbw_model_rewritten(model, status);
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);
     if (num)

@@ -7,20 +7,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The report and what its rows borrow from. */
+struct owner {
+    struct lbw_report report; /* first */
+    struct lbw_report_row *rows;
+    struct lbw_plan *plan; /* held */
+};
+
 enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
                                struct lbw_error *err)
 {
-    struct lbw_report *report = calloc(1, sizeof *report);
-    if (!report)
-        return lbw_fail_memory(err);
-    report->rows = calloc(plan->num_weights + 1, sizeof *report->rows);
-    if (!report->rows) {
-        free(report);
+    struct owner *owner = calloc(1, sizeof *owner);
+    struct lbw_report_row *rows = calloc(plan->num_weights + 1, sizeof *rows);
+    if (!owner || !rows) {
+        free(owner);
+        free(rows);
         return lbw_fail_memory(err);
     }
+    struct lbw_report *report = &owner->report;
+    owner->rows = rows;
+    owner->plan = lbw_plan_hold(plan);
     report->num_rows = plan->num_weights;
     for (size_t i = 0; i < plan->num_weights; i++)
-        report->rows[i] = (struct lbw_report_row){
+        rows[i] = (struct lbw_report_row){
             .item = &plan->weights[i].item, .how = plan->weights[i].item.reason, .note = ""};
     *out = report;
     return LBW_OK;
@@ -30,9 +39,21 @@ void lbw_report_free(struct lbw_report **report)
 {
     if (!*report)
         return;
-    free((*report)->rows);
-    free(*report);
+    struct owner *owner = (struct owner *)*report;
+    free(owner->rows);
+    lbw_plan_free(&owner->plan);
+    free(owner);
     *report = NULL;
+}
+
+const struct lbw_report_row *lbw_report_row(const struct lbw_report *report, size_t i)
+{
+    return i < report->num_rows ? &((const struct owner *)report)->rows[i] : NULL;
+}
+
+struct lbw_report_row *lbw_report_edit(struct lbw_report *report, size_t i)
+{
+    return &((struct owner *)report)->rows[i];
 }
 
 /* JSON has no infinity. */
@@ -82,7 +103,8 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
     json_t *rows = json_array();
     bool failed = false;
     for (size_t i = 0; i < report->num_rows; i++)
-        failed = json_array_append_new(rows, row_json(&report->rows[i])) != 0 || failed;
+        failed =
+            json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
         "{s:b, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "calibrated", report->calibrated,
         "num_converted", (json_int_t)report->num_converted, "num_weights",

@@ -10,4 +10,7 @@
 enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
                                struct lbw_error *err);
 
+/* lbw_report_row() for those who fill it in; i < num_rows. */
+struct lbw_report_row *lbw_report_edit(struct lbw_report *report, size_t i);
+
 #endif

@@ -9,6 +9,7 @@
 #include "pass/codes.h"
 
 struct lbw_tuner {
+    const struct lbw_plan *plan; /* whose weights it trains; held */
     /*
      * `codes` has one entry per weight of the plan, NULL codes for those left alone; the model
      * still holds its float weights. Codes, steps and biases may change; is_tuned[i] is set for

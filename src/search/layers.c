@@ -35,16 +35,15 @@ static const char *const worthwhile[] = {"2", "3", "4", "3x2", "4x2", "4x2d2"};
 static void choose_candidates(struct lbw_layers *layers, const struct lbw_search_params *params)
 {
     enum lbw_method method = params->plan->method;
-    size_t num;
-    const struct lbw_grid *all = lbw_grids(&num);
+    const struct lbw_grid *grid;
     for (size_t i = 0; i < params->num_grids; i++)
         add_candidate(layers, params->grids[i], method);
     for (size_t i = 0; !params->num_grids && i < sizeof worthwhile / sizeof *worthwhile; i++)
         if (method == LBW_METHOD_OPTIMAL)
             add_candidate(layers, lbw_grid_by_name(worthwhile[i]), method);
-    for (size_t i = 0; !params->num_grids && i < num; i++)
+    for (size_t i = 0; !params->num_grids && (grid = lbw_grid_at(i)); i++)
         if (method != LBW_METHOD_OPTIMAL)
-            add_candidate(layers, &all[i], method);
+            add_candidate(layers, grid, method);
     for (size_t i = 0; i < layers->num; i++)
         add_candidate(layers, layers->base[i], method);
     layers->num_choices = layers->num_candidates + 1;
@@ -116,9 +115,9 @@ static enum lbw_status measure_grid(struct lbw_layers *layers, size_t c,
     enum lbw_status status = lbw_trial_open(&trial, bench, grids, mu, err);
     if (status == LBW_OK)
         status = lbw_trial_convert(&trial, bench, LBW_EFFORT_INDEPENDENT,
-                                   bench->params->encoding, err);
+                                   &bench->params->encode, err);
     for (size_t i = 0; status == LBW_OK && i < layers->num; i++) {
-        const struct lbw_report_row *row = &trial.report->rows[layers->items[i]];
+        const struct lbw_report_row *row = lbw_report_row(trial.report, layers->items[i]);
         layers->choices[i * layers->num_choices + c] =
             (struct lbw_choice){row->bytes_after, pow(10, -row->snr / 10)};
         if (grid == layers->base[i])
@@ -137,7 +136,7 @@ enum lbw_status lbw_layers_measure_grids(struct lbw_layers *layers,
         LBW_TRY(measure_grid(layers, c, bench, mu, err));
     for (size_t i = 0; i < layers->num; i++)
         layers->choices[i * layers->num_choices + layers->num_candidates] =
-            (struct lbw_choice){lbw_item_bytes(&layers->about[i]), 0};
+            (struct lbw_choice){layers->about[i].bytes, 0};
     return LBW_OK;
 }
 
@@ -146,6 +145,7 @@ static enum lbw_status round_one(struct lbw_trial *trial, const struct lbw_layer
                                  size_t i, const struct lbw_bench *bench, double mu,
                                  struct lbw_error *err)
 {
+    const struct lbw_encode_params plain = {.encoding = LBW_ENCODING_FLOAT};
     const struct lbw_grid **grids = calloc(layers->num, sizeof *grids);
     if (!grids)
         return lbw_fail_memory(err);
@@ -153,7 +153,7 @@ static enum lbw_status round_one(struct lbw_trial *trial, const struct lbw_layer
     enum lbw_status status = lbw_trial_open(trial, bench, grids, mu, err);
     free(grids);
     if (status == LBW_OK)
-        status = lbw_trial_convert(trial, bench, LBW_EFFORT_PROJECT, LBW_ENCODING_FLOAT, err);
+        status = lbw_trial_convert(trial, bench, LBW_EFFORT_PROJECT, &plain, err);
     return status;
 }
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "search/layers.h"
 
 #define DEFAULT_TRIALS 16
@@ -135,7 +136,7 @@ static enum lbw_status convert_and_judge(struct search *s, struct lbw_trial *tri
                                          struct lbw_search_trial *out, struct lbw_error *err)
 {
     struct lbw_ap ap;
-    LBW_TRY(lbw_trial_convert(trial, &s->bench, LBW_EFFORT_FULL, s->params->encoding, err));
+    LBW_TRY(lbw_trial_convert(trial, &s->bench, LBW_EFFORT_FULL, &s->params->encode, err));
     LBW_TRY(lbw_trial_judge(&ap, &trial->model, 1, &s->bench, LBW_JUDGE_TEST, err));
     out->ap = ap.ap;
     out->ap50 = ap.ap50;
@@ -183,7 +184,7 @@ static enum lbw_status plain_size(struct search *s, int64_t *size,
     enum lbw_status status = lbw_trial_open(&trial, &s->bench, grids, s->mu, err);
     if (status == LBW_OK)
         status =
-            lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, s->params->encoding, err);
+            lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, &s->params->encode, err);
     if (status == LBW_OK)
         *size = (int64_t)lbw_model_size(trial.model);
     lbw_trial_close(&trial);
@@ -405,9 +406,31 @@ static void release(struct search *s)
     lbw_model_close(&s->bench.reference);
 }
 
+/* What no conversion or test would refuse at once; the rest they check themselves. */
+static enum lbw_status check(const char *path, const struct lbw_search_params *params,
+                             struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("path", path, err));
+    LBW_TRY(lbw_check_given("params", params, err));
+    LBW_TRY(lbw_check_given("test", params->test, err));
+    LBW_TRY(lbw_check_given("profile", params->test->profile, err));
+    LBW_TRY(lbw_check_given("dataset", params->test->dataset, err));
+    LBW_TRY(lbw_check_range("target_bits", params->target_bits, 0, 64, err));
+    LBW_TRY(lbw_check_range("max_seconds", params->max_seconds, 0, INFINITY, err));
+    LBW_TRY(lbw_check_list("grids", params->grids, params->num_grids, err));
+    for (size_t i = 0; i < params->num_grids; i++)
+        LBW_TRY(lbw_check_given("grid", params->grids[i], err));
+    return LBW_OK;
+}
+
 enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
                            const struct lbw_search_params *params, struct lbw_error *err)
 {
+    LBW_TRY(check(path, params, err));
+    static const struct lbw_plan_params by_default;
+    struct lbw_search_params filled = *params;
+    filled.plan = filled.plan ? filled.plan : &by_default;
+    params = &filled;
     struct search s = {
         .params = params,
         .bench = {.path = path, .params = params, .progress = tell, .user = &s},

@@ -2,8 +2,6 @@
 /* Open, plan, convert, test: the model is opened anew because converting works in place. */
 #include "search/trial.h"
 
-#include <string.h>
-
 #define QUICK_SCORE 0.2f /* weak boxes are the first to move, and there are more of them */
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
@@ -14,7 +12,13 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
     params.mu = (float)mu;
     LBW_TRY(lbw_model_open(&out->model, bench->path, err));
     const struct lbw_prepare_params *prepare = bench->params->prepare, by_default = {0};
-    LBW_TRY(lbw_model_prepare(out->model, prepare ? prepare : &by_default, err));
+    prepare = prepare ? prepare : &by_default;
+    if (bench->params->encode.opset) { /* before the plan, which is made for one opset */
+        if (prepare->requantize)
+            LBW_TRY(lbw_expand(out->model, NULL, err));
+        LBW_TRY(lbw_model_lift(out->model, bench->params->encode.opset, err));
+    }
+    LBW_TRY(lbw_model_prepare(out->model, prepare, err));
     LBW_TRY(lbw_plan_new(&out->plan, out->model, &params, err));
     if (bench->params->plan_file)
         LBW_TRY(lbw_plan_apply(out->plan, bench->params->plan_file, err));
@@ -24,8 +28,8 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
 }
 
 enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
-                                  enum lbw_effort effort, enum lbw_encoding encoding,
-                                  struct lbw_error *err)
+                                  enum lbw_effort effort,
+                                  const struct lbw_encode_params *encode, struct lbw_error *err)
 {
     const struct lbw_search_params *params = bench->params;
     struct lbw_activations *activations = NULL;
@@ -35,8 +39,7 @@ enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_benc
         LBW_TRY(lbw_calibrate_open(&activations, trial->model, &calibrate, NULL, err));
     }
     const struct lbw_convert_params convert = {
-        .encoding = encoding,
-        .inline_nodes = params->inline_nodes,
+        .encode = *encode,
         .activations = activations,
         .damping = params->damping,
         .progress = bench->progress,
@@ -55,24 +58,12 @@ void lbw_trial_close(struct lbw_trial *trial)
     lbw_model_close(&trial->model);
 }
 
-uint64_t lbw_item_bytes(const struct lbw_plan_item *item)
-{
-    static const struct {
-        const char *type;
-        unsigned size;
-    } types[] = {{"float16", 2}, {"bfloat16", 2}, {"double", 8}, {"float64", 8}};
-    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-        if (strcmp(item->type, types[i].type) == 0)
-            return (uint64_t)item->count * types[i].size;
-    return (uint64_t)item->count * 4;
-}
-
 uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_bench *bench)
 {
     uint64_t size = 0;
     for (size_t i = 0; i < bench->num; i++) {
-        const struct lbw_report_row *row = &trial->report->rows[bench->items[i]];
-        size += row->converted ? row->bytes_after : lbw_item_bytes(row->item);
+        const struct lbw_report_row *row = lbw_report_row(trial->report, bench->items[i]);
+        size += row->converted ? row->bytes_after : row->item->bytes;
     }
     return size;
 }
@@ -95,7 +86,7 @@ enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *mod
     LBW_TRY(lbw_eval(&evaluation, models, num_models, &params, err));
     bool is_first = !bench->items, is_blind = false;
     for (size_t i = 0; i < num_models; i++) {
-        const struct lbw_eval_model *model = &evaluation->models[i];
+        const struct lbw_eval_model *model = lbw_evaluation_model(evaluation, i);
         bool is_labelled = judge == LBW_JUDGE_TEST && model->ap.num_truths;
         aps[i] = is_labelled ? model->ap : model->agreement;
         is_blind = is_blind || (is_first && aps[i].ap < 0);

@@ -36,12 +36,10 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
                                const struct lbw_grid *const *grids, double mu,
                                struct lbw_error *err);
 enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
-                                  enum lbw_effort effort, enum lbw_encoding encoding,
+                                  enum lbw_effort effort,
+                                  const struct lbw_encode_params *encode,
                                   struct lbw_error *err);
 void lbw_trial_close(struct lbw_trial *trial);
-
-/* Bytes of a weight that stays as it is. */
-uint64_t lbw_item_bytes(const struct lbw_plan_item *item);
 
 /* Codes and scales of the searched weights, kept ones as they are. */
 uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_bench *bench);

@@ -250,4 +250,5 @@ void lbw_tuning_release(struct lbw_tuning *t)
     lbw_trainer_close(&t->trainer);
     lbw_arena_release(&t->arena);
     lbw_feed_close(&t->feed);
+    lbw_plan_free(&t->plan);
 }

@@ -10,7 +10,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/check.h"
 #include "base/thread.h"
+#include "detect/profile_check.h"
 #include "train/augment.h"
 #include "train/tuning.h"
 
@@ -24,6 +26,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define DEFAULT_BATCH 4
 #define DEFAULT_RATE  0.003
 #define MAX_STEPS     100000000
+#define MOST_RATE     1e6
 
 #define WARM_UP   0.05 /* share of the steps in which the rate rises */
 #define AVERAGED  0.3  /* share of the steps after which float weights are averaged */
@@ -216,26 +219,68 @@ static enum lbw_status tune(struct lbw_tuner *self, struct lbw_codes *codes, boo
     return LBW_OK;
 }
 
+static enum lbw_status check(const struct lbw_model *model, const struct lbw_plan *plan,
+                             const struct lbw_tune_params *params, struct lbw_error *err)
+{
+    if (plan->model != model)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "the plan is for another model");
+    LBW_TRY(lbw_check_choice("optimizer", params->optimizer, LBW_OPTIMIZER_SGD + 1, err));
+    LBW_TRY(lbw_check_range("rate", params->rate, 0, MOST_RATE, err));
+    LBW_TRY(lbw_check_range("tap weight", params->tap_weight, 0, MOST_RATE, err));
+    LBW_TRY(lbw_check_range("minutes", params->minutes, 0, INFINITY, err));
+    LBW_TRY(lbw_check_list("targets", params->targets, params->num_targets, err));
+    for (size_t i = 0; i < params->num_targets; i++)
+        LBW_TRY(lbw_check_given("target", params->targets[i], err));
+    return params->profile ? lbw_profile_check(params->profile, err) : LBW_OK;
+}
+
+/* Params with defaults filled in, and copies of what they point to that outlives the call. */
+static enum lbw_status keep_params(struct lbw_tuning *t, const struct lbw_tune_params *params,
+                                   struct lbw_error *err)
+{
+    struct lbw_tune_params *p = &t->params;
+    *p = *params;
+    t->random.state = p->seed;
+    if (!p->num_steps)
+        p->num_steps = p->minutes > 0 ? MAX_STEPS : DEFAULT_STEPS;
+    if (!p->batch)
+        p->batch = DEFAULT_BATCH;
+    if (!(p->rate > 0))
+        p->rate = DEFAULT_RATE;
+    if (!(p->tap_weight > 0))
+        p->tap_weight = 1;
+    const char **targets = lbw_arena_calloc(&t->arena, p->num_targets + 1, sizeof *targets);
+    if (!targets)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < p->num_targets; i++)
+        if (!(targets[i] = lbw_arena_strdup(&t->arena, p->targets[i])))
+            return lbw_fail_memory(err);
+    p->targets = targets;
+    if (p->checkpoint && !(p->checkpoint = lbw_arena_strdup(&t->arena, p->checkpoint)))
+        return lbw_fail_memory(err);
+    if (p->profile) {
+        t->profile = *p->profile; /* its labels are not looked at */
+        p->profile = &t->profile;
+    }
+    return LBW_OK;
+}
+
 enum lbw_status lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model,
                               const struct lbw_plan *plan, const struct lbw_tune_params *params,
                               const char **assumed, struct lbw_error *err)
 {
+    static const struct lbw_tune_params by_default;
+    params = params ? params : &by_default;
+    LBW_TRY(lbw_plan_check(plan, err));
+    LBW_TRY(check(model, plan, params, err));
     struct lbw_tuning *t = calloc(1, sizeof *t);
     if (!t)
         return lbw_fail_memory(err);
     t->face.tune = tune;
-    t->params = *params;
-    t->plan = plan;
-    t->random.state = params->seed;
-    if (!t->params.num_steps)
-        t->params.num_steps = params->minutes > 0 ? MAX_STEPS : DEFAULT_STEPS;
-    if (!t->params.batch)
-        t->params.batch = DEFAULT_BATCH;
-    if (!(t->params.rate > 0))
-        t->params.rate = DEFAULT_RATE;
-    if (!(t->params.tap_weight > 0))
-        t->params.tap_weight = 1;
-    enum lbw_status status = lbw_tuning_open(t, model, assumed, err);
+    t->face.plan = t->plan = lbw_plan_hold(plan);
+    enum lbw_status status = keep_params(t, params, err);
+    if (status == LBW_OK)
+        status = lbw_tuning_open(t, model, assumed, err);
     struct lbw_tuner *face = &t->face;
     if (status == LBW_OK)
         *out = face;

@@ -24,7 +24,8 @@ struct lbw_pass {
 struct lbw_tuning {
     struct lbw_tuner face; /* first */
     struct lbw_tune_params params;
-    const struct lbw_plan *plan;
+    struct lbw_profile profile; /* of params */
+    struct lbw_plan *plan;      /* held */
     struct lbw_feed *feed;
     struct lbw_student student;
     struct lbw_arena arena; /* of names */

@@ -128,7 +128,7 @@ static void bench_all(struct bench *b)
     static const size_t groups[] = {0, 1152, 144, 9};
     static const char *const few[] = {"2", "4", "6", "4x2"};
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     for (size_t g = 0; g < 4; g++)
         for (size_t i = 0; i < 4; i++)
             bench_quantize(b, "optimal, pow2", LBW_SCALE_POW2, few[i], groups[g]);

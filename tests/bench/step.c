@@ -244,7 +244,7 @@ static enum lbw_status run(char **arguments, struct lbw_error *err)
                                            .num_taps = 12};
     LBW_TRY(lbw_tune_open(&tuner, model, plan, &params, NULL, err));
     b.tuning = (struct lbw_tuning *)tuner;
-    const struct lbw_convert_params convert = {.encoding = LBW_ENCODING_FLOAT,
+    const struct lbw_convert_params convert = {.encode.encoding = LBW_ENCODING_FLOAT,
                                                .tuner = &b.face};
     LBW_TRY(lbw_convert(NULL, model, plan, &convert, err));
     lbw_tune_close(&tuner);

@@ -74,7 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lbw_model_info info;
     if (lbw_model_open_memory(&model, data, size, NULL) != LBW_OK)
         return 0;
-    lbw_model_describe(&info, model, NULL);
+    if (lbw_model_describe(&info, model, NULL) != LBW_OK)
+        info.num_inputs = 0;
     lbw_walk(&model->proto->base, view, model);
     index_and_name(model);
     save_and_compare(model);

@@ -98,8 +98,7 @@ static enum lbw_status convert(struct lbw_model *model, struct lbw_error *err)
 {
     const struct lbw_plan_rule rule = {"w2", lbw_grid_by_name("2")};
     const struct lbw_plan_params params = {.rules = &rule, .num_rules = 1};
-    const struct lbw_convert_params how = {.encoding = encoding,
-                                           .inline_nodes = is_inline,
+    const struct lbw_convert_params how = {.encode = {encoding, is_inline},
                                            .activations = is_calibrated ? &activations : NULL,
                                            .state = is_calibrated ? state_path : NULL};
     struct lbw_plan *plan = NULL;

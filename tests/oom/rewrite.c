@@ -194,7 +194,7 @@ static struct text make_encoded(enum lbw_encoding encoding)
     struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL;
     const struct lbw_plan_params params = {.all = true, .grid = lbw_grid_by_name("3")};
-    const struct lbw_convert_params how = {.encoding = encoding};
+    const struct lbw_convert_params how = {.encode.encoding = encoding};
     assert_int_equal(lbw_model_open_memory(&model, plain.data, plain.size, NULL), LBW_OK);
     assert_int_equal(prepare_and_plan(&plan, model, &params, NULL), LBW_OK);
     assert_int_equal(lbw_convert(NULL, model, plan, &how, NULL), LBW_OK);

@@ -78,7 +78,8 @@ static void test_numbers(void **state)
         fail_msg("%s", err.message);
     assert_int_equal(c->num_samples, 2);
     assert_int_equal(c->num_rows, 3);
-    const struct lbw_compare_row *y = &c->rows[0], *s = &c->rows[1], *l = &c->rows[2];
+    const struct lbw_compare_row *y = lbw_comparison_row(c, 0), *s = lbw_comparison_row(c, 1),
+                                 *l = lbw_comparison_row(c, 2);
     assert_string_equal(y->name, "y");
     assert_string_equal(y->type, "float32");
     assert_int_equal(y->num_dims, 4);
@@ -110,7 +111,8 @@ static void test_unlike(void **state)
     struct lbw_error err = {0};
     if (compare(&c, "x", a, "x", b, &err) != LBW_OK)
         fail_msg("%s", err.message);
-    const struct lbw_compare_row *n = &c->rows[1], *q = &c->rows[2], *t = &c->rows[3];
+    const struct lbw_compare_row *n = lbw_comparison_row(c, 1), *q = lbw_comparison_row(c, 2),
+                                 *t = lbw_comparison_row(c, 3);
     assert_int_equal(n->num_values, 2);
     assert_int_equal(n->num_unlike, 0);
     assert_true(n->max_error == 0);

@@ -101,8 +101,7 @@ static void convert(struct outcome *out, const char *path, const struct lbw_grid
     check(lbw_model_open(&model, path, &err), &err);
     check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){.grid = grid}, &err), &err);
     check(lbw_convert(&report, model, plan,
-                      &(struct lbw_convert_params){.encoding = way->encoding,
-                                                   .inline_nodes = way->is_inline},
+                      &(struct lbw_convert_params){.encode = {way->encoding, way->is_inline}},
                       &err),
           &err);
     out->num_converted = report->num_converted;

@@ -244,7 +244,7 @@ static struct text convert(const struct text *bytes, const struct lbw_plan_param
     struct lbw_plan *plan = NULL;
     struct lbw_report *report = NULL;
     struct lbw_error err = {0};
-    const struct lbw_convert_params how = {.encoding = encoding, .inline_nodes = is_inline};
+    const struct lbw_convert_params how = {.encode = {encoding, is_inline}};
     void *data = NULL;
     check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
     check(prepare_and_plan(&plan, model, params, &err), &err);

@@ -118,7 +118,7 @@ static enum lbw_status open_conversion(struct conversion *c,
 static enum lbw_status convert(struct conversion *c, bool is_fitted)
 {
     const struct lbw_calibrate_params calibrate = {.source = source};
-    const struct lbw_convert_params params = {.encoding = LBW_ENCODING_FLOAT,
+    const struct lbw_convert_params params = {.encode.encoding = LBW_ENCODING_FLOAT,
                                               .tuner = c->tuner};
     struct lbw_convert_params with_data = params;
     if (is_fitted)
@@ -146,8 +146,8 @@ static double snr_of(struct lbw_model *model)
     double snr = 0;
     assert_int_equal(lbw_compare(&comparison, reference, model, &params, NULL), LBW_OK);
     for (size_t i = 0; i < comparison->num_rows; i++)
-        if (strcmp(comparison->rows[i].name, "e") == 0)
-            snr = comparison->rows[i].snr;
+        if (strcmp(lbw_comparison_row(comparison, i)->name, "e") == 0)
+            snr = lbw_comparison_row(comparison, i)->snr;
     lbw_comparison_free(&comparison);
     lbw_model_close(&reference);
     return snr;
@@ -200,7 +200,7 @@ static void test_learns(void **state)
     assert_true(result->held_back_after < 0.5 * result->held_back_before);
 
     for (size_t i = 0; i < tuned.report->num_rows; i++)
-        assert_string_equal(tuned.report->rows[i].how, "training");
+        assert_string_equal(lbw_report_row(tuned.report, i)->how, "training");
     assert_true(snr_of(tuned.model) > snr_of(plain.model) + 3);
     course = (struct course){0};
     assert_int_equal(open_conversion(&again, &params), LBW_OK);

@@ -126,7 +126,7 @@ static void test_brute_force(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     struct lbw_random random = {2};
     for (size_t g = 0; g < num; g++) {
         for (int i = 0; i < (grids[g].terms == 1 ? NUM_VECTORS : NUM_VECTORS / 20); i++) {
@@ -254,7 +254,7 @@ static void test_real_never_worse(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     struct lbw_random random = {5};
     int num_better = 0;
     for (int i = 0; i < NUM_VECTORS; i++) {
@@ -284,7 +284,7 @@ static void test_nearest(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     struct lbw_random random = {6};
     for (int i = 0; i < NUM_VECTORS; i++) {
         const struct lbw_grid *grid = &grids[lbw_random_below(&random, (uint32_t)num)];
@@ -313,7 +313,7 @@ static void test_zeros(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     static const float zeros[MANY] = {0, -0.0F};
     for (size_t g = 0; g < num; g++)
         for (size_t n = 1; n <= MANY; n += MANY - 1)

@@ -129,8 +129,7 @@ static enum lbw_status plan(struct lbw_plan **out, struct job *job, struct lbw_m
 static enum lbw_status convert(struct job *job, struct lbw_model *model)
 {
     const struct way *way = &ways[job->number % (sizeof ways / sizeof *ways)];
-    const struct lbw_convert_params params = {.encoding = way->encoding,
-                                              .inline_nodes = way->is_inline};
+    const struct lbw_convert_params params = {.encode = {way->encoding, way->is_inline}};
     const struct lbw_external_params external = {job->data, 64, 64};
     struct lbw_plan *planned = NULL;
     struct lbw_report *report = NULL;

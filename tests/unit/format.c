@@ -15,6 +15,7 @@
 #include "base/bits.h"
 #include "fixture.h"
 #include "num/pack.h"
+#include "num/quantize.h"
 #include "pass/encode.h"
 
 #define MAX_NUMBERS 128
@@ -166,7 +167,7 @@ static void test_vectors(void **state)
     struct block block = {0};
     bool is_inside = false;
     size_t num_blocks = 0, num_grids;
-    lbw_grids(&num_grids);
+    lbw_grid_table(&num_grids);
     snprintf(path, sizeof path, "%s/docs/format.md", root ? root : ".");
     FILE *f = fopen(path, "r");
     if (!f)

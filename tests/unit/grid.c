@@ -9,6 +9,8 @@
 
 #include <lbw/grid.h>
 
+#include "num/quantize.h"
+
 /* The values of one term, ascending; returns how many. */
 static int term_levels(int32_t *out, int bits)
 {
@@ -61,7 +63,7 @@ static void test_table(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     assert_int_equal(num, 11);
     for (size_t i = 0; i < num; i++) {
         const struct lbw_grid *grid = &grids[i];

@@ -144,7 +144,7 @@ static void test_versions(void **state)
     (void)state;
     size_t num_grids;
     const struct lbw_kernels *all[LBW_MAX_KERNELS];
-    const struct lbw_grid *grids = lbw_grids(&num_grids);
+    const struct lbw_grid *grids = lbw_grid_table(&num_grids);
     size_t num = lbw_kernels_all(all);
     assert_ptr_equal(all[0], &lbw_kernels_portable);
     assert_ptr_equal(all[num - 1], lbw_kernels_best());

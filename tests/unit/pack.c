@@ -11,6 +11,7 @@
 #include "base/bits.h"
 #include "base/random.h"
 #include "num/pack.h"
+#include "num/quantize.h"
 
 #define MAX_CODES 100
 
@@ -72,7 +73,7 @@ static void test_round_trip(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     struct lbw_random random = {1};
     for (size_t i = 0; i < num; i++) {
         for (size_t n = 0; n <= MAX_CODES; n++)
@@ -86,7 +87,7 @@ static void test_all_largest(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     for (size_t i = 0; i < num; i++) {
         uint8_t codes[5 * 27], back[5 * 27];
         unsigned char words[5 * 27 * 8];
@@ -102,7 +103,7 @@ static void test_out_of_range(void **state)
 {
     (void)state;
     size_t num;
-    const struct lbw_grid *grids = lbw_grids(&num);
+    const struct lbw_grid *grids = lbw_grid_table(&num);
     for (size_t i = 0; i < num; i++) {
         const struct lbw_grid *grid = &grids[i];
         size_t k = (size_t)grid->digits_per_word, size = (size_t)grid->word_size;

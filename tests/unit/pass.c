@@ -73,7 +73,7 @@ static struct text convert_prepared(const struct text *bytes,
     struct lbw_model *model = open_text(&copy);
     check(lbw_model_prepare(model, prepare, &err), &err);
     check(lbw_plan_new(&plan, model, params, &err), &err);
-    const struct lbw_convert_params how = {.encoding = encoding, .inline_nodes = is_inline};
+    const struct lbw_convert_params how = {.encode = {encoding, is_inline}};
     check(lbw_convert(NULL, model, plan, &how, &err), &err);
     struct text out = saved(model);
     lbw_plan_free(&plan);

@@ -15,11 +15,10 @@
 static void test_table(void **state)
 {
     (void)state;
-    size_t num = 0;
-    const struct lbw_profile *profiles = lbw_profiles(&num);
-    assert_true(num >= 10);
-    for (size_t i = 0; i < num; i++) {
-        const struct lbw_profile *p = &profiles[i];
+    const struct lbw_profile *p;
+    assert_non_null(lbw_profile_at(9));
+    assert_null(lbw_profile_at(SIZE_MAX));
+    for (size_t i = 0; (p = lbw_profile_at(i)); i++) {
         assert_ptr_equal(lbw_profile_by_name(p->name), p);
         assert_string_not_equal(lbw_family_name(p->family), "unknown");
         assert_int_equal(p->num_classes, p->num_labels);

@@ -185,7 +185,7 @@ static void test_reconstruct(void **state)
 {
     (void)state;
     size_t num_grids;
-    const struct lbw_grid *grids = lbw_grids(&num_grids);
+    const struct lbw_grid *grids = lbw_grid_table(&num_grids);
     struct layer *layer = make_layer(0.3, 3);
     for (size_t g = 0; g < num_grids; g++)
         for (int scale = 0; scale < 2; scale++) {

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Preprocessing as callers hand it in. */
+#ifndef LBW_SRC_FEED_PREPROCESS_CHECK_H
+#define LBW_SRC_FEED_PREPROCESS_CHECK_H
+
+#include <lbw/image.h>
+
+#include "base/error.h"
+
+#define LBW_MAX_SIDE 16384 /* of pictures and inputs */
+
+/* LBW_ERR_ARGUMENT names the field: no such enumerator, a side out of range, a std of 0. */
+enum lbw_status lbw_preprocess_check(const struct lbw_preprocess *preprocess,
+                                     struct lbw_error *err);
+
+/* The same for the sides of an open input: 0 … LBW_MAX_SIDE each. */
+enum lbw_status lbw_sides_check(int width, int height, struct lbw_error *err);
+
+#endif
