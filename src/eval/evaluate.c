@@ -5,6 +5,7 @@
  * file to boxes, so that reading one overlaps with running another.
  */
 #include <float.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -468,9 +469,11 @@ static enum lbw_status check(struct lbw_model *const *models, size_t num_models,
     LBW_TRY(lbw_check_given("dataset", params->dataset, err));
     LBW_TRY(lbw_profile_check(params->profile, err));
     LBW_TRY(lbw_sides_check(params->width, params->height, err));
-    LBW_TRY(lbw_check_range("reference score", (double)params->reference_score, 0, 1, err));
+    LBW_TRY(
+        lbw_check_range("reference score", (double)params->reference_score, 0, INFINITY, err));
     LBW_TRY(lbw_check_range("reference nms", (double)params->reference_nms, 0, 1, err));
-    LBW_TRY(lbw_check_range("agreement score", (double)params->agreement_score, 0, 1, err));
+    LBW_TRY(
+        lbw_check_range("agreement score", (double)params->agreement_score, 0, INFINITY, err));
     LBW_TRY(lbw_check_given("models", num_models ? models : NULL, err));
     for (size_t i = 0; i < num_models; i++)
         LBW_TRY(lbw_model_check(models[i], err));
