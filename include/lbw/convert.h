@@ -73,7 +73,8 @@ struct lbw_calibrate_params {
 struct lbw_activations;
 
 /*
- * Opens a calibration source for a planned model, which must outlive it. *assumed (NULL is
+ * Opens a calibration source for a planned model, which it holds: handles may be
+ * closed in any order. *assumed (NULL is
  * fine) receives one line saying what was assumed about the input; it lives as long as the
  * handle. LBW_ERR_RUNTIME when ONNX Runtime is missing or cannot run the model.
  */
@@ -126,8 +127,12 @@ struct lbw_report {
 };
 
 /*
- * Converts the model in place as planned. *report (NULL is fine) is freed by lbw_report_free()
- * and must not outlive the plan. On failure the model is unusable except for closing.
+ * Converts the model in place as planned. *report (NULL is fine) is freed by
+ * lbw_report_free(), before or after the plan. A plan is spent by the conversion: it is for the
+ * model as it was planned, and LBW_ERR_ARGUMENT says when that has changed since. `params` may
+ * be NULL. What is refused at once, or fails before the codes are encoded, leaves the model as
+ * it was; a failure after that spoils it: all that is left to do is to close it, and saving or
+ * planning it is refused.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_convert(struct lbw_report **report, struct lbw_model *model, const struct lbw_plan *plan,

@@ -26,7 +26,10 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **o
                                                             const void *data, size_t size,
                                                             struct lbw_error *err);
 
-/* Frees the model and everything borrowed from it, and sets *model to NULL. NULL is fine. */
+/*
+ * Sets *model to NULL, and frees it and everything borrowed from it: at once, or with the last
+ * plan, calibration or tuner of it. NULL is fine.
+ */
 LBW_API void lbw_model_close(struct lbw_model **model);
 
 /*

@@ -92,8 +92,9 @@ struct lbw_plan;
 
 /*
  * Plans a model, which it only looks at: call lbw_model_prepare() first to convert it
- * afterwards. Weights that are encoded already are listed and left alone. LBW_ERR_ARGUMENT: a
- * bad regex, operator or µ. LBW_ERR_FORMAT: a weight whose bytes do not fit its shape.
+ * afterwards. Weights that are encoded already are listed and left alone. The plan holds the
+ * model, which may be closed before it. LBW_ERR_ARGUMENT: a bad regex, operator, enumerator or
+ * µ. LBW_ERR_FORMAT: a weight whose bytes do not fit its shape.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_plan_new(struct lbw_plan **out,
                                                    struct lbw_model *model,

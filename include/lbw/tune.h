@@ -81,9 +81,10 @@ struct lbw_tuner;
 /*
  * Prepares training of the planned weights of `model`: builds the graph of gradients, finds out
  * all sizes by running the model once, opens the sessions. Give the tuner to lbw_convert(): it
- * trains when all weights have their codes. Model and plan must outlive it. *assumed as in
- * lbw_calibrate_open(). LBW_ERR_ARGUMENT for a target that is no tensor of the main graph, or
- * fewer than 2 samples; LBW_ERR_UNSUPPORTED when no weight can be reached.
+ * trains when all weights have their codes. It holds model and plan, and copies what `params`
+ * points to. *assumed as in lbw_calibrate_open(). LBW_ERR_ARGUMENT for a target that is no
+ * tensor of the main graph, or fewer than 2 samples; LBW_ERR_UNSUPPORTED when no weight can be
+ * reached.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model, const struct lbw_plan *plan,
