@@ -3,15 +3,37 @@
 #ifndef LBW_TESTS_RUNTIME_H
 #define LBW_TESTS_RUNTIME_H
 
+#include <glob.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "run/session.h"
 
 #define EXIT_SKIPPED 77 /* to meson */
 
+/* The runtime of the build folder, unless LBW_ORT names another: see src/cli/runtime.c. */
+static inline void use_runtime_of_build(void)
+{
+    static const char *const places[] = {
+        "ort/libonnxruntime.so*", "ort/lib/libonnxruntime.so*",
+        "ort-venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
+        "ort-npm/node_modules/onnxruntime-node/bin/napi-v*/linux/*/libonnxruntime.so*"};
+    const char *build = getenv("LBW_BUILD_ROOT");
+    for (size_t i = 0; build && i < sizeof places / sizeof *places; i++) {
+        char pattern[1024];
+        glob_t found;
+        snprintf(pattern, sizeof pattern, "%s/%s", build, places[i]);
+        if (glob(pattern, 0, NULL, &found) == 0) {
+            setenv("LBW_ORT", found.gl_pathv[0], 0);
+            globfree(&found);
+        }
+    }
+}
+
 static inline bool has_runtime(void)
 {
+    use_runtime_of_build();
     struct lbw_runtime *runtime;
     struct lbw_error err = {0};
     if (lbw_runtime_load(&runtime, NULL, &err) == LBW_OK)

@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/help.h"
 #include "cli/option.h"
+#include "cli/runtime.h"
 #include "cli/save.h"
 #include "cli/talk.h"
 
@@ -145,6 +146,7 @@ int main(int argc, char **argv)
     setlocale(LC_CTYPE, "C.UTF-8");
     /* A limit on the size of files shows as a failed write, and its half file is removed. */
     signal(SIGXFSZ, SIG_IGN);
+    lbw_runtime_of_build();
     int code = run(argc, argv);
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {

@@ -7,6 +7,7 @@
 
 #include "base/bits.h"
 #include "base/thread.h"
+#include "num/blas.h"
 
 enum lbw_status lbw_moments_init(struct lbw_moments *out, size_t k, struct lbw_error *err)
 {
@@ -90,7 +91,6 @@ void lbw_moments_add(struct lbw_moments *moments, float *x, float *y, size_t num
     size_t k = moments->k;
     if (num == 0)
         return;
-    openblas_set_num_threads(1); /* its sums would depend on the number of threads */
     if (moments->count == 0) {
         column_means(moments->shift_x, x, num, k);
         column_means(moments->shift_y, y, num, k);
@@ -99,5 +99,7 @@ void lbw_moments_add(struct lbw_moments *moments, float *x, float *y, size_t num
     centre(x, moments->sum_x, moments->shift_x, num, k);
     centre(y, moments->sum_y, moments->shift_y, num, k);
     struct products products = {moments, x, y, (blasint)num};
+    lbw_blas_begin();
     lbw_parallel_for(3, num_threads, add_product, &products);
+    lbw_blas_end();
 }

@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "base/thread.h"
+#include "num/blas.h"
 #include "num/quantize.h"
 #include "num/round.h"
 
@@ -426,7 +427,6 @@ enum lbw_status lbw_reconstruct(uint8_t *codes, float *steps, double *correction
                                 const struct lbw_reconstruct_params *params,
                                 struct lbw_reconstruct_stats *stats, struct lbw_error *err)
 {
-    openblas_set_num_threads(1); /* its sums would depend on the number of threads */
     struct problem p = {.m = m,
                         .k = moments->k,
                         .moments = moments,
@@ -436,6 +436,7 @@ enum lbw_status lbw_reconstruct(uint8_t *codes, float *steps, double *correction
                         .codes = codes,
                         .steps = steps,
                         .correction = correction};
+    lbw_blas_begin();
     enum lbw_status status = problem_alloc(&p) ? prepare(&p, err) : lbw_fail_memory(err);
     if (status == LBW_OK) {
         for (int i = 0; i < grid->num_levels; i++)
@@ -455,5 +456,6 @@ enum lbw_status lbw_reconstruct(uint8_t *codes, float *steps, double *correction
         }
     }
     problem_release(&p);
+    lbw_blas_end();
     return status;
 }

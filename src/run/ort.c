@@ -10,12 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <lbw/runtime.h>
-
-/* How far above the program's folder the build folder may be (build/src/cli/lbw). */
-#define MAX_LEVELS_UP 3
 
 struct api_base {
     const void *(*get_api)(uint32_t version);
@@ -28,14 +24,6 @@ static const struct slot {
     size_t offset;
 } slots[] = {ORT_CALLS(ORT_SLOT)}, slots_later[] = {ORT_CALLS_LATER(ORT_SLOT)};
 #undef ORT_SLOT
-
-/* Below the build folder, where tests/run.sh and samples/quickstart.sh install a runtime. */
-static const char *const build_patterns[] = {
-    "ort/libonnxruntime.so*",
-    "ort/lib/libonnxruntime.so*",
-    "ort-venv/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so*",
-    "ort-npm/node_modules/onnxruntime-node/bin/napi-v*/linux/*/libonnxruntime.so*",
-};
 
 enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_status *status,
                                   const char *what, struct lbw_error *err)
@@ -62,27 +50,6 @@ static void *load_matching(const char *pattern)
         library = dlopen(found.gl_pathv[i], RTLD_NOW | RTLD_LOCAL);
     globfree(&found);
     return library;
-}
-
-/* Looks in the folder of the running program and the folders above it. */
-static void *load_from_build(char *folder, size_t size)
-{
-    ssize_t length = readlink("/proc/self/exe", folder, size - 1);
-    folder[length < 0 ? 0 : length] = '\0';
-    for (int level = 0; level < MAX_LEVELS_UP; level++) {
-        char *slash = strrchr(folder, '/');
-        if (!slash || slash == folder)
-            break;
-        *slash = '\0';
-        for (size_t i = 0; i < sizeof build_patterns / sizeof *build_patterns; i++) {
-            char pattern[4096 + 128];
-            snprintf(pattern, sizeof pattern, "%s/%s", folder, build_patterns[i]);
-            void *library = load_matching(pattern);
-            if (library)
-                return library;
-        }
-    }
-    return NULL;
 }
 
 /* The system's: the development name, the major version's, then Debian's 1.NN from new to old.
@@ -125,19 +92,14 @@ static enum lbw_status load_given(void **out, const char *given, const char *who
 static enum lbw_status load_library(void **out, struct lbw_error *err)
 {
     const char *given = getenv("LBW_ORT");
-    char path[4096] = "";
     if (given && *given)
         return load_given(out, given, "LBW_ORT: ", err);
     *out = load_from_system();
-    if (!*out)
-        *out = load_from_build(path, sizeof path);
     if (*out)
         return LBW_OK;
     return lbw_fail(err, LBW_ERR_RUNTIME,
                     "no ONNX Runtime found: tried libonnxruntime.so, .so.1 and .so.1.N of the "
-                    "system and ort/, ort-venv/, ort-npm/ in the folders of the program from "
-                    "%.200s down; LBW_ORT may name the library or its folder",
-                    path);
+                    "system; install one, or set LBW_ORT to the library or its folder");
 }
 
 static void fill(struct lbw_runtime *runtime, const void *api, const struct slot *table,

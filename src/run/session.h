@@ -14,7 +14,7 @@ struct lbw_session;
 
 /*
  * Loads ONNX Runtime once per process: LBW_ORT names the library or a folder, else the system's
- * libonnxruntime.so*, else the places where sh tests/run.sh puts one (see README).
+ * libonnxruntime.so*.
  * LBW_ERR_RUNTIME says what was tried. *version (may be NULL) receives "1.30.0", static.
  */
 enum lbw_status lbw_runtime_load(struct lbw_runtime **out, const char **version,

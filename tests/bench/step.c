@@ -20,6 +20,7 @@
 #include "base/file.h"
 #include "train/augment.h"
 #include "train/tuning.h"
+#include "../runtime.h"
 
 #define NUM_PICTURES  24
 #define NUM_PROFILED  8
@@ -260,6 +261,7 @@ int main(int num_arguments, char **arguments)
     struct lbw_error err = {0};
     if (num_arguments != 4)
         die("usage: bench_step MODEL PROFILE PICTURES");
+    use_runtime_of_build();
     if (run(arguments, &err) != LBW_OK)
         die(err.message);
     return 0;

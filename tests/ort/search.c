@@ -11,6 +11,8 @@
 
 #include <cmocka.h>
 
+#include "../runtime.h"
+
 #include <lbw/lbw.h>
 
 #include "../plan.h"
@@ -329,10 +331,7 @@ int main(void)
         cmocka_unit_test(test_stop),         cmocka_unit_test(test_nothing),
         cmocka_unit_test(test_blind),        cmocka_unit_test(test_notes),
     };
-    const char *version;
-    if (lbw_runtime_version(&version, NULL) != LBW_OK) {
-        puts("SKIP: no ONNX Runtime");
-        return 77;
-    }
+    if (!has_runtime())
+        return EXIT_SKIPPED;
     return cmocka_run_group_tests(tests, write_inputs, remove_inputs);
 }

@@ -7,10 +7,12 @@
 #include <math.h>
 #include <cmocka.h>
 
+#include <cblas.h>
 #include <lbw/lbw.h>
 
 #include "../check.h"
 #include "../plan.h"
+#include "num/reconstruct.h"
 
 #define BAD 7 /* no enum of the API has so many enumerators, but for families */
 
@@ -335,6 +337,22 @@ static void test_files(void **state)
     assert_null(model);
 }
 
+/* OpenBLAS computes on one thread for us, and on the caller's number for the caller. */
+static void test_blas_threads(void **state)
+{
+    (void)state;
+    struct lbw_moments moments;
+    float x[4 * 3] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 4, 2}, y[4 * 3] = {0};
+    int before = openblas_get_num_threads();
+    openblas_set_num_threads(3);
+    int set = openblas_get_num_threads(); /* a build without threads has one */
+    assert_int_equal(lbw_moments_init(&moments, 3, NULL), LBW_OK);
+    lbw_moments_add(&moments, x, y, 4, 1);
+    lbw_moments_release(&moments);
+    assert_int_equal(openblas_get_num_threads(), set);
+    openblas_set_num_threads(before);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_profile_copies),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_files),
+        cmocka_unit_test(test_blas_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
