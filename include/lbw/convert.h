@@ -16,6 +16,8 @@ enum lbw_encoding {
     LBW_ENCODING_PACKED, /* base-L digits in words, decoded by a function in domain ai.lbw */
     LBW_ENCODING_DQ,    /* DequantizeLinear, or Cast and Mul, over an exact integer or float8 */
     LBW_ENCODING_FLOAT, /* the values in place, as float */
+    /* PACKED, and layers on 8-bit activations as operators of ai.lbw, see lbw_native_library() */
+    LBW_ENCODING_NATIVE,
 };
 
 struct lbw_encoding_info {

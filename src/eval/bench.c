@@ -204,6 +204,21 @@ static void summarize(struct lbw_bench *bench, struct race *race)
     }
 }
 
+static enum lbw_status check_params(const struct lbw_bench_params *params,
+                                    struct lbw_model *const *models, size_t num_models,
+                                    struct lbw_error *err)
+{
+    if (!num_models || !models)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "models: missing");
+    for (size_t i = 0; i < num_models; i++)
+        LBW_TRY(lbw_model_check(models[i], err));
+    if (!(params->seconds >= 0 && params->seconds <= 1e6))
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "seconds %g: expected 0 … 1e6", params->seconds);
+    if (params->width < 0 || params->height < 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "size %dx%d", params->width, params->height);
+    return LBW_OK;
+}
+
 static enum lbw_status bench_models(struct lbw_bench *bench, struct race *race,
                                     struct lbw_model *const *models,
                                     const struct lbw_bench_params *params,
@@ -235,14 +250,13 @@ enum lbw_status lbw_bench(struct lbw_bench **out, struct lbw_model *const *model
 {
     static const struct lbw_bench_params defaults;
     struct race race = {0};
-    if (!num_models)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "no models to measure");
+    params = params ? params : &defaults;
+    LBW_TRY(check_params(params, models, num_models, err));
     struct lbw_bench *bench = calloc(1, sizeof *bench);
     if (!bench)
         return lbw_fail_memory(err);
     bench->num_models = num_models;
-    enum lbw_status status =
-        bench_models(bench, &race, models, params ? params : &defaults, err);
+    enum lbw_status status = bench_models(bench, &race, models, params, err);
     for (size_t k = 0; race.lanes && k < race.num_lanes; k++)
         lane_release(&race.lanes[k]);
     free(race.lanes);

@@ -12,6 +12,7 @@
 #include "pass/reconstruct.h"
 #include "pass/report.h"
 #include "pass/encode.h"
+#include "pass/native.h"
 #include "pass/state.h"
 #include "pass/tuner.h"
 
@@ -228,7 +229,11 @@ static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
     for (size_t i = 0; i < c->plan->num_weights; i++)
         LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
     LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));
-    return lbw_clean_biases(c->model, err);
+    LBW_TRY(lbw_clean_biases(c->model, err));
+    struct lbw_native_count count;
+    return c->params->encode.encoding == LBW_ENCODING_NATIVE
+               ? lbw_nativize(&count, c->model, err)
+               : LBW_OK;
 }
 
 /* plan → codes → encoded model → report; owns nothing, so that any step may return. */

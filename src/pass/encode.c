@@ -21,6 +21,9 @@ static const struct encoding {
       true},
      lbw_encode_dq},
     {{"float", "the values themselves", "nothing", false, false}, lbw_encode_float},
+    {{"native", "packed, 8-bit layers in ai.lbw", "IR 8, opset 13", true,
+      false},
+     lbw_encode_packed},
 };
 
 const struct lbw_encoding_info *lbw_encoding_info(enum lbw_encoding encoding)

@@ -13,6 +13,7 @@
 #include "onnx/inline.h"
 #include "onnx/walk.h"
 #include "pass/encode.h"
+#include "pass/native.h"
 
 /* A call, listed with the function that is called. */
 struct call {
@@ -169,7 +170,7 @@ static enum lbw_status choose(bool *wanted, struct lbw_model *model, const char 
         wanted[i] = s.has_weights[i] && s.num_calls[i] == 1;
         for (size_t k = 0; k < f->n_input; k++)
             wanted[i] = wanted[i] || s.is_weight[i][k];
-        wanted[i] = wanted[i] && !is_ours(f);
+        wanted[i] = (wanted[i] && !is_ours(f)) || lbw_is_native(f);
     }
     survey_release(&s);
     return status;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pass/native.h"
 #include "pass/recover.h"
 
 /* What an encoded weight held, to be found again by its place and name. */
@@ -157,6 +158,18 @@ static enum lbw_status encode(struct reencoder *r)
     return LBW_OK;
 }
 
+/*
+ * Weights stay as they are encoded: only the layers around them change. Not before the digest,
+ * which opens them again.
+ */
+static enum lbw_status nativize(struct reencoder *r)
+{
+    struct lbw_native_count count = {0};
+    LBW_TRY(lbw_nativize(&count, r->model, r->err));
+    r->num_encoded = count.num_convs;
+    return LBW_OK;
+}
+
 static void release(struct reencoder *r)
 {
     for (size_t i = 0; i < r->num_hints; i++)
@@ -176,12 +189,17 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
     static const struct lbw_encode_params by_default;
     params = params ? params : &by_default;
     struct reencoder r = {.model = model, .params = params, .err = err};
+    bool is_native = params->encoding == LBW_ENCODING_NATIVE;
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
     LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_encode_check(r.params, err));
     LBW_TRY(lbw_digest(before, model, err));
-    enum lbw_status status = expand(&r);
-    if (status == LBW_OK && params->encoding != LBW_ENCODING_FLOAT)
+    enum lbw_status status = LBW_OK;
+    if (is_native && params->opset)
+        status = lbw_model_lift(model, params->opset, err);
+    else if (!is_native)
+        status = expand(&r);
+    if (status == LBW_OK && !is_native && params->encoding != LBW_ENCODING_FLOAT)
         status = lbw_model_rewritten(model, encode(&r));
     release(&r);
     if (status == LBW_OK)
@@ -190,6 +208,8 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
         status =
             lbw_fail(err, LBW_ERR_UNSUPPORTED, "encoding %s cannot store these weights exactly",
                      lbw_encoding_name(params->encoding));
+    if (status == LBW_OK && is_native)
+        status = nativize(&r);
     lbw_model_rewritten(model, status);
     if (status != LBW_OK)
         return lbw_within(err, status, "%s", model->name);

@@ -39,7 +39,7 @@ check '' lbw grids xyz
 # "=" is a word of its own here, and a value behind it is completed as one behind a blank
 check 'packed' lbw convert -e pa
 check 'packed' lbw convert --encoding = pa
-check 'packed dq float' lbw convert --encoding =
+check 'packed dq float native' lbw convert --encoding =
 check '' lbw convert --output = x
 # every value that is a file or a folder is left to the completion of files
 compopt() { echo "completing '${COMP_WORDS[*]}': files are wanted"; exit 1; }

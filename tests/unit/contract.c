@@ -144,7 +144,7 @@ static void test_convert_params(void **state)
         struct lbw_convert_params params;
         const char *part;
     } cases[] = {
-        {{.encode.encoding = BAD}, "encoding 7: expected 0 … 2"},
+        {{.encode.encoding = BAD}, "encoding 7: expected 0 … 3"},
         {{.encode.encoding = (enum lbw_encoding) - 1}, "encoding"},
         {{.encode.target = BAD}, "target 7"},
         {{.encode.opset = 21}, "lift it before planning"},
@@ -254,6 +254,7 @@ static void test_calibration_params(void **state)
     struct lbw_error err = {0};
     struct lbw_activations *activations = NULL;
     struct lbw_comparison *comparison = NULL;
+    struct lbw_bench *bench = NULL;
     struct lbw_tuner *tuner = NULL;
     struct lbw_model *model, *other;
     struct lbw_plan *plan = planned(&model), *second = planned(&other);
@@ -263,6 +264,12 @@ static void test_calibration_params(void **state)
     const struct lbw_calibrate_params minus = {.width = -1};
     refuses(lbw_calibrate_open(&activations, model, &minus, NULL, &err), &err, "width -1");
     refuses(lbw_compare(&comparison, model, NULL, NULL, &err), &err, "B: model: missing");
+    refuses(lbw_bench(&bench, NULL, 0, NULL, &err), &err, "models: missing");
+    refuses(lbw_bench(&bench, (struct lbw_model *[]){NULL}, 1, NULL, &err), &err, "missing");
+    refuses(lbw_bench(&bench, &model, 1, &(struct lbw_bench_params){.seconds = -1}, &err), &err,
+            "seconds -1");
+    refuses(lbw_bench(&bench, &model, 1, &(struct lbw_bench_params){.width = -1}, &err), &err,
+            "size -1x0");
     const struct lbw_tune_params way = {.optimizer = BAD};
     refuses(lbw_tune_open(&tuner, model, plan, &way, NULL, &err), &err, "optimizer 7");
     refuses(lbw_tune_open(&tuner, model, second, NULL, NULL, &err), &err, "another model");

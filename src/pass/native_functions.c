@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions of the native operators: standard nodes, one table row each. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pass/encode.h"
+#include "pass/native.h"
+
+#define MAX_NODES 32
+#define MAX_WORDS 12
+
+/*
+ * A body is nodes separated by ';': "Op in… > out @attribute… name=number…". An attribute with
+ * '@' is taken from the call. Inputs are listed in the order of the operator's.
+ */
+struct body {
+    const char *name;
+    const char *inputs;
+    const char *attributes; /* of the call, as the body reads them */
+    const char *nodes;
+};
+
+#define CONV_INPUTS     "x x_scale x_zero w w_scale bias y_scale y_zero"
+#define CONV_ATTRIBUTES "strides pads dilations group"
+#define CONV_NODES                                                                             \
+    "Mul x_scale w_scale > bias_scale;"                                                        \
+    "DequantizeLinear x x_scale x_zero > x_real;"                                              \
+    "DequantizeLinear w w_scale > w_real axis=0;"                                              \
+    "DequantizeLinear bias bias_scale > bias_real axis=0;"                                     \
+    "Conv x_real w_real bias_real > conv @strides @pads @dilations @group;"
+#define C_NODES                                                                                \
+    "QuantizeLinear conv c_scale c_zero > c;"                                                  \
+    "DequantizeLinear c c_scale c_zero > c_real;"
+#define GATE_NODES                                                                             \
+    "QuantizeLinear gate_exact g_scale g_zero > gate;"                                         \
+    "DequantizeLinear gate g_scale g_zero > gate_real;"                                        \
+    "Mul c_real gate_real > result;"
+#define RESULT "QuantizeLinear result y_scale y_zero > y"
+
+static const struct body bodies[] = {
+    {"QConv", CONV_INPUTS, CONV_ATTRIBUTES,
+     CONV_NODES "QuantizeLinear conv y_scale y_zero > y"},
+    {"QConvRelu", CONV_INPUTS, CONV_ATTRIBUTES, CONV_NODES "Relu conv > result;" RESULT},
+    {"QConvClip", CONV_INPUTS, CONV_ATTRIBUTES " min max",
+     CONV_NODES "Constant > low value_float@min;Constant > high value_float@max;"
+                "Clip conv low high > result;" RESULT},
+    {"QConvLeakyRelu", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES " alpha",
+     CONV_NODES C_NODES "LeakyRelu c_real > result @alpha;" RESULT},
+    {"QConvSigmoid", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES,
+     CONV_NODES C_NODES "Sigmoid c_real > result;" RESULT},
+    {"QConvHardSigmoid", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES " alpha beta",
+     CONV_NODES C_NODES "HardSigmoid c_real > result @alpha @beta;" RESULT},
+    {"QConvHardSwish", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES,
+     CONV_NODES C_NODES "HardSwish c_real > result;" RESULT},
+    {"QConvSilu", CONV_INPUTS " c_scale c_zero g_scale g_zero", CONV_ATTRIBUTES,
+     CONV_NODES C_NODES "Sigmoid c_real > gate_exact;" GATE_NODES RESULT},
+    {"QConvHardSilu", CONV_INPUTS " c_scale c_zero g_scale g_zero",
+     CONV_ATTRIBUTES " alpha beta",
+     CONV_NODES C_NODES "HardSigmoid c_real > gate_exact @alpha @beta;" GATE_NODES RESULT},
+    {"QMaxPool", "x scale zero", "kernel_shape strides pads dilations ceil_mode",
+     "DequantizeLinear x scale zero > x_real;"
+     "MaxPool x_real > pooled @kernel_shape @strides @pads @dilations @ceil_mode;"
+     "QuantizeLinear pooled scale zero > y"},
+};
+
+/* QConcat2 to QConcat8 differ in their number of parts alone. */
+#define CONCAT    "QConcat"
+#define MIN_PARTS 2
+#define MAX_PARTS 8
+
+static const struct body *find_body(const char *name)
+{
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
+        if (strcmp(bodies[i].name, name) == 0)
+            return &bodies[i];
+    return NULL;
+}
+
+/* The number of parts of a concatenation by its name, or 0. */
+static int concat_parts(const char *name)
+{
+    size_t length = strlen(CONCAT);
+    if (strncmp(name, CONCAT, length) != 0 || strlen(name) != length + 1)
+        return 0;
+    int parts = name[length] - '0';
+    return parts >= MIN_PARTS && parts <= MAX_PARTS ? parts : 0;
+}
+
+bool lbw_is_native(const Onnx__FunctionProto *f)
+{
+    return f->domain && strcmp(f->domain, LBW_DOMAIN) == 0 && f->name &&
+           (find_body(f->name) || concat_parts(f->name));
+}
+
+/* Splits at blanks, in place; the list ends with NULL. Returns the number of words. */
+static size_t split(char *text, char *words[MAX_WORDS])
+{
+    size_t num = 0;
+    char *rest = NULL;
+    for (char *word = strtok_r(text, " ", &rest); word && num < MAX_WORDS - 1;
+         word = strtok_r(NULL, " ", &rest))
+        words[num++] = word;
+    words[num] = NULL;
+    return num;
+}
+
+/* "@name", "other@name" or "name=number". */
+static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *word)
+{
+    char *at = strchr(word, '@'), *equals = strchr(word, '=');
+    if (equals) {
+        *equals = '\0';
+        return lbw_build_int(model, node, word, strtoll(equals + 1, NULL, 10));
+    }
+    *at = '\0';
+    const char *name = *word ? word : at + 1;
+    Onnx__AttributeProto__AttributeType type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS;
+    static const char *const floats[] = {"min", "max", "alpha", "beta"};
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        if (strcmp(at + 1, floats[i]) == 0)
+            type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
+    if (strcmp(at + 1, "group") == 0 || strcmp(at + 1, "ceil_mode") == 0 ||
+        strcmp(at + 1, "axis") == 0)
+        type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
+    if (!lbw_build_int(model, node, name, 0))
+        return false;
+    Onnx__AttributeProto *attribute = node->attribute[node->n_attribute - 1];
+    attribute->has_i = 0;
+    attribute->type = type;
+    attribute->ref_attr_name = lbw_arena_strdup(&model->arena, at + 1);
+    return attribute->ref_attr_name != NULL;
+}
+
+/* One node of a body; its text is cut up. */
+static Onnx__NodeProto *parse_node(struct lbw_model *model, char *text)
+{
+    char *words[MAX_WORDS] = {NULL};
+    const char *inputs[MAX_WORDS] = {NULL};
+    size_t num = split(text, words), i = 1;
+    for (; i < num && strcmp(words[i], ">") != 0; i++)
+        inputs[i - 1] = words[i];
+    const char *const outputs[] = {words[i + 1], NULL};
+    Onnx__NodeProto *node = lbw_build_node(model, "", words[0], words[i + 1], inputs, outputs);
+    for (i += 2; node && i < num; i++)
+        if (!add_attribute(model, node, words[i]))
+            return NULL;
+    return node;
+}
+
+static char **copy_words(size_t *num, struct lbw_model *model, const char *text)
+{
+    char *copy = lbw_arena_strdup(&model->arena, text), *rest = NULL;
+    size_t capacity = 1;
+    for (const char *p = text; *p; p++)
+        capacity += *p == ' ';
+    char **words = lbw_arena_calloc(&model->arena, capacity, sizeof *words);
+    *num = 0;
+    if (!copy || !words)
+        return NULL;
+    for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+        words[(*num)++] = word;
+    return words;
+}
+
+static Onnx__FunctionProto *new_function(struct lbw_model *model, const struct body *body)
+{
+    struct lbw_arena *arena = &model->arena;
+    Onnx__FunctionProto *f = lbw_arena_alloc(arena, sizeof *f);
+    Onnx__OperatorSetIdProto *opset = lbw_arena_alloc(arena, sizeof *opset);
+    Onnx__OperatorSetIdProto **opsets = lbw_arena_calloc(arena, 1, sizeof *opsets);
+    if (!f || !opset || !opsets)
+        return NULL;
+    onnx__function_proto__init(f);
+    onnx__operator_set_id_proto__init(opset);
+    opset->domain = lbw_arena_strdup(arena, "");
+    opset->has_version = 1;
+    opset->version = lbw_model_opset(model, "");
+    opsets[0] = opset;
+    f->name = lbw_arena_strdup(arena, body->name);
+    f->domain = lbw_arena_strdup(arena, LBW_DOMAIN);
+    f->input = copy_words(&f->n_input, model, body->inputs);
+    f->output = copy_words(&f->n_output, model, "y");
+    f->attribute = copy_words(&f->n_attribute, model, body->attributes);
+    f->n_opset_import = 1;
+    f->opset_import = opsets;
+    return opset->domain && f->name && f->domain && f->input && f->output && f->attribute
+               ? f
+               : NULL;
+}
+
+static enum lbw_status add_function(struct lbw_model *model, const struct body *body,
+                                    struct lbw_error *err)
+{
+    Onnx__NodeProto *nodes[MAX_NODES];
+    size_t num = 0;
+    char *text = lbw_arena_strdup(&model->arena, body->nodes), *rest = NULL;
+    Onnx__FunctionProto *f = new_function(model, body);
+    bool done = text && f;
+    for (char *node = done ? strtok_r(text, ";", &rest) : NULL; node && done;
+         node = strtok_r(NULL, ";", &rest)) {
+        nodes[num] = parse_node(model, node);
+        done = nodes[num++] != NULL && num < MAX_NODES;
+    }
+    if (!done || !lbw_function_set_nodes(model, f, nodes, num) ||
+        !lbw_model_add_function(model, f))
+        return lbw_fail_memory(err);
+    return LBW_OK;
+}
+
+/* A concatenation's body, written out. */
+static enum lbw_status add_concat(struct lbw_model *model, const char *name, int parts,
+                                  struct lbw_error *err)
+{
+    char inputs[512] = "", nodes[1024] = "", list[256] = "";
+    for (int i = 0; i < parts; i++) {
+        size_t a = strlen(inputs), b = strlen(nodes), c = strlen(list);
+        snprintf(inputs + a, sizeof inputs - a, "x%d x%d_scale x%d_zero ", i, i, i);
+        snprintf(nodes + b, sizeof nodes - b,
+                 "DequantizeLinear x%d x%d_scale x%d_zero > x%d_real;", i, i, i, i);
+        snprintf(list + c, sizeof list - c, "x%d_real ", i);
+    }
+    size_t a = strlen(inputs), b = strlen(nodes);
+    snprintf(inputs + a, sizeof inputs - a, "y_scale y_zero");
+    snprintf(nodes + b, sizeof nodes - b, "Concat %s> result @axis;" RESULT, list);
+    return add_function(model, &(const struct body){name, inputs, "axis", nodes}, err);
+}
+
+enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
+                                    struct lbw_error *err)
+{
+    const struct body *body = find_body(name);
+    int parts = concat_parts(name);
+    for (size_t i = 0; i < model->proto->n_functions; i++) {
+        const Onnx__FunctionProto *f = model->proto->functions[i];
+        if (lbw_is_native(f) && strcmp(f->name, name) == 0)
+            return LBW_OK;
+    }
+    if (!body && !parts)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "no native operator '%s'", name);
+    LBW_TRY(body ? add_function(model, body, err) : add_concat(model, name, parts, err));
+    if (model->proto->ir_version < 8) { /* the first with functions */
+        model->proto->ir_version = 8;
+        model->proto->has_ir_version = 1;
+    }
+    return lbw_model_import(model, LBW_DOMAIN, LBW_DOMAIN_VERSION, err);
+}

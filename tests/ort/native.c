@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Native operators: a model of layers between QuantizeLinear and DequantizeLinear gives the
+ * same as calls of ai.lbw, with the operator library on every instruction set and without it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "../check.h"
+#include "../graph.h"
+#include "../runtime.h"
+#include <lbw/convert.h>
+#include <lbw/runtime.h>
+
+#include "feed/array.h"
+#include "kernels/isa.h"
+#include "pass/native.h"
+#include "run/session.h"
+
+#define CHANNELS 8
+#define SCALE    .05F /* of the last output */
+
+static const int64_t image[] = {2, CHANNELS, 20, 22};
+
+static void put_tensor(struct text *graph, const char *name, int32_t type, const int64_t *dims,
+                       size_t num_dims, const void *data, size_t size)
+{
+    struct text tensor = {0};
+    for (size_t i = 0; i < num_dims; i++)
+        put_int(&tensor, 1, (uint64_t)dims[i]);
+    put_int(&tensor, 2, (uint64_t)type);
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, data, size);
+    put_message(graph, 5, &tensor);
+}
+
+static char *name_of(const char *stem, const char *suffix)
+{
+    static char names[16][64];
+    static unsigned turn;
+    char *name = names[turn++ % 16];
+    snprintf(name, 64, "%s%s", stem, suffix);
+    return name;
+}
+
+/* NAME_scale and NAME_zero. */
+static void put_scaling(struct text *graph, const char *name, float scale, uint8_t zero)
+{
+    put_tensor(graph, name_of(name, "_scale"), TYPE(FLOAT), NULL, 0, &scale, 4);
+    put_tensor(graph, name_of(name, "_zero"), TYPE(UINT8), NULL, 0, &zero, 1);
+}
+
+/* FROM, float, to bytes TO with the scaling of `by`. */
+static void put_quantize(struct text *graph, const char *from, const char *by, const char *to)
+{
+    char inputs[200];
+    snprintf(inputs, sizeof inputs, "%s %s_scale %s_zero", from, by, by);
+    put_op(graph, "QuantizeLinear", inputs, to, NULL);
+}
+
+/* Bytes NAME with their own scaling to NAME_suffix. */
+static void put_dequantize(struct text *graph, const char *name, const char *suffix)
+{
+    char inputs[200];
+    snprintf(inputs, sizeof inputs, "%s %s_scale %s_zero", name, name, name);
+    put_op(graph, "DequantizeLinear", inputs, name_of(name, suffix), NULL);
+}
+
+/* One convolution with what follows it; bytes `from` become bytes `to`. */
+struct layer {
+    const char *from, *to;
+    const char *activation; /* NULL: none; "Silu", "HardSilu": with a gate */
+    int64_t outputs, inputs, groups, kernel, stride;
+    float from_scale;
+    bool has_no_bias;
+};
+
+/* Weights of up to 40, a scale per channel, and a bias in the scale of the sums. */
+static void put_weights(struct text *graph, const struct layer *l)
+{
+    const int64_t dims[] = {l->outputs, l->inputs / l->groups, l->kernel, l->kernel};
+    size_t count = dims_count(dims, 4);
+    struct lbw_random random = {count};
+    int8_t *codes = calloc(count, 1);
+    float scales[64], bias_scales[64];
+    int32_t bias[64];
+    assert_non_null(codes);
+    for (size_t i = 0; i < count; i++)
+        codes[i] = (int8_t)((int)lbw_random_below(&random, 81) - 40);
+    for (int64_t m = 0; m < l->outputs; m++) {
+        float fan = sqrtf((float)(dims[1] * l->kernel * l->kernel));
+        scales[m] = .05F / fan * (1 + .1F * (float)m);
+        bias_scales[m] = l->from_scale * scales[m];
+        bias[m] = (int32_t)lbw_random_below(&random, 2000) - 1000;
+    }
+    put_tensor(graph, name_of(l->to, "_w"), TYPE(INT8), dims, 4, codes, count);
+    put_tensor(graph, name_of(l->to, "_w_scale"), TYPE(FLOAT), dims, 1, scales,
+               4 * (size_t)l->outputs);
+    put_tensor(graph, name_of(l->to, "_b"), TYPE(INT32), dims, 1, bias, 4 * (size_t)l->outputs);
+    put_tensor(graph, name_of(l->to, "_b_scale"), TYPE(FLOAT), dims, 1, bias_scales,
+               4 * (size_t)l->outputs);
+    free(codes);
+}
+
+static void put_weight_nodes(struct text *graph, const struct layer *l)
+{
+    char inputs[200];
+    struct text axis = {0};
+    attribute_int(&axis, "axis", 0);
+    snprintf(inputs, sizeof inputs, "%s_w %s_w_scale", l->to, l->to);
+    put_op(graph, "DequantizeLinear", inputs, name_of(l->to, "_w_real"), &axis);
+    if (l->has_no_bias)
+        return;
+    attribute_int(&axis, "axis", 0);
+    snprintf(inputs, sizeof inputs, "%s_b %s_b_scale", l->to, l->to);
+    put_op(graph, "DequantizeLinear", inputs, name_of(l->to, "_b_real"), &axis);
+}
+
+/* From the result of the convolution, TO_conv, to bytes TO. */
+static void put_activation(struct text *graph, const struct layer *l)
+{
+    const char *conv = name_of(l->to, "_conv"), *c = name_of(l->to, "_c");
+    const char *real = name_of(l->to, "_c_real"), *gate = name_of(l->to, "_g");
+    const char *result = name_of(l->to, "_result"), *exact = name_of(l->to, "_exact");
+    char inputs[200];
+    bool is_silu = l->activation && strstr(l->activation, "Silu");
+    if (!l->activation || strcmp(l->activation, "Relu") == 0) {
+        if (l->activation)
+            put_op(graph, "Relu", conv, result, NULL);
+        put_quantize(graph, l->activation ? result : conv, l->to, l->to);
+        return;
+    }
+    put_scaling(graph, c, .06F, 121);
+    put_quantize(graph, conv, c, c);
+    put_dequantize(graph, c, "_real");
+    put_op(graph,
+           !is_silu                ? l->activation
+           : *l->activation == 'H' ? "HardSigmoid"
+                                   : "Sigmoid",
+           real, is_silu ? exact : result, NULL);
+    if (is_silu) {
+        put_scaling(graph, gate, 1.F / 255, 0);
+        put_quantize(graph, exact, gate, gate);
+        put_dequantize(graph, gate, "_real");
+        snprintf(inputs, sizeof inputs, "%s %s_real", real, gate);
+        put_op(graph, "Mul", inputs, result, NULL);
+    }
+    put_quantize(graph, result, l->to, l->to);
+}
+
+static void put_layer(struct text *graph, const struct layer *l)
+{
+    char inputs[200];
+    int64_t pad = l->kernel / 2;
+    struct text attributes = {0};
+    put_weights(graph, l);
+    put_scaling(graph, l->to, SCALE, 120);
+    put_dequantize(graph, l->from, name_of("_for_", l->to));
+    put_weight_nodes(graph, l);
+    snprintf(inputs, sizeof inputs, "%s_for_%s %s_w_real%s%s%s", l->from, l->to, l->to,
+             l->has_no_bias ? "" : " ", l->has_no_bias ? "" : l->to,
+             l->has_no_bias ? "" : "_b_real");
+    attribute_ints(&attributes, "kernel_shape", (const int64_t[]){l->kernel, l->kernel}, 2);
+    attribute_ints(&attributes, "strides", (const int64_t[]){l->stride, l->stride}, 2);
+    attribute_ints(&attributes, "pads", (const int64_t[]){pad, pad, pad, pad}, 4);
+    attribute_int(&attributes, "group", l->groups);
+    put_op(graph, "Conv", inputs, name_of(l->to, "_conv"), &attributes);
+    put_activation(graph, l);
+}
+
+/* Byte tensors a and b side by side, then pooled: `out`. */
+static void put_join(struct text *graph, const char *a, const char *b, const char *out)
+{
+    char inputs[200];
+    struct text attributes = {0};
+    put_dequantize(graph, a, "_part");
+    put_dequantize(graph, b, "_part");
+    snprintf(inputs, sizeof inputs, "%s_part %s_part", a, b);
+    attribute_int(&attributes, "axis", 1);
+    put_op(graph, "Concat", inputs, "side_by_side", &attributes);
+    put_scaling(graph, "joined", .055F, 110);
+    put_quantize(graph, "side_by_side", "joined", "joined");
+    put_dequantize(graph, "joined", "_real");
+    attribute_ints(&attributes, "kernel_shape", (const int64_t[]){3, 3}, 2);
+    attribute_ints(&attributes, "strides", (const int64_t[]){2, 2}, 2);
+    attribute_ints(&attributes, "pads", (const int64_t[]){1, 1, 1, 1}, 4);
+    put_op(graph, "MaxPool", "joined_real", "pooled", &attributes);
+    put_scaling(graph, out, .055F, 110);
+    put_quantize(graph, "pooled", out, out);
+}
+
+/* Every operator: 9 convolutions, a concatenation, a pooling. */
+static struct text make_model(void)
+{
+    const struct layer layers[] = {
+        {"q", "a", NULL, 16, CHANNELS, 1, 3, 1, .02F, false},
+        {"a", "b", "Silu", 16, 16, 16, 3, 1, SCALE, false},
+        {"b", "c", "Relu", 24, 16, 1, 1, 1, SCALE, false},
+        {"c", "d", "LeakyRelu", 12, 24, 4, 3, 1, SCALE, false},
+        {"d", "e", "HardSilu", 12, 12, 1, 5, 1, SCALE, true},
+        {"e", "f", "HardSigmoid", 16, 12, 1, 1, 1, SCALE, false},
+    };
+    const struct layer last[] = {
+        {"p", "g", "HardSwish", 20, 28, 1, 3, 2, .055F, false},
+        {"g", "h", "Sigmoid", 7, 20, 1, 1, 1, SCALE, false},
+        {"h", "out", NULL, 5, 7, 1, 1, 1, SCALE, false},
+    };
+    struct text graph = {0};
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
+        put_layer(&graph, &layers[i]);
+    put_join(&graph, "f", "d", "p");
+    for (size_t i = 0; i < sizeof last / sizeof *last; i++)
+        put_layer(&graph, &last[i]);
+    put_dequantize(&graph, "out", "_y");
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), (const int64_t[]){-1, CHANNELS, -1, -1}, 4);
+    put_typed_port(&graph, 12, "out_y", TYPE(FLOAT), NULL, 0);
+    return finish_model(&graph, 8, 14);
+}
+
+static struct lbw_array run(const void *bytes, size_t size, bool is_native)
+{
+    struct lbw_error err = {0};
+    struct lbw_session *session = NULL;
+    struct lbw_array x, y;
+    const struct lbw_session_params params = {
+        .optimize = 99, .native = is_native, .num_threads = 2};
+    check(lbw_session_open(&session, bytes, size, &params, &err), &err);
+    check(lbw_array_init(&x, TYPE(FLOAT), image, 4, &err), &err);
+    float *values = draw_values("picture", x.size / 4, 0, 2.5F);
+    memcpy(x.data, values, x.size);
+    free(values);
+    check(lbw_session_run(session, &x, &y, &err), &err);
+    lbw_array_release(&x);
+    lbw_session_close(&session);
+    assert_int_equal(y.data_type, TYPE(FLOAT));
+    return y;
+}
+
+/* The most that they are apart, in steps of the output's scale. */
+static double steps_apart(const struct lbw_array *a, const struct lbw_array *b)
+{
+    const float *x = a->data, *y = b->data;
+    double most = 0;
+    assert_int_equal(a->size, b->size);
+    for (size_t i = 0; i < a->size / 4; i++)
+        most = fmax(most, fabs((double)x[i] - (double)y[i]) / (double)SCALE);
+    return most;
+}
+
+static struct lbw_model *nativize(const struct text *bytes)
+{
+    struct lbw_model *model = NULL;
+    struct lbw_error err = {0};
+    struct lbw_native_count count = {0};
+    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    assert_int_equal(count.num_convs, 9);
+    assert_int_equal(count.num_others, 2);
+    for (size_t i = 0; i < model->proto->graph->n_node; i++) {
+        const char *op = model->proto->graph->node[i]->op_type;
+        assert_true(*op == 'Q' || strcmp(op, "DequantizeLinear") == 0);
+    }
+    return model;
+}
+
+static void all_give_the_same(void **unused)
+{
+    (void)unused;
+    const struct lbw_isa *isas[LBW_MAX_ISAS];
+    size_t num = lbw_isa_all(isas), size = 0;
+    struct lbw_error err = {0};
+    struct text bytes = make_model();
+    struct lbw_model *model = nativize(&bytes);
+    void *data = NULL;
+    check(lbw_model_save_memory(model, &data, &size, &err), &err);
+    struct lbw_array qdq = run(bytes.data, bytes.size, false);
+    struct lbw_array functions = run(data, size, false);
+    double most = 0;
+    for (size_t i = 0; i < qdq.size / 4; i++)
+        most = fmax(most, fabs((double)((const float *)qdq.data)[i]));
+    assert_true(most > 10 * (double)SCALE);
+    assert_true(steps_apart(&qdq, &functions) <= 1.01);
+    for (size_t i = 0; i <= num; i++) {
+        setenv("LBW_ISA", i < num ? isas[i]->name : "C", 1);
+        struct lbw_array native = run(data, size, true);
+        double apart = steps_apart(&qdq, &native);
+        if (apart > 1.01)
+            fail_msg("%s: %g steps apart", getenv("LBW_ISA"), apart);
+        lbw_array_release(&native);
+    }
+    unsetenv("LBW_ISA");
+    lbw_array_release(&qdq);
+    lbw_array_release(&functions);
+    lbw_free(data);
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
+/* Inlining the functions gives a model that nativizes to the same again. */
+static void converts_back_and_forth(void **unused)
+{
+    (void)unused;
+    struct lbw_error err = {0};
+    struct text bytes = make_model();
+    struct lbw_model *model = nativize(&bytes);
+    char digest[LBW_DIGEST_SIZE];
+    size_t num = 0;
+    check(lbw_digest(digest, model, &err), &err); /* opens the functions */
+    assert_int_equal(model->proto->n_functions, 0);
+    const struct lbw_encode_params params = {.encoding = LBW_ENCODING_NATIVE};
+    check(lbw_reencode(&num, NULL, NULL, model, &params, &err), &err);
+    assert_int_equal(num, 9);
+    assert_true(model->proto->n_functions > 0);
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
+/* One call of QConv with something wrong in it; the runtime's message must say what. */
+static void refuse(const char *what, float x_scale, float w_scale, int64_t channels,
+                   int64_t stride, size_t num_pads)
+{
+    struct text graph = {0}, node = {0}, attributes = {0}, model, import = {0};
+    const int64_t dims[] = {4, channels, 3, 3}, pads[] = {1, 1, 1, 1, 1, 1};
+    int8_t weights[4 * 16 * 9] = {0};
+    int32_t bias[4] = {0};
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    put_tensor(&graph, "x_scale", TYPE(FLOAT), NULL, 0, &x_scale, 4);
+    put_tensor(&graph, "w", TYPE(INT8), dims, 4, weights, 4 * (size_t)channels * 9);
+    put_tensor(&graph, "w_scale", TYPE(FLOAT), NULL, 0, &w_scale, 4);
+    put_tensor(&graph, "b", TYPE(INT32), dims, 1, bias, sizeof bias);
+    put_scaling(&graph, "y", .02F, 100);
+    put_names(&node, "QConv", "q x_scale q_zero w w_scale b y_scale y_zero", "y");
+    attribute_ints(&attributes, "strides", (const int64_t[]){stride, stride}, 2);
+    attribute_ints(&attributes, "pads", pads, num_pads);
+    put(&node, attributes.data, attributes.size);
+    put_text(&node, 7, "ai.lbw");
+    put_message(&graph, 1, &node);
+    put_dequantize(&graph, "y", "_real");
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), image, 4);
+    put_typed_port(&graph, 12, "y_real", TYPE(FLOAT), NULL, 0);
+    model = finish_model(&graph, 8, 14);
+    put_text(&import, 1, "ai.lbw");
+    put_int(&import, 2, 1);
+    put_message(&model, 8, &import);
+    struct lbw_session *session = NULL;
+    struct lbw_error err = {0};
+    struct lbw_array x, y;
+    const struct lbw_session_params params = {.optimize = 99, .native = 1, .num_threads = 1};
+    enum lbw_status status = lbw_session_open(&session, model.data, model.size, &params, &err);
+    if (status == LBW_OK) {
+        check(lbw_array_init(&x, TYPE(FLOAT), image, 4, &err), &err);
+        status = lbw_session_run(session, &x, &y, &err);
+        lbw_array_release(&x);
+        if (status == LBW_OK)
+            lbw_array_release(&y);
+    }
+    lbw_session_close(&session);
+    assert_int_equal(status == LBW_OK, what == NULL);
+    if (what && !strstr(err.message, what))
+        fail_msg("'%s' is not in '%s'", what, err.message);
+    free(model.data);
+    free(attributes.data);
+}
+
+static void wrong_calls_are_refused(void **unused)
+{
+    (void)unused;
+    refuse(NULL, .02F, .01F, CHANNELS, 1, 4);
+    refuse("x_scale is 0", 0, .01F, CHANNELS, 1, 4);
+    refuse("x_scale is -1", -1, .01F, CHANNELS, 1, 4);
+    refuse("scale of output channel 0", .02F, INFINITY, CHANNELS, 1, 4);
+    refuse("8 channels, expected 4 and 7", .02F, .01F, 7, 1, 4);
+    refuse("out of range", .02F, .01F, CHANNELS, 0, 4);
+    refuse("'pads' has 3 numbers", .02F, .01F, CHANNELS, 1, 3);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(all_give_the_same),
+        cmocka_unit_test(converts_back_and_forth),
+        cmocka_unit_test(wrong_calls_are_refused),
+    };
+    const char *library = NULL;
+    struct lbw_error err = {0};
+    if (!has_runtime())
+        return EXIT_SKIPPED;
+    if (lbw_native_library(&library, &err) != LBW_OK) {
+        printf("%s\n", err.message);
+        return 1;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
