@@ -261,6 +261,17 @@ ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float 
                                _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), z));
 }
 
+/* Masks stand for what lies behind the last byte. */
+ISA static void halve512(uint8_t *out, const uint8_t *in, size_t n)
+{
+    for (size_t i = 0; i < n; i += 32) {
+        size_t left = n - i < 32 ? n - i : 32;
+        __m512i x = _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (65 - 2 * left), in + 2 * i);
+        _mm256_mask_storeu_epi8(out + i, (__mmask32)(~UINT32_C(0) >> (32 - left)),
+                                _mm512_cvtepi16_epi8(x));
+    }
+}
+
 #define SHARED_512(name)                                                                       \
     ISA static inline __m512i name##_load(const uint8_t *p)                                    \
     {                                                                                          \
@@ -361,7 +372,7 @@ const struct lbw_isa lbw_isa_avx512vnni = {
     .multiply_wide = avx512vnni_multiply,
     .depthwise = avx512vnni_depthwise,
     .depthwise_wide = avx512vnni_depthwise,
-    .halve = halve,
+    .halve = halve512,
     .maximum = avx512vnni_maximum,
     .look_up = avx512vnni_look_up_all,
     .is_available = has_avx512vnni,
@@ -376,7 +387,7 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .multiply_wide = avx512vbmi_multiply,
     .depthwise = avx512vbmi_depthwise,
     .depthwise_wide = avx512vbmi_depthwise,
-    .halve = halve,
+    .halve = halve512,
     .maximum = avx512vbmi_maximum,
     .look_up = avx512vbmi_look_up_all,
     .is_available = has_avx512vbmi,

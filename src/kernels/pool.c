@@ -1,21 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/* Maximum pooling: rows first, whole vectors at a time, then along the row that results. */
+/* Maximum pooling: a plane with its padding is folded down, then across, whole vectors at a
+ * time. */
 #include "kernels/pool.h"
 
 #include <stdatomic.h>
 #include <string.h>
 
 #define MAX_SIDE  (1 << 24)
-#define TASK_WORK (1 << 17) /* bytes of output times the window's sides */
+#define TASK_WORK (1 << 17) /* bytes */
 
 static bool is_between(int64_t value, int64_t low, int64_t high)
 {
     return value >= low && value <= high;
-}
-
-static int64_t min_dim(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 enum lbw_status lbw_pool_output(int64_t out[2], const struct lbw_pool_params *p,
@@ -80,66 +76,70 @@ struct job {
     uint8_t *y;
     size_t num_planes, planes_per_task;
     int64_t in[2], out[2];
-    size_t pitch;  /* of a row with its padding, whole vectors and one more */
-    size_t offset; /* of a row's first pixel */
+    size_t pitch, num_rows; /* of a plane with its padding, as far as windows reach */
     atomic_bool has_failed;
 };
 
-/* The largest of each column of the window's rows, to a padded row. */
-static void fold_rows(uint8_t *row, const struct job *job, const uint8_t *plane, int64_t oy)
+/*
+ * The largest of `num` bytes `step` apart, for each of `size`: of two, of those two and two
+ * more, and so on. In place, because it only looks ahead.
+ */
+static void fold(uint8_t *plane, size_t size, size_t num, size_t step,
+                 const struct lbw_isa *isa)
 {
-    const struct lbw_pool_params *p = job->params;
-    int64_t first = oy * p->strides[0] - p->pads[0];
-    memset(row, 0, job->pitch);
-    for (int64_t k = 0; k < p->kernel[0]; k++) {
-        int64_t iy = first + k * p->dilations[0];
-        if (is_between(iy, 0, job->in[0] - 1))
-            job->isa->maximum(row, plane + (size_t)iy * job->pitch, job->pitch);
+    for (size_t done = 1; done < num;) {
+        size_t more = done < num - done ? done : num - done, ahead = more * step;
+        if (ahead < size)
+            isa->maximum(plane, plane + ahead, size - ahead);
+        done += more;
     }
 }
 
-static void pool_plane(const struct job *job, uint8_t *scratch, uint8_t *y, const uint8_t *x)
+static void pool_plane(const struct job *job, uint8_t *plane, uint8_t *y, const uint8_t *x)
 {
     const struct lbw_pool_params *p = job->params;
-    size_t height = (size_t)job->in[0], width = (size_t)job->in[1];
-    size_t stride = (size_t)p->strides[1], out_width = (size_t)job->out[1];
-    uint8_t *row = scratch + height * job->pitch, *along = row + 2 * job->pitch;
-    for (size_t i = 0; i < height; i++)
-        memcpy(scratch + i * job->pitch + job->offset, x + i * width, width);
+    size_t width = (size_t)job->in[1], stride = (size_t)p->strides[1];
+    size_t out_width = (size_t)job->out[1], size = job->num_rows * job->pitch;
+    uint8_t *at = plane + (size_t)p->pads[0] * job->pitch + (size_t)p->pads[1];
+    memset(plane, 0, size + LBW_MAX_LANES);
+    for (int64_t i = 0; i < job->in[0]; i++)
+        memcpy(at + (size_t)i * job->pitch, x + (size_t)i * width, width);
+    fold(plane, size, (size_t)p->kernel[0], (size_t)p->dilations[0] * job->pitch, job->isa);
+    fold(plane, size, (size_t)p->kernel[1], (size_t)p->dilations[1], job->isa);
     for (int64_t oy = 0; oy < job->out[0]; oy++, y += out_width) {
-        fold_rows(row, job, scratch, oy);
-        memcpy(along, row, job->pitch);
-        for (int64_t k = 1; k < p->kernel[1]; k++)
-            job->isa->maximum(
-                along, row + k * p->dilations[1],
-                min_dim((int64_t)job->pitch, (int64_t)((out_width - 1) * stride + 1)));
+        const uint8_t *row = plane + (size_t)(oy * p->strides[0]) * job->pitch;
         if (stride == 1)
-            memcpy(y, along, out_width);
+            memcpy(y, row, out_width);
         else if (stride == 2)
-            job->isa->halve(y, along, out_width);
+            job->isa->halve(y, row, out_width);
         else
             for (size_t i = 0; i < out_width; i++)
-                y[i] = along[i * stride];
+                y[i] = row[i * stride];
     }
 }
 
 static void pool_task(void *argument, size_t i)
 {
     struct job *job = argument;
-    size_t height = (size_t)job->in[0], plane = height * (size_t)job->in[1];
     size_t first = i * job->planes_per_task, last = first + job->planes_per_task;
-    /* Behind the plane: a row and as much of zeros as a window may reach, and the result. */
-    size_t size = (height + 3) * job->pitch + LBW_MAX_LANES;
-    uint8_t *scratch = lbw_scratch_take(size);
-    if (!scratch) {
+    uint8_t *plane = lbw_scratch_take(job->num_rows * job->pitch + LBW_MAX_LANES);
+    if (!plane) {
         atomic_store(&job->has_failed, true);
         return;
     }
-    memset(scratch, 0, size);
     for (size_t n = first; n < last && n < job->num_planes; n++)
-        pool_plane(job, scratch, job->y + n * (size_t)(job->out[0] * job->out[1]),
-                   job->x + n * plane);
-    lbw_scratch_give(scratch);
+        pool_plane(job, plane, job->y + n * (size_t)(job->out[0] * job->out[1]),
+                   job->x + n * (size_t)(job->in[0] * job->in[1]));
+    lbw_scratch_give(plane);
+}
+
+/* How far windows reach along a dim, or the input does. */
+static size_t reach(const struct job *job, int i)
+{
+    const struct lbw_pool_params *p = job->params;
+    int64_t windows = (job->out[i] - 1) * p->strides[i] + (p->kernel[i] - 1) * p->dilations[i];
+    int64_t input = p->pads[i] + job->in[i];
+    return (size_t)(windows + 1 > input ? windows + 1 : input);
 }
 
 enum lbw_status lbw_pool_run(uint8_t *y, const uint8_t *x, size_t num_planes,
@@ -152,20 +152,15 @@ enum lbw_status lbw_pool_run(uint8_t *y, const uint8_t *x, size_t num_planes,
                       .x = x,
                       .y = y,
                       .num_planes = num_planes,
-                      .in = {sides[0], sides[1]},
-                      .offset = (size_t)p->pads[1]};
+                      .in = {sides[0], sides[1]}};
     LBW_TRY(lbw_pool_output(job.out, p, sides, err));
     if (!isa)
         return lbw_pool_reference(y, x, num_planes, sides, p, err);
     if (!num_planes || !job.out[0] || !job.out[1])
         return LBW_OK;
-    /* As far as the last window reaches, which may be beyond the padding when rounded up. */
-    size_t reach =
-        (size_t)((job.out[1] - 1) * p->strides[1] + (p->kernel[1] - 1) * p->dilations[1] + 1);
-    size_t width = job.offset + (size_t)sides[1];
-    job.pitch = ((reach > width ? reach : width) / isa->lanes + 1) * isa->lanes;
-    size_t work = (size_t)(job.out[0] * (p->kernel[0] + p->kernel[1])) * job.pitch;
-    job.planes_per_task = TASK_WORK / work + 1;
+    job.num_rows = reach(&job, 0);
+    job.pitch = reach(&job, 1);
+    job.planes_per_task = TASK_WORK / (job.num_rows * job.pitch) + 1;
     parallel->run(parallel->user, (num_planes + job.planes_per_task - 1) / job.planes_per_task,
                   pool_task, &job);
     return atomic_load(&job.has_failed) ? lbw_fail_memory(err) : LBW_OK;
