@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes of a record being written or read, checked, and the hash that guards them. */
+/*
+ * Records of the files that long work resumes from: fields one behind the other, little-endian
+ * and without gaps, each checked as it is read. The same calls write and read them, so that the
+ * two cannot differ.
+ */
 #ifndef LBW_SRC_BASE_RECORD_H
 #define LBW_SRC_BASE_RECORD_H
 
@@ -7,23 +11,60 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* One sticky failure: no memory left when writing, no bytes left when reading. */
+#include "base/error.h"
+
+/*
+ * Zero-initialised it is written, and `data` grows: free() it. One sticky failure: no memory
+ * left when writing; no bytes left, or a field out of its range, when reading.
+ */
 struct lbw_record {
-    unsigned char *data; /* owned when written: free() it */
+    unsigned char *data;
     size_t size, at;
+    bool is_read;
     bool failed;
 };
 
-/* Numbers are stored as this machine has them: a record is not for others. */
-void lbw_record_put(struct lbw_record *record, const void *data, size_t size);
-void lbw_record_get(struct lbw_record *record, void *out, size_t size);
+/* 8 bytes; at most `most`. */
+void lbw_record_u64(struct lbw_record *record, uint64_t *value, uint64_t most);
+void lbw_record_size(struct lbw_record *record, size_t *value, size_t most);
 
-/* Either way between memory and a record: lbw_record_get(), or lbw_record_keep() to put. */
-typedef void lbw_record_fn(struct lbw_record *record, void *data, size_t size);
-static inline void lbw_record_keep(struct lbw_record *record, void *data, size_t size)
-{
-    lbw_record_put(record, data, size);
-}
+/* One byte, 0 or 1. */
+void lbw_record_bool(struct lbw_record *record, bool *value);
+
+/* binary64 and binary32 from `least` to `most`; NaN is out of every range. */
+void lbw_record_real(struct lbw_record *record, double *value, double least, double most);
+void lbw_record_floats(struct lbw_record *record, float *values, size_t num, float least,
+                       float most);
+
+/* One byte each, below `limit`. */
+void lbw_record_codes(struct lbw_record *record, uint8_t *codes, size_t num, int limit);
+
+/* What has to be the same when it is read: a number, or length and bytes of a text. */
+void lbw_record_same(struct lbw_record *record, uint64_t value);
+void lbw_record_same_text(struct lbw_record *record, const char *text);
+
+/* Whether all was in range and nothing is left over. */
+bool lbw_record_is_whole(const struct lbw_record *record);
+
+/*
+ * The head of such a file: 8 letters say what it is, then the version of its format (32 bits,
+ * and 32 of zeros), then 64 bits that name the run it belongs to.
+ */
+#define LBW_HEADER_SIZE ((size_t)24)
+struct lbw_header {
+    char kind[9]; /* 8 letters */
+    uint32_t version;
+    uint64_t run;
+};
+void lbw_header_put(unsigned char out[LBW_HEADER_SIZE], const struct lbw_header *header);
+
+/*
+ * LBW_ERR_FORMAT: another kind of file, or another version. *is_same_run tells whether the run
+ * is the same. `size` below LBW_HEADER_SIZE passes, with *is_same_run false, where the bytes
+ * are the beginning of such a header.
+ */
+enum lbw_status lbw_header_check(bool *is_same_run, const struct lbw_header *header,
+                                 const unsigned char *data, size_t size, struct lbw_error *err);
 
 /* FNV-1a, 64 bits: starts from LBW_HASH_START, goes on from what it returned. */
 #define LBW_HASH_START 0xcbf29ce484222325

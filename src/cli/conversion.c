@@ -2,10 +2,17 @@
 /* open → prepare → plan → convert → save → show: every conversion by command. */
 #include "cli/conversion.h"
 
+#include <string.h>
+
 #include "cli/progress.h"
+#include "cli/talk.h"
 
 bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char *command)
 {
+    if (v->state && strcmp(v->calib.source, "none") == 0) {
+        lbw_usage_error(command, "--state goes with calibration, not with --calib none");
+        return false;
+    }
     return lbw_output_is_usable(&v->output, command) &&
            lbw_encode_is_usable(&v->encode, command) &&
            lbw_picture_is_usable(&v->picture, v->calib.source, command);
@@ -42,7 +49,7 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
         .encode = lbw_encode_from_options(&v->encode),
         .activations = c->activations,
         .tuner = tuner,
-        .state = v->state,
+        .state = c->activations ? v->state : NULL, /* without weights there are none */
         .damping = v->calib.damping,
         .progress = lbw_progress_step,
     };

@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +23,12 @@
 #include "onnx/walk.h"
 #include "pass/activations.h"
 
-#define MAGIC      "LBWSTAT1"
-#define MAGIC_SIZE ((size_t)8)
+#define FRAME ((size_t)16) /* in front of each record: its length and its checksum */
+
+static struct lbw_header header_of(uint64_t run)
+{
+    return (struct lbw_header){"LBWSTATE", 2, run};
+}
 
 struct lbw_state {
     char *path;
@@ -94,12 +100,12 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
 static size_t whole_records(const unsigned char *data, size_t size)
 {
     size_t at = 0;
-    while (size - at >= 16) {
+    while (size - at >= FRAME) {
         uint64_t length = lbw_load_u64(data + at), sum = lbw_load_u64(data + at + 8);
-        if (length > size - at - 16 ||
-            lbw_hash(LBW_HASH_START, data + at + 16, (size_t)length) != sum)
+        if (length > size - at - FRAME ||
+            lbw_hash(LBW_HASH_START, data + at + FRAME, (size_t)length) != sum)
             break;
-        at += 16 + (size_t)length;
+        at += FRAME + (size_t)length;
     }
     return at;
 }
@@ -110,17 +116,17 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
     struct lbw_bytes bytes;
     LBW_TRY(lbw_bytes_read(&bytes, state->path, err));
     enum lbw_status status = LBW_OK;
-    size_t known = bytes.size < MAGIC_SIZE ? bytes.size : MAGIC_SIZE;
-    if (known && memcmp(bytes.data, MAGIC, known) != 0) {
-        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: not an lbw state file", state->path);
-    } else if (bytes.size < MAGIC_SIZE + 8) {
-        status = LBW_OK; /* begun by a run that could not write more of it */
-    } else if (lbw_load_u64(bytes.data + MAGIC_SIZE) != run) {
+    const struct lbw_header header = header_of(run);
+    bool is_same_run = false;
+    status =
+        lbw_within(err, lbw_header_check(&is_same_run, &header, bytes.data, bytes.size, err),
+                   "%s", state->path);
+    if (status == LBW_OK && bytes.size >= LBW_HEADER_SIZE && !is_same_run) {
         status = lbw_fail(err, LBW_ERR_ARGUMENT,
                           "%s: belongs to another model, plan or calibration", state->path);
-    } else {
-        const unsigned char *data = bytes.data + MAGIC_SIZE + 8;
-        state->size = whole_records(data, bytes.size - MAGIC_SIZE - 8);
+    } else if (status == LBW_OK && is_same_run) { /* else begun by a run that got no further */
+        const unsigned char *data = bytes.data + LBW_HEADER_SIZE;
+        state->size = whole_records(data, bytes.size - LBW_HEADER_SIZE);
         state->records = malloc(state->size + 1);
         if (state->records)
             memcpy(state->records, data, state->size);
@@ -154,12 +160,12 @@ static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
 /* Leaves the whole records of this run alone in the file, or a header only. */
 static enum lbw_status begin_file(struct lbw_state *state, uint64_t run, struct lbw_error *err)
 {
-    size_t keep = state->records ? MAGIC_SIZE + 8 + state->size : 0;
+    size_t keep = state->records ? LBW_HEADER_SIZE + state->size : 0;
     if (ftruncate(fileno(state->file), (off_t)keep) != 0)
         return lbw_fail_errno(err, "%s: cannot write", state->path);
-    unsigned char header[MAGIC_SIZE + 8];
-    memcpy(header, MAGIC, MAGIC_SIZE);
-    lbw_store_le(header + MAGIC_SIZE, run, 8);
+    const struct lbw_header head = header_of(run);
+    unsigned char header[LBW_HEADER_SIZE];
+    lbw_header_put(header, &head);
     if (!state->records &&
         (fwrite(header, sizeof header, 1, state->file) != 1 || fflush(state->file) != 0))
         return lbw_fail_errno(err, "%s: cannot write", state->path);
@@ -200,35 +206,53 @@ void lbw_state_close(struct lbw_state **state)
     *state = NULL;
 }
 
-static enum lbw_status restore_biases(struct lbw_record *c, struct lbw_codes *codes,
-                                      const struct lbw_weight *weight, struct lbw_error *err)
+/* Corrected biases, or that there are none; what is read is allocated on the way. */
+static enum lbw_status carry_biases(struct lbw_record *record, struct lbw_codes *codes,
+                                    const struct lbw_weight *weight, struct lbw_error *err)
 {
     size_t rows = weight->layout.groups * weight->layout.rows;
-    if (!lbw_codes_alloc_biases(codes, weight))
+    if (record->is_read && !lbw_codes_alloc_biases(codes, weight))
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < codes->num_biases; i++) {
-        uint64_t has_bias = 0;
-        lbw_record_get(c, &has_bias, sizeof has_bias);
-        if (!has_bias || c->failed)
+    for (size_t i = 0; i < weight->num_consumers; i++) {
+        bool has_bias = i < codes->num_biases && codes->biases[i];
+        lbw_record_bool(record, &has_bias);
+        if (!has_bias || record->failed)
             continue;
-        codes->biases[i] = malloc(rows * sizeof(float));
-        if (!codes->biases[i])
+        if (record->is_read && !(codes->biases[i] = malloc(rows * sizeof(float))))
             return lbw_fail_memory(err);
-        lbw_record_get(c, codes->biases[i], rows * sizeof(float));
+        lbw_record_floats(record, codes->biases[i], rows, -FLT_MAX, FLT_MAX);
     }
     return LBW_OK;
 }
 
-static enum lbw_status restore(struct lbw_record *c, struct lbw_codes *codes,
+/*
+ * The record of one weight, to or from the file: which weight it is, how it was rounded, its
+ * codes and steps, its biases (docs/format.md).
+ */
+static enum lbw_status carry(struct lbw_record *record, struct lbw_codes *codes,
+                             struct lbw_layer_stats *stats, uint64_t *seed,
+                             const struct lbw_weight *weight, struct lbw_error *err)
+{
+    lbw_record_same_text(record, weight->item.tensor);
+    lbw_record_same_text(record, weight->item.grid->name);
+    lbw_record_same(record, weight->item.count);
+    lbw_record_same(record, codes->num_steps);
+    lbw_record_u64(record, seed, UINT64_MAX);
+    lbw_record_bool(record, &stats->is_reconstructed);
+    lbw_record_real(record, &stats->energy, 0, INFINITY);
+    lbw_record_real(record, &stats->error_before, 0, INFINITY);
+    lbw_record_real(record, &stats->error_after, 0, INFINITY);
+    lbw_record_codes(record, codes->codes, weight->item.count, weight->item.grid->num_levels);
+    lbw_record_floats(record, codes->steps, codes->num_steps, FLT_TRUE_MIN, FLT_MAX);
+    return carry_biases(record, codes, weight, err);
+}
+
+static enum lbw_status restore(struct lbw_record *record, struct lbw_codes *codes,
                                struct lbw_layer_stats *stats, struct lbw_calibrator *calibrator,
                                const struct lbw_weight *weight, struct lbw_error *err)
 {
-    lbw_record_get(c, &calibrator->seed, sizeof calibrator->seed);
-    lbw_record_get(c, stats, sizeof *stats);
-    lbw_record_get(c, codes->codes, weight->item.count);
-    lbw_record_get(c, codes->steps, codes->num_steps * sizeof *codes->steps);
-    LBW_TRY(restore_biases(c, codes, weight, err));
-    if (c->failed)
+    LBW_TRY(carry(record, codes, stats, &calibrator->seed, weight, err));
+    if (!lbw_record_is_whole(record))
         return lbw_fail(err, LBW_ERR_FORMAT, "the saved state of weight '%s' is corrupt",
                         weight->item.tensor);
     return lbw_weight_show(calibrator, weight, codes, err);
@@ -243,22 +267,12 @@ enum lbw_status lbw_state_restore(bool *found, struct lbw_state *state, struct l
     if (!state || state->at >= state->size)
         return LBW_OK;
     size_t length = (size_t)lbw_load_u64(state->records + state->at);
-    struct lbw_record c = {.data = state->records + state->at + 16, .size = length};
-    state->at += 16 + length;
+    struct lbw_record record = {
+        .data = state->records + state->at + FRAME, .size = length, .is_read = true};
+    state->at += FRAME + length;
     *found = true;
-    return restore(&c, codes, stats, calibrator, weight, err);
-}
-
-static void put_biases(struct lbw_record *c, const struct lbw_codes *codes,
-                       const struct lbw_weight *weight)
-{
-    size_t rows = weight->layout.groups * weight->layout.rows;
-    for (size_t i = 0; i < weight->num_consumers; i++) {
-        uint64_t has_bias = i < codes->num_biases && codes->biases[i];
-        lbw_record_put(c, &has_bias, sizeof has_bias);
-        if (has_bias)
-            lbw_record_put(c, codes->biases[i], rows * sizeof(float));
-    }
+    return lbw_within(err, restore(&record, codes, stats, calibrator, weight, err), "%s",
+                      state->path);
 }
 
 enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes *codes,
@@ -268,24 +282,23 @@ enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes
 {
     if (!state)
         return LBW_OK;
-    struct lbw_record c = {0};
-    unsigned char header[16] = {0};
-    lbw_record_put(&c, header, sizeof header);
-    lbw_record_put(&c, &calibrator->seed, sizeof calibrator->seed);
-    lbw_record_put(&c, stats, sizeof *stats);
-    lbw_record_put(&c, codes->codes, weight->item.count);
-    lbw_record_put(&c, codes->steps, codes->num_steps * sizeof *codes->steps);
-    put_biases(&c, codes, weight);
-    enum lbw_status status = LBW_OK;
-    if (c.failed) {
+    struct lbw_record record = {0};
+    struct lbw_codes written = *codes; /* which carry() only reads */
+    struct lbw_layer_stats of_layer = *stats;
+    uint64_t seed = calibrator->seed;
+    unsigned char frame[FRAME] = {0};
+    lbw_record_codes(&record, frame, FRAME, 1);
+    enum lbw_status status = carry(&record, &written, &of_layer, &seed, weight, err);
+    if (status == LBW_OK && record.failed)
         status = lbw_fail_memory(err);
-    } else {
-        lbw_store_le(c.data, c.at - 16, 8);
-        lbw_store_le(c.data + 8, lbw_hash(LBW_HASH_START, c.data + 16, c.at - 16), 8);
-        if (fwrite(c.data, c.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
+    if (status == LBW_OK) {
+        size_t length = record.at - FRAME;
+        lbw_store_le(record.data, length, 8);
+        lbw_store_le(record.data + 8, lbw_hash(LBW_HASH_START, record.data + FRAME, length), 8);
+        if (fwrite(record.data, record.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
             fdatasync(fileno(state->file)) != 0)
             status = lbw_fail_errno(err, "%s: cannot write", state->path);
     }
-    free(c.data);
+    free(record.data);
     return status;
 }

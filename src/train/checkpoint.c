@@ -3,8 +3,9 @@
  * The checkpoint: one checksummed record of all that training goes on from, replaced as a
  * whole. A run that was cut off goes on as if it never had been.
  */
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 
 #include "base/bits.h"
@@ -12,8 +13,12 @@
 #include "base/writer.h"
 #include "train/tuning.h"
 
-#define MAGIC       "LBWTUNE1"
-#define HEADER_SIZE ((size_t)24) /* magic, run, checksum */
+#define HEAD_SIZE (LBW_HEADER_SIZE + 8) /* header and checksum */
+
+static struct lbw_header header_of(const struct lbw_tuning *t)
+{
+    return (struct lbw_header){"LBWTUNED", 2, t->run};
+}
 
 /* What the steps depend on: where they start and how they are taken. */
 static uint64_t fingerprint(const struct lbw_tuning *t)
@@ -35,37 +40,51 @@ static uint64_t fingerprint(const struct lbw_tuning *t)
 }
 
 /* `elapsed` is what the clock of this run has shown. */
-static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elapsed,
-                  lbw_record_fn *move)
+static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elapsed)
 {
+    struct lbw_tune_status *s = &t->status;
     struct lbw_tune_result *r = &t->result;
-    move(record, elapsed, sizeof *elapsed);
-    move(record, &t->status, sizeof t->status);
-    move(record, &t->random, sizeof t->random);
-    move(record, t->order, t->num_train * sizeof *t->order);
-    move(record, &r->held_back_before, sizeof r->held_back_before);
-    move(record, &r->agreement_before, sizeof r->agreement_before);
-    move(record, &r->agreement_after, sizeof r->agreement_after);
-    move(record, &r->changed, sizeof r->changed);
+    lbw_record_real(record, elapsed, 0, DBL_MAX);
+    lbw_record_size(record, &s->step, SIZE_MAX);
+    lbw_record_size(record, &s->num_steps, SIZE_MAX);
+    double *const reals[] = {&s->loss,
+                             &s->held_back,
+                             &s->best,
+                             &s->agreement,
+                             &s->changed,
+                             &s->rate,
+                             &s->images_per_second,
+                             &s->seconds_left,
+                             &r->held_back_before,
+                             &r->agreement_before,
+                             &r->agreement_after,
+                             &r->changed};
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        lbw_record_real(record, reals[i], -INFINITY, INFINITY);
+    lbw_record_u64(record, &t->random.state, UINT64_MAX);
+    lbw_record_same(record, t->num_train);
+    for (size_t i = 0; i < t->num_train; i++)
+        lbw_record_size(record, &t->order[i], t->num_train - 1);
+    lbw_student_carry(record, &t->student);
 }
 
 enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err)
 {
     struct lbw_record record = {0};
     struct lbw_writer *writer = NULL;
-    unsigned char header[HEADER_SIZE] = MAGIC;
+    unsigned char head[HEAD_SIZE];
     double elapsed = lbw_tuning_now() - t->started;
     if (!t->params.checkpoint)
         return LBW_OK;
-    carry(&record, t, &elapsed, lbw_record_keep);
-    lbw_student_put(&record, &t->student);
-    lbw_store_le(header + 8, t->run, 8);
-    lbw_store_le(header + 16, lbw_hash(LBW_HASH_START, record.data, record.at), 8);
+    const struct lbw_header header = header_of(t);
+    carry(&record, t, &elapsed);
+    lbw_header_put(head, &header);
+    lbw_store_le(head + LBW_HEADER_SIZE, lbw_hash(LBW_HASH_START, record.data, record.at), 8);
     enum lbw_status status = record.failed
                                  ? lbw_fail_memory(err)
                                  : lbw_writer_open(&writer, t->params.checkpoint, err);
     if (status == LBW_OK) {
-        lbw_writer_write(writer, header, sizeof header);
+        lbw_writer_write(writer, head, sizeof head);
         lbw_writer_write(writer, record.data, record.at);
         status = lbw_writer_commit(&writer, err);
     }
@@ -76,23 +95,23 @@ enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err)
 static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes *bytes,
                                    struct lbw_error *err)
 {
-    const char *path = t->params.checkpoint;
-    size_t size = bytes->size - HEADER_SIZE;
-    double elapsed = 0;
-    if (bytes->size < HEADER_SIZE || memcmp(bytes->data, MAGIC, 8) != 0 ||
-        lbw_load_u64(bytes->data + 16) !=
-            lbw_hash(LBW_HASH_START, bytes->data + HEADER_SIZE, size))
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: not an lbw checkpoint, or corrupt", path);
-    if (lbw_load_u64(bytes->data + 8) != t->run)
+    const struct lbw_header header = header_of(t);
+    bool is_same_run = false;
+    LBW_TRY(lbw_header_check(&is_same_run, &header, bytes->data, bytes->size, err));
+    if (bytes->size < HEAD_SIZE ||
+        lbw_load_u64(bytes->data + LBW_HEADER_SIZE) !=
+            lbw_hash(LBW_HASH_START, bytes->data + HEAD_SIZE, bytes->size - HEAD_SIZE))
+        return lbw_fail(err, LBW_ERR_FORMAT, "corrupt");
+    if (!is_same_run)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: belongs to another model, plan, calibration set or options", path);
-    struct lbw_record record = {(unsigned char *)bytes->data + HEADER_SIZE, size, 0, false};
-    carry(&record, t, &elapsed, lbw_record_get);
-    lbw_student_get(&record, &t->student);
-    for (size_t i = 0; i < t->num_train; i++)
-        record.failed = record.failed || t->order[i] >= t->num_train;
-    if (record.failed || record.at != size)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: written by another version of lbw", path);
+                        "belongs to another model, plan, calibration set or options");
+    struct lbw_record record = {.data = (unsigned char *)(uintptr_t)bytes->data + HEAD_SIZE,
+                                .size = bytes->size - HEAD_SIZE,
+                                .is_read = true};
+    double elapsed = 0;
+    carry(&record, t, &elapsed);
+    if (!lbw_record_is_whole(&record))
+        return lbw_fail(err, LBW_ERR_FORMAT, "corrupt");
     t->started = lbw_tuning_now() - elapsed;
     return LBW_OK;
 }
@@ -113,7 +132,7 @@ enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw
         return lbw_fail(err, LBW_ERR_IO, "%s: cannot hold a checkpoint: not a regular file",
                         path);
     LBW_TRY(lbw_bytes_read(&bytes, path, err));
-    enum lbw_status status = read_record(t, &bytes, err);
+    enum lbw_status status = lbw_within(err, read_record(t, &bytes, err), "%s", path);
     lbw_bytes_release(&bytes);
     return status;
 }

@@ -2,6 +2,7 @@
 /* Student: parameters, Adam, projection. */
 #include "train/student.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -517,57 +518,45 @@ double lbw_student_changed(const struct lbw_student *student)
     return num ? (double)changed / (double)num : 0;
 }
 
-static void carry_learned(struct lbw_record *record, struct lbw_learned *l,
-                          lbw_record_fn *carry)
+static void carry_floats(struct lbw_record *record, float *values, size_t num)
 {
-    carry(record, l->values, l->num * sizeof(float));
-    carry(record, l->mean, l->num * sizeof(float));
-    carry(record, l->square, l->num * sizeof(float));
+    lbw_record_floats(record, values, num, -FLT_MAX, FLT_MAX);
 }
 
-static void carry_student(struct lbw_record *record, struct lbw_student *s,
-                          lbw_record_fn *carry)
+static void carry_learned(struct lbw_record *record, struct lbw_learned *l)
 {
-    carry(record, &s->num_updates, sizeof s->num_updates);
-    carry(record, &s->num_averaged, sizeof s->num_averaged);
-    carry(record, &s->is_frozen, sizeof s->is_frozen);
-    for (size_t i = 0; i < s->num_layers; i++) {
-        struct lbw_layer *layer = &s->layers[i];
-        carry_learned(record, &layer->master, carry);
-        carry_learned(record, &layer->steps, carry);
-        carry(record, layer->average, layer->master.num * sizeof(float));
-        carry(record, layer->now, layer->master.num);
-        carry(record, layer->best, layer->master.num);
-        carry(record, layer->best_steps, layer->steps.num * sizeof(float));
-        for (size_t k = 0; k < layer->weight->num_consumers; k++) {
-            carry_learned(record, &layer->biases[k], carry);
-            carry(record, layer->best_biases[k], layer->biases[k].num * sizeof(float));
-        }
+    carry_floats(record, l->values, l->num);
+    carry_floats(record, l->mean, l->num);
+    lbw_record_floats(record, l->square, l->num, 0, FLT_MAX);
+}
+
+static void carry_layer(struct lbw_record *record, struct lbw_layer *layer)
+{
+    const struct lbw_plan_item *item = &layer->weight->item;
+    lbw_record_same_text(record, item->tensor);
+    lbw_record_same_text(record, item->grid->name);
+    lbw_record_same(record, layer->master.num);
+    lbw_record_same(record, layer->steps.num);
+    carry_learned(record, &layer->master);
+    carry_learned(record, &layer->steps);
+    carry_floats(record, layer->average, layer->master.num);
+    lbw_record_codes(record, layer->now, layer->master.num, item->grid->num_levels);
+    lbw_record_codes(record, layer->best, layer->master.num, item->grid->num_levels);
+    lbw_record_floats(record, layer->best_steps, layer->steps.num, FLT_TRUE_MIN, FLT_MAX);
+    for (size_t k = 0; k < layer->weight->num_consumers; k++) {
+        lbw_record_same(record, layer->biases[k].num);
+        carry_learned(record, &layer->biases[k]);
+        carry_floats(record, layer->best_biases[k], layer->biases[k].num);
     }
 }
 
-void lbw_student_put(struct lbw_record *record, struct lbw_student *student)
+void lbw_student_carry(struct lbw_record *record, struct lbw_student *student)
 {
-    carry_student(record, student, lbw_record_keep);
-}
-
-static bool are_codes(const uint8_t *codes, size_t num, const struct lbw_grid *grid)
-{
-    for (size_t i = 0; i < num; i++)
-        if (codes[i] >= grid->num_levels)
-            return false;
-    return true;
-}
-
-void lbw_student_get(struct lbw_record *record, struct lbw_student *student)
-{
-    carry_student(record, student, lbw_record_get);
-    for (size_t i = 0; i < student->num_layers && !record->failed; i++) {
-        const struct lbw_layer *layer = &student->layers[i];
-        const struct lbw_grid *grid = layer->weight->item.grid;
-        record->failed = !are_codes(layer->now, layer->master.num, grid) ||
-                         !are_codes(layer->best, layer->master.num, grid);
-    }
-    if (!record->failed)
+    lbw_record_u64(record, &student->num_updates, UINT64_MAX);
+    lbw_record_u64(record, &student->num_averaged, UINT64_MAX);
+    lbw_record_bool(record, &student->is_frozen);
+    for (size_t i = 0; i < student->num_layers && !record->failed; i++)
+        carry_layer(record, &student->layers[i]);
+    if (record->is_read && !record->failed)
         show(student);
 }

@@ -89,11 +89,10 @@ void lbw_student_keep(struct lbw_student *student);
 void lbw_student_finish(struct lbw_student *student);
 
 /*
- * All that training goes on from, to and from a record. Reading wants a started student, which
+ * All that training goes on from, to or from a record. Reading wants a started student, which
  * is of no use any more when the record has failed.
  */
-void lbw_student_put(struct lbw_record *record, struct lbw_student *student);
-void lbw_student_get(struct lbw_record *record, struct lbw_student *student);
+void lbw_student_carry(struct lbw_record *record, struct lbw_student *student);
 
 /* The share of codes that differ from the start. */
 double lbw_student_changed(const struct lbw_student *student);

@@ -11,7 +11,9 @@
 #include "../activations.h"
 #include "../graph.h"
 #include "../plan.h"
+#include "base/bits.h"
 #include "base/file.h"
+#include "base/record.h"
 #include <lbw/convert.h>
 
 #include "pass/plan.h"
@@ -182,13 +184,13 @@ static void test_damage(void **state)
     size_t size = file.size;
     memcpy(copy, file.data, size);
     lbw_bytes_release(&file);
-    for (size_t cut = 0; cut < size; cut += cut < 20 ? 1 : 97) {
+    for (size_t cut = 0; cut < size; cut += cut < 40 ? 1 : 97) {
         write_file(path, copy, cut);
         struct text again = run_well(&(struct run){.has_state = true});
         assert_true(seen.num_shown > 0);
         same_bytes(&whole, &again);
-        if (cut < 17)
-            continue; /* another byte there makes it the file of another run */
+        if (cut < LBW_HEADER_SIZE)
+            continue; /* another byte there makes it another file */
         copy[cut] ^= 4;
         write_file(path, copy, size);
         copy[cut] ^= 4;
@@ -269,6 +271,67 @@ static void test_lock(void **state)
     free(whole.data);
 }
 
+/* The hash of a record is no secret: it has to hold what such a record may hold. */
+static void forge(unsigned char *file, size_t at, unsigned char byte)
+{
+    unsigned char *record = file + LBW_HEADER_SIZE;
+    size_t length = (size_t)lbw_load_u64(record);
+    assert_true(at < length);
+    record[16 + at] = byte;
+    lbw_store_le(record + 8, lbw_hash(LBW_HASH_START, record + 16, length), 8);
+}
+
+static void test_forged(void **state)
+{
+    (void)state;
+    struct lbw_bytes bytes;
+    struct text none;
+    unlink(path);
+    struct text whole = run_well(&(struct run){.has_state = true});
+    assert_int_equal(lbw_bytes_read(&bytes, path, NULL), LBW_OK);
+    size_t name = 8 + (size_t)lbw_load_u64(bytes.data + LBW_HEADER_SIZE + 16);
+    size_t grid = name + 8 + (size_t)lbw_load_u64(bytes.data + LBW_HEADER_SIZE + 16 + name);
+    size_t flag = grid + 3 * 8, codes = flag + 1 + 3 * 8;
+    const struct {
+        const char *what;
+        size_t at;
+        unsigned char byte;
+    } cases[] = {
+        {"length of the name", 7, 1},
+        {"name", 8, '!'},
+        {"grid", name + 8, '6'},
+        {"count", grid, 255},
+        {"number of steps", grid + 8, 255},
+        {"flag", flag, 2},
+        {"energy", flag + 8, 0xff},
+        {"code", codes, 250},
+        {"code just beyond", codes + 1, 9},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct lbw_error err = {0};
+        unsigned char *copy = malloc(bytes.size);
+        memcpy(copy, bytes.data, bytes.size);
+        forge(copy, cases[i].at, cases[i].byte);
+        write_file(path, copy, bytes.size);
+        free(copy);
+        if (run(&none, &(struct run){.has_state = true}, &err) != LBW_ERR_FORMAT)
+            fail_msg("a forged %s went unnoticed", cases[i].what);
+        assert_non_null(strstr(err.message, path));
+        assert_non_null(strstr(err.message, "corrupt"));
+    }
+    /* another format of the same kind is no license to guess */
+    unsigned char *copy = malloc(bytes.size);
+    struct lbw_error err = {0};
+    memcpy(copy, bytes.data, bytes.size);
+    copy[8]++;
+    write_file(path, copy, bytes.size);
+    free(copy);
+    assert_int_equal(run(&none, &(struct run){.has_state = true}, &err), LBW_ERR_FORMAT);
+    assert_non_null(strstr(err.message, "another version"));
+    lbw_bytes_release(&bytes);
+    free(whole.data);
+}
+
 static void test_no_state(void **state)
 {
     (void)state;
@@ -288,7 +351,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume),      cmocka_unit_test(test_damage),
         cmocka_unit_test(test_another_run), cmocka_unit_test(test_external),
-        cmocka_unit_test(test_lock),        cmocka_unit_test(test_no_state),
+        cmocka_unit_test(test_lock),        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_no_state),
     };
     snprintf(path, sizeof path, "%s", temporary_path("state"));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
