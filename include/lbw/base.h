@@ -65,6 +65,12 @@ LBW_API const char *lbw_status_name(enum lbw_status status);
  */
 LBW_API void lbw_text_mend(char *out, size_t size, const char *text);
 
+/*
+ * Copies text for a terminal: what moves the cursor, breaks the line or turns the direction of
+ * writing becomes '?', bytes that are not UTF-8 become U+FFFD. `size` as for lbw_text_mend().
+ */
+LBW_API void lbw_text_clean(char *out, size_t size, const char *text);
+
 /* Frees memory that a function of this library handed out where its comment says so. */
 LBW_API void lbw_free(void *memory);
 

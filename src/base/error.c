@@ -35,22 +35,15 @@ void lbw_free(void *memory)
     free(memory);
 }
 
-/* Control characters from names in a file would break the one-line promise. */
-static void keep_one_line(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
-}
-
 enum lbw_status lbw_fail(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
 {
     if (err) {
+        char text[sizeof err->message]; /* names from files would break the one-line promise */
         va_list ap;
         va_start(ap, fmt);
-        vsnprintf(err->message, sizeof err->message, fmt, ap);
+        vsnprintf(text, sizeof text, fmt, ap);
         va_end(ap);
-        keep_one_line(err->message);
+        lbw_text_clean(err->message, sizeof err->message, text);
         err->status = status;
     }
     return status;

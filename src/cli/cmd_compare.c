@@ -81,7 +81,8 @@ static void print_table(const struct lbw_comparison *comparison)
     }
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
-    printf("\n%s\n", comparison->assumed);
+    putchar('\n');
+    lbw_print_line(stdout, comparison->assumed);
 }
 
 static json_t *json_row(const struct lbw_compare_row *row)

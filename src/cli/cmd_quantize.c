@@ -45,7 +45,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
         return status;
     lbw_conversion_describe(c, lbw_calibrate_num_samples(c->activations));
     if (assumed && !v->all.report.quiet)
-        fprintf(stderr, "%s\n", assumed);
+        lbw_print_line(stderr, assumed);
     return LBW_OK;
 }
 

@@ -86,11 +86,13 @@ static void introduce(const struct job *job, const char *assumed)
     if (job->v->all.report.quiet)
         return;
     if (assumed)
-        fprintf(stderr, "%s\n", assumed);
+        lbw_print_line(stderr, assumed);
     size_t num_ends = r->num_targets - r->num_taps;
     fprintf(stderr, "teacher and student are compared at");
-    for (size_t i = 0; i < num_ends && i < 4; i++)
-        fprintf(stderr, " %s", r->targets[i]);
+    for (size_t i = 0; i < num_ends && i < 4; i++) {
+        putc(' ', stderr);
+        lbw_print_clean(stderr, r->targets[i]);
+    }
     fprintf(stderr, "%s%s", num_ends > 4 ? " …" : "",
             r->is_weighed ? ", by what values are worth to the boxes" : "");
     if (r->num_taps)

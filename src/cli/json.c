@@ -15,7 +15,7 @@ int lbw_json_print(json_t *value)
         lbw_talk("out of memory");
         return LBW_EXIT_FAILED;
     }
-    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_dumpf(value, stdout, JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9));
     putchar('\n');
     json_decref(value);
     return LBW_EXIT_DONE;

@@ -64,8 +64,11 @@ static void draw(const char *what, size_t done, size_t total, double elapsed)
     snprintf(head, sizeof head, "%s %zu of %zu%s", line.verb, done, total, left);
     size_t used = lbw_text_width(head), room = (size_t)line.width - 1;
     char name[256] = "";
-    if (what && used + 8 < room)
-        lbw_text_shorten(name, sizeof name, what, room - used - 2);
+    if (what && used + 8 < room) {
+        char clean[512];
+        lbw_text_clean(clean, sizeof clean, what);
+        lbw_text_shorten(name, sizeof name, clean, room - used - 2);
+    }
     fprintf(stderr, "\r\033[K%s%s%s", head, *name ? "  " : "", name);
     fflush(stderr);
     line.is_visible = true;

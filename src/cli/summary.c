@@ -129,11 +129,15 @@ static void print_reason_text(FILE *to, const struct lbw_report *report, size_t 
         least = number < least ? number : least;
         most = number > most ? number : most;
     }
-    if (!reason[at] || least == most)
-        fputs(reason, to);
-    else
-        fprintf(to, "%.*s%llu to %llu%s", (int)at, reason, least, most,
-                reason + at + strspn(reason + at, "0123456789"));
+    if (!reason[at] || least == most) {
+        lbw_print_clean(to, reason);
+        return;
+    }
+    char *head = strndup(reason, at);
+    lbw_print_clean(to, head ? head : "?");
+    free(head);
+    fprintf(to, "%llu to %llu", least, most);
+    lbw_print_clean(to, reason + at + strspn(reason + at, "0123456789"));
 }
 
 static void print_reason(FILE *to, const struct lbw_report *report, size_t first)
@@ -213,8 +217,10 @@ static void print_reasons(FILE *to, const struct lbw_report *report, const char 
             alike += is_same;
             earlier += is_same && j < i;
         }
-        if (reason && !earlier)
-            fprintf(to, "  %zu × %s\n", alike, reason);
+        if (reason && !earlier) {
+            fprintf(to, "  %zu × ", alike);
+            lbw_print_line(to, reason);
+        }
     }
 }
 
@@ -244,10 +250,9 @@ static void print_summary(FILE *to, const struct lbw_report *report,
         return;
     }
     fprintf(to, "encoding %s, ", lbw_encoding_name(summary->encoding));
-    if (report->calibrated)
-        fprintf(to, "calibrated with %s\n\n", summary->data);
-    else
-        fputs("projected without calibration\n\n", to);
+    fputs(report->calibrated ? "calibrated with " : "projected without calibration", to);
+    lbw_print_line(to, report->calibrated ? summary->data : "");
+    putc('\n', to);
     print_sizes(to, report);
     print_snr(to, report, all_layers);
     fprintf(to, "  all weights together: %.1f dB\n", report->snr);

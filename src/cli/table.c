@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <wchar.h>
 
+#include "cli/talk.h"
+
 void lbw_table_init(struct lbw_table *table, const struct lbw_column *columns, size_t num)
 {
     *table = (struct lbw_table){.columns = columns, .num_columns = num};
@@ -20,14 +22,6 @@ void lbw_table_release(struct lbw_table *table)
         free(table->cells[i]);
     free(table->cells);
     *table = (struct lbw_table){0};
-}
-
-/* Names come from files: what would move the cursor is shown as "?". */
-static void keep_printable(char *text)
-{
-    for (; *text; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            *text = '?';
 }
 
 void lbw_table_cell(struct lbw_table *table, const char *fmt, ...)
@@ -44,12 +38,16 @@ void lbw_table_cell(struct lbw_table *table, const char *fmt, ...)
     }
     va_list ap;
     va_start(ap, fmt);
-    char *text;
-    if (vasprintf(&text, fmt, ap) < 0)
-        table->out_of_memory = 1;
-    else
-        keep_printable(table->cells[table->num_cells++] = text);
+    char *text, *clean = NULL;
+    if (vasprintf(&text, fmt, ap) >= 0) {
+        clean = lbw_clean(text);
+        free(text);
+    }
     va_end(ap);
+    if (clean)
+        table->cells[table->num_cells++] = clean;
+    else
+        table->out_of_memory = 1;
 }
 
 /* Bytes of the first character of `text` and the columns it takes; bad bytes count one. */

@@ -4,14 +4,29 @@
 
 #include <inttypes.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
+
+char *lbw_clean(const char *text)
+{
+    size_t size = 3 * strlen(text) + 1;
+    char *clean = malloc(size);
+    if (clean)
+        lbw_text_clean(clean, size, text);
+    return clean;
+}
 
 void lbw_print_clean(FILE *to, const char *text)
 {
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        putc(c < 0x20 || c == 0x7f ? '?' : c, to);
-    }
+    char *clean = lbw_clean(text);
+    fputs(clean ? clean : "?", to);
+    free(clean);
+}
+
+void lbw_print_line(FILE *to, const char *text)
+{
+    lbw_print_clean(to, text);
+    putc('\n', to);
 }
 
 static void print_line(const char *command, const char *fmt, va_list ap)

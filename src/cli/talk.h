@@ -20,8 +20,14 @@ enum lbw_exit {
 /* One line on standard error, "lbw: …"; control characters are shown as "?". */
 void lbw_talk(const char *fmt, ...) LBW_PRINTF(1, 2);
 
-/* Prints text that came from a file or a command line: control characters become "?". */
+/* Prints text that came from a file or a command line, see lbw_text_clean(). */
 void lbw_print_clean(FILE *to, const char *text);
+
+/* The same with a line break behind it. */
+void lbw_print_line(FILE *to, const char *text);
+
+/* The same as a string, to be freed; NULL when out of memory. */
+char *lbw_clean(const char *text);
 
 /* A usage error of a command: the line, where to find help, and LBW_EXIT_USAGE. */
 int lbw_usage_error(const char *command, const char *fmt, ...) LBW_PRINTF(2, 3);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "pass/plan.h"
 
 static void print_shape(FILE *f, const struct lbw_plan_item *item)
@@ -18,21 +19,12 @@ static void print_shape(FILE *f, const struct lbw_plan_item *item)
         fprintf(f, "%s%lld", i ? "x" : "", (long long)item->dims[i]);
 }
 
-/* Quoted only where a name would fall apart otherwise; a line break becomes \n. */
-static void print_name(FILE *f, const char *name)
+/* In a comment, which is not read back. */
+static void print_clean(FILE *f, const char *text)
 {
-    bool is_plain = *name && !strpbrk(name, " \t\r\n\"\\#");
-    if (is_plain) {
-        fputs(name, f);
-        return;
-    }
-    fputc('"', f);
-    for (const char *p = name; *p; p++) {
-        if (*p == '"' || *p == '\\' || *p == '\n')
-            fputc('\\', f);
-        fputc(*p == '\n' ? 'n' : *p, f);
-    }
-    fputc('"', f);
+    char clean[400];
+    lbw_text_clean(clean, sizeof clean, text);
+    fputs(clean, f);
 }
 
 /* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]; shape, axis and op are not read back.
@@ -41,14 +33,19 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
 {
     fprintf(f, "%-5s %-5s %-8s ", item->grid ? item->grid->name : "-",
             lbw_scale_name(item->scale), lbw_group_name(item->group));
-    print_name(f, item->tensor);
+    lbw_text_print_word(f, item->tensor);
     fputc(' ', f);
     print_shape(f, item);
-    fprintf(f, " %d %s ", item->axis, item->op);
-    print_name(f, item->node);
-    if (*item->scope || *item->reason)
-        fprintf(f, "  # %s%s%s", item->reason, *item->scope && *item->reason ? ", in " : "",
-                item->scope);
+    fprintf(f, " %d ", item->axis);
+    lbw_text_print_word(f, item->op);
+    fputc(' ', f);
+    lbw_text_print_word(f, item->node);
+    if (*item->scope || *item->reason) {
+        fputs("  # ", f);
+        print_clean(f, item->reason);
+        fputs(*item->scope && *item->reason ? ", in " : "", f);
+        print_clean(f, item->scope);
+    }
     fputc('\n', f);
 }
 
@@ -85,18 +82,35 @@ static json_t *item_json(const struct lbw_plan_item *item)
                      (json_int_t)item->num_zeros);
 }
 
+/* JSON holds UTF-8 alone, and is to be read back: a name that is none cannot be in it. */
+static enum lbw_status check_names(const struct lbw_plan *plan, struct lbw_error *err)
+{
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        const struct lbw_plan_item *item = &plan->weights[i].item;
+        const char *const names[] = {item->tensor, item->node, item->op, item->scope,
+                                     item->reason};
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (!lbw_text_is_utf8(names[k]))
+                return lbw_fail(err, LBW_ERR_FORMAT,
+                                "'%s' is not UTF-8: print the plan as text instead of JSON",
+                                names[k]);
+    }
+    return LBW_OK;
+}
+
 static enum lbw_status print_json(char **out, const struct lbw_plan *plan,
                                   struct lbw_error *err)
 {
+    LBW_TRY(check_names(plan, err));
     json_t *list = json_array();
     bool failed = !list;
     for (size_t i = 0; i < plan->num_weights && !failed; i++)
         failed = json_array_append_new(list, item_json(&plan->weights[i].item)) != 0;
     json_t *root = json_pack("{s:i, s:o}", "lbw_plan", 1, "weights", list);
-    char *text = root && !failed ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    char *text = root && !failed ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII) : NULL;
     json_decref(root);
     if (!text)
-        return lbw_fail(err, LBW_ERR_FORMAT, "a name in the model is not valid UTF-8");
+        return lbw_fail_memory(err);
     *out = text;
     return LBW_OK;
 }
@@ -207,46 +221,23 @@ static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_
     return status;
 }
 
-/* Cuts one word off *text in place, quoted or plain; NULL at the end of the line. */
-static char *next_word(char **text)
-{
-    char *in = *text + strspn(*text, " \t\r"), *word, *out;
-    if (!*in || *in == '#')
-        return NULL;
-    if (*in != '"') {
-        word = in;
-        in += strcspn(in, " \t\r");
-        *text = *in ? in + 1 : in;
-        *in = '\0';
-        return word;
-    }
-    for (word = out = ++in; *in && *in != '"'; in++) {
-        bool is_escaped = *in == '\\' && in[1];
-        in += is_escaped;
-        *out++ = is_escaped && *in == 'n' ? '\n' : *in;
-    }
-    *text = *in ? in + 1 : in;
-    *out = '\0';
-    return word;
-}
-
 static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_error *err)
 {
     for (int line = 1; *text; line++) {
         char *end = text + strcspn(text, "\n"), *rest = text;
         text = *end ? end + 1 : end;
         *end = '\0';
-        struct wish wish = {.grid = next_word(&rest)};
+        struct wish wish = {.grid = lbw_text_take_word(&rest)};
         if (!wish.grid)
             continue;
-        wish.scale = next_word(&rest);
-        wish.group = wish.scale ? next_word(&rest) : NULL;
-        wish.tensor = wish.group ? next_word(&rest) : NULL;
+        wish.scale = lbw_text_take_word(&rest);
+        wish.group = wish.scale ? lbw_text_take_word(&rest) : NULL;
+        wish.tensor = wish.group ? lbw_text_take_word(&rest) : NULL;
         if (!wish.tensor)
             return lbw_fail(err, LBW_ERR_FORMAT, "line %d: expected GRID SCALE GROUP TENSOR",
                             line);
         for (int i = 0; i < 4 && (i == 0 || wish.node); i++) /* shape, axis, op, node */
-            wish.node = next_word(&rest);
+            wish.node = lbw_text_take_word(&rest);
         LBW_TRY(lbw_within(err, apply_wish(plan, &wish, err), "line %d", line));
     }
     return LBW_OK;

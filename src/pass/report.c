@@ -112,7 +112,9 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         "snr", number(report->snr), "bytes_before", (json_int_t)report->bytes_before,
         "bytes_after", (json_int_t)report->bytes_after, "weights", rows);
     char *made =
-        root && !failed ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) : NULL;
+        root && !failed
+            ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9))
+            : NULL;
     json_decref(root);
     if (!made)
         return lbw_fail_memory(err);

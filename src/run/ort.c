@@ -34,7 +34,7 @@ enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_
     snprintf(message, sizeof message, "%s", runtime->get_error_message(status));
     runtime->release_status(status);
     for (char *p = message; *p; p++)
-        if ((unsigned char)*p < ' ')
+        if (*p == '\n' || *p == '\t')
             *p = ' ';
     return lbw_fail(err, LBW_ERR_RUNTIME, "%s: ONNX Runtime: %s", what, message);
 }

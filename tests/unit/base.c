@@ -18,6 +18,7 @@
 #include "base/strmap.h"
 #include "base/thread.h"
 #include "base/writer.h"
+#include "base/text.h"
 
 static void test_error_context(void **state)
 {
@@ -214,6 +215,71 @@ static void test_text_mend(void **state)
     }
 }
 
+static void test_text_clean(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"conv_1/w", "conv_1/w"},
+        {"\u5377\u79ef", "\u5377\u79ef"},
+        {"a\nb\tc\rd", "a?b?c?d"},
+        {"\033[31mred\x7f", "?[31mred?"},
+        {"c1: \xc2\x9b"
+         "31m",
+         "c1: ?31m"}, /* xterm takes it for ESC [ */
+        {"8 bit: \x9b", "8 bit: \ufffd"},
+        {"\u2028line\u202etxt.exe\u2066", "?line?txt.exe?"},
+        {"\u00a0\u2030\u2065\u20ac", "\u00a0\u2030\u2065\u20ac"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[64];
+        struct lbw_error err;
+        lbw_text_clean(out, sizeof out, cases[i][0]);
+        assert_string_equal(out, cases[i][1]);
+        lbw_fail(&err, LBW_ERR_IO, "%s", cases[i][0]);
+        assert_string_equal(err.message, cases[i][1]);
+    }
+}
+
+/* Whatever bytes a name has, a line of text carries it there and back, in printable form. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "w",
+        "",
+        "a b",
+        "#1",
+        "quote\"",
+        "back\\slash\\n",
+        "\\x41",
+        "line\nbreak\ttab\r",
+        "\033[2J",
+        "\xc2\x9b",
+        "\x9b\xff",
+        "\u202e\u2069",
+        "\u00fc\u5377\U0001f600",
+        "cut\xe2\x82",
+        "-",
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *line = NULL, clean[200];
+        size_t size;
+        FILE *f = open_memstream(&line, &size);
+        lbw_text_print_word(f, names[i]);
+        fputs(" next # comment", f);
+        assert_int_equal(fclose(f), 0);
+        lbw_text_clean(clean, sizeof clean, line);
+        assert_string_equal(clean, line);
+        char *rest = line;
+        assert_string_equal(lbw_text_take_word(&rest), names[i]);
+        assert_string_equal(lbw_text_take_word(&rest), "next");
+        assert_null(lbw_text_take_word(&rest));
+        free(line);
+    }
+    assert_true(lbw_text_is_utf8("") && lbw_text_is_utf8("\u00fc\033"));
+    assert_false(lbw_text_is_utf8("a\xe2\x82"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +287,7 @@ int main(void)
         cmocka_unit_test(test_strmap),        cmocka_unit_test(test_half),
         cmocka_unit_test(test_files),         cmocka_unit_test(test_file_modes),
         cmocka_unit_test(test_parallel_for),  cmocka_unit_test(test_text_mend),
+        cmocka_unit_test(test_text_clean),    cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
