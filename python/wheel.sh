@@ -22,8 +22,11 @@ rm -f "$out"/lbw-*
     exit 1
 }
 $pip wheel --no-deps -w "$work/raw" "$out"/lbw-*.tar.gz
-PATH="$work/venv/bin:$PATH" "$work/venv/bin/auditwheel" -q repair --strip -w "$out" \
-    "$work"/raw/lbw-*.whl
+PATH="$work/venv/bin:$PATH" "$work/venv/bin/auditwheel" repair --strip -w "$out" \
+    "$work"/raw/lbw-*.whl >"$work/log" 2>&1 || {
+    tail -n 40 "$work/log"
+    exit 1
+}
 
 wheel=$(echo "$out"/lbw-*.whl)
 (cd "$out" && ls -s --block-size=1 lbw-*)
