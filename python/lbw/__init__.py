@@ -23,10 +23,12 @@ from ._call import (
     text as _text,
 )
 from ._convert import convert, expand, grids, inspect, plan, profiles, quantize, tune
-from ._detect import Detector, compare, detect, evaluate, search
+from ._detect import Detector, bench, compare, detect, evaluate, search
 from ._lbw import lib as _lib
+from ._options import native_library
 from ._results import (
     AveragePrecision,
+    BenchRow,
     Box,
     Comparison,
     CompareRow,
@@ -42,6 +44,7 @@ from ._results import (
     Profile,
     Reencoding,
     SearchResult,
+    Spread,
     Training,
     Trial,
     Weight,
@@ -51,6 +54,7 @@ __version__ = _text(_lib.lbw_version())
 __all__ = [
     "ArgumentError",
     "AveragePrecision",
+    "BenchRow",
     "Box",
     "CompareRow",
     "Comparison",
@@ -73,10 +77,12 @@ __all__ = [
     "Profile",
     "Reencoding",
     "SearchResult",
+    "Spread",
     "Training",
     "Trial",
     "UnsupportedError",
     "Weight",
+    "bench",
     "compare",
     "convert",
     "detect",
@@ -84,6 +90,7 @@ __all__ = [
     "expand",
     "grids",
     "inspect",
+    "native_library",
     "plan",
     "profiles",
     "quantize",

@@ -12,6 +12,7 @@ from ._lbw import ffi, lib
 from ._options import Bits, Model, Path, Samples, dress
 from ._results import (
     AveragePrecision,
+    BenchRow,
     Box,
     CompareRow,
     Comparison,
@@ -284,6 +285,41 @@ def compare(
                 for row in rows
             ],
         )
+
+
+def bench(
+    models: Model | Sequence[Model],
+    *,
+    seconds: float | None = None,
+    runs: int | None = None,
+    threads: int | None = None,
+    size: tuple[int, int] = (0, 0),
+    native: bool = True,
+    progress: Progress | bool | None = None,
+) -> list[BenchRow]:
+    """How fast models run in ONNX Runtime, taking turns, as ratios to the first.
+
+    seconds: of measuring per model (default 2). runs: of each model, in place of seconds.
+    threads: of the runtime; None: all processors. size: width and height of inputs that leave
+    them open. native: with the operator library, where it is installed.
+    """
+    several: Sequence[Any] = models if isinstance(models, (list, tuple)) else [models]
+    values = locals()
+    with Call(progress) as call:
+        handles = [options.open_model(call, model) for model in several]
+        params = call.new("struct lbw_bench_params *")
+        options.fill(params, options.BENCH, values, call)
+        params.width, params.height = size
+        params.no_native = not native
+        params.progress, params.user = lib.on_progress, call.handle
+        options.use_runtime(call)
+        array = call.new("struct lbw_model *[]", handles)
+        result = call.open("struct lbw_bench", lib.lbw_bench_free, lib.lbw_bench, array,
+                           len(handles), params)
+        return [
+            BenchRow._of(result.models[i], options.model_name(several[i]))
+            for i in range(result.num_models)
+        ]
 
 
 _QUICK_PICTURES = 24

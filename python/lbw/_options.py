@@ -103,6 +103,11 @@ COMPARE: Table = {
     "seed": ("seed", number),
     "threads": ("num_threads", number),
 }
+BENCH: Table = {
+    "seconds": ("seconds", number),
+    "runs": ("num_runs", number),
+    "threads": ("num_threads", number),
+}
 EVALUATE: Table = {
     "reference_score": ("reference_score", number),
     "reference_nms": ("reference_nms", number),
@@ -239,6 +244,20 @@ def use_runtime(call: Call) -> None:
     folder = runtime_folder()
     if folder:
         call.do(lib.lbw_runtime_open, call.string(folder))
+
+
+def native_library() -> str:
+    """The path of the operator library that computes with the small weights themselves.
+
+    options = onnxruntime.SessionOptions()
+    options.register_custom_ops_library(lbw.native_library())
+
+    Raises OnnxRuntimeError where it is not installed.
+    """
+    with Call() as call:
+        path = call.new("const char **")
+        call.do(lib.lbw_native_library, path)
+        return text(path[0])
 
 
 def runtime_folder() -> str | None:

@@ -357,6 +357,33 @@ class Comparison(Record):
 
 
 @dataclass
+class Spread(Record):
+    """A median with the quartiles below and above it."""
+
+    median: float
+    low: float
+    high: float
+
+
+@dataclass
+class BenchRow(Record):
+    """How fast a model runs."""
+
+    name: str
+    load_seconds: float
+    first_seconds: float
+    # Of one run.
+    seconds: Spread
+    # Time of the first model over the time of this one, round by round: above 1 is faster.
+    speed: Spread
+
+    @classmethod
+    def _of(cls, model: Any, name: str) -> BenchRow:
+        spreads = {k: Spread._read(getattr(model, k)) for k in ("seconds", "speed")}
+        return cls._read(model, name=name, **spreads)
+
+
+@dataclass
 class AveragePrecision(Record):
     """0 … 1, or -1 where nothing was labelled; COCO's numbers, and Pascal VOC's at IoU .5."""
 

@@ -101,6 +101,25 @@ def test_search_is_the_programs(program):
     assert {layer.bits for layer in result} - {None}
 
 
+def test_bench(small):
+    rows = lbw.bench([MODEL, small], runs=3, threads=1)
+    assert [row.name for row in rows] == [str(MODEL), "model"]
+    assert rows[0].speed.median == 1 and rows[1].seconds.low <= rows[1].seconds.median
+
+
+def test_the_operator_library_fits_the_runtime():
+    onnxruntime = pytest.importorskip("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    try:
+        path = lbw.native_library()
+    except lbw.OnnxRuntimeError as error:
+        pytest.skip(str(error))
+    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 17):
+        pytest.skip(f"ONNX Runtime {onnxruntime.__version__} is older than the library")
+    options.register_custom_ops_library(path)
+    onnxruntime.InferenceSession(str(MODEL), options, providers=["CPUExecutionProvider"])
+
+
 def test_search_takes_models_and_samples_from_memory():
     ours = lbw.search(MODEL.read_bytes(), EVAL, profile=PROFILE, calibration=images(2),
                       trials=1, max_images=2, skip=SKIP)
