@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""A pass for Microsoft Olive: {"type": "LbwQuantization", "bits": "4x2", "calibration": "photos/"}.
+
+Olive finds it by the name of this module when the run's configuration gives it as
+"module_path": "olive_pass" among the packages of passes (olive_config.json).
+"""
+
+from pathlib import Path
+
+from olive.model import ONNXModelHandler
+from olive.passes import Pass
+from olive.passes.pass_config import PassConfigParam
+
+import lbw
+
+
+class LbwQuantization(Pass):
+    """Convolution weights become zero or a power of two times the scale of their channel."""
+
+    @classmethod
+    def _default_config(cls, accelerator_spec):
+        return {
+            "bits": PassConfigParam(
+                type_=str, default_value="4", description="Bits per weight, or a grid."
+            ),
+            "calibration": PassConfigParam(
+                type_=str, default_value="generated", description="A folder of pictures."
+            ),
+            "encoding": PassConfigParam(
+                type_=str, default_value="packed", description="packed, dq or float."
+            ),
+        }
+
+    def _run_for_config(self, model, config, output_model_path):
+        path = Path(output_model_path)
+        if path.suffix != ".onnx":
+            path.mkdir(parents=True, exist_ok=True)
+            path /= "model.onnx"
+        lbw.quantize(model.model_path, path, bits=config.bits, calibration=config.calibration,
+                     encoding=config.encoding)
+        return ONNXModelHandler(model_path=str(path))
