@@ -35,8 +35,7 @@ wheel=$(echo "$out"/lbw-*.whl)
 # Nothing of the source but the tests and what they read.
 mkdir -p "$work/tests/python"
 cp -r "$root/python/tests" "$work/tests/python"
-mkdir "$work/tests/samples"
-cp -r "$root/samples/shapes" "$work/tests/samples"
+cp -r "$root/samples" "$work/tests"
 cp "$root/README.md" "$wheel" "$work/tests"
 
 try() { # try HOW…: in an empty environment
