@@ -248,13 +248,20 @@ bool lbw_model_add_function(struct lbw_model *model, Onnx__FunctionProto *functi
            append(model, &model->proto->functions, &model->proto->n_functions, function);
 }
 
+/* Each name → the last number that was tried behind it, from 1 on. */
 struct lbw_names {
-    struct lbw_strmap used; /* the name → the last number that was tried behind it, from 1 on */
+    struct lbw_strmap used; /* for tensors and for nodes */
+    struct lbw_strmap nodes;
 };
+
+static bool use(struct lbw_strmap *map, const char *name)
+{
+    return !name || lbw_strmap_put(map, name, (void *)(uintptr_t)1);
+}
 
 static bool use_name(struct lbw_names *names, const char *name)
 {
-    return !name || lbw_strmap_put(&names->used, name, (void *)(uintptr_t)1);
+    return use(&names->used, name);
 }
 
 static bool use_names(struct lbw_names *names, char **list, size_t num)
@@ -272,7 +279,8 @@ static bool collect(ProtobufCMessage *message, void *user)
     const ProtobufCMessageDescriptor *type = message->descriptor;
     if (type == &onnx__node_proto__descriptor) {
         Onnx__NodeProto *node = (Onnx__NodeProto *)message;
-        return use_name(names, node->name) && use_names(names, node->input, node->n_input) &&
+        return use_name(names, node->name) && use(&names->nodes, node->name) &&
+               use_names(names, node->input, node->n_input) &&
                use_names(names, node->output, node->n_output);
     }
     if (type == &onnx__function_proto__descriptor) {
@@ -302,18 +310,31 @@ enum lbw_status lbw_names_new(struct lbw_names **out, const struct lbw_model *mo
 
 void lbw_names_free(struct lbw_names *names)
 {
-    if (names)
+    if (names) {
         lbw_strmap_release(&names->used);
+        lbw_strmap_release(&names->nodes);
+    }
     free(names);
+}
+
+static const char *make_name(struct lbw_strmap *used, struct lbw_model *model, const char *stem)
+{
+    const char *base = lbw_arena_strdup(&model->arena, stem), *name = base;
+    uintptr_t number = base ? (uintptr_t)lbw_strmap_get(used, base) : 0;
+    while (name && lbw_strmap_get(used, name))
+        name = lbw_arena_printf(&model->arena, "%s_%ju", base, (uintmax_t)++number);
+    if (!name || !lbw_strmap_put(used, base, (void *)(number ? number : 1)))
+        return NULL;
+    return name == base || use(used, name) ? name : NULL;
 }
 
 const char *lbw_names_make(struct lbw_names *names, struct lbw_model *model, const char *stem)
 {
-    const char *base = lbw_arena_strdup(&model->arena, stem), *name = base;
-    uintptr_t number = base ? (uintptr_t)lbw_strmap_get(&names->used, base) : 0;
-    while (name && lbw_strmap_get(&names->used, name))
-        name = lbw_arena_printf(&model->arena, "%s_%ju", base, (uintmax_t)++number);
-    if (!name || !lbw_strmap_put(&names->used, base, (void *)(number ? number : 1)))
-        return NULL;
-    return name == base || use_name(names, name) ? name : NULL;
+    return make_name(&names->used, model, stem);
+}
+
+const char *lbw_names_make_node(struct lbw_names *names, struct lbw_model *model,
+                                const char *stem)
+{
+    return make_name(&names->nodes, model, stem);
 }

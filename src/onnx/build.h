@@ -58,4 +58,8 @@ enum lbw_status lbw_names_new(struct lbw_names **out, const struct lbw_model *mo
 void lbw_names_free(struct lbw_names *names);
 const char *lbw_names_make(struct lbw_names *names, struct lbw_model *model, const char *stem);
 
+/* The same for a node, which may be called like a tensor but not like another node. */
+const char *lbw_names_make_node(struct lbw_names *names, struct lbw_model *model,
+                                const char *stem);
+
 #endif

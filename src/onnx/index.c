@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "onnx/build.h"
+#include "onnx/import.h"
 
 /* A value and, out of sight, the end of its list of uses. */
 struct entry {
@@ -23,11 +24,6 @@ struct builder {
 static bool has_name(const char *name)
 {
     return name && *name;
-}
-
-static bool is_standard(const char *domain)
-{
-    return !has_name(domain) || strcmp(domain, "ai.onnx") == 0;
 }
 
 Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num)
@@ -303,7 +299,7 @@ Onnx__OperatorSetIdProto *lbw_scope_import(const struct lbw_model *model,
     Onnx__OperatorSetIdProto **list = f ? f->opset_import : model->proto->opset_import;
     size_t num = f ? f->n_opset_import : model->proto->n_opset_import;
     for (size_t i = 0; i < num; i++)
-        if (is_standard(list[i]->domain))
+        if (lbw_domain_is_standard(list[i]->domain))
             return list[i];
     return NULL;
 }
@@ -349,5 +345,5 @@ const char *lbw_node_input(const Onnx__NodeProto *node, size_t i)
 
 bool lbw_node_is(const Onnx__NodeProto *node, const char *op_type)
 {
-    return is_standard(node->domain) && node->op_type && strcmp(node->op_type, op_type) == 0;
+    return lbw_domain_is_standard(node->domain) && node->op_type && strcmp(node->op_type, op_type) == 0;
 }

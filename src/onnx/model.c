@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/writer.h"
 #include "onnx/extdata.h"
+#include "onnx/import.h"
 #include "onnx/mapped.h"
 #include "onnx/scan.h"
 
@@ -51,6 +52,7 @@ static enum lbw_status unpack(struct lbw_model *model, const void *data, size_t 
         return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model (malformed)");
     if (!model->proto->graph)
         return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model (it holds no graph)");
+    lbw_imports_merge(model->proto);
     return LBW_OK;
 }
 

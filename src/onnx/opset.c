@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/import.h"
 #include "onnx/tensor.h"
 
 /* The least IR version of the release that brought an opset (ONNX Versioning.md). */
@@ -343,6 +344,7 @@ static enum lbw_status check_imports(const struct lbw_lift *lift, int64_t opset)
     if (opset < LBW_MIN_OPSET || opset > LBW_MAX_OPSET)
         return lbw_fail(lift->err, LBW_ERR_ARGUMENT, "opset %lld is not one of %d to %d",
                         (long long)opset, LBW_MIN_OPSET, LBW_MAX_OPSET);
+    LBW_TRY(lbw_model_check_imports(lift->model, lift->err));
     LBW_TRY(check_import(lbw_scope_import(lift->model, lift->index.scopes), opset, "the model",
                          lift->err));
     for (struct lbw_scope *scope = lift->index.scopes; scope; scope = scope->next)

@@ -54,8 +54,10 @@ static Onnx__NodeProto *emit(struct emitter *e, const char *op, const char *outp
 {
     const char *const inputs[] = {a, b, c, NULL};
     const char *const outputs[] = {output, NULL};
-    Onnx__NodeProto *node =
-        lbw_build_node(e->encoder->model, "", op, *e->prefix ? output : "", inputs, outputs);
+    struct lbw_model *model = e->encoder->model;
+    /* the weight's own name, which the last output keeps, may be a node's already */
+    const char *name = *e->prefix ? lbw_names_make_node(e->encoder->names, model, output) : "";
+    Onnx__NodeProto *node = name ? lbw_build_node(model, "", op, name, inputs, outputs) : NULL;
     e->failed = e->failed || !node;
     e->out->nodes[e->out->num_nodes++] = node;
     return node;
@@ -401,7 +403,7 @@ static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
     const char *const outputs[] = {weight->item.tensor, NULL};
     struct lbw_model *model = encoder->model;
     char *stem = lbw_arena_printf(&model->arena, "lbw_%zu", ++encoder->num_calls);
-    const char *name = stem ? lbw_names_make(encoder->names, model, stem) : NULL;
+    const char *name = stem ? lbw_names_make_node(encoder->names, model, stem) : NULL;
     Onnx__NodeProto *node =
         name ? lbw_build_node(model, LBW_DOMAIN, function, name, inputs, outputs) : NULL;
     int64_t count = (int64_t)weight->item.count;

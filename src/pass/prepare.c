@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "onnx/build.h"
+#include "onnx/import.h"
 #include "onnx/node.h"
 #include "onnx/tensor.h"
 #include "pass/bias.h"
@@ -284,6 +285,7 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
                                const char *ops, struct lbw_error *err)
 {
     size_t num_opened;
+    LBW_TRY(lbw_model_check_imports(model, err));
     if (params->requantize)
         LBW_TRY(lbw_expand(model, NULL, err));
     else

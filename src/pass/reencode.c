@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/import.h"
 #include "pass/native.h"
 #include "pass/recover.h"
 
@@ -193,6 +194,8 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
     LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_encode_check(r.params, err));
+    if (params->encoding != LBW_ENCODING_FLOAT)
+        LBW_TRY(lbw_within(err, lbw_model_check_imports(model, err), "%s", model->name));
     LBW_TRY(lbw_digest(before, model, err));
     enum lbw_status status = LBW_OK;
     if (is_native && params->opset)

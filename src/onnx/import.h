@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The versions of operator sets that a model imports (ONNX IR, "Operator Set Identifiers"). The
+ * default domain has two names, "" and "ai.onnx".
+ */
+#ifndef LBW_SRC_ONNX_IMPORT_H
+#define LBW_SRC_ONNX_IMPORT_H
+
+#include "onnx/model.h"
+
+/* True for both names of the default domain. */
+bool lbw_domain_is_standard(const char *domain);
+
+/*
+ * Leaves one entry per domain, the one ONNX Runtime goes by: the last; in functions, of the
+ * default domain's names "" before "ai.onnx".
+ */
+void lbw_imports_merge(Onnx__ModelProto *proto);
+
+/*
+ * LBW_ERR_UNSUPPORTED where nodes of the default domain stand under no version of it: what is
+ * written beside them would not load, or mean something else.
+ */
+enum lbw_status lbw_model_check_imports(const struct lbw_model *model, struct lbw_error *err);
+
+#endif
