@@ -122,10 +122,16 @@ struct lbw_report {
     size_t num_converted;
     size_t num_weights;     /* values converted */
     double bits_per_weight; /* codes and scales, over num_weights */
-    double snr; /* dB: mean over calibrated layers' outputs, or of all weights together */
+    /*
+     * dB: mean over the outputs of the num_measured calibrated layers that have a signal and an
+     * error; of all weights together where num_measured is 0
+     */
+    double snr;
+    size_t num_measured;
     uint64_t bytes_before; /* of the whole model, external data included */
     uint64_t bytes_after;
-    bool calibrated;
+    bool calibrated;       /* there was a calibration set */
+    size_t num_calibrated; /* of num_converted: fitted or trained, not only rounded */
 };
 
 /*

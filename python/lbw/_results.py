@@ -256,8 +256,12 @@ class Conversion(Output):
     num_weights: int
     # Codes and scales.
     bits_per_weight: float
-    # dB: mean over calibrated layers' outputs, or of all weights together.
+    # Fitted to the calibration set, not only rounded.
+    num_calibrated: int
+    # dB: mean over the num_measured calibrated layers that have a signal and an error, or of
+    # all weights together.
     snr: float
+    num_measured: int
     calibrated: bool
     # What was assumed about the pictures, in one line.
     assumed: str

@@ -60,6 +60,22 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
     return status == LBW_OK ? lbw_report_save(&v->report, c->report, &c->err) : status;
 }
 
+/* Which layers calibration did not reach is no detail: their rounding ruins detectors. */
+static void warn_uncalibrated(const struct lbw_report *report)
+{
+    static const char prefix[] = "projection: ";
+    const char *why = NULL;
+    for (size_t i = 0; i < report->num_rows && !why; i++) {
+        const struct lbw_report_row *row = lbw_report_row(report, i);
+        if (row->converted && strncmp(row->how, prefix, strlen(prefix)) == 0)
+            why = row->how + strlen(prefix);
+    }
+    if (report->calibrated && report->num_calibrated < report->num_converted)
+        lbw_talk("warning: calibrated %zu of %zu layers, the others are only rounded%s%s",
+                 report->num_calibrated, report->num_converted, why ? ": " : "",
+                 why ? why : "");
+}
+
 enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
@@ -70,8 +86,11 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
         .encoding = (enum lbw_encoding)v->encode.encoding,
         .seconds = lbw_progress_seconds(),
     };
-    return lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary,
-                           &c->err);
+    enum lbw_status status = lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report,
+                                             &summary, &c->err);
+    if (status == LBW_OK)
+        warn_uncalibrated(c->report);
+    return status;
 }
 
 void lbw_conversion_close(struct lbw_conversion *c)

@@ -12,13 +12,22 @@
 #include "cli/talk.h"
 
 #define MAX_LAYERS 8 /* more are summed up */
+#define MOST_SNR   200.0 /* dB: nothing to measure: no error, or no signal */
 #define MAX_NAMES  3 /* of weights left alone, per reason */
 
-/* By SNR, worst first; the order of the plan among equals. */
+/* Of a layer's output, not of a weight that was only rounded. */
+static bool is_calibrated(const struct lbw_report_row *row)
+{
+    return strncmp(row->how, "projection", strlen("projection")) != 0;
+}
+
+/* Calibrated ones by SNR, worst first, then the others; the order of the plan among equals. */
 static int by_snr(const void *a, const void *b)
 {
     const struct lbw_report_row *x = *(const struct lbw_report_row *const *)a;
     const struct lbw_report_row *y = *(const struct lbw_report_row *const *)b;
+    if (is_calibrated(x) != is_calibrated(y))
+        return is_calibrated(x) ? -1 : 1;
     if (x->snr != y->snr)
         return x->snr < y->snr ? -1 : 1;
     return x < y ? -1 : 1;
@@ -26,7 +35,7 @@ static int by_snr(const void *a, const void *b)
 
 static void print_snr_cell(struct lbw_table *table, double snr)
 {
-    if (isfinite(snr))
+    if (fabs(snr) < MOST_SNR)
         lbw_table_cell(table, "%.1f dB", snr);
     else
         lbw_table_cell(table, snr > 0 ? "exact" : "-");
@@ -60,6 +69,23 @@ static void print_layers(FILE *to, const struct lbw_report *report,
     lbw_table_release(&table);
 }
 
+/* Where the SNR of the layers beyond the first MAX_LAYERS lies, as far as they have one. */
+static void print_rest(FILE *to, const struct lbw_report *report,
+                       const struct lbw_report_row **rows, size_t num)
+{
+    size_t end = report->calibrated ? 0 : num;
+    while (end < num && is_calibrated(rows[end]))
+        end++;
+    fprintf(to, "  %zu more", num - MAX_LAYERS);
+    if (end > MAX_LAYERS)
+        fprintf(to, " from %.1f to %.1f dB, median of all %.1f dB", rows[MAX_LAYERS]->snr,
+                rows[end - 1]->snr, rows[end / 2]->snr);
+    if (end < num)
+        fprintf(to, "%s %zu only rounded", end > MAX_LAYERS ? "," : ":",
+                num - (end > MAX_LAYERS ? end : MAX_LAYERS));
+    fputs(" (list all with --layers)\n", to);
+}
+
 /* All layers in order, or the worst few and where the rest lie. */
 static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers)
 {
@@ -76,10 +102,7 @@ static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers
     } else {
         qsort(rows, num, sizeof *rows, by_snr);
         print_layers(to, report, rows, MAX_LAYERS);
-        fprintf(
-            to,
-            "  %zu more from %.1f to %.1f dB, median of all %.1f dB (list all with --layers)\n",
-            num - MAX_LAYERS, rows[MAX_LAYERS]->snr, rows[num - 1]->snr, rows[num / 2]->snr);
+        print_rest(to, report, rows, num);
     }
     free(rows);
 }
@@ -236,6 +259,17 @@ static const char *why_plain(const struct lbw_report_row *row)
     return *row->note ? row->note : NULL;
 }
 
+/* One number for all, or for those that have one. */
+static void print_all(FILE *to, const struct lbw_report *report)
+{
+    size_t num = report->num_measured;
+    if (num == 0 || num == report->num_converted)
+        fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    else
+        fprintf(to, "  mean of %zu of %zu layers: %.1f dB\n", num, report->num_converted,
+                report->snr);
+}
+
 static void print_summary(FILE *to, const struct lbw_report *report,
                           const struct lbw_summary *summary, bool all_layers)
 {
@@ -250,12 +284,19 @@ static void print_summary(FILE *to, const struct lbw_report *report,
         return;
     }
     fprintf(to, "encoding %s, ", lbw_encoding_name(summary->encoding));
-    fputs(report->calibrated ? "calibrated with " : "projected without calibration", to);
+    if (report->calibrated && report->num_calibrated == report->num_converted)
+        fputs("calibrated with ", to);
+    else if (report->calibrated)
+        fprintf(to, "calibrated %zu of %zu layers with ", report->num_calibrated,
+                report->num_converted);
+    else
+        fputs("projected without calibration", to);
     lbw_print_line(to, report->calibrated ? summary->data : "");
-    putc('\n', to);
+    putc('
+', to);
     print_sizes(to, report);
     print_snr(to, report, all_layers);
-    fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    print_all(to, report);
     print_reasons(to, report, "only projected, not calibrated", why_projected);
     print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);

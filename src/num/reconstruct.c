@@ -201,7 +201,7 @@ static bool solve_target(struct problem *p, const double *factor, double lambda)
 static enum lbw_status prepare(struct problem *p, struct lbw_error *err)
 {
     if (p->moments->count == 0 || !covariances(p))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input holds no finite values");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input holds NaN or infinity");
     if (!rank_columns(p))
         return lbw_fail_memory(err);
     double *factor = malloc(p->k * p->k * sizeof *factor);

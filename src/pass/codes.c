@@ -73,10 +73,17 @@ void lbw_codes_error(double *error, double *energy, const struct lbw_weight *wei
         }
 }
 
+#define MOST_SNR 200.0
+
 double lbw_snr(double energy, double error)
 {
-    double least = energy * 1e-20;
     if (!(energy > 0))
-        return error > 0 ? -200 : 200;
-    return 10 * log10(energy / (error > least ? error : least));
+        return error > 0 ? -MOST_SNR : MOST_SNR;
+    double snr = error > 0 ? 10 * log10(energy / error) : MOST_SNR;
+    return fmax(-MOST_SNR, fmin(MOST_SNR, snr));
+}
+
+bool lbw_snr_is_measured(double snr)
+{
+    return snr > -MOST_SNR && snr < MOST_SNR;
 }

@@ -29,7 +29,10 @@ void lbw_codes_error(double *error, double *energy, const struct lbw_weight *wei
 /* Room for one corrected bias per consumer. */
 bool lbw_codes_alloc_biases(struct lbw_codes *codes, const struct lbw_weight *weight);
 
-/* SNR in dB; 200 when there is no error. */
+/* SNR in dB; 200 when there is no error, -200 when there is no signal. */
 double lbw_snr(double energy, double error);
+
+/* False where there is no error or no signal. */
+bool lbw_snr_is_measured(double snr);
 
 #endif

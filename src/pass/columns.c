@@ -111,7 +111,7 @@ static bool view_init(struct view *v, const struct lbw_columns *c,
             v->batch *= a->dims[i];
         v->num_channels = layout->k;
         v->num_positions = (size_t)v->batch;
-        return v->batch > 0;
+        return true;
     }
     if (a->num_dims != g->num_spatial + 2)
         return false;
@@ -124,10 +124,10 @@ static bool view_init(struct view *v, const struct lbw_columns *c,
         v->input[i] = a->dims[2 + i];
         v->plane *= (size_t)v->input[i];
         if (!axis_output(g, i, v->input[i], &v->output[i], &v->pad[i]))
-            return false;
+            v->output[i] = 0; /* smaller than the kernel */
         v->num_positions *= (size_t)v->output[i];
     }
-    return v->num_positions > 0;
+    return true;
 }
 
 /* Where along one axis tap t of output o reads; -1 outside. */
@@ -276,7 +276,11 @@ enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
     struct view view;
     size_t num;
     if (!view_init(&view, c, values))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has an unexpected shape");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "its input has %zu dimensions and does not fit the weight",
+                        values->num_dims);
+    if (!view.num_positions)
+        return LBW_OK; /* no rows in this sample */
     if (!sample_positions(&num, c, &view, values->sample))
         return lbw_fail_memory(err);
     c->own_count += (double)num;

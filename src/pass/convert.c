@@ -30,8 +30,8 @@ struct conversion {
     struct lbw_stored *stored; /* one per weight */
     struct lbw_report *report;
     double energy, error; /* of all converted weights */
-    double sum_of_snr;    /* of all reconstructed layers' outputs, dB */
-    size_t num_reconstructed;
+    double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
+    size_t num_measured;  /* those with an error that can be measured */
     size_t num_planned;
 };
 
@@ -71,10 +71,18 @@ static const char *how(const struct conversion *c, const struct lbw_weight *weig
     if (!c->params->activations)
         return "projection";
     const char *reason = lbw_weight_out_of_reach(weight);
-    const char *text =
-        lbw_arena_printf(&c->model->arena, "projection: %s",
-                         reason ? reason : "the runtime cannot show what it reads");
+    const char *text = lbw_arena_printf(&c->model->arena, "projection: %s",
+                                        reason ? reason : stats->why);
     return text ? text : "projection";
+}
+
+/* Layers without any error, or without any signal, would drown the others in a mean. */
+static void count_snr(struct conversion *c, double snr)
+{
+    if (!lbw_snr_is_measured(snr))
+        return;
+    c->sum_of_snr += snr;
+    c->num_measured++;
 }
 
 static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stats *stats,
@@ -87,8 +95,8 @@ static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stat
     row->snr_projection = lbw_snr(stats->energy, stats->error_before);
     row->snr = lbw_snr(stats->energy, stats->error_after);
     row->seconds = seconds;
-    c->num_reconstructed += stats->is_reconstructed;
-    c->sum_of_snr += stats->is_reconstructed ? row->snr : 0;
+    if (stats->is_reconstructed)
+        count_snr(c, row->snr);
     row->step_min = INFINITY;
     for (size_t s = 0; s < codes->num_steps; s++) {
         row->step_min = fmin(row->step_min, codes->steps[s]);
@@ -175,8 +183,7 @@ static enum lbw_status recount(struct conversion *c, size_t i, bool is_tuned,
         row->how = "training";
         row->snr_projection = before.snr_projection;
     } else if (strcmp(row->how, "reconstruction") == 0) {
-        c->num_reconstructed++;
-        c->sum_of_snr += row->snr;
+        count_snr(c, row->snr);
     }
     return LBW_OK;
 }
@@ -191,7 +198,7 @@ static enum lbw_status tune(struct conversion *c, struct lbw_error *err)
         return lbw_fail_memory(err);
     enum lbw_status status = tuner->tune(tuner, c->codes, is_tuned, err);
     c->error = c->energy = c->sum_of_snr = 0;
-    c->num_reconstructed = 0;
+    c->num_measured = 0;
     for (size_t i = 0; i < c->plan->num_weights && status == LBW_OK; i++)
         if (c->codes[i].codes)
             status = recount(c, i, is_tuned[i], err);
@@ -212,11 +219,13 @@ static void sum_up(struct conversion *c)
         row->note = c->stored[i].note ? c->stored[i].note : "";
         size += c->stored[i].size;
         r->num_converted++;
+        r->num_calibrated += strncmp(row->how, "projection", 10) != 0;
         r->num_weights += weight->item.count;
     }
     r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
-    r->snr = c->num_reconstructed ? c->sum_of_snr / (double)c->num_reconstructed
-                                  : lbw_snr(c->energy, c->error);
+    r->snr = c->num_measured ? c->sum_of_snr / (double)c->num_measured
+                             : lbw_snr(c->energy, c->error);
+    r->num_measured = c->num_measured;
     r->calibrated = c->params->activations != NULL;
     r->bytes_before = c->plan->model_size;
     r->bytes_after = lbw_model_size(c->model);

@@ -2,6 +2,7 @@
 /* Calibrating one weight: show, collect, round, correct the bias (LBW.md section 4). */
 #include <math.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,13 +163,17 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     const struct lbw_weight *weight = columns->weight;
     struct lbw_activations *activations = calibrator->activations;
     size_t size = weight->layout.groups * weight->layout.k;
+    double rows = 0;
     LBW_TRY(activations->settle(activations, weight->consumers[0].position, err));
     for (size_t i = 0; i < weight->num_consumers; i++) {
         const Onnx__NodeProto *node = weight->consumers[i].node;
         if (!lbw_columns_begin(columns, node))
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its attributes are not supported");
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "%zu spatial dimensions, or a stride or dilation below 1",
+                            weight->item.num_dims - 2);
         LBW_TRY(activations->show(activations, data_input(&weight->consumers[i]),
                                   lbw_columns_add, columns, err));
+        rows += columns->own_count;
         double count = columns->own_count > 0 ? columns->own_count : 1;
         for (size_t j = 0; j < size; j++) {
             means->x[i * size + j] = columns->own_x[j] / count;
@@ -176,7 +181,8 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
         }
     }
     lbw_columns_flush(columns);
-    return LBW_OK;
+    return rows > 0 ? LBW_OK
+                    : lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has no rows in any sample");
 }
 
 /* What an operator takes its product and its bias times: α·W·x + β·b of Gemm. */
@@ -242,7 +248,7 @@ static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_st
         LBW_TRY(correct_bias(&codes->biases[i], s, means->x + i * size, means->y + i * size,
                              calibrator->plan, weight->consumers[i].node, err));
     *stats =
-        (struct lbw_layer_stats){true, total.energy, total.error_before, total.error_after};
+        (struct lbw_layer_stats){true, total.energy, total.error_before, total.error_after, ""};
     return LBW_OK;
 }
 
@@ -300,15 +306,29 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
     return lbw_within(err, status, "weight '%s'", weight->item.tensor);
 }
 
+/* On one line, as far as there is room. */
+static void keep_reason(struct lbw_layer_stats *stats, const struct lbw_error *met)
+{
+    snprintf(stats->why, sizeof stats->why, "%.*s", (int)sizeof stats->why - 1, met->message);
+    for (char *p = stats->why; *p; p++)
+        if ((unsigned char)*p < ' ')
+            *p = ' ';
+    for (size_t end = strlen(stats->why); end && stats->why[end - 1] == ' '; end--)
+        stats->why[end - 1] = '\0';
+}
+
 enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                        struct lbw_calibrator *calibrator,
                                        const struct lbw_weight *weight, const float *values,
                                        struct lbw_error *err)
 {
+    struct lbw_error met = {0};
     if (!lbw_weight_out_of_reach(weight)) {
-        enum lbw_status status = calibrate(codes, stats, calibrator, weight, values, err);
-        if (status != LBW_OK && status != LBW_ERR_UNSUPPORTED)
-            return lbw_within(err, status, "weight '%s'", weight->item.tensor);
+        enum lbw_status status = calibrate(codes, stats, calibrator, weight, values, &met);
+        if (status == LBW_ERR_UNSUPPORTED)
+            keep_reason(stats, &met);
+        else if (status != LBW_OK)
+            return lbw_fail(err, status, "weight '%s': %s", weight->item.tensor, met.message);
     }
     return lbw_weight_show(calibrator, weight, codes, err);
 }

@@ -12,6 +12,7 @@
 struct lbw_layer_stats {
     bool is_reconstructed;
     double energy, error_before, error_after;
+    char why[256]; /* not reconstructed: what calibration met with, or "" */
 };
 
 /*

@@ -106,10 +106,11 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         failed =
             json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
-        "{s:b, s:I, s:I, s:o, s:o, s:I, s:I, s:o}", "calibrated", report->calibrated,
-        "num_converted", (json_int_t)report->num_converted, "num_weights",
+        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o}", "calibrated", report->calibrated,
+        "num_calibrated", (json_int_t)report->num_calibrated, "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
-        "snr", number(report->snr), "bytes_before", (json_int_t)report->bytes_before,
+        "snr", number(report->snr), "num_measured", (json_int_t)report->num_measured,
+        "bytes_before", (json_int_t)report->bytes_before,
         "bytes_after", (json_int_t)report->bytes_after, "weights", rows);
     char *made =
         root && !failed

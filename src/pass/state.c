@@ -27,7 +27,7 @@
 
 static struct lbw_header header_of(uint64_t run)
 {
-    return (struct lbw_header){"LBWSTATE", 2, run};
+    return (struct lbw_header){"LBWSTATE", 3, run};
 }
 
 struct lbw_state {
@@ -242,6 +242,8 @@ static enum lbw_status carry(struct lbw_record *record, struct lbw_codes *codes,
     lbw_record_real(record, &stats->energy, 0, INFINITY);
     lbw_record_real(record, &stats->error_before, 0, INFINITY);
     lbw_record_real(record, &stats->error_after, 0, INFINITY);
+    lbw_record_codes(record, (uint8_t *)stats->why, sizeof stats->why, 256);
+    stats->why[sizeof stats->why - 1] = '\0';
     lbw_record_codes(record, codes->codes, weight->item.count, weight->item.grid->num_levels);
     lbw_record_floats(record, codes->steps, codes->num_steps, FLT_TRUE_MIN, FLT_MAX);
     return carry_biases(record, codes, weight, err);

@@ -25,13 +25,33 @@ static const struct slot {
 } slots[] = {ORT_CALLS(ORT_SLOT)}, slots_later[] = {ORT_CALLS_LATER(ORT_SLOT)};
 #undef ORT_SLOT
 
+/*
+ * Without the "FILE:LINE FUNCTION(ARGUMENTS) " that the runtime's own checks begin with, which
+ * leaves no room for what they say.
+ */
+static const char *plain_message(const char *message)
+{
+    const char *at = strchr(message, '(');
+    size_t line = strcspn(message, ":"), digits = message[line] ? line + 1 : line, depth = 0;
+    size_t blank = digits + strspn(message + digits, "0123456789");
+    if (message[0] != '/' || blank == digits || message[blank] != ' ' || !at)
+        return message;
+    for (; *at; at++) {
+        depth += *at == '(';
+        depth -= *at == ')';
+        if (depth == 0)
+            break;
+    }
+    return at[0] && at[1] == ' ' && at[2] ? at + 2 : message;
+}
+
 enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_status *status,
                                   const char *what, struct lbw_error *err)
 {
     char message[400];
     if (!status)
         return LBW_OK;
-    snprintf(message, sizeof message, "%s", runtime->get_error_message(status));
+    snprintf(message, sizeof message, "%s", plain_message(runtime->get_error_message(status)));
     runtime->release_status(status);
     for (char *p = message; *p; p++)
         if (*p == '\n' || *p == '\t')

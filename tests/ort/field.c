@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Structures that users of quantizers reported trouble with, built small: what is said of each
+ * is true, nothing grows, and the result loads.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <math.h>
+#include <cmocka.h>
+
+#include "../check.h"
+#include "../graph.h"
+#include "../plan.h"
+#include "../runtime.h"
+#include <lbw/convert.h>
+
+static const int64_t picture[] = {1, 3, 32, 32};
+
+/* A model on its way through a conversion. */
+struct run {
+    struct lbw_model *model;
+    struct lbw_plan *plan;
+    struct lbw_report *report;
+    const char *assumed;
+};
+
+static void run_release(struct run *r)
+{
+    lbw_report_free(&r->report);
+    lbw_plan_free(&r->plan);
+    lbw_model_close(&r->model);
+}
+
+/* Prepared, planned, calibrated with four generated pictures, converted; frees the bytes. */
+static void run_all(struct run *r, struct text *bytes, const struct lbw_plan_params *plan)
+{
+    struct lbw_error err = {0};
+    struct lbw_activations *activations = NULL;
+    const struct lbw_calibrate_params calibrate = {.num_samples = 4};
+    *r = (struct run){.model = open_text(bytes)};
+    check(prepare_and_plan(&r->plan, r->model, plan, &err), &err);
+    check(lbw_calibrate_open(&activations, r->model, &calibrate, &r->assumed, &err), &err);
+    r->assumed = strdup(r->assumed);
+    check(lbw_convert(&r->report, r->model, r->plan,
+                      &(struct lbw_convert_params){.activations = activations}, &err),
+          &err);
+    lbw_calibrate_close(&activations);
+}
+
+static const struct lbw_report_row *row_of(const struct run *r, const char *node)
+{
+    for (size_t i = 0; i < r->report->num_rows; i++)
+        if (strcmp(lbw_report_row(r->report, i)->item->node, node) == 0)
+            return lbw_report_row(r->report, i);
+    fail_msg("no row for node '%s'", node);
+    return NULL;
+}
+
+static void says(const struct run *r, const char *node, const char *text)
+{
+    const struct lbw_report_row *row = row_of(r, node);
+    if (!strstr(row->how, text))
+        fail_msg("'%s': \"%s\", not \"%s\"", node, row->how, text);
+}
+
+/* A convolution of 3x3 that keeps its size, with its weight. */
+static void put_conv(struct text *graph, const char *input, const char *output, int64_t from,
+                     int64_t to)
+{
+    static const int64_t pads[] = {1, 1, 1, 1};
+    struct text attributes = {0};
+    char inputs[100], weight[50];
+    snprintf(weight, sizeof weight, "%s.w", output);
+    snprintf(inputs, sizeof inputs, "%s %s", input, weight);
+    attribute_ints(&attributes, "pads", pads, 4);
+    put_op(graph, "Conv", inputs, output, &attributes);
+    put_weight(graph, weight, to, from, 3);
+}
+
+static struct text finish(struct text *graph, const char *output, int64_t opset)
+{
+    put_typed_port(graph, 11, "x", TYPE(FLOAT), picture, 4);
+    put_typed_port(graph, 12, output, TYPE(FLOAT), NULL, 0);
+    return finish_model(graph, 8, opset);
+}
+
+/* ---- what calibration did not reach ---- */
+
+/* An operator that the runtime does not know, in front of the second of three. */
+static void test_unknown_operator(void **state)
+{
+    (void)state;
+    struct text graph = {0}, node = {0}, import = {0};
+    put_conv(&graph, "x", "a", 3, 16);
+    put_names(&node, "DCNv2_TRT", "a", "d");
+    put_text(&node, 7, "mmdeploy");
+    put_message(&graph, 1, &node);
+    put_conv(&graph, "d", "b", 16, 16);
+    put_conv(&graph, "b", "y", 16, 16);
+    struct text bytes = finish(&graph, "y", 13);
+    put_text(&import, 1, "mmdeploy");
+    put_int(&import, 2, 1);
+    put_message(&bytes, 8, &import);
+    struct run r;
+    run_all(&r, &bytes, &(struct lbw_plan_params){0});
+    assert_int_equal(r.report->num_converted, 3);
+    assert_int_equal(r.report->num_calibrated, 1);
+    assert_int_equal(r.report->num_measured, 1);
+    assert_true(fabs(r.report->snr - row_of(&r, "a")->snr) < 1e-9);
+    says(&r, "b", "DCNv2_TRT");
+    says(&r, "b", "is not a registered function");
+    char *json = NULL;
+    check(lbw_report_print(&json, r.report, NULL), &(struct lbw_error){0});
+    assert_non_null(strstr(json, "\"num_calibrated\": 1"));
+    lbw_free(json);
+    run_release(&r);
+}
+
+/* A second stage for boxes that are not found in any picture. */
+static void test_no_rows(void **state)
+{
+    (void)state;
+    struct text graph = {0}, order = {0}, to = {0};
+    static const int64_t perm[] = {1, 0}, dims[] = {4, 400};
+    static const float zero[] = {0};
+    put_conv(&graph, "x", "a", 3, 16);
+    struct text starts = tensor_of("zeros", TYPE(FLOAT), NULL, 0, zero);
+    put_message(&graph, 5, &starts);
+    /* nothing is below zero */
+    put_op(&graph, "Mul", "a zeros", "nothing", NULL);
+    put_op(&graph, "Less", "nothing zeros", "hit", NULL);
+    put_op(&graph, "NonZero", "hit", "places", NULL);
+    attribute_ints(&order, "perm", perm, 2);
+    put_op(&graph, "Transpose", "places", "rows", &order);
+    attribute_int(&to, "to", TYPE(FLOAT));
+    put_op(&graph, "Cast", "rows", "f", &to);
+    put_op(&graph, "MatMul", "f w", "y", NULL);
+    put_random(&graph, "w", TYPE(FLOAT), dims, 2, 0, 1);
+    struct text bytes = finish(&graph, "y", 13);
+    struct run r;
+    run_all(&r, &bytes, &(struct lbw_plan_params){.ops = "Conv,MatMul"});
+    says(&r, "y", "projection: its input has no rows in any sample");
+    assert_int_equal(r.report->num_calibrated, 1);
+    run_release(&r);
+}
+
+/* ---- what is written loads ---- */
+
+static void loads(const void *data, size_t size, const char *what)
+{
+    struct lbw_error err = {0};
+    struct lbw_session *session = NULL;
+    const struct lbw_session_params params = {.optimize = 99};
+    if (lbw_session_open(&session, data, size, &params, &err) != LBW_OK)
+        fail_msg("%s: %s", what, err.message);
+    lbw_session_close(&session);
+}
+
+/* Rounds and encodes a copy of the model in every way; each loads. */
+static void all_load(const struct text *bytes, const struct lbw_plan_params *plan_params,
+                     int64_t opset)
+{
+    static const struct lbw_encode_params ways[] = {
+        {.encoding = LBW_ENCODING_PACKED},
+        {.encoding = LBW_ENCODING_PACKED, .inline_nodes = true},
+        {.encoding = LBW_ENCODING_DQ},
+        {.encoding = LBW_ENCODING_FLOAT},
+    };
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        struct lbw_error err = {0};
+        struct lbw_model *model = NULL;
+        struct lbw_plan *plan = NULL;
+        void *data = NULL;
+        size_t size;
+        check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
+        if (opset)
+            check(lbw_model_lift(model, opset, &err), &err);
+        check(prepare_and_plan(&plan, model, plan_params, &err), &err);
+        check(lbw_convert(NULL, model, plan, &(struct lbw_convert_params){.encode = ways[i]},
+                          &err),
+              &err);
+        check(lbw_model_save_memory(model, &data, &size, &err), &err);
+        loads(data, size, lbw_encoding_name(ways[i].encoding));
+        lbw_free(data);
+        lbw_plan_free(&plan);
+        lbw_model_close(&model);
+    }
+}
+
+static void put_import(struct text *model, const char *domain, int64_t version)
+{
+    struct text import = {0};
+    put_text(&import, 1, domain);
+    put_int(&import, 2, (uint64_t)version);
+    put_message(model, 8, &import);
+}
+
+/* A graph whose ReduceMean takes its axes as an attribute: below opset 18 alone. */
+static struct text mean_of_conv(void)
+{
+    static const int64_t axes[] = {2, 3};
+    struct text graph = {0}, attributes = {0}, model = {0};
+    put_conv(&graph, "x", "a", 3, 32);
+    attribute_ints(&attributes, "axes", axes, 2);
+    put_op(&graph, "ReduceMean", "a", "y", &attributes);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), picture, 4);
+    put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
+    put_text(&graph, 2, "g");
+    put_int(&model, 1, 8);
+    put_message(&model, 7, &graph);
+    return model;
+}
+
+static void test_imports(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *domains[2];
+        int64_t versions[2];
+    } cases[] = {
+        {{"", "ai.onnx"}, {13, 13}}, {{"ai.onnx", ""}, {13, 13}}, {{"", "ai.onnx"}, {18, 13}},
+        {{"ai.onnx", ""}, {18, 13}}, {{"", ""}, {18, 13}},        {{"ai.onnx", NULL}, {13, 0}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct text bytes = mean_of_conv();
+        for (size_t k = 0; k < 2 && cases[i].domains[k]; k++)
+            put_import(&bytes, cases[i].domains[k], cases[i].versions[k]);
+        loads(bytes.data, bytes.size, "before");
+        all_load(&bytes, &(struct lbw_plan_params){0}, 0);
+        all_load(&bytes, &(struct lbw_plan_params){0}, 18);
+        free(bytes.data);
+    }
+}
+
+/* The version of the operators is anyone's guess: refused, before anything is written. */
+static void test_no_import(void **state)
+{
+    (void)state;
+    static const char *const domains[] = {"ai.onnx.ml", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct text bytes = mean_of_conv();
+        struct lbw_error err = {0};
+        if (domains[i])
+            put_import(&bytes, domains[i], 3);
+        struct lbw_model *model = open_text(&bytes);
+        assert_int_equal(lbw_model_prepare(model, NULL, &err), LBW_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "does not import the default operator set"));
+        assert_int_equal(lbw_model_lift(model, 18, &err), LBW_ERR_UNSUPPORTED);
+        lbw_model_close(&model);
+        bytes = mean_of_conv();
+        model = open_text(&bytes);
+        assert_int_equal(lbw_reencode(NULL, NULL, NULL, model, NULL, &err),
+                         LBW_ERR_UNSUPPORTED);
+        lbw_model_close(&model);
+    }
+}
+
+/* Every node is called like a tensor, some like what an encoding would call its own. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"a.w", "b.w", "lbw_1", "b.w_scale"};
+    struct text graph = {0};
+    put_conv(&graph, "x", "a", 3, 16);
+    put_conv(&graph, "a", "b", 16, 16);
+    for (size_t i = 0; i < 4; i++) {
+        struct text node = {0};
+        char out[20];
+        snprintf(out, sizeof out, i == 3 ? "y" : "r%zu", i);
+        put_text(&node, 1, i ? "r0" : "b");
+        put_text(&node, 2, out);
+        put_text(&node, 3, names[i]);
+        put_text(&node, 4, "Relu");
+        put_message(&graph, 1, &node);
+    }
+    struct text bytes = finish(&graph, "y", 17);
+    loads(bytes.data, bytes.size, "before");
+    all_load(&bytes, &(struct lbw_plan_params){0}, 0);
+    all_load(&bytes, &(struct lbw_plan_params){0}, 21);
+    free(bytes.data);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_unknown_operator),
+        cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_imports),
+        cmocka_unit_test(test_no_import),
+        cmocka_unit_test(test_names),
+    };
+    if (!has_runtime())
+        return EXIT_SKIPPED;
+    return cmocka_run_group_tests_name("field", tests, NULL, NULL);
+}
