@@ -11,16 +11,14 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "onnx/index.h"
-#include "onnx/tensor.h"
+#include "onnx/stem.h"
 #include "feed/generate.h"
 #include "feed/npz.h"
 #include "feed/preprocess_check.h"
 
-#define NUM_PICTURES  6
-#define SIDE          96 /* of the pictures the statistics are taken from */
-#define LONGEST_CHAIN 64 /* of nodes between the input and the first that computes */
-#define MAX_WINDOW    (3 * 7 * 7)
+#define NUM_PICTURES 6
+#define SIDE         96 /* of the pictures the statistics are taken from */
+#define MAX_WINDOW   (3 * 7 * 7)
 
 static const struct candidate {
     const char *why;
@@ -47,109 +45,16 @@ struct moments {
     double *products; /* num × num */
 };
 
-/* The first Conv and the BatchNormalization behind it, as plain arrays. */
-struct stem {
-    int64_t outputs, channels, height, width; /* the shape of the weight */
-    float *weight, *bias;                     /* bias may be NULL */
-    float *mean, *variance;
-};
-
-static void stem_release(struct stem *stem)
-{
-    free(stem->weight);
-    free(stem->bias);
-    free(stem->mean);
-    free(stem->variance);
-}
-
-/* The only reader of a name, when there is just one. */
-static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *name)
-{
-    const struct lbw_value *value = lbw_index_find(index->scopes, name);
-    return value && value->uses && !value->uses->next && value->uses->scope == index->scopes
-               ? value->uses->node
-               : NULL;
-}
-
-/* *out stays NULL where the name is no constant of `count` floats (0: any number). */
-static enum lbw_status read_constant(float **out, struct lbw_tensor *tensor,
-                                     const struct lbw_index *index, const char *name,
-                                     size_t count, struct lbw_error *err)
-{
-    const struct lbw_value *value = lbw_index_find(index->scopes, name);
-    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
-    enum lbw_status status =
-        proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
-    if (status == LBW_ERR_MEMORY)
-        return status;
-    if (status != LBW_OK || (count && tensor->count != count))
-        return LBW_OK;
-    float *values = malloc((tensor->count ? tensor->count : 1) * sizeof *values);
-    if (!values)
-        return lbw_fail_memory(err);
-    if (lbw_tensor_read_float(tensor, values, NULL) == LBW_OK)
-        *out = values;
-    else
-        free(values);
-    return LBW_OK;
-}
-
-/* Steps over nodes that move pixels about without changing them. */
-static Onnx__NodeProto *first_worker(const struct lbw_index *index, const char *input)
-{
-    Onnx__NodeProto *node = only_reader(index, input);
-    for (int i = 0; node && node->n_output == 1; i++) {
-        if (i == LONGEST_CHAIN)
-            return NULL; /* a ring has no end */
-        if (!lbw_node_is(node, "Identity") && !lbw_node_is(node, "Cast") &&
-            !lbw_node_is(node, "Transpose") && !lbw_node_is(node, "Pad"))
-            break;
-        node = only_reader(index, node->output[0]);
-    }
-    return node;
-}
-
-static bool scales_its_input(const Onnx__NodeProto *node)
-{
-    static const char *const names[] = {"ImageScaler", "Sub", "Div",
-                                        "Mul",         "Add", "BatchNormalization"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (node->op_type && !strcmp(node->op_type, names[i]))
-            return true;
-    return false;
-}
-
-/* Leaves parts of the stem NULL where the model does not begin that way. */
-static enum lbw_status read_stem(struct stem *stem, const struct lbw_index *index,
-                                 const Onnx__NodeProto *conv, struct lbw_error *err)
-{
-    const Onnx__NodeProto *norm = conv->n_output ? only_reader(index, conv->output[0]) : NULL;
-    struct lbw_tensor weight = {0}, other;
-    if (!norm || !lbw_node_is(norm, "BatchNormalization") ||
-        lbw_node_int(conv, "group", 1) != 1)
-        return LBW_OK;
-    LBW_TRY(read_constant(&stem->weight, &weight, index, lbw_node_input(conv, 1), 0, err));
-    if (!stem->weight || weight.num_dims != 4)
-        return LBW_OK;
-    stem->outputs = weight.dims[0];
-    stem->channels = weight.dims[1];
-    stem->height = weight.dims[2];
-    stem->width = weight.dims[3];
-    size_t num = (size_t)stem->outputs;
-    LBW_TRY(read_constant(&stem->bias, &other, index, lbw_node_input(conv, 2), num, err));
-    LBW_TRY(read_constant(&stem->mean, &other, index, lbw_node_input(norm, 3), num, err));
-    return read_constant(&stem->variance, &other, index, lbw_node_input(norm, 4), num, err);
-}
-
-static bool is_whole(const struct stem *stem, int channels)
+/* Whether the window fits what is summed up here. */
+static bool is_whole(const struct lbw_stem *stem, int channels)
 {
     int64_t window = stem->height * stem->width;
-    return stem->weight && stem->mean && stem->variance && stem->channels == channels &&
-           stem->outputs > 0 && window >= 1 && window <= MAX_WINDOW / 3;
+    return stem->weight && stem->channels == channels && stem->outputs > 0 && window >= 1 &&
+           window <= MAX_WINDOW / 3;
 }
 
 /* Adds every second window of the picture in both directions. */
-static void add_windows(struct moments *moments, const struct stem *stem,
+static void add_windows(struct moments *moments, const struct lbw_stem *stem,
                         const struct lbw_image *image)
 {
     double window[MAX_WINDOW];
@@ -192,7 +97,7 @@ static void finish(struct moments *moments)
  * remembers: per channel the distance of the means in deviations, and of the variances in
  * octaves.
  */
-static double misfit(const struct stem *stem, const struct moments *moments,
+static double misfit(const struct lbw_stem *stem, const struct moments *moments,
                      const struct candidate *candidate)
 {
     size_t n = moments->num, window = n / (size_t)stem->channels;
@@ -220,7 +125,7 @@ static double misfit(const struct stem *stem, const struct moments *moments,
     return total;
 }
 
-static enum lbw_status best_fit(const struct candidate **out, const struct stem *stem,
+static enum lbw_status best_fit(const struct candidate **out, const struct lbw_stem *stem,
                                 struct lbw_error *err)
 {
     struct moments moments = {.num = (size_t)(stem->channels * stem->height * stem->width)};
@@ -250,26 +155,19 @@ static enum lbw_status best_fit(const struct candidate **out, const struct stem 
     return status;
 }
 
-/* *out stays NULL when the model gives nothing away. */
+/* *out stays as it is when the model gives nothing away. */
 static enum lbw_status examine(const struct candidate **out, struct lbw_model *model,
                                const char *input, int channels, struct lbw_error *err)
 {
     static const struct candidate raw = {
         "the model scales its input itself: 0 to 255", {0, 0, 0}, {1, 1, 1}};
-    struct lbw_index index = {0};
-    LBW_TRY(lbw_index_init(&index, model, err));
-    struct stem stem = {0};
-    enum lbw_status status = LBW_OK;
-    const Onnx__NodeProto *node = first_worker(&index, input);
-    if (node && scales_its_input(node))
+    const struct lbw_stem *stem = NULL;
+    LBW_TRY(lbw_stem_of(&stem, model, input, err));
+    if (stem && stem->scales_its_input)
         *out = &raw;
-    else if (node && lbw_node_is(node, "Conv"))
-        status = read_stem(&stem, &index, node, err);
-    if (status == LBW_OK && is_whole(&stem, channels))
-        status = best_fit(out, &stem, err);
-    stem_release(&stem);
-    lbw_index_release(&index);
-    return status;
+    else if (stem && is_whole(stem, channels))
+        return best_fit(out, stem, err);
+    return LBW_OK;
 }
 
 enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **why,

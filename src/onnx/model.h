@@ -15,6 +15,7 @@
 struct lbw_external_file;
 struct lbw_writer;
 struct lbw_grown;
+struct lbw_stem;
 struct lbw_mapped;
 
 /* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
@@ -36,6 +37,7 @@ struct lbw_model {
     bool is_prepared;         /* by lbw_model_prepare(), for conversion */
     uint64_t size_unprepared; /* lbw_model_size() before that */
     size_t num_folded;        /* BatchNormalizations, by that */
+    struct lbw_stem *stems; /* how it began before that, see lbw_stem_remember() */
 };
 
 /*

@@ -9,6 +9,7 @@
 #include "onnx/build.h"
 #include "onnx/import.h"
 #include "onnx/node.h"
+#include "onnx/stem.h"
 #include "onnx/tensor.h"
 #include "pass/bias.h"
 #include "pass/clean.h"
@@ -84,6 +85,22 @@ static Onnx__NodeProto *conv_before(const struct lbw_scope *scope, const Onnx__N
     return is_alone ? value->producer : NULL;
 }
 
+/*
+ * Whether the weight is read here and nowhere else. Folded, a shared one would have to be
+ * copied, once for each BatchNormalization.
+ */
+static bool owns_weight(const struct lbw_scope *scope, const Onnx__NodeProto *conv)
+{
+    const struct lbw_value *value = lbw_index_find(scope, lbw_node_input(conv, 1));
+    while (value && value->uses && !value->uses->next && !value->is_output) {
+        const Onnx__NodeProto *node = value->producer;
+        if (!node || !lbw_node_is(node, "Identity"))
+            return true;
+        value = lbw_index_find(value->scope, lbw_node_input(node, 0));
+    }
+    return false;
+}
+
 static bool fold_read(struct fold *f, const struct lbw_index *index)
 {
     struct lbw_tensor t;
@@ -154,7 +171,8 @@ static enum lbw_status fold_one(bool *folded, struct lbw_index *index, struct lb
     struct fold f = {.scope = scope, .norm = norm};
     enum lbw_status status = LBW_OK;
     *folded = false;
-    if (!norm_is_plain(index->model, scope, norm) || !(f.conv = conv_before(scope, norm)))
+    if (!norm_is_plain(index->model, scope, norm) || !(f.conv = conv_before(scope, norm)) ||
+        !owns_weight(scope, f.conv))
         return LBW_OK;
     if (fold_read(&f, index) && fold_values(&f)) {
         *folded = fold_write(&f, index->model, names);
@@ -291,6 +309,8 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
     else
         LBW_TRY(refuse_encoded(model, ops, err));
     enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
+    if (status == LBW_OK)
+        status = lbw_stem_remember(model, err);
     lbw_begin_rewrite(model);
     if (status == LBW_OK && !params->keep_batchnorm)
         status = fold_and_clean(model, &model->num_folded, err);

@@ -163,20 +163,37 @@ static void test_fold_transposed(void **state)
         }
 }
 
-/* One weight and one bias for two Convs with a normalization each; a third has none. */
+/* One bias for two Convs with a normalization each; a third has none. */
 static void test_fold_shared(void **state)
 {
     (void)state;
     struct text graph = {0};
     put_op(&graph, "Conv", "x w b", "c", NULL);
     put_norm(&graph, "c", "bn1", "d", 8);
-    put_op(&graph, "Conv", "d w b", "e", NULL);
+    put_op(&graph, "Conv", "d w2 b", "e", NULL);
     put_norm(&graph, "e", "bn2", "f", 8);
-    put_op(&graph, "Conv", "f w b", "y", NULL);
+    put_op(&graph, "Conv", "f w3 b", "y", NULL);
     put_weight(&graph, "w", 8, 8, 1);
+    put_weight(&graph, "w2", 8, 8, 1);
+    put_weight(&graph, "w3", 8, 8, 1);
     put_vector(&graph, "b", 8, 0, 1);
     put_ports(&graph, "y");
     check_folding(&graph, 13, 2);
+}
+
+/* A weight that others read too stays one: no normalization of its readers is folded. */
+static void test_fold_no_copies(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    put_op(&graph, "Conv", "x w", "c", NULL);
+    put_norm(&graph, "c", "bn1", "d", 8);
+    put_op(&graph, "Identity", "w", "v", NULL);
+    put_op(&graph, "Conv", "d v", "e", NULL);
+    put_norm(&graph, "e", "bn2", "y", 8);
+    put_weight(&graph, "w", 8, 8, 1);
+    put_ports(&graph, "y");
+    check_folding(&graph, 13, 0);
 }
 
 /* The normalization's parameters serve another one, too, that must not be folded. */
@@ -187,10 +204,11 @@ static void test_fold_partly(void **state)
     put_op(&graph, "Conv", "x w", "c", NULL);
     put_norm(&graph, "c", "bn", "d", 8);
     put_op(&graph, "BatchNormalization", "d bn.scale bn.shift bn.mean bn.var", "e", NULL);
-    put_op(&graph, "Conv", "e w", "f", NULL);
+    put_op(&graph, "Conv", "e w2", "f", NULL);
     put_op(&graph, "BatchNormalization", "f bn.scale bn.shift bn.mean bn.var", "g", NULL);
     put_op(&graph, "Add", "f g", "y", NULL);
     put_weight(&graph, "w", 8, 8, 1);
+    put_weight(&graph, "w2", 8, 8, 1);
     put_ports(&graph, "y");
     check_folding(&graph, 13, 1);
 }
@@ -212,7 +230,8 @@ static void test_fold_in_body(void **state)
     attribute_message(&attributes, "then_branch", 6, 5, &yes);
     attribute_message(&attributes, "else_branch", 6, 5, &no);
     put_op(&graph, "If", "condition", "z", &attributes);
-    put_op(&graph, "Conv", "z outer", "y", NULL);
+    put_op(&graph, "Conv", "z last", "y", NULL);
+    put_weight(&graph, "last", 8, 8, 1);
     put_weight(&graph, "outer", 8, 8, 1);
     put_typed_port(&graph, 11, "condition", TYPE(BOOL), NULL, 0);
     put_ports(&graph, "y");

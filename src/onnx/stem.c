@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Stems: read from the graph as long as it is as it was, remembered from then on. */
+#include "onnx/stem.h"
+
+#include <string.h>
+
+#include "onnx/index.h"
+#include "onnx/tensor.h"
+
+#define LONGEST_CHAIN 64 /* of nodes between the input and the first that computes */
+
+/* The only reader of a name, when there is just one. */
+static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *name)
+{
+    const struct lbw_value *value = lbw_index_find(index->scopes, name);
+    return value && value->uses && !value->uses->next && value->uses->scope == index->scopes
+               ? value->uses->node
+               : NULL;
+}
+
+/* *out stays NULL where the name is no constant of `count` floats (0: any number). */
+static enum lbw_status read_constant(const float **out, struct lbw_tensor *tensor,
+                                     const struct lbw_index *index, const char *name,
+                                     size_t count, struct lbw_error *err)
+{
+    const struct lbw_value *value = lbw_index_find(index->scopes, name);
+    Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    enum lbw_status status =
+        proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
+    if (status == LBW_ERR_MEMORY)
+        return status;
+    if (status != LBW_OK || (count && tensor->count != count))
+        return LBW_OK;
+    float *values = lbw_arena_calloc(&index->model->arena, tensor->count + 1, sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    if (lbw_tensor_read_float(tensor, values, NULL) == LBW_OK)
+        *out = values;
+    return LBW_OK;
+}
+
+/* Steps over nodes that move pixels about without changing them. */
+static Onnx__NodeProto *first_worker(const struct lbw_index *index, const char *input)
+{
+    Onnx__NodeProto *node = only_reader(index, input);
+    for (int i = 0; node && node->n_output == 1; i++) {
+        if (i == LONGEST_CHAIN)
+            return NULL; /* a ring has no end */
+        if (!lbw_node_is(node, "Identity") && !lbw_node_is(node, "Cast") &&
+            !lbw_node_is(node, "Transpose") && !lbw_node_is(node, "Pad"))
+            break;
+        node = only_reader(index, node->output[0]);
+    }
+    return node;
+}
+
+static bool scales_its_input(const Onnx__NodeProto *node)
+{
+    static const char *const names[] = {"ImageScaler", "Sub", "Div",
+                                        "Mul",         "Add", "BatchNormalization"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (node->op_type && !strcmp(node->op_type, names[i]))
+            return true;
+    return false;
+}
+
+/* Leaves stem->weight NULL where the model does not begin that way. */
+static enum lbw_status read_pair(struct lbw_stem *stem, const struct lbw_index *index,
+                                 const Onnx__NodeProto *conv, struct lbw_error *err)
+{
+    const Onnx__NodeProto *norm = conv->n_output ? only_reader(index, conv->output[0]) : NULL;
+    struct lbw_tensor weight = {0}, other;
+    const float *values = NULL;
+    if (!norm || !lbw_node_is(norm, "BatchNormalization") ||
+        lbw_node_int(conv, "group", 1) != 1)
+        return LBW_OK;
+    LBW_TRY(read_constant(&values, &weight, index, lbw_node_input(conv, 1), 0, err));
+    if (!values || weight.num_dims != 4)
+        return LBW_OK;
+    size_t num = (size_t)weight.dims[0];
+    LBW_TRY(read_constant(&stem->bias, &other, index, lbw_node_input(conv, 2), num, err));
+    LBW_TRY(read_constant(&stem->mean, &other, index, lbw_node_input(norm, 3), num, err));
+    LBW_TRY(read_constant(&stem->variance, &other, index, lbw_node_input(norm, 4), num, err));
+    if (!stem->mean || !stem->variance)
+        return LBW_OK;
+    stem->weight = values;
+    stem->outputs = weight.dims[0];
+    stem->channels = weight.dims[1];
+    stem->height = weight.dims[2];
+    stem->width = weight.dims[3];
+    return LBW_OK;
+}
+
+/* *out stays NULL where the model tells nothing. */
+static enum lbw_status read_stem(struct lbw_stem **out, const struct lbw_index *index,
+                                 const char *input, struct lbw_error *err)
+{
+    struct lbw_arena *arena = &index->model->arena;
+    struct lbw_stem stem = {.input = input};
+    const Onnx__NodeProto *node = first_worker(index, input);
+    if (!node)
+        return LBW_OK;
+    stem.scales_its_input = scales_its_input(node);
+    if (lbw_node_is(node, "Conv"))
+        LBW_TRY(read_pair(&stem, index, node, err));
+    if (!stem.scales_its_input && !stem.weight)
+        return LBW_OK;
+    stem.input = lbw_arena_strdup(arena, input);
+    *out = stem.input ? lbw_arena_memdup(arena, &stem, sizeof stem) : NULL;
+    return *out ? LBW_OK : lbw_fail_memory(err);
+}
+
+static const struct lbw_stem *remembered(const struct lbw_model *model, const char *input)
+{
+    const struct lbw_stem *stem = model->stems;
+    while (stem && strcmp(stem->input, input) != 0)
+        stem = stem->next;
+    return stem;
+}
+
+enum lbw_status lbw_stem_of(const struct lbw_stem **out, struct lbw_model *model,
+                            const char *input, struct lbw_error *err)
+{
+    struct lbw_index index;
+    struct lbw_stem *read = NULL;
+    *out = remembered(model, input);
+    if (*out)
+        return LBW_OK;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = read_stem(&read, &index, input, err);
+    lbw_index_release(&index);
+    *out = read;
+    return status;
+}
+
+static enum lbw_status remember(struct lbw_model *model, const struct lbw_index *index,
+                                struct lbw_error *err)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const char *name = graph->input[i]->name;
+        struct lbw_stem *stem = NULL;
+        if (!name || remembered(model, name))
+            continue;
+        LBW_TRY(read_stem(&stem, index, name, err));
+        if (!stem)
+            continue;
+        stem->next = model->stems;
+        model->stems = stem;
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_stem_remember(struct lbw_model *model, struct lbw_error *err)
+{
+    struct lbw_index index;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = remember(model, &index, err);
+    lbw_index_release(&index);
+    return status;
+}
