@@ -15,6 +15,7 @@
 #include "../plan.h"
 #include "../runtime.h"
 #include <lbw/convert.h>
+#include <lbw/profile.h>
 
 static const int64_t picture[] = {1, 3, 32, 32};
 
@@ -23,7 +24,7 @@ struct run {
     struct lbw_model *model;
     struct lbw_plan *plan;
     struct lbw_report *report;
-    const char *assumed;
+    char *assumed;
 };
 
 static void run_release(struct run *r)
@@ -31,6 +32,7 @@ static void run_release(struct run *r)
     lbw_report_free(&r->report);
     lbw_plan_free(&r->plan);
     lbw_model_close(&r->model);
+    free(r->assumed);
 }
 
 /* Prepared, planned, calibrated with four generated pictures, converted; frees the bytes. */
@@ -39,10 +41,11 @@ static void run_all(struct run *r, struct text *bytes, const struct lbw_plan_par
     struct lbw_error err = {0};
     struct lbw_activations *activations = NULL;
     const struct lbw_calibrate_params calibrate = {.num_samples = 4};
+    const char *assumed = NULL;
     *r = (struct run){.model = open_text(bytes)};
     check(prepare_and_plan(&r->plan, r->model, plan, &err), &err);
-    check(lbw_calibrate_open(&activations, r->model, &calibrate, &r->assumed, &err), &err);
-    r->assumed = strdup(r->assumed);
+    check(lbw_calibrate_open(&activations, r->model, &calibrate, &assumed, &err), &err);
+    r->assumed = strdup(assumed);
     check(lbw_convert(&r->report, r->model, r->plan,
                       &(struct lbw_convert_params){.activations = activations}, &err),
           &err);
@@ -282,11 +285,114 @@ static void test_names(void **state)
     free(bytes.data);
 }
 
+/* ---- nothing is asked of a model that an earlier step has changed ---- */
+
+/* A first BatchNormalization whose statistics are those of pixels from 0 to 255. */
+static struct text raw_stem(void)
+{
+    struct text graph = {0}, attributes = {0};
+    const int64_t dims[] = {16, 3, 3, 3}, channels = 16;
+    float *mean = calloc(16, sizeof *mean), *variance = calloc(16, sizeof *variance);
+    float *w = draw_values("x.w", 16 * 27, 0, 0.2f);
+    attribute_float(&attributes, "epsilon", 1e-5f);
+    put_op(&graph, "Conv", "x x.w", "c", NULL);
+    put_op(&graph, "BatchNormalization", "c scale shift mean var", "n", &attributes);
+    put_conv(&graph, "n", "y", 16, 16);
+    struct text weight = tensor_of("x.w", TYPE(FLOAT), dims, 4, w);
+    put_message(&graph, 5, &weight);
+    for (size_t i = 0; i < 16; i++) { /* of values about 110 that vary by about 60 together */
+        double sum = 0;
+        for (size_t k = 0; k < 27; k++)
+            sum += (double)w[i * 27 + k];
+        mean[i] = (float)(110 * sum);
+        variance[i] = (float)(3600 * sum * sum + 100);
+    }
+    struct text means = tensor_of("mean", TYPE(FLOAT), &channels, 1, mean);
+    struct text variances = tensor_of("var", TYPE(FLOAT), &channels, 1, variance);
+    put_message(&graph, 5, &means);
+    put_message(&graph, 5, &variances);
+    put_vector(&graph, "scale", 16, 1, 0.2f);
+    put_vector(&graph, "shift", 16, 0, 1);
+    free(mean);
+    free(variance);
+    free(w);
+    return finish(&graph, "y", 13);
+}
+
+static void test_stem(void **state)
+{
+    (void)state;
+    static const char what[] = "fits the model's first BatchNormalization: 0 to 255";
+    struct text bytes = raw_stem(), again = raw_stem();
+    struct lbw_error err = {0};
+    struct lbw_preprocess before = {0}, after = {0};
+    struct run r;
+    run_all(&r, &bytes, &(struct lbw_plan_params){0});
+    assert_int_equal(lbw_plan_num_folded(r.plan), 1);
+    if (!strstr(r.assumed, what))
+        fail_msg("%s", r.assumed);
+    run_release(&r);
+    /* the same by the public API, in either order */
+    struct lbw_model *model = open_text(&again);
+    check(lbw_preprocess_assume(&before, model, &err), &err);
+    check(lbw_model_prepare(model, NULL, &err), &err);
+    check(lbw_preprocess_assume(&after, model, &err), &err);
+    assert_true(before.std[0] == 1.0f);
+    assert_memory_equal(before.mean, after.mean, sizeof before.mean);
+    assert_memory_equal(before.std, after.std, sizeof before.std);
+    lbw_model_close(&model);
+}
+
+/* ---- nothing grows ---- */
+
+/* One weight for three levels, each with its own BatchNormalization. */
+static void test_levels(void **state)
+{
+    (void)state;
+    struct text graph = {0};
+    static const int64_t pads[] = {5, 5, 5, 5};
+    for (size_t i = 0; i < 3; i++) {
+        char in[10], conv[10], out[10], inputs[100], name[20];
+        snprintf(in, sizeof in, i ? "n%zu" : "x", i);
+        snprintf(conv, sizeof conv, "c%zu", i + 1);
+        snprintf(out, sizeof out, i == 2 ? "y" : "n%zu", i + 1);
+        struct text attributes = {0};
+        attribute_ints(&attributes, "pads", pads, 4);
+        snprintf(inputs, sizeof inputs, "%s w", in);
+        put_op(&graph, "Conv", inputs, conv, &attributes);
+        snprintf(inputs, sizeof inputs, "%s g%zu b%zu m%zu v%zu", conv, i, i, i, i);
+        put_op(&graph, "BatchNormalization", inputs, out, NULL);
+        for (const char *p = "gbmv"; *p; p++) {
+            snprintf(name, sizeof name, "%c%zu", *p, i);
+            put_vector(&graph, name, 3, 2, 0.5f);
+        }
+    }
+    put_weight(&graph, "w", 3, 3, 11);
+    struct text bytes = finish(&graph, "y", 17);
+    uint64_t size = bytes.size;
+    struct run r;
+    struct text copy = {0};
+    put(&copy, bytes.data, bytes.size);
+    struct lbw_model *model = open_text(&copy);
+    check(lbw_model_prepare(model, NULL, &(struct lbw_error){0}), &(struct lbw_error){0});
+    assert_true(lbw_model_size(model) < size + 1000); /* a bias for each */
+    lbw_model_close(&model);
+    run_all(&r, &bytes, &(struct lbw_plan_params){0});
+    assert_int_equal(r.report->num_rows, 1);
+    assert_int_equal(r.report->num_calibrated, 1);
+    assert_int_equal(r.report->bytes_before, size);
+    assert_int_equal(lbw_report_row(r.report, 0)->bytes_before, 4 * 9 * 11 * 11);
+    assert_true(r.report->bytes_after < size / 2);
+    run_release(&r);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_operator),
         cmocka_unit_test(test_no_rows),
+        cmocka_unit_test(test_stem),
+        cmocka_unit_test(test_levels),
         cmocka_unit_test(test_imports),
         cmocka_unit_test(test_no_import),
         cmocka_unit_test(test_names),

@@ -468,7 +468,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fold_conv),    cmocka_unit_test(test_fold_transposed),
-        cmocka_unit_test(test_fold_shared),  cmocka_unit_test(test_fold_partly),
+        cmocka_unit_test(test_fold_shared),  cmocka_unit_test(test_fold_no_copies),
+        cmocka_unit_test(test_fold_partly),
         cmocka_unit_test(test_fold_in_body), cmocka_unit_test(test_fold_oldest),
         cmocka_unit_test(test_opsets),       cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_function),     cmocka_unit_test(test_function_of_other_opset),
