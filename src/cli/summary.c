@@ -292,8 +292,7 @@ static void print_summary(FILE *to, const struct lbw_report *report,
     else
         fputs("projected without calibration", to);
     lbw_print_line(to, report->calibrated ? summary->data : "");
-    putc('
-', to);
+    putc('\n', to);
     print_sizes(to, report);
     print_snr(to, report, all_layers);
     print_all(to, report);
