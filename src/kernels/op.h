@@ -99,5 +99,7 @@ extern struct lbw_op lbw_concat_ops[];
 extern const size_t lbw_num_concat_ops;
 extern struct lbw_op lbw_pool_ops[];
 extern const size_t lbw_num_pool_ops;
+extern struct lbw_op lbw_focus_ops[];
+extern const size_t lbw_num_focus_ops;
 
 #endif

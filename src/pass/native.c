@@ -2,22 +2,15 @@
 /* Finds layers between QuantizeLinear and DequantizeLinear and puts calls in their place. */
 #include "pass/native.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnx/tensor.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
+#include "pass/native_match.h"
 #include "pass/prepare.h"
 
-#define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
-#define INT8  ONNX__TENSOR_PROTO__DATA_TYPE__INT8
-#define INT32 ONNX__TENSOR_PROTO__DATA_TYPE__INT32
-
-#define MIN_OPSET  13 /* DequantizeLinear along an axis */
-#define MAX_INPUTS 32
-#define MAX_PARTS  8
+#define MIN_OPSET 13 /* DequantizeLinear along an axis */
 
 struct rewriter {
     struct lbw_model *model;
@@ -25,395 +18,15 @@ struct rewriter {
     struct lbw_names *names;
     struct lbw_scope *scope; /* of the main graph */
     struct lbw_node_list list;
-    struct lbw_strmap calls; /* output of a layer's last node → the call in its place */
+    struct lbw_strmap before; /* the same → a node that goes in front of it */
+    struct lbw_strmap calls;  /* output of a layer's last node → the call in its place */
     struct lbw_native_count count;
     struct lbw_error *err;
 };
 
-/* A call being put together. */
-struct call {
-    const char *op;
-    const char *inputs[MAX_INPUTS];
-    size_t num_inputs;
-    const Onnx__NodeProto *attributed[2]; /* whose attributes it takes; NULL: none */
-    const Onnx__NodeProto *last;          /* whose output it makes */
-};
-
-static struct lbw_value *find(const struct rewriter *r, const char *name)
-{
-    return *name ? lbw_index_find(r->scope, name) : NULL;
-}
-
-/* The constant behind a name, or NULL. */
-static const Onnx__TensorProto *constant(const struct rewriter *r, const char *name)
-{
-    const struct lbw_value *value = find(r, name);
-    return value ? lbw_index_constant(&r->index, value, false) : NULL;
-}
-
-/* The node that makes a name, when it is that operator. */
-static const Onnx__NodeProto *made_by(const struct rewriter *r, const char *name,
-                                      const char *op)
-{
-    const struct lbw_value *value = find(r, name);
-    return value && value->producer && value->producer_output == 0 &&
-                   lbw_node_is(value->producer, op)
-               ? value->producer
-               : NULL;
-}
-
-/* The only node that reads a node's first output, when it is no output of the graph. */
-static const Onnx__NodeProto *only_reader(const struct rewriter *r, const Onnx__NodeProto *node)
-{
-    const struct lbw_value *value = node->n_output ? find(r, node->output[0]) : NULL;
-    bool is_one = value && value->uses && !value->uses->next && !value->is_output &&
-                  value->uses->scope == r->scope;
-    return is_one ? value->uses->node : NULL;
-}
-
-/* One constant scale and a constant zero point of uint8. */
-static bool has_byte_scaling(const struct rewriter *r, const Onnx__NodeProto *node)
-{
-    const Onnx__TensorProto *scale = constant(r, lbw_node_input(node, 1));
-    const Onnx__TensorProto *zero = constant(r, lbw_node_input(node, 2));
-    struct lbw_tensor view;
-    return scale && zero && zero->data_type == UINT8 &&
-           scale->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
-           lbw_tensor_view(&view, r->model, scale, NULL) == LBW_OK && view.count == 1 &&
-           lbw_tensor_view(&view, r->model, zero, NULL) == LBW_OK && view.count == 1;
-}
-
-static const Onnx__NodeProto *dequantizer(const struct rewriter *r, const char *name)
-{
-    const Onnx__NodeProto *node = made_by(r, name, "DequantizeLinear");
-    return node && has_byte_scaling(r, node) ? node : NULL;
-}
-
-/* The QuantizeLinear that alone reads a node's result. */
-static const Onnx__NodeProto *quantizer(const struct rewriter *r, const Onnx__NodeProto *node)
-{
-    const Onnx__NodeProto *reader = only_reader(r, node);
-    return reader && lbw_node_is(reader, "QuantizeLinear") && has_byte_scaling(r, reader)
-               ? reader
-               : NULL;
-}
-
-static void add_input(struct call *call, const char *name)
-{
-    call->inputs[call->num_inputs++] = name;
-}
-
-static void add_scaling(struct call *call, const Onnx__NodeProto *node)
-{
-    add_input(call, lbw_node_input(node, 1));
-    add_input(call, lbw_node_input(node, 2));
-}
-
-/* Constant float values of any float type, or those of a Cast of such; NULL: none, or memory.
- */
-static float *constant_floats(size_t *num, const struct rewriter *r, const char *name)
-{
-    const Onnx__NodeProto *cast = made_by(r, name, "Cast");
-    const Onnx__TensorProto *tensor = constant(r, cast ? lbw_node_input(cast, 0) : name);
-    struct lbw_tensor view;
-    if (!tensor || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK)
-        return NULL;
-    float *values = malloc((view.count + 1) * sizeof *values);
-    if (values && lbw_tensor_read_float(&view, values, NULL) != LBW_OK) {
-        free(values);
-        return NULL;
-    }
-    *num = view.count;
-    return values;
-}
-
-/* Whether a bias has the scale that the sums have: x's times the weight's. */
-static bool has_sum_scale(const struct rewriter *r, const char *bias, const char *x,
-                          const char *w)
-{
-    size_t num_bias = 0, num_x = 0, num_w = 0;
-    const Onnx__NodeProto *product = made_by(r, bias, "Mul");
-    if (product) {
-        const char *a = lbw_node_input(product, 0), *b = lbw_node_input(product, 1);
-        return (strcmp(a, x) == 0 && strcmp(b, w) == 0) ||
-               (strcmp(a, w) == 0 && strcmp(b, x) == 0);
-    }
-    float *bias_scale = constant_floats(&num_bias, r, bias);
-    float *x_scale = constant_floats(&num_x, r, x), *w_scale = constant_floats(&num_w, r, w);
-    bool same = bias_scale && x_scale && w_scale && num_x == 1 && num_bias > 0 && num_w > 0 &&
-                (num_bias == num_w || num_w == 1 || num_bias == 1);
-    size_t num = num_bias > num_w ? num_bias : num_w;
-    for (size_t i = 0; same && i < num; i++) {
-        float expected = x_scale[0] * w_scale[num_w == 1 ? 0 : i];
-        same = fabsf(bias_scale[num_bias == 1 ? 0 : i] - expected) <= 1e-5F * expected;
-    }
-    free(bias_scale);
-    free(x_scale);
-    free(w_scale);
-    return same;
-}
-
-/* Follows what only moves values to where their type shows. */
-static bool is_int8(const struct rewriter *r, const char *name)
-{
-    for (int steps = 0; steps < 8; steps++) {
-        const Onnx__TensorProto *tensor = constant(r, name);
-        const struct lbw_value *value = find(r, name);
-        if (tensor)
-            return tensor->data_type == INT8;
-        if (!value || !value->producer)
-            return false;
-        const Onnx__NodeProto *node = value->producer;
-        if (lbw_node_is(node, "Cast"))
-            return lbw_node_int(node, "to", 0) == INT8;
-        if (!lbw_node_is(node, "Reshape") && !lbw_node_is(node, "Transpose") &&
-            !lbw_node_is(node, "Slice") && !lbw_node_is(node, "Identity")) {
-            const char *suffix = node->op_type ? strstr(node->op_type, "_int8") : NULL;
-            return node->domain && strcmp(node->domain, LBW_DOMAIN) == 0 && suffix;
-        }
-        name = lbw_node_input(node, 0);
-    }
-    return false;
-}
-
-static bool is_all_zeros(const struct rewriter *r, const Onnx__TensorProto *tensor)
-{
-    struct lbw_tensor view;
-    if (tensor->data_type != INT8 || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK)
-        return false;
-    int64_t *values = calloc(view.count + 1, sizeof *values);
-    bool zeros = values && lbw_tensor_read_int64(&view, values, NULL) == LBW_OK;
-    for (size_t i = 0; zeros && i < view.count; i++)
-        zeros = values[i] == 0;
-    free(values);
-    return zeros;
-}
-
-/* The weight's DequantizeLinear: int8 codes, no zero point, scales along output channels. */
-static const Onnx__NodeProto *weight_dequantizer(const struct rewriter *r, const char *name)
-{
-    const Onnx__NodeProto *node = made_by(r, name, "DequantizeLinear");
-    if (!node || lbw_node_attribute(node, "block_size") || !is_int8(r, lbw_node_input(node, 0)))
-        return NULL;
-    const char *zero = lbw_node_input(node, 2);
-    const Onnx__TensorProto *zeros = constant(r, zero);
-    if (*zero && (!zeros || !is_all_zeros(r, zeros)))
-        return NULL;
-    size_t num = 0;
-    float *scale = constant_floats(&num, r, lbw_node_input(node, 1));
-    free(scale);
-    return scale && (num == 1 || lbw_node_int(node, "axis", 1) == 0) ? node : NULL;
-}
-
-/* An int32 bias of zeros for a convolution without one; NULL: its size is not known. */
-static const char *zero_bias(struct rewriter *r, const Onnx__NodeProto *weight)
-{
-    const Onnx__TensorProto *w = constant(r, lbw_node_input(weight, 0));
-    size_t num = 0;
-    float *scale = constant_floats(&num, r, lbw_node_input(weight, 1));
-    free(scale);
-    if (num < 2 && w && w->n_dims)
-        num = (size_t)w->dims[0];
-    if (num < 2 && !w)
-        return NULL;
-    int64_t dim = (int64_t)num;
-    char *stem = lbw_arena_printf(&r->model->arena, "%s.bias", lbw_node_input(weight, 0));
-    const char *name = stem ? lbw_names_make(r->names, r->model, stem) : NULL;
-    void *zeros = lbw_arena_calloc(&r->model->arena, num + 1, 4);
-    Onnx__TensorProto *tensor =
-        name && zeros ? lbw_tensor_new(r->model, name, INT32, &dim, 1, zeros, 4 * num) : NULL;
-    return lbw_graph_add_initializer(r->model, r->scope->graph, tensor) ? name : NULL;
-}
-
-/* x, w and bias of a Conv that runs on integers. */
-static bool match_conv_inputs(struct call *call, struct rewriter *r,
-                              const Onnx__NodeProto *conv)
-{
-    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(conv, 0));
-    const Onnx__NodeProto *w = weight_dequantizer(r, lbw_node_input(conv, 1));
-    const Onnx__AttributeProto *pad = lbw_node_attribute(conv, "auto_pad");
-    if (!x || !w || (pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0)))
-        return false;
-    const char *bias = NULL;
-    if (*lbw_node_input(conv, 2)) {
-        const Onnx__NodeProto *b = made_by(r, lbw_node_input(conv, 2), "DequantizeLinear");
-        const Onnx__TensorProto *values = b ? constant(r, lbw_node_input(b, 0)) : NULL;
-        if (!values || values->data_type != INT32 ||
-            !has_sum_scale(r, lbw_node_input(b, 1), lbw_node_input(x, 1), lbw_node_input(w, 1)))
-            return false;
-        bias = lbw_node_input(b, 0);
-    } else {
-        bias = zero_bias(r, w);
-    }
-    if (!bias)
-        return false;
-    add_input(call, lbw_node_input(x, 0));
-    add_scaling(call, x);
-    add_input(call, lbw_node_input(w, 0));
-    add_input(call, lbw_node_input(w, 1));
-    add_input(call, bias);
-    call->attributed[0] = conv;
-    return true;
-}
-
-/* The only node that reads what dequantizers of `q` give, or of two the other in *gated. */
-static const Onnx__NodeProto *activation_of(const Onnx__NodeProto **gated,
-                                            const struct rewriter *r, const Onnx__NodeProto *q)
-{
-    const struct lbw_value *bytes = find(r, q->output[0]);
-    const Onnx__NodeProto *readers[2] = {NULL};
-    size_t num = 0;
-    for (const struct lbw_use *use = bytes->uses; use; use = use->next) {
-        const struct lbw_value *real =
-            use->scope == r->scope && lbw_node_is(use->node, "DequantizeLinear")
-                ? find(r, use->node->output[0])
-                : NULL;
-        if (!real || real->is_output || use->input != 0)
-            return NULL;
-        for (const struct lbw_use *u = real->uses; u; u = u->next) {
-            if (num == 2 || u->scope != r->scope)
-                return NULL;
-            readers[num++] = u->node;
-        }
-    }
-    if (bytes->is_output || !num)
-        return NULL;
-    bool is_swapped = num == 2 && lbw_node_is(readers[0], "Mul");
-    *gated = num == 2 ? readers[is_swapped ? 0 : 1] : NULL;
-    return readers[is_swapped ? 1 : 0];
-}
-
-/* Activations that follow a DequantizeLinear; those with a gate are multiplied by it. */
-static const struct {
-    const char *op;
-    const char *call;
-    const char *gated_call;
-} activations[] = {
-    {"LeakyRelu", "QConvLeakyRelu", NULL},
-    {"Sigmoid", "QConvSigmoid", "QConvSilu"},
-    {"HardSigmoid", "QConvHardSigmoid", "QConvHardSilu"},
-    {"HardSwish", "QConvHardSwish", NULL},
-};
-
-/* c's scaling, the gate's where there is one, and the QuantizeLinear at the end. */
-static bool match_gate(struct call *call, const struct rewriter *r, const Onnx__NodeProto *f,
-                       const Onnx__NodeProto *product, const Onnx__NodeProto **gate)
-{
-    *gate = quantizer(r, f);
-    const Onnx__NodeProto *real = *gate ? only_reader(r, *gate) : NULL;
-    if (!real || !lbw_node_is(real, "DequantizeLinear") || !has_byte_scaling(r, real) ||
-        strcmp(lbw_node_input(real, 1), lbw_node_input(*gate, 1)) != 0 ||
-        only_reader(r, real) != product || !lbw_node_is(product, "Mul"))
-        return false;
-    call->last = quantizer(r, product);
-    return call->last != NULL;
-}
-
-static void match_activation(struct call *call, const struct rewriter *r,
-                             const Onnx__NodeProto *q)
-{
-    const Onnx__NodeProto *product = NULL, *f = activation_of(&product, r, q), *gate = NULL;
-    for (size_t i = 0; f && i < sizeof activations / sizeof *activations; i++) {
-        const char *name = product ? activations[i].gated_call : activations[i].call;
-        if (!lbw_node_is(f, activations[i].op) || !name)
-            continue;
-        if (product ? !match_gate(call, r, f, product, &gate) : !(call->last = quantizer(r, f)))
-            break;
-        call->op = name;
-        call->attributed[1] = f;
-        add_scaling(call, call->last);
-        add_scaling(call, q);
-        if (gate)
-            add_scaling(call, gate);
-        return;
-    }
-    call->op = "QConv";
-    call->last = q;
-    add_scaling(call, q);
-}
-
-/* Relu and Clip stand before the QuantizeLinear and keep its scaling. */
-static bool match_conv(struct call *call, struct rewriter *r, const Onnx__NodeProto *conv)
-{
-    const Onnx__NodeProto *reader = only_reader(r, conv), *q = quantizer(r, conv);
-    bool is_relu = reader && lbw_node_is(reader, "Relu");
-    if (is_relu)
-        q = quantizer(r, reader);
-    if (!q || !match_conv_inputs(call, r, conv))
-        return false;
-    if (!is_relu) {
-        match_activation(call, r, q);
-        return true;
-    }
-    call->op = "QConvRelu";
-    call->last = q;
-    add_scaling(call, q);
-    return true;
-}
-
-static bool match_concat(struct call *call, const struct rewriter *r,
-                         const Onnx__NodeProto *concat)
-{
-    static const char *const names[MAX_PARTS + 1] = {NULL,       NULL,       "QConcat2",
-                                                     "QConcat3", "QConcat4", "QConcat5",
-                                                     "QConcat6", "QConcat7", "QConcat8"};
-    call->last = quantizer(r, concat);
-    if (!call->last || concat->n_input < 2 || concat->n_input > MAX_PARTS)
-        return false;
-    for (size_t i = 0; i < concat->n_input; i++) {
-        const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(concat, i));
-        if (!x)
-            return false;
-        add_input(call, lbw_node_input(x, 0));
-        add_scaling(call, x);
-    }
-    add_scaling(call, call->last);
-    call->op = names[concat->n_input];
-    call->attributed[0] = concat;
-    return true;
-}
-
-/* Whether both constants hold the same bytes. */
-static bool is_same_constant(const struct rewriter *r, const char *a, const char *b)
-{
-    struct lbw_tensor x, y;
-    const Onnx__TensorProto *s = constant(r, a), *t = constant(r, b);
-    if (strcmp(a, b) == 0)
-        return true;
-    if (!s || !t || lbw_tensor_view(&x, r->model, s, NULL) != LBW_OK ||
-        lbw_tensor_view(&y, r->model, t, NULL) != LBW_OK || x.data_type != y.data_type ||
-        x.count != 1 || y.count != 1)
-        return false;
-    if (x.data_type == UINT8) {
-        int64_t p = 0, q = 1;
-        return lbw_tensor_read_int64(&x, &p, NULL) == LBW_OK &&
-               lbw_tensor_read_int64(&y, &q, NULL) == LBW_OK && p == q;
-    }
-    float p = 0, q = 1;
-    return lbw_tensor_read_float(&x, &p, NULL) == LBW_OK &&
-           lbw_tensor_read_float(&y, &q, NULL) == LBW_OK && p == q;
-}
-
-static bool match_pool(struct call *call, const struct rewriter *r, const Onnx__NodeProto *pool)
-{
-    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(pool, 0));
-    const Onnx__AttributeProto *pad = lbw_node_attribute(pool, "auto_pad");
-    const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
-    call->last = quantizer(r, pool);
-    if (!x || !call->last || pool->n_output != 1 || !kernel || kernel->n_ints != 2 ||
-        (pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0)) ||
-        !is_same_constant(r, lbw_node_input(x, 1), lbw_node_input(call->last, 1)) ||
-        !is_same_constant(r, lbw_node_input(x, 2), lbw_node_input(call->last, 2)))
-        return false;
-    add_input(call, lbw_node_input(x, 0));
-    add_scaling(call, x);
-    call->op = "QMaxPool";
-    call->attributed[0] = pool;
-    return true;
-}
-
 /* Attributes of a layer that the operator has; defaults of two spatial dims for the rest. */
-static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node, const struct call *call)
+static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
+                           const struct lbw_native_call *call)
 {
     static const int64_t ones[2] = {1, 1}, zeros[4] = {0};
     static const struct {
@@ -423,15 +36,14 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node, const stru
     } lists[] = {{"strides", ones, 2}, {"pads", zeros, 4}, {"dilations", ones, 2}};
     static const char *const taken[] = {"strides", "pads", "dilations",    "group",    "axis",
                                         "alpha",   "beta", "kernel_shape", "ceil_mode"};
-    bool has_window = strncmp(call->op, "QConcat", 7) != 0, done = true;
-    bool is_conv = strncmp(call->op, "QConv", 5) == 0;
+    bool has_window = call->is_conv || strcmp(call->op, "QMaxPool") == 0, done = true;
     Onnx__AttributeProto **list =
         lbw_arena_calloc(&r->model->arena, 16, sizeof *list); /* at most 9 + 4 */
     node->attribute = list;
     for (size_t k = 0; k < 2 && list && call->attributed[k]; k++)
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
             Onnx__AttributeProto *a = lbw_node_attribute(call->attributed[k], taken[i]);
-            bool belongs = strcmp(taken[i], "kernel_shape") != 0 || !is_conv;
+            bool belongs = strcmp(taken[i], "kernel_shape") != 0 || !call->is_conv;
             if (a && belongs && !lbw_node_attribute(node, taken[i]))
                 list[node->n_attribute++] = a;
         }
@@ -442,58 +54,47 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node, const stru
     return list && done;
 }
 
-static enum lbw_status add_call(struct rewriter *r, const struct call *call, const char *name)
+/* Bytes of a float tensor, scaled as the layer's last node does: their name. */
+static const char *quantize_first(struct rewriter *r, const struct lbw_native_call *call)
+{
+    char *stem = lbw_arena_printf(&r->model->arena, "%s.bytes", call->unquantized);
+    const char *name = stem ? lbw_names_make(r->names, r->model, stem) : NULL;
+    const char *const inputs[] = {call->unquantized, lbw_node_input(call->last, 1),
+                                  lbw_node_input(call->last, 2), NULL};
+    const char *const outputs[] = {name, NULL};
+    Onnx__NodeProto *node =
+        name ? lbw_build_node(r->model, "", "QuantizeLinear", name, inputs, outputs) : NULL;
+    return node && lbw_strmap_put(&r->before, call->last->output[0], node) ? name : NULL;
+}
+
+static enum lbw_status add_call(struct rewriter *r, const struct lbw_native_call *call,
+                                const char *name)
 {
     const char *const outputs[] = {call->last->output[0], NULL};
+    const char *const *inputs = call->inputs;
+    const char *bytes[] = {NULL, NULL};
     LBW_TRY(lbw_native_function(r->model, call->op, r->err));
+    if (call->unquantized) {
+        bytes[0] = quantize_first(r, call);
+        if (!bytes[0])
+            return lbw_fail_memory(r->err);
+        inputs = bytes;
+    }
     Onnx__NodeProto *node =
-        lbw_build_node(r->model, LBW_DOMAIN, call->op, name, call->inputs, outputs);
+        lbw_build_node(r->model, LBW_DOMAIN, call->op, name, inputs, outputs);
     if (!node || !add_attributes(r, node, call) || !lbw_strmap_put(&r->calls, outputs[0], node))
         return lbw_fail_memory(r->err);
     return LBW_OK;
 }
 
-/* Two spatial dims: attributes of other numbers are other ranks. */
-static bool is_planar(const Onnx__NodeProto *node)
-{
-    static const struct {
-        const char *name;
-        size_t num;
-    } lists[] = {{"kernel_shape", 2}, {"strides", 2}, {"dilations", 2}, {"pads", 4}};
-    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
-        const Onnx__AttributeProto *a = lbw_node_attribute(node, lists[i].name);
-        if (a && a->n_ints != lists[i].num)
-            return false;
-    }
-    return true;
-}
-
-/* Without a kernel_shape the rank must show in the weight. */
-static bool has_planar_weight(const struct rewriter *r, const struct call *call,
-                              const Onnx__NodeProto *conv)
-{
-    const Onnx__TensorProto *w = constant(r, call->inputs[3]);
-    return lbw_node_attribute(conv, "kernel_shape") || (w && w->n_dims == 4);
-}
-
 static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
 {
-    struct call call = {0};
-    const char *name = node->name ? node->name : "";
-    if (lbw_node_has_reference(node))
+    const struct lbw_native_finder finder = {r->model, &r->index, r->names, r->scope};
+    struct lbw_native_call call;
+    if (!lbw_native_match(&call, &finder, node))
         return LBW_OK;
-    if (lbw_node_is(node, "Conv") && is_planar(node) && match_conv(&call, r, node)) {
-        if (!has_planar_weight(r, &call, node))
-            return LBW_OK;
-        r->count.num_convs++;
-        return add_call(r, &call, name);
-    }
-    if ((lbw_node_is(node, "Concat") && match_concat(&call, r, node)) ||
-        (lbw_node_is(node, "MaxPool") && is_planar(node) && match_pool(&call, r, node))) {
-        r->count.num_others++;
-        return add_call(r, &call, name);
-    }
-    return LBW_OK;
+    *(call.is_conv ? &r->count.num_convs : &r->count.num_others) += 1;
+    return add_call(r, &call, node->name ? node->name : "");
 }
 
 /* The calls take the places of their layers' last nodes; what nothing reads any more goes. */
@@ -504,7 +105,9 @@ static enum lbw_status rebuild(struct rewriter *r)
     for (size_t i = 0; i < num; i++) {
         const char *output = nodes[i]->n_output ? nodes[i]->output[0] : "";
         Onnx__NodeProto *call = *output ? lbw_strmap_get(&r->calls, output) : NULL;
-        if (!lbw_node_list_add(&r->list, call ? call : nodes[i]))
+        Onnx__NodeProto *before = *output ? lbw_strmap_get(&r->before, output) : NULL;
+        if ((before && !lbw_node_list_add(&r->list, before)) ||
+            !lbw_node_list_add(&r->list, call ? call : nodes[i]))
             return lbw_fail_memory(r->err);
     }
     if (!lbw_scope_set_nodes(r->scope, r->model, r->list.nodes, r->list.num))
@@ -535,6 +138,7 @@ enum lbw_status lbw_nativize(struct lbw_native_count *out, struct lbw_model *mod
                         (long long)lbw_model_opset(model, ""), MIN_OPSET);
     enum lbw_status status = rewrite(&r);
     lbw_strmap_release(&r.calls);
+    lbw_strmap_release(&r.before);
     lbw_names_free(r.names);
     lbw_index_release(&r.index);
     free(r.list.nodes);

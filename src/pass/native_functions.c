@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
+#include "onnx/tensor.h"
 #include "pass/encode.h"
 #include "pass/native.h"
 
@@ -62,6 +64,14 @@ static const struct body bodies[] = {
      "DequantizeLinear x scale zero > x_real;"
      "MaxPool x_real > pooled @kernel_shape @strides @pads @dilations @ceil_mode;"
      "QuantizeLinear pooled scale zero > y"},
+    {"QFocus", "x", "",
+     "Constant > axes value=2,3;Constant > ends value=2147483647,2147483647;"
+     "Constant > steps value=2,2;"
+     "Constant > s00 value=0,0;Slice x s00 ends axes steps > x00;"
+     "Constant > s10 value=1,0;Slice x s10 ends axes steps > x10;"
+     "Constant > s01 value=0,1;Slice x s01 ends axes steps > x01;"
+     "Constant > s11 value=1,1;Slice x s11 ends axes steps > x11;"
+     "Concat x00 x10 x01 x11 > y axis=1"},
 };
 
 /* QConcat2 to QConcat8 differ in their number of parts alone. */
@@ -105,10 +115,26 @@ static size_t split(char *text, char *words[MAX_WORDS])
     return num;
 }
 
-/* "@name", "other@name" or "name=number". */
+/* Two int64 as the tensor of a Constant: "A,B". */
+static bool add_pair(struct lbw_model *model, Onnx__NodeProto *node, const char *text)
+{
+    static const int64_t two = 2;
+    unsigned char *data = lbw_arena_alloc(&model->arena, 16);
+    if (!data)
+        return false;
+    lbw_store_le(data, strtoull(text, NULL, 10), 8);
+    lbw_store_le(data + 8, strtoull(strchr(text, ',') + 1, NULL, 10), 8);
+    Onnx__TensorProto *tensor = lbw_tensor_new(
+        model, node->output[0], ONNX__TENSOR_PROTO__DATA_TYPE__INT64, &two, 1, data, 16);
+    return tensor && lbw_build_tensor(model, node, "value", tensor);
+}
+
+/* "@name", "other@name", "name=number" or "value=A,B". */
 static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *word)
 {
     char *at = strchr(word, '@'), *equals = strchr(word, '=');
+    if (equals && strchr(equals, ','))
+        return add_pair(model, node, equals + 1);
     if (equals) {
         *equals = '\0';
         return lbw_build_int(model, node, word, strtoll(equals + 1, NULL, 10));

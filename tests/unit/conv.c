@@ -13,8 +13,6 @@
 #include "base/random.h"
 #include "kernels/conv.h"
 
-#include "check.h"
-
 /* One convolution with random numbers in it; everything is allocated exactly, for asan. */
 struct setup {
     struct lbw_conv_params params;
@@ -26,6 +24,12 @@ struct setup {
 };
 
 static struct lbw_random random_numbers;
+
+static void check(enum lbw_status status, const struct lbw_error *err)
+{
+    if (status != LBW_OK)
+        fail_msg("%s", err->message);
+}
 
 static uint32_t draw(uint32_t bound)
 {

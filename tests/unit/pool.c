@@ -12,9 +12,13 @@
 #include "base/random.h"
 #include "kernels/pool.h"
 
-#include "check.h"
-
 static struct lbw_random random_numbers;
+
+static void check(enum lbw_status status, const struct lbw_error *err)
+{
+    if (status != LBW_OK)
+        fail_msg("%s", err->message);
+}
 
 static uint32_t draw(uint32_t bound)
 {
