@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/walk.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
 #include "pass/native_match.h"
@@ -51,6 +52,9 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
         if (!lbw_node_attribute(node, lists[i].name))
             done = done &&
                    lbw_build_ints(r->model, node, lists[i].name, lists[i].values, lists[i].num);
+    if (list && call->has_bounds)
+        done = done && lbw_build_float(r->model, node, "min", call->low) &&
+               lbw_build_float(r->model, node, "max", call->high);
     return list && done;
 }
 
@@ -115,6 +119,13 @@ static enum lbw_status rebuild(struct rewriter *r)
     return lbw_clean(r->model, &r->index, r->err);
 }
 
+static enum lbw_status fail_empty(struct lbw_error *err)
+{
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                    "no convolution stands between DequantizeLinear and QuantizeLinear of "
+                    "uint8: encoding native is for models with 8-bit activations");
+}
+
 static enum lbw_status rewrite(struct rewriter *r)
 {
     size_t num;
@@ -125,17 +136,33 @@ static enum lbw_status rewrite(struct rewriter *r)
     lbw_begin_rewrite(r->model);
     for (size_t i = 0; i < num; i++)
         LBW_TRY(look_at(r, nodes[i]));
-    return r->count.num_convs + r->count.num_others ? rebuild(r) : LBW_OK;
+    if (!r->count.num_convs)
+        return fail_empty(r->err);
+    return rebuild(r);
+}
+
+static bool is_no_quantizer(ProtobufCMessage *message, void *user)
+{
+    (void)user;
+    return message->descriptor != &onnx__node_proto__descriptor ||
+           !lbw_node_is((Onnx__NodeProto *)(void *)message, "QuantizeLinear");
+}
+
+enum lbw_status lbw_native_check(const struct lbw_model *model, struct lbw_error *err)
+{
+    int64_t opset = lbw_model_opset(model, "");
+    if (opset < MIN_OPSET)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "opset %lld: native operators need %d (--opset lifts the model)",
+                        (long long)opset, MIN_OPSET);
+    return lbw_walk(&model->proto->base, is_no_quantizer, NULL) ? fail_empty(err) : LBW_OK;
 }
 
 enum lbw_status lbw_nativize(struct lbw_native_count *out, struct lbw_model *model,
                              struct lbw_error *err)
 {
     struct rewriter r = {.model = model, .err = err};
-    if (lbw_model_opset(model, "") < MIN_OPSET)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "opset %lld: native operators need %d (--opset lifts the model)",
-                        (long long)lbw_model_opset(model, ""), MIN_OPSET);
+    LBW_TRY(lbw_native_check(model, err));
     enum lbw_status status = rewrite(&r);
     lbw_strmap_release(&r.calls);
     lbw_strmap_release(&r.before);

@@ -18,10 +18,14 @@ struct lbw_native_count {
 
 /*
  * Rewrites every layer of the main graph that an operator stands for; what is left stays as it
- * is. Weights keep their encoding. LBW_ERR_UNSUPPORTED below opset 13.
+ * is. Weights keep their encoding. LBW_ERR_UNSUPPORTED below opset 13, and where no convolution
+ * runs on 8-bit activations.
  */
 enum lbw_status lbw_nativize(struct lbw_native_count *out, struct lbw_model *model,
                              struct lbw_error *err);
+
+/* What lbw_nativize() would refuse for certain: LBW_ERR_UNSUPPORTED says what. */
+enum lbw_status lbw_native_check(const struct lbw_model *model, struct lbw_error *err);
 
 /* Whether a function is the body of one of these operators. */
 bool lbw_is_native(const Onnx__FunctionProto *f);

@@ -2,6 +2,7 @@
 /* Layers between QuantizeLinear and DequantizeLinear: which operator stands for them. */
 #include "pass/native_match.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -313,24 +314,42 @@ static void match_activation(struct lbw_native_call *call, const struct lbw_nati
     add_scaling(call, q);
 }
 
+/* A bound of Clip: constant, also as QConvClip's body makes it, or left out. */
+static bool read_bound(float *out, const struct lbw_native_finder *r, const char *name,
+                       float otherwise)
+{
+    const Onnx__NodeProto *node = *name ? made_by(r, name, "Constant") : NULL;
+    const Onnx__AttributeProto *number = node ? lbw_node_attribute(node, "value_float") : NULL;
+    size_t num = 1;
+    float *values = *name && !number ? constant_floats(&num, r, name) : NULL;
+    *out = number ? number->f : values && num == 1 ? values[0] : otherwise;
+    bool is_known = !*name || number || (values && num == 1);
+    free(values);
+    return is_known;
+}
+
 /* Relu and Clip stand before the QuantizeLinear and keep its scaling. */
 static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *conv)
 {
     const Onnx__NodeProto *reader = only_reader(r, conv), *q = quantizer(r, conv);
     bool is_relu = reader && lbw_node_is(reader, "Relu");
-    if (is_relu)
+    bool is_clip = reader && lbw_node_is(reader, "Clip");
+    if (is_relu || is_clip)
         q = quantizer(r, reader);
     if (!q || !match_conv_inputs(call, r, conv))
         return false;
-    if (!is_relu) {
+    if (!is_relu && !is_clip) {
         match_activation(call, r, q);
         return true;
     }
-    call->op = "QConvRelu";
+    call->op = is_relu ? "QConvRelu" : "QConvClip";
     call->last = q;
+    call->has_bounds = is_clip;
     add_scaling(call, q);
-    return true;
+    return is_relu || (strcmp(lbw_node_input(reader, 0), conv->output[0]) == 0 &&
+                       read_bound(&call->low, r, lbw_node_input(reader, 1), -FLT_MAX) &&
+                       read_bound(&call->high, r, lbw_node_input(reader, 2), FLT_MAX));
 }
 
 static bool match_concat(struct lbw_native_call *call, const struct lbw_native_finder *r,

@@ -24,6 +24,8 @@ struct lbw_native_call {
     const Onnx__NodeProto *attributed[2]; /* whose attributes it takes; NULL: none */
     const Onnx__NodeProto *last;          /* the node whose output it makes */
     bool is_conv;
+    bool has_bounds; /* attributes `min` and `max` */
+    float low, high;
     /* The bytes it takes are still to be made of this float tensor, scaled as `last` does. */
     const char *unquantized;
 };

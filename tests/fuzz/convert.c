@@ -33,7 +33,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t saved_size;
     if (lbw_model_open_memory(&model, data, size, NULL) != LBW_OK)
         return 0;
-    convert(model, (enum lbw_encoding)(size % 3));
+    convert(model, (enum lbw_encoding)(size % 4));
     if (lbw_model_save_memory(model, &saved, &saved_size, NULL) == LBW_OK)
         lbw_free(saved);
     lbw_model_close(&model);

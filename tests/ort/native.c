@@ -27,6 +27,7 @@
 #define SCALE    .05F /* of the last output */
 
 static const int64_t image[] = {2, CHANNELS / 4, 40, 44};
+static const int64_t whole[] = {2, CHANNELS, 20, 22};
 
 static void put_tensor(struct text *graph, const char *name, int32_t type, const int64_t *dims,
                        size_t num_dims, const void *data, size_t size)
@@ -130,9 +131,13 @@ static void put_activation(struct text *graph, const struct layer *l)
     const char *result = name_of(l->to, "_result"), *exact = name_of(l->to, "_exact");
     char inputs[200];
     bool is_silu = l->activation && strstr(l->activation, "Silu");
-    if (!l->activation || strcmp(l->activation, "Relu") == 0) {
+    bool is_bound = l->activation &&
+                    (strcmp(l->activation, "Relu") == 0 || strcmp(l->activation, "Clip") == 0);
+    if (!l->activation || is_bound) {
+        snprintf(inputs, sizeof inputs, "%s%s", conv,
+                 is_bound && *l->activation == 'C' ? " low high" : "");
         if (l->activation)
-            put_op(graph, "Relu", conv, result, NULL);
+            put_op(graph, l->activation, inputs, result, NULL);
         put_quantize(graph, l->activation ? result : conv, l->to, l->to);
         return;
     }
@@ -223,6 +228,9 @@ static void put_quarters(struct text *graph)
     }
     attribute_int(&axis, "axis", 1);
     put_op(graph, "Concat", "part0 part1 part2 part3", "quarters", &axis);
+    const float low = -1.5F, high = 2; /* of the first convolution's Clip */
+    put_tensor(graph, "low", TYPE(FLOAT), NULL, 0, &low, 4);
+    put_tensor(graph, "high", TYPE(FLOAT), NULL, 0, &high, 4);
     put_scaling(graph, "q", .02F, 100);
     put_quantize(graph, "quarters", "q", "q");
 }
@@ -231,7 +239,7 @@ static void put_quarters(struct text *graph)
 static struct text make_model(void)
 {
     const struct layer layers[] = {
-        {"q", "a", NULL, 16, CHANNELS, 1, 3, 1, .02F, false},
+        {"q", "a", "Clip", 16, CHANNELS, 1, 3, 1, .02F, false},
         {"a", "b", "Silu", 16, 16, 16, 3, 1, SCALE, false},
         {"b", "c", "Relu", 24, 16, 1, 1, 1, SCALE, false},
         {"c", "d", "LeakyRelu", 12, 24, 4, 3, 1, SCALE, false},
@@ -336,6 +344,25 @@ static void all_give_the_same(void **unused)
     lbw_model_close(&model);
 }
 
+static void float_models_are_refused(void **unused)
+{
+    (void)unused;
+    struct text graph = {0}, bytes;
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    const struct lbw_encode_params params = {.encoding = LBW_ENCODING_NATIVE};
+    put_op(&graph, "Conv", "x w", "y", NULL);
+    put_weight(&graph, "w", 8, 8, 3);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), whole, 4);
+    put_port(&graph, 12, "y");
+    bytes = finish_model(&graph, 8, 14);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    assert_int_equal(lbw_reencode(NULL, NULL, NULL, model, &params, &err), LBW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "8-bit activations"));
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
 /* Inlining the functions gives a model that nativizes to the same again. */
 static void converts_back_and_forth(void **unused)
 {
@@ -356,8 +383,6 @@ static void converts_back_and_forth(void **unused)
 }
 
 /* One call of QConv with something wrong in it; the runtime's message must say what. */
-static const int64_t whole[] = {2, CHANNELS, 20, 22};
-
 static void refuse(const char *what, float x_scale, float w_scale, int64_t channels,
                    int64_t stride, size_t num_pads)
 {
@@ -422,6 +447,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_give_the_same),
         cmocka_unit_test(converts_back_and_forth),
+        cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),
     };
     const char *library = NULL;
