@@ -10,6 +10,13 @@
 /* Products that make a task worth handing to another thread. */
 #define TASK_WORK (1 << 20)
 
+/*
+ * Weights of that many bytes do not stay in the nearest cache: each block of them meets several
+ * tiles before the next one is read. The panels of those tiles then fit the second cache.
+ */
+#define LARGE_WEIGHTS (1 << 16)
+#define PANELS_SIZE   (3 << 17)
+
 struct lbw_conv {
     struct lbw_conv_params params; /* its arrays are owned */
     const struct lbw_isa *isa;
@@ -34,6 +41,8 @@ struct job {
     uint8_t *y;
     size_t tiles_per_task, blocks_per_task, channels_per_task;
     size_t tile_tasks, block_tasks;
+    uint8_t *panels; /* of tiles first_tile to end_tile, where weights are large */
+    size_t first_tile, end_tile;
     atomic_bool has_failed;
 };
 
@@ -186,6 +195,11 @@ static size_t min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static size_t ceil_size(size_t a, size_t b)
+{
+    return (a + b - 1) / b;
+}
+
 /* Input channel c into its planes: rows and columns of one phase, the rest undefined. */
 static void fill_channel(void *argument, size_t c)
 {
@@ -310,6 +324,26 @@ static void dense_task(void *argument, size_t i)
     lbw_scratch_give(panel);
 }
 
+static void panel_task(void *argument, size_t i)
+{
+    const struct job *job = argument;
+    const struct lbw_isa *isa = job->conv->isa;
+    struct lbw_rows rows = rows_of(job, 0, job->first_tile + i);
+    isa->pack(job->panels + i * job->conv->quads * 4 * isa->lanes, &rows);
+}
+
+static void blocks_task(void *argument, size_t i)
+{
+    const struct job *job = argument;
+    const struct lbw_conv *conv = job->conv;
+    size_t size = conv->quads * 4 * conv->isa->lanes;
+    size_t b = i * job->blocks_per_task;
+    size_t end = min_size(b + job->blocks_per_task, conv->blocks);
+    for (; b < end; b++)
+        for (size_t tile = job->first_tile; tile < job->end_tile; tile++)
+            multiply_block(job, job->panels + (tile - job->first_tile) * size, 0, tile, b);
+}
+
 /* The tiles of a channel that may be written as they are. */
 static size_t whole_tiles(const struct lbw_conv_plan *plan, size_t lanes)
 {
@@ -340,9 +374,27 @@ static void depthwise_task(void *argument, size_t i)
     }
 }
 
-static size_t ceil_size(size_t a, size_t b)
+/* For large weights: the panels of some tiles, then all blocks of weights over them. */
+static void run_large(struct job *job, const struct lbw_parallel *parallel)
 {
-    return (a + b - 1) / b;
+    const struct lbw_conv *conv = job->conv;
+    size_t size = conv->quads * 4 * conv->isa->lanes, tiles = job->plan->num_tiles;
+    size_t at_once = min_size(PANELS_SIZE / size + 1, tiles);
+    size_t work = conv->products * conv->isa->lanes * at_once * conv->isa->max_rows;
+    job->panels = lbw_scratch_take(size * at_once);
+    if (!job->panels) {
+        atomic_store(&job->has_failed, true);
+        return;
+    }
+    job->blocks_per_task = ceil_size(TASK_WORK, work);
+    for (size_t first = 0; first < tiles; first += at_once) {
+        job->first_tile = first;
+        job->end_tile = min_size(first + at_once, tiles);
+        parallel->run(parallel->user, job->end_tile - first, panel_task, job);
+        parallel->run(parallel->user, ceil_size(conv->blocks, job->blocks_per_task),
+                      blocks_task, job);
+    }
+    lbw_scratch_give(job->panels);
 }
 
 static void run_tasks(struct job *job, const struct lbw_parallel *parallel)
@@ -355,6 +407,10 @@ static void run_tasks(struct job *job, const struct lbw_parallel *parallel)
         job->channels_per_task = ceil_size(TASK_WORK, 4 * work * (tiles + 1));
         parallel->run(parallel->user, ceil_size(groups, job->channels_per_task), depthwise_task,
                       job);
+        return;
+    }
+    if (groups == 1 && conv->products * conv->rows > LARGE_WEIGHTS) {
+        run_large(job, parallel);
         return;
     }
     job->tiles_per_task = min_size(ceil_size(TASK_WORK, work * conv->rows), tiles);

@@ -6,6 +6,9 @@
  * instruction will do: load(), load_masked(), store(), splat(), splat_word(), unpack(),
  * to_bytes(), look_up() and dot…().
  */
+/* How far ahead weights are fetched: they are read once, and may come from memory. */
+#define PREFETCH_WORDS 256
+
 #define ALL_LANES (LANES == 64 ? ~UINT64_C(0) : (UINT64_C(1) << (LANES % 64)) - 1)
 
 /* The pixels of one row; padding holds `fill`. */
@@ -215,3 +218,4 @@ DOTS(ROWS_LOOP)
 
 #undef ROWS_LOOP
 #undef ALL_LANES
+#undef PREFETCH_WORDS

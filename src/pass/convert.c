@@ -262,8 +262,6 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
     int64_t opset = lbw_model_opset(model, "");
     LBW_TRY(lbw_plan_check(plan, err));
     LBW_TRY(lbw_encode_check(&params->encode, err));
-    if (params->encode.encoding == LBW_ENCODING_NATIVE)
-        LBW_TRY(lbw_native_check(model, err));
     LBW_TRY(lbw_check_range("damping", params->damping, 0, MOST_DAMPING, err));
     if (plan->model != model)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "the plan is for another model");
