@@ -2,12 +2,7 @@
 /* Cutting a part out of the main graph and writing it as a model. */
 #include "calib/slice.h"
 
-#include <stdlib.h>
-
-#include "onnx/tensor.h"
-
-/* From here on initializers need not be graph inputs, so the runtime may fold them. */
-#define LEAST_IR_VERSION 4
+#include "onnx/extract.h"
 
 static bool writes_needed(const struct lbw_flow_node *node, const bool *needed)
 {
@@ -65,67 +60,14 @@ enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
     return LBW_OK;
 }
 
-/* NULL when memory is out; without a type when `array` is NULL. */
-static Onnx__ValueInfoProto *make_port(struct lbw_arena *arena, const char *name,
-                                       const struct lbw_array *array, bool open_dims)
-{
-    struct port {
-        Onnx__ValueInfoProto info;
-        Onnx__TypeProto type;
-        Onnx__TypeProto__Tensor tensor;
-        Onnx__TensorShapeProto shape;
-        Onnx__TensorShapeProto__Dimension dims[8];
-        Onnx__TensorShapeProto__Dimension *list[8];
-    } *port = lbw_arena_calloc(arena, 1, sizeof *port);
-    if (!port)
-        return NULL;
-    onnx__value_info_proto__init(&port->info);
-    port->info.name = (char *)name;
-    if (!array)
-        return &port->info;
-    onnx__type_proto__init(&port->type);
-    onnx__type_proto__tensor__init(&port->tensor);
-    port->info.type = &port->type;
-    port->type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
-    port->type.tensor_type = &port->tensor;
-    port->tensor.has_elem_type = true;
-    port->tensor.elem_type = array->data_type;
-    if (open_dims)
-        return &port->info;
-    onnx__tensor_shape_proto__init(&port->shape);
-    port->tensor.shape = &port->shape;
-    port->shape.n_dim = array->num_dims;
-    port->shape.dim = port->list;
-    for (size_t i = 0; i < array->num_dims; i++) {
-        onnx__tensor_shape_proto__dimension__init(&port->dims[i]);
-        port->dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-        port->dims[i].dim_value = array->dims[i];
-        port->list[i] = &port->dims[i];
-    }
-    return &port->info;
-}
-
-/* The constant under its value's name, with its bytes inside whatever it says of files. */
-static enum lbw_status make_constant(Onnx__TensorProto **out, struct lbw_arena *arena,
-                                     struct lbw_model *model,
-                                     const struct lbw_flow_value *value, struct lbw_error *err)
+/* The constant under its value's name. */
+static Onnx__TensorProto *make_constant(struct lbw_arena *arena,
+                                        const struct lbw_flow_value *value)
 {
     Onnx__TensorProto *tensor = lbw_arena_memdup(arena, value->tensor, sizeof *tensor);
-    struct lbw_tensor view;
-    if (!tensor)
-        return lbw_fail_memory(err);
-    tensor->name = (char *)value->name;
-    if (tensor->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
-        LBW_TRY(lbw_tensor_view(&view, model, value->tensor, err));
-        tensor->has_data_location = false;
-        tensor->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
-        tensor->n_external_data = 0;
-        tensor->has_raw_data = true;
-        tensor->raw_data.data = (uint8_t *)view.data;
-        tensor->raw_data.len = view.size;
-    }
-    *out = tensor;
-    return LBW_OK;
+    if (tensor)
+        tensor->name = (char *)(uintptr_t)value->name;
+    return tensor;
 }
 
 static enum lbw_status fill_ports(Onnx__GraphProto *graph, const struct lbw_slice *slice,
@@ -137,59 +79,47 @@ static enum lbw_status fill_ports(Onnx__GraphProto *graph, const struct lbw_slic
     if (!graph->input || !graph->output)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < slice->num_inputs; i++) {
-        graph->input[i] = make_port(arena, slice->inputs[i]->name, &inputs[i], open_dims[i]);
+        const struct lbw_port_shape shape = {inputs[i].data_type, inputs[i].num_dims,
+                                             open_dims[i] ? NULL : inputs[i].dims};
+        graph->input[i] = lbw_extract_port(arena, slice->inputs[i]->name, &shape);
         if (!graph->input[graph->n_input++])
             return lbw_fail_memory(err);
     }
     for (size_t i = 0; i < slice->num_outputs; i++) {
-        graph->output[i] = make_port(arena, slice->outputs[i]->name, NULL, true);
+        graph->output[i] = lbw_extract_port(arena, slice->outputs[i]->name, NULL);
         if (!graph->output[graph->n_output++])
             return lbw_fail_memory(err);
     }
     return LBW_OK;
 }
 
-enum lbw_status lbw_slice_pack(void **data, size_t *size, const struct lbw_slice *slice,
-                               struct lbw_arena *arena, struct lbw_model *model,
-                               const struct lbw_array *inputs, const bool *open_dims,
-                               Onnx__TensorProto *const *replaced, struct lbw_error *err)
+enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
+                                const struct lbw_slice *slice, struct lbw_arena *arena,
+                                const struct lbw_model *model, const struct lbw_array *inputs,
+                                const bool *open_dims, Onnx__TensorProto *const *replaced,
+                                struct lbw_error *err)
 {
-    const Onnx__ModelProto *whole = model->proto;
-    Onnx__ModelProto part = ONNX__MODEL_PROTO__INIT;
     Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
-    bool calls = false;
     graph.name = (char *)"slice";
     graph.node = lbw_arena_calloc(arena, slice->flow->num_nodes, sizeof *graph.node);
     graph.initializer =
         lbw_arena_calloc(arena, slice->num_constants, sizeof *graph.initializer);
     if (!graph.node || !graph.initializer)
         return lbw_fail_memory(err);
+    *calls = false;
     for (size_t i = 0; i < slice->flow->num_nodes; i++)
         if (slice->has_node[i]) {
-            graph.node[graph.n_node++] = whole->graph->node[i];
-            calls = calls || slice->flow->nodes[i].calls;
+            graph.node[graph.n_node++] = model->proto->graph->node[i];
+            *calls = *calls || slice->flow->nodes[i].calls;
         }
     for (size_t i = 0; i < slice->num_constants; i++) {
-        Onnx__TensorProto **tensor = &graph.initializer[graph.n_initializer++];
-        *tensor = replaced ? replaced[slice->constants[i]->id] : NULL;
-        if (!*tensor)
-            LBW_TRY(make_constant(tensor, arena, model, slice->constants[i], err));
+        Onnx__TensorProto *tensor = replaced ? replaced[slice->constants[i]->id] : NULL;
+        tensor = tensor ? tensor : make_constant(arena, slice->constants[i]);
+        if (!tensor)
+            return lbw_fail_memory(err);
+        graph.initializer[graph.n_initializer++] = tensor;
     }
     LBW_TRY(fill_ports(&graph, slice, arena, inputs, open_dims, err));
-    part.has_ir_version = true;
-    part.ir_version =
-        whole->ir_version < LEAST_IR_VERSION ? LEAST_IR_VERSION : whole->ir_version;
-    part.n_opset_import = whole->n_opset_import;
-    part.opset_import = whole->opset_import;
-    part.n_functions = calls ? whole->n_functions : 0;
-    part.functions = whole->functions;
-    part.graph = &graph;
-    size_t packed_size = onnx__model_proto__get_packed_size(&part);
-    void *packed = malloc(packed_size);
-    if (!packed)
-        return lbw_fail_memory(err);
-    onnx__model_proto__pack(&part, packed);
-    *data = packed;
-    *size = packed_size;
+    *out = graph;
     return LBW_OK;
 }

@@ -28,13 +28,14 @@ enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
                                size_t from, struct lbw_error *err);
 
 /*
- * Serialises the slice. inputs[i] gives type and dims of input i; its dims are left open where
- * open_dims[i]. replaced[id], where not NULL, stands in for the constant of that value id.
- * *data is malloc'ed.
+ * The slice as a graph for lbw_extract(), in `arena`. inputs[i] gives type and dims of input i;
+ * its dims are left open where open_dims[i]. replaced[id], where not NULL, stands in for the
+ * constant of that value id. *calls tells whether the graph may call functions of the model.
  */
-enum lbw_status lbw_slice_pack(void **data, size_t *size, const struct lbw_slice *slice,
-                               struct lbw_arena *arena, struct lbw_model *model,
-                               const struct lbw_array *inputs, const bool *open_dims,
-                               Onnx__TensorProto *const *replaced, struct lbw_error *err);
+enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
+                                const struct lbw_slice *slice, struct lbw_arena *arena,
+                                const struct lbw_model *model, const struct lbw_array *inputs,
+                                const bool *open_dims, Onnx__TensorProto *const *replaced,
+                                struct lbw_error *err);
 
 #endif

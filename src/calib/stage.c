@@ -49,8 +49,8 @@ static enum lbw_status open_side(struct lbw_stage *stage, struct lbw_side *side,
     struct lbw_array *inputs =
         lbw_arena_calloc(&stage->arena, slice->num_inputs, sizeof *inputs);
     bool *open_dims = lbw_arena_calloc(&stage->arena, slice->num_inputs, sizeof *open_dims);
-    void *data;
-    size_t size;
+    Onnx__GraphProto graph;
+    bool calls;
     if (!inputs || !open_dims)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < slice->num_inputs; i++) {
@@ -61,11 +61,10 @@ static enum lbw_status open_side(struct lbw_stage *stage, struct lbw_side *side,
         inputs[i] = lbw_frontier_kept(frontier, value, 0, side->is_converted)->array;
         open_dims[i] = dims_vary(frontier, value, side->is_converted);
     }
-    LBW_TRY(lbw_slice_pack(&data, &size, slice, &stage->arena, frontier->model, inputs,
-                           open_dims, side->is_converted ? frontier->replaced : NULL, err));
-    enum lbw_status status = lbw_session_open(&side->session, data, size, &params, err);
-    free(data);
-    return status;
+    LBW_TRY(lbw_slice_graph(&graph, &calls, slice, &stage->arena, frontier->model, inputs,
+                            open_dims, side->is_converted ? frontier->replaced : NULL, err));
+    const struct lbw_part part = {.graph = &graph, .no_functions = !calls};
+    return lbw_session_open_part(&side->session, frontier->model, &part, &params, err);
 }
 
 static enum lbw_status open_sides(struct lbw_stage *stage,

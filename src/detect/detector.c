@@ -44,15 +44,9 @@ static enum lbw_status open_session(struct lbw_detector *detector, struct lbw_mo
     struct lbw_session_params params = {
         .num_threads = wanted->num_threads,
         .optimize = 99,
-        .decode_once = lbw_session_decodes(model),
         .native = !wanted->no_native,
     };
-    void *bytes = NULL;
-    size_t size = 0;
-    LBW_TRY(lbw_model_save_memory(model, &bytes, &size, err));
-    enum lbw_status status = lbw_session_open(&detector->session, bytes, size, &params, err);
-    lbw_free(bytes);
-    return status;
+    return lbw_session_open_model(&detector->session, model, &params, err);
 }
 
 static enum lbw_status fill(struct lbw_detector *detector, struct lbw_model *model,

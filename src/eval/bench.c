@@ -88,14 +88,15 @@ static enum lbw_status lane_open(struct lane *lane, struct lbw_bench_model *resu
         .native = !params->no_native,
         .spin = 1,
     };
+    static const struct lbw_part whole;
     void *data = NULL;
     size_t size = 0;
     LBW_TRY(lbw_assumed_feed_open(&lane->feed, model, &feed, NULL, err));
-    LBW_TRY(lbw_model_save_memory(model, &data, &size, err));
+    LBW_TRY(lbw_extract(&data, &size, model, &whole, err));
     double start = now();
     enum lbw_status status = lbw_session_open(&lane->session, data, size, &session, err);
     result->load_seconds = now() - start;
-    lbw_free(data);
+    free(data);
     LBW_TRY(status);
     return fill_inputs(lane, err);
 }

@@ -53,16 +53,9 @@ static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *
     const struct lbw_session_params params = {
         .num_threads = wanted->num_threads,
         .optimize = 99,
-        .decode_once = lbw_session_decodes(model),
         .native = !wanted->no_native,
     };
-    void *data = NULL;
-    size_t size = 0;
-    enum lbw_status status = lbw_model_save_memory(model, &data, &size, err);
-    if (status == LBW_OK)
-        status = lbw_session_open(out, data, size, &params, err);
-    lbw_free(data);
-    return status == LBW_OK ? status : lbw_within(err, status, "model %s", which);
+    return lbw_within(err, lbw_session_open_model(out, model, &params, err), "model %s", which);
 }
 
 /* Where the session's inputs are in the feed. */

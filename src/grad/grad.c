@@ -8,13 +8,13 @@
 #include "base/error.h"
 #include "grad/rule.h"
 #include "grad/trunk.h"
+#include "onnx/extract.h"
 #include "onnx/tensor.h"
 
 #define FLOAT  ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 #define DOUBLE ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
 
 #define FIRST_OPSET 7 /* broadcasting as it is today */
-#define FIRST_IR    4 /* an initializer need not be an input */
 
 /* One name of the trunk. */
 struct value {
@@ -33,7 +33,6 @@ struct build {
     struct lbw_trunk trunk;
     struct lbw_strmap values; /* → struct value */
     struct lbw_tape tape;
-    Onnx__ModelProto proto;
     Onnx__GraphProto graph;
     const char **cuts;
     size_t num_cuts;
@@ -303,40 +302,13 @@ static void name_gradients(struct build *b)
 static Onnx__ValueInfoProto *port(struct build *b, const char *name,
                                   const struct lbw_grad_shape *shape)
 {
-    struct port {
-        Onnx__ValueInfoProto info;
-        Onnx__TypeProto type;
-        Onnx__TypeProto__Tensor tensor;
-        Onnx__TensorShapeProto shape;
-        Onnx__TensorShapeProto__Dimension dims[LBW_GRAD_MAX_DIMS];
-        Onnx__TensorShapeProto__Dimension *list[LBW_GRAD_MAX_DIMS];
-    } *p = name ? lbw_arena_calloc(b->arena, 1, sizeof *p) : NULL;
-    if (!p) {
-        b->tape.failed = true;
-        return NULL;
-    }
-    onnx__value_info_proto__init(&p->info);
-    p->info.name = (char *)name;
-    if (!shape)
-        return &p->info;
-    onnx__type_proto__init(&p->type);
-    onnx__type_proto__tensor__init(&p->tensor);
-    onnx__tensor_shape_proto__init(&p->shape);
-    p->info.type = &p->type;
-    p->type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
-    p->type.tensor_type = &p->tensor;
-    p->tensor.has_elem_type = true;
-    p->tensor.elem_type = shape->data_type;
-    p->tensor.shape = &p->shape;
-    p->shape.n_dim = shape->num_dims;
-    p->shape.dim = p->list;
-    for (size_t i = 0; i < shape->num_dims; i++) {
-        onnx__tensor_shape_proto__dimension__init(&p->dims[i]);
-        p->dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
-        p->dims[i].dim_value = shape->dims[i];
-        p->list[i] = &p->dims[i];
-    }
-    return &p->info;
+    struct lbw_port_shape known = {0};
+    if (shape)
+        known = (struct lbw_port_shape){shape->data_type, shape->num_dims, shape->dims};
+    Onnx__ValueInfoProto *made =
+        name ? lbw_extract_port(b->arena, name, shape ? &known : NULL) : NULL;
+    b->tape.failed = b->tape.failed || !made;
+    return made;
 }
 
 /* Inputs of the model that the trunk reads. */
@@ -401,27 +373,15 @@ static bool is_input(const struct build *b, const char *name)
     return false;
 }
 
-/* The model's constants that the trunk reads, with their bytes inside. */
+/* The model's constants that the trunk reads. */
 static enum lbw_status add_constants(struct build *b, struct lbw_error *err)
 {
     const Onnx__GraphProto *graph = b->index->model->proto->graph;
     for (size_t i = 0; i < graph->n_initializer; i++) {
-        const Onnx__TensorProto *tensor = graph->initializer[i];
-        struct lbw_tensor view;
+        Onnx__TensorProto *tensor = graph->initializer[i];
         if (!tensor->name || !find(b, tensor->name) || is_input(b, tensor->name))
             continue;
-        Onnx__TensorProto *copy = lbw_arena_memdup(b->arena, tensor, sizeof *copy);
-        if (!copy)
-            return lbw_fail_memory(err);
-        if (copy->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL) {
-            LBW_TRY(lbw_tensor_view(&view, b->index->model, tensor, err));
-            copy->has_data_location = false;
-            copy->data_location = ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
-            copy->n_external_data = 0;
-            copy->has_raw_data = true;
-            copy->raw_data = (ProtobufCBinaryData){view.size, (uint8_t *)view.data};
-        }
-        if (!lbw_graph_add_initializer(b->index->model, &b->graph, copy))
+        if (!lbw_graph_add_initializer(b->index->model, &b->graph, tensor))
             return lbw_fail_memory(err);
     }
     return LBW_OK;
@@ -437,27 +397,6 @@ static void drop_replaced(struct build *b)
             b->graph.node[kept++] = node;
     }
     b->graph.n_node = kept;
-}
-
-static enum lbw_status pack(struct build *b, struct lbw_error *err)
-{
-    const Onnx__ModelProto *whole = b->index->model->proto;
-    onnx__model_proto__init(&b->proto);
-    b->proto.has_ir_version = true;
-    b->proto.ir_version = whole->ir_version < FIRST_IR ? FIRST_IR : whole->ir_version;
-    b->proto.n_opset_import = whole->n_opset_import;
-    b->proto.opset_import = whole->opset_import;
-    b->proto.n_functions = whole->n_functions;
-    b->proto.functions = whole->functions;
-    b->proto.graph = &b->graph;
-    size_t size = onnx__model_proto__get_packed_size(&b->proto);
-    void *data = malloc(size);
-    if (!data)
-        return lbw_fail_memory(err);
-    onnx__model_proto__pack(&b->proto, data);
-    b->out.data = data;
-    b->out.size = size;
-    return LBW_OK;
 }
 
 static enum lbw_status prepare(struct build *b, struct lbw_error *err)
@@ -511,7 +450,8 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
     drop_replaced(b);
     b->out.cuts = b->cuts;
     b->out.num_cuts = b->num_cuts;
-    return pack(b, err);
+    const struct lbw_part part = {.graph = &b->graph};
+    return lbw_extract(&b->out.data, &b->out.size, b->index->model, &part, err);
 }
 
 enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *index,

@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/writer.h"
 #include "onnx/extdata.h"
+#include "onnx/extract.h"
 #include "onnx/import.h"
 #include "onnx/mapped.h"
 #include "onnx/scan.h"
@@ -216,20 +217,9 @@ enum lbw_status lbw_model_save(struct lbw_model *model, const char *path, struct
 enum lbw_status lbw_model_save_memory(struct lbw_model *model, void **data, size_t *size,
                                       struct lbw_error *err)
 {
-    void *packed = NULL;
+    static const struct lbw_part whole;
     LBW_TRY(lbw_model_check(model, err));
-    enum lbw_status status = lbw_external_inline(model, err);
-    size_t packed_size =
-        status == LBW_OK ? onnx__model_proto__get_packed_size(model->proto) : 0;
-    if (status == LBW_OK)
-        status = check_size(packed_size, err);
-    if (status == LBW_OK && !(packed = malloc(packed_size ? packed_size : 1)))
-        status = lbw_fail_memory(err);
-    if (status != LBW_OK)
-        return lbw_within(err, status, "%s", model->name);
-    *size = onnx__model_proto__pack(model->proto, packed);
-    *data = packed;
-    return LBW_OK;
+    return lbw_within(err, lbw_extract(data, size, model, &whole, err), "%s", model->name);
 }
 
 static bool is_same_domain(const char *a, const char *b)

@@ -135,6 +135,30 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
     return status;
 }
 
+enum lbw_status lbw_session_open_part(struct lbw_session **out, struct lbw_model *model,
+                                      const struct lbw_part *part,
+                                      const struct lbw_session_params *params,
+                                      struct lbw_error *err)
+{
+    void *data = NULL;
+    size_t size = 0;
+    LBW_TRY(lbw_extract(&data, &size, model, part, err));
+    enum lbw_status status = lbw_session_open(out, data, size, params, err);
+    free(data);
+    return status;
+}
+
+enum lbw_status lbw_session_open_model(struct lbw_session **out, struct lbw_model *model,
+                                       const struct lbw_session_params *params,
+                                       struct lbw_error *err)
+{
+    static const struct lbw_part whole;
+    struct lbw_session_params found = *params;
+    found.decode_once = lbw_session_decodes(model);
+    return lbw_within(err, lbw_session_open_part(out, model, &whole, &found, err), "%s",
+                      model->name);
+}
+
 void lbw_session_close(struct lbw_session **session)
 {
     struct lbw_session *self = *session;

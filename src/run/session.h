@@ -6,8 +6,7 @@
 #include <stdbool.h>
 
 #include "feed/array.h"
-
-struct lbw_model;
+#include "onnx/extract.h"
 
 struct lbw_runtime; /* ort.c: the loaded library and its environment; shared, never unloaded */
 struct lbw_session;
@@ -41,6 +40,20 @@ bool lbw_session_decodes(const struct lbw_model *model);
 enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, size_t size,
                                  const struct lbw_session_params *params,
                                  struct lbw_error *err);
+
+/*
+ * The model as it is now; how it decodes its weights is found out (decode_once). The model is
+ * not needed any more when the session is open.
+ */
+enum lbw_status lbw_session_open_model(struct lbw_session **out, struct lbw_model *model,
+                                       const struct lbw_session_params *params,
+                                       struct lbw_error *err);
+
+/* A part of it, see lbw_extract(). */
+enum lbw_status lbw_session_open_part(struct lbw_session **out, struct lbw_model *model,
+                                      const struct lbw_part *part,
+                                      const struct lbw_session_params *params,
+                                      struct lbw_error *err);
 void lbw_session_close(struct lbw_session **session);
 
 size_t lbw_session_num_inputs(const struct lbw_session *session);

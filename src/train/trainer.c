@@ -11,46 +11,14 @@
 /* Bytes of a value that may be bounds, scales or axes which the model computes. */
 #define MOST_FIXED 512
 
-/* Serialises the model with other outputs. */
-static enum lbw_status pack_with_outputs(void **data, size_t *size, struct lbw_arena *arena,
-                                         const struct lbw_model *model,
-                                         const char *const *names, size_t num,
-                                         struct lbw_error *err)
-{
-    Onnx__ModelProto proto = *model->proto;
-    Onnx__GraphProto graph = *model->proto->graph;
-    Onnx__ValueInfoProto *ports = lbw_arena_calloc(arena, num + 1, sizeof *ports);
-    Onnx__ValueInfoProto **list = lbw_arena_calloc(arena, num + 1, sizeof *list);
-    if (!ports || !list)
-        return lbw_fail_memory(err);
-    for (size_t i = 0; i < num; i++) {
-        onnx__value_info_proto__init(&ports[i]);
-        ports[i].name = (char *)names[i];
-        list[i] = &ports[i];
-    }
-    graph.output = list;
-    graph.n_output = num;
-    proto.graph = &graph;
-    *size = onnx__model_proto__get_packed_size(&proto);
-    *data = malloc(*size);
-    if (!*data)
-        return lbw_fail_memory(err);
-    onnx__model_proto__pack(&proto, *data);
-    return LBW_OK;
-}
-
-static enum lbw_status open_outputs(struct lbw_session **out, struct lbw_arena *arena,
-                                    const struct lbw_model *model, const char *const *names,
-                                    size_t num, const struct lbw_session_params *params,
+/* The model with other outputs. */
+static enum lbw_status open_outputs(struct lbw_session **out, struct lbw_model *model,
+                                    const char *const *names, size_t num,
+                                    const struct lbw_session_params *params,
                                     struct lbw_error *err)
 {
-    void *data = NULL;
-    size_t size = 0;
-    enum lbw_status status = pack_with_outputs(&data, &size, arena, model, names, num, err);
-    if (status == LBW_OK)
-        status = lbw_session_open(out, data, size, params, err);
-    free(data);
-    return status;
+    const struct lbw_part part = {.outputs = names, .num_outputs = num};
+    return lbw_session_open_part(out, model, &part, params, err);
 }
 
 /* Where the feed's inputs go; SIZE_MAX for one that the session does not have. */
@@ -115,8 +83,7 @@ static enum lbw_status probe_run(struct probe *p, struct lbw_trainer *trainer,
         lbw_arena_calloc(&trainer->arena, p->num_images + p->num_values, sizeof *shapes);
     if (!p->images || !p->values || !shapes)
         return lbw_fail_memory(err);
-    LBW_TRY(open_outputs(&p->session, &trainer->arena, index->model, p->names, p->num_values,
-                         &plain, err));
+    LBW_TRY(open_outputs(&p->session, index->model, p->names, p->num_values, &plain, err));
     size_t *slots = find_images(&trainer->arena, p->session, feed);
     if (!slots)
         return lbw_fail_memory(err);
@@ -237,8 +204,7 @@ static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
         t->target_shapes[i] = *shape;
     }
     LBW_TRY(open_graphs(t, index, &probe->shapes, params, &fast, err));
-    LBW_TRY(open_outputs(&t->teacher, &t->arena, index->model, t->targets, t->num_targets,
-                         &fast, err));
+    LBW_TRY(open_outputs(&t->teacher, index->model, t->targets, t->num_targets, &fast, err));
     return find_slots(t, feed, params, err);
 }
 

@@ -36,4 +36,12 @@ if [ -n "${LBW_ORT:-}" ]; then
     external= alignment=4096
     convert tune model.onnx --bits 3 --steps 2 -n 4 -o tuned.onnx
     convert quantize model.onnx -o fitted.onnx
+    # and read: initializers and constants in nodes, wherever they are
+    cp "$LBW_SOURCE_ROOT/samples/shapes/shapes.onnx" inside.onnx
+    lbw convert inside.onnx -e float -o outside.onnx --external outside.data \
+        --external-threshold 1 -q 2>/dev/null
+    lbw compare inside.onnx outside.onnx -n 1 --rtol 0 >/dev/null
+    lbw tune inside.onnx -o inside-tuned.onnx --steps 2 -n 4 -q
+    lbw tune outside.onnx -o outside-tuned.onnx --steps 2 -n 4 -q
+    cmp inside-tuned.onnx outside-tuned.onnx
 fi

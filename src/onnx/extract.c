@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Extract: a tree that borrows from the model's, external values inside while it is packed. */
+#include "onnx/extract.h"
+
+#include <limits.h>
+#include <stdlib.h>
+
+#include "onnx/extdata.h"
+#include "onnx/walk.h"
+
+#define MAX_DIMS 8
+
+/* Tensors that are changed while the tree is packed, and what they were. */
+struct inlining {
+    struct lbw_model *model;
+    struct lbw_error *err;
+    enum lbw_status status;
+    struct change {
+        Onnx__TensorProto *tensor, before;
+    } * changes;
+    size_t num, capacity;
+};
+
+static bool remember(struct inlining *in, Onnx__TensorProto *tensor)
+{
+    if (in->num == in->capacity) {
+        size_t capacity = 2 * in->capacity + 16;
+        struct change *grown = realloc(in->changes, capacity * sizeof *grown);
+        if (!grown)
+            return false;
+        in->changes = grown;
+        in->capacity = capacity;
+    }
+    in->changes[in->num++] = (struct change){tensor, *tensor};
+    return true;
+}
+
+static bool inline_message(ProtobufCMessage *message, void *user)
+{
+    struct inlining *in = user;
+    Onnx__TensorProto *tensor = lbw_walk_tensor(message);
+    if (!tensor || !lbw_tensor_is_external(tensor))
+        return true;
+    in->status = remember(in, tensor) ? lbw_external_inline_tensor(in->model, tensor, in->err)
+                                      : lbw_fail_memory(in->err);
+    return in->status == LBW_OK;
+}
+
+static enum lbw_status pack(void **data, size_t *size, const Onnx__ModelProto *proto,
+                            struct lbw_error *err)
+{
+    size_t packed_size = onnx__model_proto__get_packed_size(proto);
+    if (packed_size > INT_MAX)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "%zu bytes exceed the 2 GiB that the runtime takes from memory",
+                        packed_size);
+    void *packed = malloc(packed_size ? packed_size : 1);
+    if (!packed)
+        return lbw_fail_memory(err);
+    *size = onnx__model_proto__pack(proto, packed);
+    *data = packed;
+    return LBW_OK;
+}
+
+static enum lbw_status pack_whole(void **data, size_t *size, struct lbw_model *model,
+                                  Onnx__ModelProto *proto, struct lbw_error *err)
+{
+    struct inlining in = {.model = model, .err = err};
+    lbw_walk(&proto->base, inline_message, &in);
+    if (in.status == LBW_OK)
+        in.status = pack(data, size, proto, err);
+    while (in.num--)
+        *in.changes[in.num].tensor = in.changes[in.num].before;
+    free(in.changes);
+    return in.status;
+}
+
+/* What surrounds a graph of the caller's. */
+static Onnx__ModelProto around(Onnx__GraphProto *graph, const Onnx__ModelProto *whole)
+{
+    Onnx__ModelProto proto = ONNX__MODEL_PROTO__INIT;
+    proto.has_ir_version = true;
+    proto.ir_version = whole->ir_version < LBW_FOLDING_IR ? LBW_FOLDING_IR : whole->ir_version;
+    proto.n_opset_import = whole->n_opset_import;
+    proto.opset_import = whole->opset_import;
+    proto.n_functions = whole->n_functions;
+    proto.functions = whole->functions;
+    proto.graph = graph;
+    return proto;
+}
+
+enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
+                            const struct lbw_part *part, struct lbw_error *err)
+{
+    Onnx__ModelProto proto = part->graph ? around(part->graph, model->proto) : *model->proto;
+    Onnx__GraphProto graph = *proto.graph;
+    struct lbw_arena arena = {0}; /* of the ports */
+    enum lbw_status status = LBW_OK;
+    LBW_TRY(lbw_model_check(model, err));
+    proto.graph = &graph;
+    if (part->no_functions)
+        proto.n_functions = 0;
+    if (part->num_outputs) {
+        graph.output = lbw_arena_calloc(&arena, part->num_outputs, sizeof *graph.output);
+        graph.n_output = 0;
+    }
+    for (size_t i = 0; i < part->num_outputs && status == LBW_OK; i++) {
+        Onnx__ValueInfoProto *port =
+            graph.output ? lbw_extract_port(&arena, part->outputs[i], NULL) : NULL;
+        if (port)
+            graph.output[graph.n_output++] = port;
+        else
+            status = lbw_fail_memory(err);
+    }
+    if (status == LBW_OK)
+        status = pack_whole(data, size, model, &proto, err);
+    lbw_arena_release(&arena);
+    return status;
+}
+
+Onnx__ValueInfoProto *lbw_extract_port(struct lbw_arena *arena, const char *name,
+                                       const struct lbw_port_shape *shape)
+{
+    struct port {
+        Onnx__ValueInfoProto info;
+        Onnx__TypeProto type;
+        Onnx__TypeProto__Tensor tensor;
+        Onnx__TensorShapeProto shape;
+        Onnx__TensorShapeProto__Dimension dims[MAX_DIMS];
+        Onnx__TensorShapeProto__Dimension *list[MAX_DIMS];
+    } *port = lbw_arena_calloc(arena, 1, sizeof *port);
+    if (!port)
+        return NULL;
+    onnx__value_info_proto__init(&port->info);
+    port->info.name = (char *)(uintptr_t)name;
+    if (!shape)
+        return &port->info;
+    onnx__type_proto__init(&port->type);
+    onnx__type_proto__tensor__init(&port->tensor);
+    port->info.type = &port->type;
+    port->type.value_case = ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE;
+    port->type.tensor_type = &port->tensor;
+    port->tensor.has_elem_type = true;
+    port->tensor.elem_type = shape->data_type;
+    if (!shape->dims)
+        return &port->info;
+    onnx__tensor_shape_proto__init(&port->shape);
+    port->tensor.shape = &port->shape;
+    port->shape.n_dim = shape->num_dims;
+    port->shape.dim = port->list;
+    for (size_t i = 0; i < shape->num_dims; i++) {
+        onnx__tensor_shape_proto__dimension__init(&port->dims[i]);
+        port->dims[i].value_case = ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+        port->dims[i].dim_value = shape->dims[i];
+        port->list[i] = &port->dims[i];
+    }
+    return &port->info;
+}
