@@ -173,6 +173,7 @@ def main():
     parser.add_argument("library")
     parser.add_argument("models", nargs="+")
     args = parser.parse_args()
+    onnxruntime.set_default_logger_severity(4)
     print(f"ONNX Runtime {onnxruntime.__version__}"
           + (f", OpenVINO {openvino.__version__.split('-')[0]}" if openvino else "")
           + f", {args.threads} thread" + "s" * (args.threads > 1))
