@@ -168,6 +168,8 @@ static struct ort_status *make_domain(struct ort_domain **out, const void *api)
     if (!status)
         status = add_ops(domain, lbw_pool_ops, lbw_num_pool_ops);
     if (!status)
+        status = add_ops(domain, lbw_average_ops, lbw_num_average_ops);
+    if (!status)
         status = add_ops(domain, lbw_focus_ops, lbw_num_focus_ops);
     if (!status)
         *out = domain;

@@ -35,11 +35,12 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
         const int64_t *values;
         size_t num;
     } lists[] = {{"strides", ones, 2}, {"pads", zeros, 4}, {"dilations", ones, 2}};
-    static const char *const taken[] = {"strides", "pads", "dilations",    "group",    "axis",
-                                        "alpha",   "beta", "kernel_shape", "ceil_mode"};
-    bool has_window = call->is_conv || strcmp(call->op, "QMaxPool") == 0, done = true;
+    static const char *const taken[] = {
+        "strides", "pads", "dilations",    "group",     "axis",
+        "alpha",   "beta", "kernel_shape", "ceil_mode", "count_include_pad"};
+    bool has_window = strstr(call->op, "Pool") || call->is_conv, done = true;
     Onnx__AttributeProto **list =
-        lbw_arena_calloc(&r->model->arena, 16, sizeof *list); /* at most 9 + 4 */
+        lbw_arena_calloc(&r->model->arena, 16, sizeof *list); /* at most 10 + 5 */
     node->attribute = list;
     for (size_t k = 0; k < 2 && list && call->attributed[k]; k++)
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
@@ -49,7 +50,8 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
                 list[node->n_attribute++] = a;
         }
     for (size_t i = 0; i < 3 && list && has_window; i++)
-        if (!lbw_node_attribute(node, lists[i].name))
+        if (!lbw_node_attribute(node, lists[i].name) &&
+            (i < 2 || strcmp(call->op, "QAveragePool") != 0))
             done = done &&
                    lbw_build_ints(r->model, node, lists[i].name, lists[i].values, lists[i].num);
     if (list && call->has_bounds)

@@ -64,6 +64,10 @@ static const struct body bodies[] = {
      "DequantizeLinear x scale zero > x_real;"
      "MaxPool x_real > pooled @kernel_shape @strides @pads @dilations @ceil_mode;"
      "QuantizeLinear pooled scale zero > y"},
+    {"QAveragePool", "x x_scale x_zero y_scale y_zero",
+     "kernel_shape strides pads count_include_pad",
+     "DequantizeLinear x x_scale x_zero > x_real;"
+     "AveragePool x_real > result @kernel_shape @strides @pads @count_include_pad;" RESULT},
     {"QFocus", "x", "",
      "Constant > axes value=2,3;Constant > ends value=2147483647,2147483647;"
      "Constant > steps value=2,2;"
@@ -147,7 +151,7 @@ static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *
         if (strcmp(at + 1, floats[i]) == 0)
             type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT;
     if (strcmp(at + 1, "group") == 0 || strcmp(at + 1, "ceil_mode") == 0 ||
-        strcmp(at + 1, "axis") == 0)
+        strcmp(at + 1, "count_include_pad") == 0 || strcmp(at + 1, "axis") == 0)
         type = ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT;
     if (!lbw_build_int(model, node, name, 0))
         return false;

@@ -205,14 +205,20 @@ static const char *zero_bias(const struct lbw_native_finder *r, const Onnx__Node
     return lbw_graph_add_initializer(r->model, r->scope->graph, tensor) ? name : NULL;
 }
 
+/* Whether the runtime works out the padding by itself. */
+static bool has_auto_pad(const Onnx__NodeProto *node)
+{
+    const Onnx__AttributeProto *pad = lbw_node_attribute(node, "auto_pad");
+    return pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0);
+}
+
 /* x, w and bias of a Conv that runs on integers. */
 static bool match_conv_inputs(struct lbw_native_call *call, const struct lbw_native_finder *r,
                               const Onnx__NodeProto *conv)
 {
     const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(conv, 0));
     const Onnx__NodeProto *w = weight_dequantizer(r, lbw_node_input(conv, 1));
-    const Onnx__AttributeProto *pad = lbw_node_attribute(conv, "auto_pad");
-    if (!x || !w || (pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0)))
+    if (!x || !w || has_auto_pad(conv))
         return false;
     const char *bias = NULL;
     if (*lbw_node_input(conv, 2)) {
@@ -406,16 +412,37 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
                        const Onnx__NodeProto *pool)
 {
     const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(pool, 0));
-    const Onnx__AttributeProto *pad = lbw_node_attribute(pool, "auto_pad");
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
     call->last = quantizer(r, pool);
     if (!x || !call->last || pool->n_output != 1 || !kernel || kernel->n_ints != 2 ||
-        (pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0)) ||
-        !has_same_scaling(r, x, call->last))
+        has_auto_pad(pool) || !has_same_scaling(r, x, call->last))
         return false;
     add_input(call, lbw_node_input(x, 0));
     add_scaling(call, x);
     call->op = "QMaxPool";
+    call->attributed[0] = pool;
+    return true;
+}
+
+/* A mean in which every pixel of the window counts, padding included. */
+static bool match_average(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                          const Onnx__NodeProto *pool)
+{
+    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(pool, 0));
+    const Onnx__AttributeProto *pads = lbw_node_attribute(pool, "pads");
+    const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
+    bool counts_all = lbw_node_int(pool, "count_include_pad", 0) != 0;
+    call->last = quantizer(r, pool);
+    for (size_t i = 0; pads && i < pads->n_ints && !counts_all; i++)
+        if (pads->ints[i])
+            return false;
+    if (!x || !call->last || !kernel || kernel->n_ints != 2 || has_auto_pad(pool) ||
+        lbw_node_int(pool, "ceil_mode", 0) || lbw_node_attribute(pool, "dilations"))
+        return false;
+    add_input(call, lbw_node_input(x, 0));
+    add_scaling(call, x);
+    add_scaling(call, call->last);
+    call->op = "QAveragePool";
     call->attributed[0] = pool;
     return true;
 }
@@ -523,6 +550,8 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
                   has_planar_weight(finder, &call, node);
     } else if (lbw_node_is(node, "MaxPool")) {
         matches = is_planar(node) && match_pool(&call, finder, node);
+    } else if (lbw_node_is(node, "AveragePool")) {
+        matches = is_planar(node) && match_average(&call, finder, node);
     } else if (lbw_node_is(node, "Concat")) {
         matches = match_focus(&call, finder, node) || match_concat(&call, finder, node);
     }

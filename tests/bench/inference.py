@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: MIT
 """inference.py [--threads N] [--seconds S] LBW LIBRARY MODEL.onnx[:WxH]…
 
-Times each model in ONNX Runtime and OpenVINO, interleaved: float, ONNX Runtime's own static int8 (QDQ,
-per channel), the same in lbw's encoding native with the operator library, and where LBW's quantize
-takes --activations its int8 model in both forms. Prints medians of the ratios to float ONNX Runtime.
+Times each model in ONNX Runtime and OpenVINO, interleaved: float, ONNX Runtime's own static int8
+(QDQ, per channel), the same in lbw's encoding native with the operator library, and where LBW's
+quantize takes --activations its int8 model in both forms. Prints medians of the ratios to float ONNX
+Runtime. --profile adds where the time of the native model goes, --memory what a session of each
+takes, measured in a process of its own.
 Needs numpy, onnx, onnxruntime and, for its columns, openvino.
 """
 import argparse
+import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -131,10 +133,86 @@ def runners(args, path, size, folder):
     if own:
         rows.append(("lbw int8", ort_runner(own[0], feed, threads)))
         rows.append(("lbw int8, native", ort_runner(own[1], feed, threads, args.library)))
+    if args.profile:
+        profile(own[1] if own else native, feed, args.library, folder)
+    if args.memory:
+        for title, file, library in (("float", path, None), ("its int8", int8, None),
+                                     ("native", own[1] if own else native, args.library)):
+            loaded, resident = weigh(file, (name, shape), library)
+            print(f"        {title:18} loads in {loaded:6.0f} ms, takes {resident:6.1f} MB")
     if openvino:
         rows.append(("OpenVINO float", openvino_runner(path, feed, threads)))
         rows.append(("OpenVINO int8", openvino_runner(int8, feed, threads)))
     return rows
+
+
+def kind_of(event):
+    """Convolutions by their shape, everything else by its operator."""
+    args = event["args"]
+    op = args["op_name"]
+    if not op.startswith("QConv"):
+        return op, 0
+    x, w = (list(args["input_type_shape"][i].values())[0] for i in (0, 3))
+    y = list(args["output_type_shape"][0].values())[0]
+    products = int(np.prod(w)) * y[0] * y[2] * y[3]
+    stride = round(x[2] / y[2])
+    shape = "depthwise" if w[1] == 1 and w[0] == x[1] > 1 else "first" if x[1] == 3 else "dense"
+    return f"{shape} {w[2]}x{w[3]}" + (f", stride {stride}" if stride > 1 else ""), products
+
+
+def profile(path, feed, library, folder):
+    """Prints the time per kind of node, from the runtime's own profile."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.enable_profiling = True
+    options.profile_file_prefix = os.path.join(folder, "profile")
+    options.register_custom_ops_library(library)
+    session = onnxruntime.InferenceSession(path, options)
+    for _ in range(50):
+        session.run(None, feed)
+    with open(session.end_profiling()) as file:
+        events = [e for e in json.load(file) if e["name"].endswith("_kernel_time")]
+    nodes = {}
+    for event in events:
+        nodes.setdefault(event["name"], []).append(event)
+    kinds = {}
+    for own in nodes.values():
+        kind, products = kind_of(own[0])
+        row = kinds.setdefault(kind, [0, 0.0, 0])
+        row[0] += 1
+        row[1] += float(np.percentile([e["dur"] for e in own], 25))
+        row[2] += products
+    total = sum(row[1] for row in kinds.values())
+    for kind, (num, time_us, products) in sorted(kinds.items(), key=lambda k: -k[1][1]):
+        rate = f"{products / time_us / 1e3:6.0f} G/s" if products else ""
+        share = 100 * time_us / total
+        print(f"        {kind:24} {num:4} {time_us / 1e3:8.3f} ms {share:5.1f} % {rate}")
+
+
+def weigh(path, shape, library):
+    """Load time and memory of a session with one run behind it, in a child process."""
+    code = """
+import sys, time, numpy as np, onnxruntime as ort
+def resident():
+    return int(open('/proc/self/statm').read().split()[1]) * 4096
+path, library, name, *shape = sys.argv[1:]
+ort.set_default_logger_severity(4)
+options = ort.SessionOptions()
+options.intra_op_num_threads = 1
+x = np.zeros([int(d) for d in shape], np.float32)
+before = resident()
+start = time.perf_counter()
+if library:
+    options.register_custom_ops_library(library)
+session = ort.InferenceSession(path, options)
+loaded = time.perf_counter() - start
+session.run(None, {name: x})
+print(1e3 * loaded, (resident() - before) / 1e6)
+"""
+    name, dims = shape
+    out = subprocess.run([sys.executable, "-c", code, path, library or "", name,
+                          *map(str, dims)], check=True, capture_output=True, text=True).stdout
+    return [float(n) for n in out.split()]
 
 
 def measure(rows, seconds):
@@ -158,10 +236,10 @@ def measure(rows, seconds):
 def report(path, rows, times):
     print(f"{os.path.basename(path)}, {times.shape[1]} runs of each")
     for (title, _), own in zip(rows, times):
-        ratio = times[0] / own
-        low, middle, high = np.percentile(ratio, [25, 50, 75])
-        print(f"    {title:18} {1e3 * np.median(own):8.2f} ms   {middle:5.2f}×"
-              f"   {low:5.2f} … {high:5.2f}")
+        low, middle, high = np.percentile(times[0] / own, [25, 50, 75])
+        best, of_float = np.percentile(own, 10), np.percentile(times[0], 10)
+        print(f"    {title:18} {1e3 * np.median(own):8.2f} ms {middle:6.2f}× {low:6.2f} … {high:.2f}"
+              f"   fastest tenth {1e3 * best:8.2f} ms {of_float / best:6.2f}×")
     sys.stdout.flush()
 
 
@@ -169,6 +247,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=2)
+    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--memory", action="store_true")
     parser.add_argument("lbw")
     parser.add_argument("library")
     parser.add_argument("models", nargs="+")
