@@ -40,7 +40,7 @@ void lbw_table_cell(struct lbw_table *table, const char *fmt, ...)
     va_start(ap, fmt);
     char *text, *clean = NULL;
     if (vasprintf(&text, fmt, ap) >= 0) {
-        clean = lbw_clean(text);
+        clean = lbw_printable(text);
         free(text);
     }
     va_end(ap);

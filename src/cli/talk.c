@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-char *lbw_clean(const char *text)
+char *lbw_printable(const char *text)
 {
     size_t size = 3 * strlen(text) + 1;
     char *clean = malloc(size);
@@ -18,7 +18,7 @@ char *lbw_clean(const char *text)
 
 void lbw_print_clean(FILE *to, const char *text)
 {
-    char *clean = lbw_clean(text);
+    char *clean = lbw_printable(text);
     fputs(clean ? clean : "?", to);
     free(clean);
 }

@@ -27,7 +27,7 @@ void lbw_print_clean(FILE *to, const char *text);
 void lbw_print_line(FILE *to, const char *text);
 
 /* The same as a string, to be freed; NULL when out of memory. */
-char *lbw_clean(const char *text);
+char *lbw_printable(const char *text);
 
 /* A usage error of a command: the line, where to find help, and LBW_EXIT_USAGE. */
 int lbw_usage_error(const char *command, const char *fmt, ...) LBW_PRINTF(2, 3);

@@ -35,3 +35,14 @@ soname=$(readelf -d "$LBW_BUILD_ROOT/src/liblbw.so" | sed -n 's/.*(SONAME).*\[\(
     echo "lbw version is not $major.$minor.$patch"
     exit 1
 }
+# The program and the library share no name: where both are linked statically, as in the Python
+# package, one would silently take the place of the other.
+linked() { nm --defined-only "$@" 2>/dev/null | awk '$2 ~ /^[TDRB]$/ { print $3 }' | sort -u; }
+linked "$LBW_BUILD_ROOT"/lbw.p/*.o >"$work/program"
+linked "$LBW_BUILD_ROOT/src/liblbw_internal.a" >"$work/library"
+[ -s "$work/program" ] && [ -s "$work/library" ] || { echo 'no objects to compare'; exit 1; }
+comm -12 "$work/program" "$work/library" | grep . && {
+    echo 'defined in src/cli and in the library'
+    exit 1
+}
+exit 0

@@ -19,7 +19,7 @@ import tempfile
 import time
 
 import lbw
-from lbw import _call
+from lbw import _call, _options
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("LBW", ROOT / "build/lbw")
@@ -111,6 +111,7 @@ def threads(model):
 
 
 def main():
+    os.environ.setdefault("LBW_ORT", _options.runtime_folder() or "")  # the program's, too
     model = sys.argv[1] if len(sys.argv) > 1 else str(ASSETS / "models/yolox_nano.onnx")
     print(f"lbw {lbw.__version__}, Python {sys.version.split()[0]}, {os.path.basename(model)}")
     ratio, same = whole_processes(model)

@@ -21,6 +21,9 @@ work=$LBW_BUILD_ROOT/python-test
 folder=$(dirname "$("$python" -c 'import sys; print(sys.executable)')")
 export PATH="$folder:$PATH" # the meson that its meson-python needs
 rm -rf "$work/site"
+for file in meson_options.txt pyproject.toml; do # a folder from before a new option is no use
+    [ "$work/build/build.ninja" -nt "$LBW_SOURCE_ROOT/$file" ] || rm -rf "$work/build"
+done
 mkdir -p "$work"
 "$python" -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps \
     --no-index --root-user-action ignore --target "$work/site" \
