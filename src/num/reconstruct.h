@@ -5,24 +5,44 @@
 
 #include <lbw/grid.h>
 
+#include <stdbool.h>
+
 #include "base/error.h"
+#include "base/watch.h"
 
 /*
- * Second-order statistics of a layer's input columns x (float model) and y (model as converted
- * so far), K values each, summed over all columns added. Values are taken relative to the mean
- * of the first batch, so that a large offset costs no precision. Only the lower triangles of xx
- * and yy are kept up; yx is full. Row-major float32.
+ * What a layer's M rows w (output channels that share one input) and its input columns x (float
+ * model) and y (model as converted so far), K values each, have to do with each other. Values
+ * are taken relative to the mean of the first batch, so that a large offset costs no precision.
+ * Row-major float32; z = W (x - shift).
+ *
+ * As long as there are few columns they are kept themselves; where they are more than `most`,
+ * their second-order statistics take their place. Of those only the lower triangle of yy is
+ * kept up.
  */
 struct lbw_moments {
-    size_t k;
+    size_t k, m;
+    const float *w; /* M × K, borrowed */
     double count;
     double *shift_x, *shift_y; /* K: what was subtracted */
     double *sum_x, *sum_y;     /* K: Σ (x - shift) */
-    float *xx, *yx, *yy; /* K × K: Σ x xᵀ, Σ y xᵀ, Σ y yᵀ of the shifted values */
+    double *zz;                /* M: Σ z² */
+    size_t most;               /* columns that are kept, at the most */
+    bool is_final;             /* `most` is all there may ever be: later columns are refused */
+    float *y, *z;              /* count × K and count × M, while columns are kept */
+    float *yy, *zy;            /* K × K: Σ y yᵀ, M × K: Σ z yᵀ, once they are not */
 };
 
-/* Zero-initialised storage may be released. About 12·K² bytes. */
-enum lbw_status lbw_moments_init(struct lbw_moments *out, size_t k, struct lbw_error *err);
+/* The bytes that `num` kept columns, or statistics (num = 0), take here and in a fit of them.
+ */
+uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num);
+
+/*
+ * Zero-initialised storage may be released. `num` columns are kept; with is_final there will be
+ * no more, without it more than a quarter of K are never worth keeping.
+ */
+enum lbw_status lbw_moments_init(struct lbw_moments *out, const float *w, size_t m, size_t k,
+                                 size_t num, bool is_final, struct lbw_error *err);
 void lbw_moments_release(struct lbw_moments *moments);
 
 /*
@@ -30,14 +50,31 @@ void lbw_moments_release(struct lbw_moments *moments);
  * (the shift is subtracted); they do not overlap. The result does not depend on num_threads
  * (0: all processors).
  */
-void lbw_moments_add(struct lbw_moments *moments, float *x, float *y, size_t num,
-                     unsigned num_threads);
+enum lbw_status lbw_moments_add(struct lbw_moments *moments, float *x, float *y, size_t num,
+                                unsigned num_threads, struct lbw_error *err);
+
+/*
+ * The least-squares problem of one layer, made ready once: the order of rounding, H = cov(y, y)
+ * damped and factored, and the float optimum W* = (W cov(x, y) + λ W) (H + λ I)⁻¹.
+ */
+struct lbw_fit;
+
+/*
+ * Spends the moments, which may only be released afterwards. `damping` is a share of H's mean
+ * diagonal (0.01 in LBW.md), raised where single precision cannot factor H otherwise. Fails
+ * with LBW_ERR_UNSUPPORTED when the moments are not finite or hold no column, and with
+ * LBW_ERR_INTERRUPTED; `watch` may be NULL.
+ */
+enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments, double damping,
+                             unsigned num_threads, struct lbw_watch *watch,
+                             struct lbw_error *err);
+void lbw_fit_close(struct lbw_fit **fit);
 
 struct lbw_reconstruct_params {
     enum lbw_scale scale;
     float step;           /* > 0: take this step for every row; 0: search one per row */
-    double damping;       /* of H, as a share of its mean diagonal: 0.01 in LBW.md */
     unsigned num_threads; /* 0: all processors */
+    struct lbw_watch *watch;
 };
 
 /* Of one call, summed over rows. */
@@ -48,18 +85,15 @@ struct lbw_reconstruct_stats {
 };
 
 /*
- * Rows of w (M × K, row-major) are output channels that share one input: finds codes (M × K),
- * one step per row, and per row the mean correction E[W x] - E[Q y], which the caller adds to
- * the bias (correction: M values). Codes come from error feedback through the Cholesky factor
- * of the damped H = cov(y, y) (GPTQ, which is Babai's nearest plane; a beam search where K is
- * small) towards the float optimum W* = (W cov(x, y) + λ W) (H + λ I)⁻¹, then coordinate
- * descent on the same objective, steps chosen by it. Inputs that never vary round to nearest.
- * The result does not depend on the number of threads; every value returned is finite.
- * LBW_ERR_UNSUPPORTED when the moments are not finite or hold no column.
+ * Finds codes (M × K), one step per row, and per row the mean correction E[W x] - E[Q y], which
+ * the caller adds to the bias (correction: M values). Codes come from error feedback through
+ * the Cholesky factor of the damped H (GPTQ, which is Babai's nearest plane; a beam search
+ * where K is small) towards W*, then coordinate descent on the same objective, steps chosen by
+ * it. Inputs that never vary round to nearest. The result does not depend on the number of
+ * threads; every value returned is finite. A fit may be used any number of times.
  */
 enum lbw_status lbw_reconstruct(uint8_t *codes, float *steps, double *correction,
-                                const float *w, size_t m, const struct lbw_moments *moments,
-                                const struct lbw_grid *grid,
+                                struct lbw_fit *fit, const struct lbw_grid *grid,
                                 const struct lbw_reconstruct_params *params,
                                 struct lbw_reconstruct_stats *stats, struct lbw_error *err);
 

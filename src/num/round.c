@@ -2,113 +2,185 @@
 /* Integer least squares on a grid: nearest plane, beam search, coordinate descent. */
 #include "num/round.h"
 
-#include <float.h>
-#include <math.h>
 #include <string.h>
 
 #define LANES LBW_LANES
 
-/* The code of the level nearest to `value` (in units of the step). */
-static inline size_t nearest_level(const struct lbw_round *round, float value)
+void lbw_levels_of(struct lbw_levels *out, const struct lbw_grid *grid)
 {
-    const float *levels = round->levels;
-    size_t low = 0, high = round->num_levels - 1;
-    while (high - low > 1) {
+    out->num = (size_t)grid->num_levels;
+    for (size_t c = 0; c < out->num; c++)
+        out->values[c] = (float)grid->levels[c];
+    for (size_t c = 0; c + 1 < out->num; c++)
+        out->middles[c] = (out->values[c] + out->values[c + 1]) / 2;
+}
+
+/* The code of the level nearest to `value` (in units of the step); ties go up. */
+static inline size_t nearest_level(const struct lbw_levels *levels, float value)
+{
+    size_t low = 0, high = levels->num - 1;
+    while (low < high) {
         size_t middle = (low + high) / 2;
-        if (levels[middle] <= value)
-            low = middle;
+        if (levels->middles[middle] <= value)
+            low = middle + 1;
         else
             high = middle;
     }
-    return value - levels[low] < levels[high] - value ? low : high;
+    return low;
 }
 
+#define INLINE static inline __attribute__((always_inline))
+
 /*
- * acc[r] = Σ_i l[i] · e[i][r]. Even and odd i are summed apart, so that every instruction set
- * adds in the same order (products are never fused: -ffp-contract=off).
+ * acc[r] = Σ_i u[i] · e[i][r], rows of e `num` apart. Even and odd i are summed apart, so that
+ * every instruction set adds in the same order (products are never fused: -ffp-contract=off).
  */
-static inline __attribute__((always_inline)) void
-accumulate_body(float *restrict acc, const float *restrict l, const float *restrict e, size_t n)
+INLINE void accumulate_body(float *restrict acc, const float *restrict u,
+                            const float *restrict e, size_t k, size_t num)
 {
     float even[LANES] = {0}, odd[LANES] = {0};
     size_t i = 0;
-    for (; i + 2 <= n; i += 2) {
+    for (; i + 2 <= k; i += 2) {
         for (size_t r = 0; r < LANES; r++)
-            even[r] += l[i] * e[i * LANES + r];
+            even[r] += u[i] * e[i * num + r];
         for (size_t r = 0; r < LANES; r++)
-            odd[r] += l[i + 1] * e[(i + 1) * LANES + r];
+            odd[r] += u[i + 1] * e[(i + 1) * num + r];
     }
-    if (i < n)
+    if (i < k)
         for (size_t r = 0; r < LANES; r++)
-            even[r] += l[i] * e[i * LANES + r];
+            even[r] += u[i] * e[i * num + r];
     for (size_t r = 0; r < LANES; r++)
         acc[r] = even[r] + odd[r];
 }
 
-typedef void accumulate_fn(float *restrict acc, const float *restrict l,
-                           const float *restrict e, size_t n);
-
-static void accumulate_c(float *restrict acc, const float *restrict l, const float *restrict e,
-                         size_t n)
+/* The nearest levels of LANES values, without a branch. */
+INLINE void nearest_body(int32_t *restrict code, float *restrict level,
+                         const struct lbw_levels *levels, const float *restrict value)
 {
-    accumulate_body(acc, l, e, n);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void
-accumulate_avx2(float *restrict acc, const float *restrict l, const float *restrict e, size_t n)
-{
-    accumulate_body(acc, l, e, n);
-}
-
-#if defined(__clang__) /* knows no such word in this place */
-#define WIDE "avx512f"
-#else
-#define WIDE "avx512f,prefer-vector-width=512"
-#endif
-
-__attribute__((target(WIDE))) static void accumulate_avx512(float *restrict acc,
-                                                            const float *restrict l,
-                                                            const float *restrict e, size_t n)
-{
-    accumulate_body(acc, l, e, n);
-}
-#endif
-
-static accumulate_fn *accumulate_for_cpu(void)
-{
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512f"))
-        return accumulate_avx512;
-    if (__builtin_cpu_supports("avx2"))
-        return accumulate_avx2;
-#endif
-    return accumulate_c;
-}
-
-void lbw_round_feedback(uint8_t *codes, float *cost, const struct lbw_round *round,
-                        const float *target, const float *step, float *scratch)
-{
-    accumulate_fn *accumulate = accumulate_for_cpu();
-    float inverse[LANES], acc[LANES];
     for (size_t r = 0; r < LANES; r++) {
-        inverse[r] = 1 / step[r];
-        cost[r] = 0;
+        code[r] = 0;
+        level[r] = levels->values[0];
     }
-    for (size_t j = 0; j < round->k; j++) {
-        const float *row = round->l + j * round->k;
-        accumulate(acc, row, scratch, j);
+    for (size_t c = 0; c + 1 < levels->num; c++) {
+        float middle = levels->middles[c], next = levels->values[c + 1];
         for (size_t r = 0; r < LANES; r++) {
-            float wanted = target[j * LANES + r] - acc[r] / row[j];
-            size_t code = nearest_level(round, wanted * inverse[r]);
-            float value = step[r] * round->levels[code];
-            float residual = row[j] * (value - wanted);
-            codes[j * LANES + r] = (uint8_t)code;
-            scratch[j * LANES + r] = value - target[j * LANES + r];
+            code[r] += value[r] >= middle;
+            level[r] = value[r] >= middle ? next : level[r];
+        }
+    }
+}
+
+INLINE void feedback_body(uint8_t *codes, float *errors, float *cost,
+                          const struct lbw_triangle *triangle, const float *pulled,
+                          const float *target, const float *step, size_t num)
+{
+    float inverse[LANES], acc[LANES], wanted[LANES], scaled[LANES], level[LANES];
+    int32_t code[LANES];
+    for (size_t r = 0; r < LANES; r++)
+        inverse[r] = 1 / step[r];
+    for (size_t i = triangle->k; i-- > 0;) {
+        const float *row = triangle->u + i * triangle->stride;
+        float over = 1 / row[i];
+        accumulate_body(acc, row + i + 1, errors + (i + 1) * num, triangle->k - 1 - i, num);
+        for (size_t r = 0; r < LANES; r++) {
+            wanted[r] = target[i * num + r] - (acc[r] + pulled[i * num + r]) * over;
+            scaled[r] = wanted[r] * inverse[r];
+        }
+        nearest_body(code, level, triangle->levels, scaled);
+        for (size_t r = 0; r < LANES; r++) {
+            float value = step[r] * level[r], residual = row[i] * (value - wanted[r]);
+            codes[i * num + r] = (uint8_t)code[r];
+            errors[i * num + r] = value - target[i * num + r];
             cost[r] += residual * residual;
         }
     }
+}
+
+INLINE void nearest_cost_body(float *cost, const struct lbw_levels *levels, const float *target,
+                              const float *weight, size_t k, const float *step)
+{
+    float inverse[LANES], scaled[LANES], level[LANES], sum[LANES] = {0};
+    int32_t code[LANES];
+    for (size_t r = 0; r < LANES; r++)
+        inverse[r] = 1 / step[r];
+    for (size_t i = 0; i < k; i++) {
+        for (size_t r = 0; r < LANES; r++)
+            scaled[r] = target[i] * inverse[r];
+        nearest_body(code, level, levels, scaled);
+        for (size_t r = 0; r < LANES; r++) {
+            float error = step[r] * level[r] - target[i];
+            sum[r] += weight[i] * (error * error);
+        }
+    }
+    for (size_t r = 0; r < LANES; r++)
+        cost[r] += sum[r];
+}
+
+/* The same loops for one instruction set. */
+#define VERSION(NAME, TARGET)                                                                  \
+    TARGET static void accumulate_##NAME(float *acc, const float *u, const float *e, size_t k, \
+                                         size_t num)                                           \
+    {                                                                                          \
+        accumulate_body(acc, u, e, k, num);                                                    \
+    }                                                                                          \
+    TARGET static void feedback_##NAME(                                                        \
+        uint8_t *codes, float *errors, float *cost, const struct lbw_triangle *triangle,       \
+        const float *pulled, const float *target, const float *step, size_t num)               \
+    {                                                                                          \
+        feedback_body(codes, errors, cost, triangle, pulled, target, step, num);               \
+    }                                                                                          \
+    TARGET static void nearest_cost_##NAME(float *cost, const struct lbw_levels *levels,       \
+                                           const float *target, const float *weight, size_t k, \
+                                           const float *step)                                  \
+    {                                                                                          \
+        nearest_cost_body(cost, levels, target, weight, k, step);                              \
+    }                                                                                          \
+    static const struct version version_##NAME = {accumulate_##NAME, feedback_##NAME,          \
+                                                  nearest_cost_##NAME};
+
+struct version {
+    void (*accumulate)(float *acc, const float *u, const float *e, size_t k, size_t num);
+    void (*feedback)(uint8_t *codes, float *errors, float *cost,
+                     const struct lbw_triangle *triangle, const float *pulled,
+                     const float *target, const float *step, size_t num);
+    void (*nearest_cost)(float *cost, const struct lbw_levels *levels, const float *target,
+                         const float *weight, size_t k, const float *step);
+};
+
+VERSION(c, )
+#if defined(__x86_64__)
+#if defined(__clang__) /* knows no such word in this place */
+#define WIDE "avx512f,avx512bw"
+#else
+#define WIDE "avx512f,avx512bw,prefer-vector-width=512"
+#endif
+VERSION(avx2, __attribute__((target("avx2"))))
+VERSION(avx512, __attribute__((target(WIDE))))
+#endif
+
+static const struct version *version_for_cpu(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw"))
+        return &version_avx512;
+    if (__builtin_cpu_supports("avx2"))
+        return &version_avx2;
+#endif
+    return &version_c;
+}
+
+void lbw_round_feedback(uint8_t *codes, float *errors, float *cost,
+                        const struct lbw_triangle *triangle, const float *pulled,
+                        const float *target, const float *step, size_t num)
+{
+    version_for_cpu()->feedback(codes, errors, cost, triangle, pulled, target, step, num);
+}
+
+void lbw_round_nearest_cost(float *cost, const struct lbw_levels *levels, const float *target,
+                            const float *weight, size_t k, const float *step)
+{
+    version_for_cpu()->nearest_cost(cost, levels, target, weight, k, step);
 }
 
 /* A survivor extended by one level. */
@@ -134,104 +206,76 @@ static size_t offer(struct branch *best, size_t num, struct branch branch)
     return num < LANES ? num + 1 : num;
 }
 
-float lbw_round_beam(uint8_t *codes, const struct lbw_round *round, const float *target,
+float lbw_round_beam(uint8_t *codes, const struct lbw_triangle *triangle, const float *target,
                      float step, float *scratch)
 {
-    accumulate_fn *accumulate = accumulate_for_cpu();
-    float *errors = scratch, *next_errors = scratch + round->k * LANES;
+    const struct version *version = version_for_cpu();
+    const float *levels = triangle->levels->values;
+    size_t k = triangle->k, num = 1;
+    float *errors = scratch, *next_errors = scratch + k * LANES;
     float cost[LANES] = {0}, acc[LANES];
     uint8_t path[LANES][LBW_BEAM_MAX_K], next_path[LANES][LBW_BEAM_MAX_K];
-    size_t num = 1;
-    memset(errors, 0, round->k * LANES * sizeof *errors);
-    for (size_t j = 0; j < round->k; j++) {
-        const float *row = round->l + j * round->k;
+    memset(errors, 0, k * LANES * sizeof *errors);
+    for (size_t i = k; i-- > 0;) {
+        const float *row = triangle->u + i * triangle->stride;
+        size_t done = k - 1 - i;
         struct branch best[LANES];
         size_t num_best = 0;
-        accumulate(acc, row, errors, j);
+        version->accumulate(acc, row + i + 1, errors + (i + 1) * LANES, done, LANES);
         for (size_t r = 0; r < num; r++) {
-            float wanted = target[j] - acc[r] / row[j];
-            size_t nearest = nearest_level(round, wanted / step);
+            float wanted = target[i] - acc[r] / row[i];
+            size_t nearest = nearest_level(triangle->levels, wanted / step);
             size_t first = nearest > 0 ? nearest - 1 : 0;
-            for (size_t c = first; c <= nearest + 1 && c < round->num_levels; c++) {
-                float residual = row[j] * (step * round->levels[c] - wanted);
+            for (size_t c = first; c <= nearest + 1 && c < triangle->levels->num; c++) {
+                float residual = row[i] * (step * levels[c] - wanted);
                 struct branch branch = {cost[r] + residual * residual, (unsigned)r, (uint8_t)c};
                 num_best = offer(best, num_best, branch);
             }
         }
         num = num_best;
         for (size_t r = 0; r < num; r++) {
-            memcpy(next_path[r], path[best[r].parent], j);
-            next_path[r][j] = best[r].code;
+            memcpy(next_path[r] + i + 1, path[best[r].parent] + i + 1, done);
+            next_path[r][i] = best[r].code;
             cost[r] = best[r].cost;
-            for (size_t i = 0; i < j; i++)
-                next_errors[i * LANES + r] = errors[i * LANES + best[r].parent];
-            next_errors[j * LANES + r] = step * round->levels[best[r].code] - target[j];
+            for (size_t j = i + 1; j < k; j++)
+                next_errors[j * LANES + r] = errors[j * LANES + best[r].parent];
+            next_errors[i * LANES + r] = step * levels[best[r].code] - target[i];
         }
         memcpy(path, next_path, sizeof path);
         float *swap = errors;
         errors = next_errors;
         next_errors = swap;
     }
-    memcpy(codes, path[0], round->k);
+    memcpy(codes, path[0], k);
     return cost[0];
 }
 
-static double dot(const float *row, const double *e, size_t n)
+size_t lbw_round_descend(uint8_t *codes, float *error, float *gradient, float *delta,
+                         const struct lbw_levels *levels, const float *block, size_t k,
+                         size_t stride, const float *target, float step)
 {
-    double sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += row[i] * e[i];
-    return sum;
-}
-
-double lbw_round_descend(uint8_t *codes, const struct lbw_round *round, const float *h,
-                         const float *target, float step, int sweeps, double *scratch)
-{
-    size_t k = round->k;
-    double *error = scratch, *gradient = scratch + k;
-    for (size_t i = 0; i < k; i++)
-        error[i] = (double)(step * round->levels[codes[i]]) - target[i];
-    for (size_t i = 0; i < k; i++)
-        gradient[i] = dot(h + i * k, error, k);
-    for (int changed = 1; changed && sweeps-- > 0;) {
-        changed = 0;
-        for (size_t i = 0; i < k; i++) {
-            const float *row = h + i * k;
-            double value = error[i] + target[i];
-            double wanted = value - gradient[i] / row[i];
-            size_t code = nearest_level(round, (float)(wanted / step));
-            if (code == codes[i])
-                continue;
-            double delta = (double)(step * round->levels[code]) - value;
-            /* float32 rounding must not make it walk in circles */
-            if (delta * (2 * gradient[i] + delta * row[i]) >= 0)
-                continue;
-            codes[i] = (uint8_t)code;
-            error[i] += delta;
-            for (size_t j = 0; j < k; j++)
-                gradient[j] += delta * row[j];
-            changed = 1;
-        }
+    size_t num_changed = 0;
+    float inverse = 1 / step;
+    for (size_t i = k; i-- > 0;) {
+        const float *row = block + i * stride;
+        delta[i] = 0;
+        float wanted = (error[i] + target[i] - gradient[i] / row[i]) * inverse;
+        size_t code = codes[i];
+        if ((code == 0 || wanted >= levels->middles[code - 1]) &&
+            (code + 1 == levels->num || wanted < levels->middles[code]))
+            continue;
+        code = nearest_level(levels, wanted);
+        float change = step * (levels->values[code] - levels->values[codes[i]]);
+        /* rounding must not make it walk in circles */
+        if (change * (2 * gradient[i] + change * row[i]) >= 0)
+            continue;
+        codes[i] = (uint8_t)code;
+        float before = error[i];
+        error[i] = step * levels->values[code] - target[i];
+        delta[i] = error[i] - before;
+        for (size_t j = 0; j < k; j++)
+            gradient[j] += delta[i] * row[j];
+        num_changed++;
     }
-    double cost = 0;
-    for (size_t i = 0; i < k; i++)
-        cost += error[i] * gradient[i];
-    return cost;
-}
-
-float lbw_round_refit(const uint8_t *codes, const struct lbw_round *round, const float *h,
-                      const float *target, float step, double *scratch)
-{
-    size_t k = round->k;
-    double *level = scratch;
-    double numerator = 0, denominator = 0;
-    for (size_t i = 0; i < k; i++)
-        level[i] = round->levels[codes[i]];
-    for (size_t i = 0; i < k; i++) {
-        double hl = dot(h + i * k, level, k);
-        numerator += hl * target[i];
-        denominator += hl * level[i];
-    }
-    double best = denominator > 0 ? numerator / denominator : 0;
-    return best > FLT_MIN && best < FLT_MAX ? (float)best : step;
+    return num_changed;
 }

@@ -49,6 +49,7 @@ struct lbw_activations {
     uint64_t
         identity; /* differs when samples or mode differ: what a state file was made with */
     const struct lbw_model *model; /* that is shown; NULL: whatever is converted */
+    uint64_t memory; /* bytes that the fit of a layer may take; 0: as many as it wants */
 };
 
 #endif

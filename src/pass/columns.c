@@ -14,6 +14,8 @@
 #define COLUMNS_PER_K ((size_t)12)
 #define LEAST_COLUMNS ((size_t)8192)
 #define MOST_COLUMNS  ((size_t)32768)
+/* Fewer kept columns than this say too little. */
+#define LEAST_KEPT ((size_t)64)
 /* Buffered floats of one side before they are added to the moments. */
 #define BUFFER_FLOATS ((size_t)1 << 21)
 
@@ -189,18 +191,18 @@ static void gather_columns(float *out, double *sum, const struct lbw_columns *c,
     }
 }
 
-static size_t wanted_per_sample(const struct lbw_columns *c)
+/* Columns wanted of a layer whose rows are k long. */
+static size_t wanted_columns(size_t k)
 {
-    size_t total = COLUMNS_PER_K * c->weight->layout.k;
-    total = total < LEAST_COLUMNS ? LEAST_COLUMNS : total > MOST_COLUMNS ? MOST_COLUMNS : total;
-    return (total + c->num_samples - 1) / c->num_samples;
+    size_t total = COLUMNS_PER_K * k;
+    return total < LEAST_COLUMNS ? LEAST_COLUMNS : total > MOST_COLUMNS ? MOST_COLUMNS : total;
 }
 
 /* Picks positions, one at random from each of `num` equal stretches; fills c->offsets. */
 static bool sample_positions(size_t *num, struct lbw_columns *c, const struct view *v,
                              size_t sample)
 {
-    size_t taps = c->weight->layout.taps, wanted = wanted_per_sample(c);
+    size_t taps = c->weight->layout.taps, wanted = c->most / c->num_samples;
     *num = wanted < v->num_positions ? wanted : v->num_positions;
     if (*num * taps > c->offsets_capacity) {
         free(c->offsets);
@@ -224,7 +226,7 @@ struct group_work {
     const struct view *view;
     const struct lbw_activation *values;
     size_t num;
-    atomic_bool failed;
+    atomic_int status;
 };
 
 static void add_group(void *user, size_t group)
@@ -234,14 +236,16 @@ static void add_group(void *user, size_t group)
     size_t k = c->weight->layout.k, size = work->num * k;
     float *x = malloc(2 * size * sizeof *x), *y = x ? x + size : NULL;
     if (!x) {
-        work->failed = true;
+        work->status = LBW_ERR_MEMORY;
         return;
     }
     gather_columns(x, c->own_x + group * k, c, work->view, work->values->reference, group,
                    work->num);
     gather_columns(y, c->own_y + group * k, c, work->view, work->values->converted, group,
                    work->num);
-    lbw_moments_add(&c->moments[group], x, y, work->num, 1);
+    enum lbw_status status = lbw_moments_add(&c->moments[group], x, y, work->num, 1, NULL);
+    if (status != LBW_OK)
+        work->status = (int)status; /* memory is all that can run out */
     free(x);
 }
 
@@ -251,7 +255,7 @@ static enum lbw_status add_dense(struct lbw_columns *c, const struct view *v,
 {
     size_t k = c->weight->layout.k;
     if (c->num_buffered + num > c->capacity)
-        lbw_columns_flush(c);
+        LBW_TRY(lbw_columns_flush(c, err));
     if (num > c->capacity) {
         size_t capacity = BUFFER_FLOATS / k > num ? BUFFER_FLOATS / k : num;
         free(c->x);
@@ -286,16 +290,17 @@ enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
     c->own_count += (double)num;
     if (c->weight->layout.groups == 1)
         return add_dense(c, &view, values, num, err);
-    struct group_work work = {c, &view, values, num, false};
+    struct group_work work = {c, &view, values, num, LBW_OK};
     lbw_parallel_for(c->weight->layout.groups, 0, add_group, &work);
-    return work.failed ? lbw_fail_memory(err) : LBW_OK;
+    return work.status != LBW_OK ? lbw_fail_memory(err) : LBW_OK;
 }
 
-void lbw_columns_flush(struct lbw_columns *columns)
+enum lbw_status lbw_columns_flush(struct lbw_columns *columns, struct lbw_error *err)
 {
-    if (columns->num_buffered)
-        lbw_moments_add(&columns->moments[0], columns->x, columns->y, columns->num_buffered, 0);
+    size_t num = columns->num_buffered;
     columns->num_buffered = 0;
+    return num ? lbw_moments_add(&columns->moments[0], columns->x, columns->y, num, 0, err)
+               : LBW_OK;
 }
 
 bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node)
@@ -307,13 +312,38 @@ bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node)
     return lbw_geometry_of(&columns->geometry, columns->weight, node);
 }
 
-enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weight *weight,
-                                 size_t num_samples, uint64_t seed, struct lbw_error *err)
+bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
+                     uint64_t memory)
 {
     const struct lbw_layout *layout = &weight->layout;
+    uint64_t share = memory / layout->groups;
+    *num = 0;
+    if (lbw_moments_bytes(layout->k, layout->rows, 0) <= share)
+        return true;
+    size_t low = 0, high = wanted_columns(layout->k) + 1; /* low fits, high does not */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (lbw_moments_bytes(layout->k, layout->rows, middle) <= share)
+            low = middle;
+        else
+            high = middle;
+    }
+    *num = low;
+    return low >= LEAST_KEPT && low >= num_samples;
+}
+
+enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weight *weight,
+                                 const float *rows, size_t num_samples, uint64_t memory,
+                                 uint64_t seed, struct lbw_error *err)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    size_t num_kept, wanted = wanted_columns(layout->k), size = layout->rows * layout->k;
+    if (!lbw_columns_fit(&num_kept, weight, num_samples, memory))
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "memory does not suffice");
     struct lbw_columns c = {
         .weight = weight,
         .num_samples = num_samples,
+        .most = num_kept ? num_kept : wanted + num_samples - 1,
         .seed = seed,
         .moments = calloc(layout->groups, sizeof *c.moments),
         .own_x = calloc(layout->groups * layout->k, sizeof(double)),
@@ -321,7 +351,8 @@ enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weigh
     };
     enum lbw_status status = c.moments && c.own_x && c.own_y ? LBW_OK : lbw_fail_memory(err);
     for (size_t g = 0; g < layout->groups && status == LBW_OK; g++)
-        status = lbw_moments_init(&c.moments[g], layout->k, err);
+        status = lbw_moments_init(&c.moments[g], rows + g * size, layout->rows, layout->k,
+                                  num_kept ? num_kept : c.most, num_kept > 0, err);
     if (status == LBW_OK)
         *out = c;
     else

@@ -25,6 +25,7 @@ struct lbw_columns {
     const struct lbw_weight *weight;
     struct lbw_geometry geometry;
     struct lbw_moments *moments; /* layout.groups */
+    size_t most;                 /* columns wanted, all samples together */
     size_t num_samples;          /* that will be shown, all consumers together */
     uint64_t seed;
     /* where the current consumer's own means go: groups × K sums of reference and converted */
@@ -37,8 +38,20 @@ struct lbw_columns {
     size_t offsets_capacity;
 };
 
+/*
+ * How many columns may be kept for a fit within `memory` bytes where their statistics do not
+ * fit into it: *num, or 0 where these fit. False when too few would be left of `num_samples`.
+ */
+bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
+                     uint64_t memory);
+
+/*
+ * `rows` are the weights as groups × rows × K, borrowed; LBW_ERR_UNSUPPORTED when `memory` does
+ * not suffice.
+ */
 enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weight *weight,
-                                 size_t num_samples, uint64_t seed, struct lbw_error *err);
+                                 const float *rows, size_t num_samples, uint64_t memory,
+                                 uint64_t seed, struct lbw_error *err);
 void lbw_columns_release(struct lbw_columns *columns);
 
 /* Starts on another consumer: its geometry, and its own means from zero. */
@@ -49,6 +62,6 @@ enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
                                 struct lbw_error *err);
 
 /* Adds what is still buffered. */
-void lbw_columns_flush(struct lbw_columns *columns);
+enum lbw_status lbw_columns_flush(struct lbw_columns *columns, struct lbw_error *err);
 
 #endif

@@ -20,8 +20,10 @@
 /* All groups of one weight, solved side by side. */
 struct solver {
     const struct lbw_weight *weight;
-    const struct lbw_columns *columns;
+    struct lbw_fit **fits; /* groups */
     struct lbw_reconstruct_params params;
+    struct lbw_moments *moments; /* groups, borrowed */
+    double damping;
     float *rows;    /* weights as rows: groups × rows × k */
     uint8_t *codes; /* the same */
     float *steps;   /* groups × rows */
@@ -31,6 +33,23 @@ struct solver {
     struct lbw_error err;
 };
 
+/* The first failure is the one that is told; read only after all threads are done. */
+static void note(struct solver *s, enum lbw_status status, const struct lbw_error *err)
+{
+    int expected = LBW_OK;
+    if (status != LBW_OK && atomic_compare_exchange_strong(&s->status, &expected, (int)status))
+        s->err = *err;
+}
+
+static void open_group(void *user, size_t g)
+{
+    struct solver *s = user;
+    struct lbw_error err = {0};
+    enum lbw_status status = lbw_fit_open(&s->fits[g], &s->moments[g], s->damping,
+                                          s->params.num_threads, s->params.watch, &err);
+    note(s, status, &err);
+}
+
 static void solve_group(void *user, size_t g)
 {
     struct solver *s = user;
@@ -39,23 +58,28 @@ static void solve_group(void *user, size_t g)
     size_t row = g * layout->rows;
     enum lbw_status status =
         lbw_reconstruct(s->codes + row * layout->k, s->steps + row, s->correction + row,
-                        s->rows + row * layout->k, layout->rows, &s->columns->moments[g],
-                        s->weight->item.grid, &s->params, &s->stats[g], &err);
-    int expected = LBW_OK;
-    if (status != LBW_OK && atomic_compare_exchange_strong(&s->status, &expected, status))
-        s->err = err; /* read only after all threads are done */
+                        s->fits[g], s->weight->item.grid, &s->params, &s->stats[g], &err);
+    note(s, status, &err);
+}
+
+/* Every group by `fn`, which notes its failure. */
+static enum lbw_status each_group(struct solver *s, void (*fn)(void *user, size_t g),
+                                  struct lbw_error *err)
+{
+    size_t groups = s->weight->layout.groups;
+    s->params.num_threads = groups > 1 ? 1 : 0;
+    lbw_parallel_for(groups, 0, fn, s);
+    return s->status == LBW_OK
+               ? LBW_OK
+               : lbw_fail(err, (enum lbw_status)s->status, "%s", s->err.message);
 }
 
 static enum lbw_status solve(struct solver *s, struct lbw_reconstruct_stats *total,
                              struct lbw_error *err)
 {
-    size_t groups = s->weight->layout.groups;
-    s->params.num_threads = groups > 1 ? 1 : 0;
-    lbw_parallel_for(groups, 0, solve_group, s);
-    if (s->status != LBW_OK)
-        return lbw_fail(err, (enum lbw_status)s->status, "%s", s->err.message);
+    LBW_TRY(each_group(s, solve_group, err));
     *total = (struct lbw_reconstruct_stats){0};
-    for (size_t g = 0; g < groups; g++) {
+    for (size_t g = 0; g < s->weight->layout.groups; g++) {
         total->energy += s->stats[g].energy;
         total->error_before += s->stats[g].error_before;
         total->error_after += s->stats[g].error_after;
@@ -89,16 +113,20 @@ static bool solver_alloc(struct solver *s)
 {
     const struct lbw_layout *layout = &s->weight->layout;
     size_t rows = layout->groups * layout->rows;
+    s->fits = calloc(layout->groups, sizeof *s->fits);
     s->rows = malloc(rows * layout->k * sizeof *s->rows);
     s->codes = malloc(rows * layout->k);
     s->steps = malloc(rows * sizeof *s->steps);
     s->correction = malloc(rows * sizeof *s->correction);
     s->stats = calloc(layout->groups, sizeof *s->stats);
-    return s->rows && s->codes && s->steps && s->correction && s->stats;
+    return s->fits && s->rows && s->codes && s->steps && s->correction && s->stats;
 }
 
 static void solver_release(struct solver *s)
 {
+    for (size_t g = 0; s->fits && g < s->weight->layout.groups; g++)
+        lbw_fit_close(&s->fits[g]);
+    free(s->fits);
     free(s->rows);
     free(s->codes);
     free(s->steps);
@@ -180,7 +208,7 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
             means->y[i * size + j] = columns->own_y[j] / count;
         }
     }
-    lbw_columns_flush(columns);
+    LBW_TRY(lbw_columns_flush(columns, err));
     return rows > 0 ? LBW_OK
                     : lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has no rows in any sample");
 }
@@ -230,13 +258,12 @@ static enum lbw_status correct_bias(float **out, const struct solver *s, const d
 
 static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                     struct solver *s, const struct means *means,
-                                    struct lbw_calibrator *calibrator, const float *values,
-                                    struct lbw_error *err)
+                                    struct lbw_calibrator *calibrator, struct lbw_error *err)
 {
     const struct lbw_weight *weight = s->weight;
     size_t size = weight->layout.groups * weight->layout.k;
     struct lbw_reconstruct_stats total;
-    rows_from_tensor(s->rows, &weight->layout, values);
+    LBW_TRY(each_group(s, open_group, err));
     if (codes->axis < 0)
         LBW_TRY(solve_one_step(s, codes->steps[0], &total, err));
     else
@@ -252,27 +279,46 @@ static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_st
     return LBW_OK;
 }
 
+/* Samples that the weight's consumers are shown, all together. */
+static size_t num_shown(const struct lbw_weight *weight,
+                        const struct lbw_activations *activations)
+{
+    return activations->num_samples * weight->num_consumers;
+}
+
+bool lbw_weight_lacks_memory(const struct lbw_weight *weight,
+                             const struct lbw_activations *activations)
+{
+    size_t num;
+    return activations->memory &&
+           !lbw_columns_fit(&num, weight, num_shown(weight, activations), activations->memory);
+}
+
 static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                  struct lbw_calibrator *calibrator,
                                  const struct lbw_weight *weight, const float *values,
                                  struct lbw_error *err)
 {
     size_t size = weight->layout.groups * weight->layout.k * weight->num_consumers;
+    const struct lbw_activations *activations = calibrator->activations;
     struct lbw_columns columns = {0};
-    struct solver s = {.weight = weight, .columns = &columns};
+    struct solver s = {.weight = weight, .damping = calibrator->damping};
     struct means means = {calloc(size, sizeof(double)), calloc(size, sizeof(double))};
     s.params = (struct lbw_reconstruct_params){.scale = weight->item.scale,
-                                               .damping = calibrator->damping};
+                                               .watch = calibrator->watch};
     enum lbw_status status =
         means.x && means.y && solver_alloc(&s) ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK)
-        status = lbw_columns_init(&columns, weight,
-                                  calibrator->activations->num_samples * weight->num_consumers,
+    if (status == LBW_OK) {
+        rows_from_tensor(s.rows, &weight->layout, values);
+        status = lbw_columns_init(&columns, weight, s.rows, num_shown(weight, activations),
+                                  activations->memory ? activations->memory : UINT64_MAX,
                                   calibrator->seed++, err);
+    }
     if (status == LBW_OK)
         status = collect(&columns, &means, calibrator, err);
+    s.moments = columns.moments;
     if (status == LBW_OK)
-        status = round_weight(codes, stats, &s, &means, calibrator, values, err);
+        status = round_weight(codes, stats, &s, &means, calibrator, err);
     lbw_columns_release(&columns);
     solver_release(&s);
     free(means.x);

@@ -25,6 +25,7 @@ struct lbw_calibrator {
     const struct lbw_plan *plan;
     double damping;
     uint64_t seed; /* of sampled positions; advanced from weight to weight */
+    struct lbw_watch *watch;
 };
 enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                        struct lbw_calibrator *calibrator,
@@ -33,6 +34,10 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
 
 /* Why calibration cannot look at what reads the weight, or NULL. */
 const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
+
+/* Whether the calibration's memory does not suffice for a fit of the weight. */
+bool lbw_weight_lacks_memory(const struct lbw_weight *weight,
+                             const struct lbw_activations *activations);
 
 /* Makes the converted side of the activations use these codes and biases from now on. */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,

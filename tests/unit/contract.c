@@ -353,8 +353,8 @@ static void test_blas_threads(void **state)
     int before = openblas_get_num_threads();
     openblas_set_num_threads(3);
     int set = openblas_get_num_threads(); /* a build without threads has one */
-    assert_int_equal(lbw_moments_init(&moments, 3, NULL), LBW_OK);
-    lbw_moments_add(&moments, x, y, 4, 1);
+    assert_int_equal(lbw_moments_init(&moments, x, 1, 3, 0, false, NULL), LBW_OK);
+    assert_int_equal(lbw_moments_add(&moments, x, y, 4, 1, NULL), LBW_OK);
     lbw_moments_release(&moments);
     assert_int_equal(openblas_get_num_threads(), set);
     openblas_set_num_threads(before);

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Somebody who looks on while a long computation runs, and may stop it. */
+#ifndef LBW_SRC_WATCH_H
+#define LBW_SRC_WATCH_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+/*
+ * Made by the thread that waits for the result. `fn` is called in that thread only, several
+ * times a second; it returns false to stop the work.
+ */
+struct lbw_watch {
+    bool (*fn)(void *user);
+    void *user;
+    pthread_t owner;
+    atomic_bool is_stopped;
+};
+
+/* False once the work is to stop; from any thread. A NULL watch never stops anything. */
+static inline bool lbw_watch_goes_on(struct lbw_watch *watch)
+{
+    if (!watch)
+        return true;
+    if (!watch->is_stopped && pthread_equal(watch->owner, pthread_self()) &&
+        !watch->fn(watch->user))
+        watch->is_stopped = true;
+    return !watch->is_stopped;
+}
+
+#endif

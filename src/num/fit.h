@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* A layer's least-squares problem, by covariance or by samples, walked in blocks of columns. */
+#ifndef LBW_SRC_NUM_FIT_H
+#define LBW_SRC_NUM_FIT_H
+
+#include <stdint.h>
+
+#include "num/reconstruct.h"
+
+/* Columns of one block. */
+#define LBW_BLOCK ((size_t)64)
+
+/* The least damping for each column: below it single precision sees no positive definite H. */
+#define LBW_LEAST_DAMPING 1e-6
+
+struct lbw_fit_form;
+
+/*
+ * minimise (q - t) H (q - t)ᵀ for each row t of `target`. Columns are in ascending order of
+ * variance: column i here is column order[i] of the weights, and rounding walks from the last
+ * to the first. With H = Uᵀ U, U upper triangular, row i of U sees what columns after i did.
+ *
+ * What a row of errors d = q - t does to the output is carried in its state: d H itself (form
+ * "covariance", K values), or the outputs d Yᵀ of the samples (form "samples", n values), where
+ * Y is n × K, divided by √n, and H = Yᵀ Y + λ I. Every product is a block of columns wide.
+ */
+struct lbw_fit {
+    const struct lbw_fit_form *form;
+    size_t m, k, num_samples;
+    size_t size; /* of a state */
+    double lambda;
+    const float *w;          /* M × K, in the weights' own order; borrowed */
+    size_t *order;           /* K */
+    float *target;           /* M × K */
+    float *base;             /* M × size: the state of the target itself, t H or t Yᵀ */
+    double *th_t;            /* M: t H tᵀ */
+    double *energy;          /* M */
+    double *mean_x, *mean_y; /* K, in the weights' own order */
+    float *diagonal;         /* K: of H */
+    float *blocks;           /* K × LBW_BLOCK: H within blocks */
+    float *triangles;        /* K × LBW_BLOCK: U within blocks */
+    float *h, *u;            /* covariance: K × K, U in the upper triangle */
+    float *y, *p; /* samples: K × n, Yᵀ and what takes an output error into rows of U d */
+};
+
+/* Columns [first, end) of block `b`. */
+static inline size_t lbw_fit_end(const struct lbw_fit *fit, size_t b)
+{
+    return (b + 1) * LBW_BLOCK < fit->k ? (b + 1) * LBW_BLOCK : fit->k;
+}
+
+static inline size_t lbw_fit_num_blocks(const struct lbw_fit *fit)
+{
+    return (fit->k + LBW_BLOCK - 1) / LBW_BLOCK;
+}
+
+struct lbw_fit_form {
+    const char *name;
+    /*
+     * Rounding: `trail` is size × num, one lane per column, and holds what the blocks after `b`
+     * left. pull: out (block × num) = Σ U d over those; push: adds the block's own d.
+     */
+    void (*pull)(float *out, const struct lbw_fit *fit, size_t b, const float *trail,
+                 size_t num);
+    void (*push)(float *trail, const struct lbw_fit *fit, size_t b, const float *d, size_t num);
+    /*
+     * Descent: states (num × size, one row each). gradient: out (num × LBW_BLOCK) = the
+     * block's columns of d H; d is num × K. move: adds `delta` (num × LBW_BLOCK) to the block's
+     * columns of d.
+     */
+    void (*gradient)(float *out, const struct lbw_fit *fit, size_t b, const float *states,
+                     const float *d, size_t num);
+    void (*move)(float *states, const struct lbw_fit *fit, size_t b, const float *delta,
+                 size_t num);
+    /* Adds delta to column i alone of one row. */
+    void (*nudge)(float *state, const struct lbw_fit *fit, size_t i, float delta);
+    /* d H dᵀ of one row. */
+    double (*cost)(const struct lbw_fit *fit, const float *state, const float *d);
+    /* q H tᵀ and q H qᵀ of row r with errors d and state. */
+    void (*products)(double *qht, double *qhq, const struct lbw_fit *fit, size_t r,
+                     const float *state, const float *d);
+};
+
+extern const struct lbw_fit_form lbw_fit_covariance, lbw_fit_samples;
+
+/* The forms' own parts of lbw_fit_open(): H or Y, U, target and base. */
+enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *moments,
+                                      double damping, unsigned num_threads,
+                                      struct lbw_watch *watch, struct lbw_error *err);
+enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *moments,
+                                   double damping, unsigned num_threads,
+                                   struct lbw_watch *watch, struct lbw_error *err);
+
+/* Fills order: ascending by variance, later columns first among equals. */
+enum lbw_status lbw_fit_rank(struct lbw_fit *fit, const double *variance,
+                             struct lbw_error *err);
+
+/* λ for a share of the mean variance. */
+double lbw_fit_damping(const double *variance, size_t k, double share);
+
+/* Calls fn for each i < num, on several threads, until the watch stops it. */
+enum lbw_status lbw_fit_parallel(size_t num, unsigned num_threads,
+                                 void (*fn)(void *user, size_t i), void *user,
+                                 struct lbw_watch *watch, struct lbw_error *err);
+
+#endif
