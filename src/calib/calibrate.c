@@ -23,6 +23,8 @@ static enum lbw_status show(struct lbw_activations *self, const char *name,
                             lbw_activation_fn fn, void *user, struct lbw_error *err)
 {
     struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    stages->reserved = self->reserved;
+    stages->watch = self->watch;
     return stages->show(stages, name, fn, user, err);
 }
 
@@ -63,6 +65,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
     LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
     c->face.num_samples = c->stages->num_samples;
     c->face.identity = c->stages->identity;
+    c->face.memory = stages.memory / 2;
     return LBW_OK;
 }
 

@@ -96,6 +96,28 @@ enum lbw_status lbw_frontier_feed(struct lbw_frontier *frontier, const char *nam
     return lbw_store_put(&frontier->store, &live->reference[sample], array, err);
 }
 
+/* Files one value's arrays while there is too much in memory. */
+static enum lbw_status file_value(struct lbw_frontier *frontier, struct lbw_kept *kept,
+                                  struct lbw_error *err)
+{
+    struct lbw_store *store = &frontier->store;
+    for (size_t i = 0; kept && i < frontier->num_samples; i++)
+        if (store->memory > store->limit && kept[i].array.size && kept[i].array.data)
+            LBW_TRY(lbw_store_file(store, &kept[i], err));
+    return LBW_OK;
+}
+
+enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit,
+                                   struct lbw_error *err)
+{
+    frontier->store.limit = limit;
+    for (size_t i = 0; i < frontier->flow.num_values; i++) {
+        LBW_TRY(file_value(frontier, frontier->live[i].reference, err));
+        LBW_TRY(file_value(frontier, frontier->live[i].converted, err));
+    }
+    return LBW_OK;
+}
+
 struct run {
     struct lbw_frontier *frontier;
     const struct lbw_stage *stage;
@@ -111,6 +133,10 @@ static void run_sample(void *user, size_t i)
     const struct lbw_slice *reference = &run->stage->reference.slice;
     const struct lbw_slice *converted = &run->stage->converted.slice;
     struct lbw_stage_result *result = &run->results[i];
+    if (!lbw_watch_goes_on(frontier->watch)) {
+        result->status = lbw_fail(&result->err, LBW_ERR_INTERRUPTED, "interrupted");
+        return;
+    }
     lbw_stage_run(run->stage, i, result);
     for (size_t k = 0; k < reference->num_outputs && result->status == LBW_OK; k++)
         result->status = lbw_store_put(&frontier->store,

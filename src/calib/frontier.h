@@ -6,6 +6,7 @@
 #ifndef LBW_SRC_CALIB_FRONTIER_H
 #define LBW_SRC_CALIB_FRONTIER_H
 
+#include "base/watch.h"
 #include "calib/flow.h"
 #include "calib/store.h"
 
@@ -26,6 +27,7 @@ struct lbw_frontier {
     Onnx__TensorProto **replaced; /* by value id; NULL: as in the model */
     size_t position;              /* nodes before this one have run */
     bool is_broken;               /* a run failed half-way: nothing can be trusted */
+    struct lbw_watch *watch;      /* may be NULL */
 };
 
 /* On failure there is nothing to be released. */
@@ -46,6 +48,10 @@ enum lbw_status lbw_frontier_feed(struct lbw_frontier *frontier, const char *nam
  */
 enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t target,
                                      struct lbw_error *err);
+
+/* Moves kept tensors to the file until the others take at most `limit` bytes, now and later. */
+enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit,
+                                   struct lbw_error *err);
 
 /* One kept sample of a live value. */
 const struct lbw_kept *lbw_frontier_kept(const struct lbw_frontier *frontier,

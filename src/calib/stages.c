@@ -19,6 +19,7 @@ struct stages {
     struct lbw_frontier frontier;
     size_t settled; /* the frontier may go this far */
     bool is_sequential;
+    uint64_t memory; /* for kept tensors and whoever looks at them */
 };
 
 static struct stages *stages_of(struct lbw_activations *base)
@@ -118,7 +119,11 @@ struct batch {
 static void run_sample(void *user, size_t i)
 {
     struct batch *batch = user;
-    lbw_stage_run(batch->stage, batch->first + i, &batch->results[i]);
+    struct lbw_stage_result *result = &batch->results[i];
+    if (lbw_watch_goes_on(batch->stage->frontier->watch))
+        lbw_stage_run(batch->stage, batch->first + i, result);
+    else
+        result->status = lbw_fail(&result->err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
 /* Computes a value that lies beyond the frontier, a few samples at a time, and keeps nothing.
@@ -184,6 +189,9 @@ static enum lbw_status show(struct lbw_activations *base, const char *name,
     if (!value || value->kind == LBW_FLOW_CONSTANT)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is not an activation of the main graph",
                         name);
+    frontier->watch = base->watch;
+    LBW_TRY(lbw_frontier_limit(
+        frontier, self->memory > base->reserved ? self->memory - base->reserved : 0, err));
     enum lbw_status status = LBW_OK;
     if (!frontier->is_broken)
         status = lbw_frontier_advance(frontier, self->settled, err);
@@ -322,6 +330,7 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
         show, replace, settle, num_samples,
         lbw_hash(LBW_HASH_START, &params->sequential, sizeof params->sequential)};
     self->is_sequential = params->sequential != 0;
+    self->memory = params->memory;
     enum lbw_status status = lbw_frontier_init(&self->frontier, model, num_samples, num_threads,
                                                params->memory, err);
     if (status != LBW_OK) {

@@ -153,6 +153,26 @@ enum lbw_status lbw_store_put(struct lbw_store *store, struct lbw_kept *out,
     return status;
 }
 
+enum lbw_status lbw_store_file(struct lbw_store *store, struct lbw_kept *kept,
+                               struct lbw_error *err)
+{
+    uint64_t size = kept->array.size;
+    pthread_mutex_lock(&store->lock);
+    enum lbw_status status = open_file(store, err);
+    uint64_t offset = status == LBW_OK ? take_range(store, size) : 0;
+    pthread_mutex_unlock(&store->lock);
+    LBW_TRY(status);
+    LBW_TRY(write_range(store->file, kept->array.data, size, offset, err));
+    free(kept->array.data);
+    kept->array.data = NULL;
+    kept->offset = offset;
+    kept->is_filed = true;
+    pthread_mutex_lock(&store->lock);
+    store->memory -= size;
+    pthread_mutex_unlock(&store->lock);
+    return LBW_OK;
+}
+
 enum lbw_status lbw_store_view(struct lbw_store *store, const struct lbw_kept *kept,
                                struct lbw_array *out, bool *is_owned, struct lbw_error *err)
 {

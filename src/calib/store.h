@@ -43,6 +43,10 @@ enum lbw_status lbw_store_put(struct lbw_store *store, struct lbw_kept *out,
 enum lbw_status lbw_store_view(struct lbw_store *store, const struct lbw_kept *kept,
                                struct lbw_array *out, bool *is_owned, struct lbw_error *err);
 
+/* Moves one array from memory to the file. */
+enum lbw_status lbw_store_file(struct lbw_store *store, struct lbw_kept *kept,
+                               struct lbw_error *err);
+
 /* Forgets one array; zeroed is fine. */
 void lbw_store_drop(struct lbw_store *store, struct lbw_kept *kept);
 

@@ -10,6 +10,7 @@
 #include <lbw/model.h>
 
 #include "base/error.h"
+#include "base/watch.h"
 
 /* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
  */
@@ -50,6 +51,9 @@ struct lbw_activations {
         identity; /* differs when samples or mode differ: what a state file was made with */
     const struct lbw_model *model; /* that is shown; NULL: whatever is converted */
     uint64_t memory; /* bytes that the fit of a layer may take; 0: as many as it wants */
+    /* Set by the caller before it asks: bytes that it is about to take, and who looks on. */
+    uint64_t reserved;
+    struct lbw_watch *watch; /* may be NULL */
 };
 
 #endif

@@ -279,6 +279,8 @@ enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
     struct lbw_columns *c = user;
     struct view view;
     size_t num;
+    if (!lbw_watch_goes_on(c->watch))
+        return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
     if (!view_init(&view, c, values))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                         "its input has %zu dimensions and does not fit the weight",
@@ -312,18 +314,22 @@ bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node)
     return lbw_geometry_of(&columns->geometry, columns->weight, node);
 }
 
+uint64_t lbw_columns_bytes(const struct lbw_weight *weight, size_t num)
+{
+    const struct lbw_layout *layout = &weight->layout;
+    return layout->groups * lbw_moments_bytes(layout->k, layout->rows, num);
+}
+
 bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
                      uint64_t memory)
 {
-    const struct lbw_layout *layout = &weight->layout;
-    uint64_t share = memory / layout->groups;
     *num = 0;
-    if (lbw_moments_bytes(layout->k, layout->rows, 0) <= share)
+    if (lbw_columns_bytes(weight, 0) <= memory)
         return true;
-    size_t low = 0, high = wanted_columns(layout->k) + 1; /* low fits, high does not */
+    size_t low = 0, high = wanted_columns(weight->layout.k) + 1; /* low fits, high does not */
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (lbw_moments_bytes(layout->k, layout->rows, middle) <= share)
+        if (lbw_columns_bytes(weight, middle) <= memory)
             low = middle;
         else
             high = middle;
@@ -339,7 +345,9 @@ enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weigh
     const struct lbw_layout *layout = &weight->layout;
     size_t num_kept, wanted = wanted_columns(layout->k), size = layout->rows * layout->k;
     if (!lbw_columns_fit(&num_kept, weight, num_samples, memory))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "memory does not suffice");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "a fit of %zu rows of %zu weights needs more than %llu MB of memory",
+                        layout->rows, layout->k, (unsigned long long)(memory >> 20));
     struct lbw_columns c = {
         .weight = weight,
         .num_samples = num_samples,

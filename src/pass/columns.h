@@ -34,6 +34,7 @@ struct lbw_columns {
     /* buffered columns of a layer without groups */
     float *x, *y;
     size_t num_buffered, capacity;
+    struct lbw_watch *watch;
     size_t *offsets; /* of the sampled positions: num_positions × taps, SIZE_MAX: padding */
     size_t offsets_capacity;
 };
@@ -44,6 +45,9 @@ struct lbw_columns {
  */
 bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
                      uint64_t memory);
+
+/* The bytes that a fit takes, `num` as lbw_columns_fit() has it. */
+uint64_t lbw_columns_bytes(const struct lbw_weight *weight, size_t num);
 
 /*
  * `rows` are the weights as groups × rows × K, borrowed; LBW_ERR_UNSUPPORTED when `memory` does

@@ -19,6 +19,7 @@
 /* .01, .03, .1 and .3 were tried on three COCO detectors: .1 kept most AP on each of them. */
 #define DEFAULT_DAMPING 0.1
 #define MOST_DAMPING    1e6
+#define SECONDS_BETWEEN 0.05 /* two questions whether to go on */
 
 struct conversion {
     struct lbw_model *model;
@@ -32,7 +33,10 @@ struct conversion {
     double energy, error; /* of all converted weights */
     double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
     size_t num_measured;  /* those with an error that can be measured */
-    size_t num_planned;
+    size_t num_planned, num_done;
+    const char *current; /* the weight at hand */
+    struct lbw_watch watch;
+    double asked; /* when progress was last told */
 };
 
 static double now(void)
@@ -71,8 +75,8 @@ static const char *how(const struct conversion *c, const struct lbw_weight *weig
     if (!c->params->activations)
         return "projection";
     const char *reason = lbw_weight_out_of_reach(weight);
-    const char *text = lbw_arena_printf(&c->model->arena, "projection: %s",
-                                        reason ? reason : stats->why);
+    const char *text =
+        lbw_arena_printf(&c->model->arena, "projection: %s", reason ? reason : stats->why);
     return text ? text : "projection";
 }
 
@@ -133,15 +137,22 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
     return LBW_OK;
 }
 
-static bool tell(const struct conversion *c, const char *what, size_t done)
+static bool tell(struct conversion *c)
 {
+    c->asked = now();
     return !c->params->progress ||
-           c->params->progress(c->params->user, what, done, c->num_planned) == 0;
+           c->params->progress(c->params->user, c->current, c->num_done, c->num_planned) == 0;
+}
+
+/* Within a weight: whoever converts is asked some times a second whether to go on. */
+static bool watch(void *user)
+{
+    struct conversion *c = user;
+    return now() - c->asked < SECONDS_BETWEEN || tell(c);
 }
 
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 {
-    size_t done = 0;
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
     LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
     for (size_t i = 0; i < c->plan->num_weights; i++) {
@@ -150,14 +161,17 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
         float *owned = NULL;
         if (!weight->item.grid)
             continue;
-        if (!tell(c, weight->item.tensor, done++))
+        c->current = weight->item.tensor;
+        if (!tell(c))
             return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
         LBW_TRY(read_weight(&values, &owned, c, weight, err));
         enum lbw_status status = quantize_weight(c, i, values, err);
         free(owned);
         LBW_TRY(status);
+        c->num_done++;
     }
-    return tell(c, NULL, done) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
+    c->current = NULL;
+    return tell(c) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
 /*
@@ -301,11 +315,15 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
         .stored = calloc(plan->num_weights + 1, sizeof *c.stored),
     };
+    c.watch = (struct lbw_watch){.fn = watch, .user = &c, .owner = pthread_self()};
+    c.calibrator.watch = &c.watch;
     for (size_t i = 0; i < plan->num_weights; i++)
         c.num_planned += plan->weights[i].item.grid != NULL;
     enum lbw_status status = c.codes && c.stored ? convert(&c, err) : lbw_fail_memory(err);
     for (size_t i = 0; c.codes && i < plan->num_weights; i++)
         lbw_codes_release(&c.codes[i]);
+    if (params->activations)
+        params->activations->watch = NULL; /* it ends here */
     free(c.codes);
     free(c.stored);
     lbw_state_close(&c.state);

@@ -185,6 +185,13 @@ struct means {
     double *x, *y; /* groups × k */
 };
 
+/* Samples that the weight's consumers are shown, all together. */
+static size_t num_shown(const struct lbw_weight *weight,
+                        const struct lbw_activations *activations)
+{
+    return activations->num_samples * weight->num_consumers;
+}
+
 static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
                                struct lbw_calibrator *calibrator, struct lbw_error *err)
 {
@@ -192,6 +199,11 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     struct lbw_activations *activations = calibrator->activations;
     size_t size = weight->layout.groups * weight->layout.k;
     double rows = 0;
+    size_t num_kept;
+    if (activations->memory &&
+        lbw_columns_fit(&num_kept, weight, num_shown(weight, activations), activations->memory))
+        activations->reserved = lbw_columns_bytes(weight, num_kept);
+    activations->watch = calibrator->watch;
     LBW_TRY(activations->settle(activations, weight->consumers[0].position, err));
     for (size_t i = 0; i < weight->num_consumers; i++) {
         const Onnx__NodeProto *node = weight->consumers[i].node;
@@ -279,21 +291,6 @@ static enum lbw_status round_weight(struct lbw_codes *codes, struct lbw_layer_st
     return LBW_OK;
 }
 
-/* Samples that the weight's consumers are shown, all together. */
-static size_t num_shown(const struct lbw_weight *weight,
-                        const struct lbw_activations *activations)
-{
-    return activations->num_samples * weight->num_consumers;
-}
-
-bool lbw_weight_lacks_memory(const struct lbw_weight *weight,
-                             const struct lbw_activations *activations)
-{
-    size_t num;
-    return activations->memory &&
-           !lbw_columns_fit(&num, weight, num_shown(weight, activations), activations->memory);
-}
-
 static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                  struct lbw_calibrator *calibrator,
                                  const struct lbw_weight *weight, const float *values,
@@ -314,6 +311,7 @@ static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats
                                   activations->memory ? activations->memory : UINT64_MAX,
                                   calibrator->seed++, err);
     }
+    columns.watch = calibrator->watch;
     if (status == LBW_OK)
         status = collect(&columns, &means, calibrator, err);
     s.moments = columns.moments;

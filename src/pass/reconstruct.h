@@ -35,10 +35,6 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
 /* Why calibration cannot look at what reads the weight, or NULL. */
 const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
 
-/* Whether the calibration's memory does not suffice for a fit of the weight. */
-bool lbw_weight_lacks_memory(const struct lbw_weight *weight,
-                             const struct lbw_activations *activations);
-
 /* Makes the converted side of the activations use these codes and biases from now on. */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 const struct lbw_weight *weight, const struct lbw_codes *codes,
