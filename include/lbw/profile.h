@@ -17,15 +17,24 @@ enum lbw_family {
     LBW_FAMILY_YOLOV5,  /* [1,n,5+classes] cx cy w h obj cls, decoded inside the model */
     LBW_FAMILY_YOLOV8,  /* [1,4+classes,n] or [1,n,4+classes] cx cy w h cls, decoded */
     LBW_FAMILY_NANODET, /* per stride cls [n,classes] and box [n,4·bins]: distances */
-    LBW_FAMILY_FASTESTDET, /* [1,5+classes,h,w] obj tx ty tw th cls */
-    LBW_FAMILY_ULTRAFACE,  /* scores [n,classes], boxes [n,4]: normalised corners, decoded */
-    LBW_FAMILY_YUNET,      /* cls, obj, bbox, kps per stride; score = √(cls·obj) */
-    LBW_FAMILY_SSD,        /* scores [n,classes], boxes [n,4]: offsets to `anchors` */
-    LBW_FAMILY_NMS,        /* boxes, scores and labels come out ready */
-    LBW_FAMILY_PPOCR,      /* [1,1,h,w] probability map of text */
+    LBW_FAMILY_FASTESTDET,    /* [1,5+classes,h,w] obj tx ty tw th cls */
+    LBW_FAMILY_ULTRAFACE,     /* scores [n,classes], boxes [n,4]: normalised corners, decoded */
+    LBW_FAMILY_YUNET,         /* cls, obj, bbox, kps per stride; score = √(cls·obj) */
+    LBW_FAMILY_SSD,           /* scores [n,classes], boxes [n,4]: offsets to `anchors` */
+    LBW_FAMILY_NMS,           /* boxes, scores and labels come out ready */
+    LBW_FAMILY_PPOCR,         /* [1,1,h,w] probability map of text */
+    LBW_FAMILY_YOLOV3,        /* per stride [1,anchors·(5+classes),h,w]: Darknet's raw heads */
+    LBW_FAMILY_YOLOFASTESTV2, /* per stride [1,h,w,12+3+classes]: 3 boxes share the classes */
+    LBW_FAMILY_SCRFD,         /* per stride, 2 anchors a cell: scores [n,1], distances [n,4] */
+    LBW_FAMILY_BLAZEFACE,     /* logits [n,1], boxes [n,16]: pixels from the cells' centres */
+    LBW_FAMILY_FACEBOXES,     /* scores [n,2], boxes [n,4]: offsets to densified priors */
+    LBW_FAMILY_YOLONAS,   /* boxes [n,4] and scores [n,classes] or [classes,n] of all cells */
+    LBW_FAMILY_DETR,      /* logits [n,classes] and boxes [n,4] of n queries */
+    LBW_FAMILY_RTMDET,    /* per stride [1,classes,h,w] logits and [1,4,h,w]: distances */
+    LBW_FAMILY_CENTERNET, /* maps [1,classes,h,w], sizes and offsets [1,2,h,w] */
 };
 
-/* The order of the four numbers of a box, where the family leaves it open (nms). */
+/* The order of the four numbers of a box, where the family leaves it open. */
 enum lbw_box_order {
     LBW_BOX_XYXY, /* x0 y0 x1 y1 */
     LBW_BOX_YXYX, /* y0 x0 y1 x1 */
@@ -33,7 +42,7 @@ enum lbw_box_order {
 };
 
 #define LBW_MAX_STRIDES 8
-#define LBW_MAX_ANCHORS 8 /* per stride */
+#define LBW_MAX_ANCHORS 9 /* per stride */
 
 struct lbw_anchor {
     float width, height; /* pixels of the input */
@@ -54,18 +63,24 @@ struct lbw_profile {
     int strides[LBW_MAX_STRIDES];
     int num_classes;      /* without the background; 0: from the model's outputs */
     bool has_own_classes; /* a file of the user's says them, not the table */
+    bool has_own_size;    /* the same for width and height */
+    int num_extra; /* yolov5, yolov8: channels behind the classes, ignored but for one: an angle
+                    */
     size_t num_labels;
     const char *const *labels; /* NULL, or one name per class */
     float score;               /* boxes scored below are dropped (low: made for mAP) */
     float nms; /* IoU above which the weaker of two boxes is dropped: 0 any, 1 never */
-    bool class_agnostic;    /* boxes of different classes suppress each other */
-    int background;         /* class that means "nothing here", or -1 */
-    int max_boxes;          /* kept per picture, best first */
-    float objectness_power; /* fastestdet: score = obj^power · cls^(1-power) */
-    float variance[2];      /* ssd: of the centre, of the size */
+    bool class_agnostic;           /* boxes of different classes suppress each other */
+    int background;                /* class that means "nothing here", or -1 */
+    int max_boxes;                 /* kept per picture, best first */
+    float objectness_power;        /* fastestdet: score = obj^power · cls^(1-power) */
+    float variance[2];             /* ssd: of the centre, of the size */
+    float spread[LBW_MAX_STRIDES]; /* yolov3: how far sigmoids reach over a cell; 0 means 1 */
     enum lbw_box_order box_order;
-    bool normalized; /* nms: box coordinates are shares of the input's sides, not pixels */
-    int num_anchors; /* per stride: ssd priors; yolov5 anchors, for heads left undecoded */
+    bool normalized; /* lists of boxes: coordinates are shares of the input's sides, not pixels
+                      */
+    /* Per stride: ssd priors, anchors of heads left undecoded; {0, 0} behind the last. */
+    int num_anchors;
     struct lbw_anchor anchors[LBW_MAX_STRIDES][LBW_MAX_ANCHORS];
     void *storage;                   /* of the texts; NULL in the table */
     const struct lbw_profile *owner; /* of the storage: the struct at this address */
@@ -125,9 +140,17 @@ lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model, struct l
 
 /*
  * The built-in profile that the model's outputs look like (their shapes and names, and who
- * exported it), or NULL: what is taken when the user names none.
+ * exported it), or NULL: what is taken when the user names none. Where the model leaves shapes
+ * open, or two detectors differ in their values only, it is run once on a generated picture, if
+ * ONNX Runtime is there.
  */
 LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
+
+/*
+ * Built-in profile i of those that the outputs fit, NULL beyond the last: where there is more
+ * than one, lbw_profile_guess() takes none.
+ */
+LBW_API const struct lbw_profile *lbw_profile_candidate(struct lbw_model *model, size_t i);
 
 /*
  * The preprocessing that calibration assumes when the user says nothing: the guessed profile's,

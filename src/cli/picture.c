@@ -154,6 +154,16 @@ static enum lbw_status no_profile(struct lbw_model *model, const char *path,
         return status;
     err->status = LBW_ERR_ARGUMENT;
     size_t size = sizeof err->message;
+    const struct lbw_profile *one = lbw_profile_candidate(model, 0);
+    if (one) {
+        int length = snprintf(err->message, size,
+                              "%s: the outputs fit more than one detector: use --profile %s",
+                              path, one->name);
+        for (size_t i = 1; (one = lbw_profile_candidate(model, i)); i++)
+            length += snprintf(err->message + length, size - (size_t)length, "%s%s",
+                               lbw_profile_candidate(model, i + 1) ? ", " : " or ", one->name);
+        return LBW_ERR_ARGUMENT;
+    }
     int used = snprintf(
         err->message, size,
         "%s: unknown detector: use --profile NAME (see 'lbw profiles'); its outputs are", path);
@@ -168,6 +178,25 @@ static enum lbw_status no_profile(struct lbw_model *model, const char *path,
     return LBW_ERR_ARGUMENT;
 }
 
+/* Where the model leaves the size open and the user says nothing of it. */
+static void tell_size(const struct lbw_profile *profile, struct lbw_model *model,
+                      const char *path)
+{
+    struct lbw_model_info info;
+    const struct lbw_preprocess *preprocess = &profile->preprocess;
+    if (lbw_model_describe(&info, model, NULL) != LBW_OK || !info.num_inputs ||
+        preprocess->width <= 0)
+        return;
+    const struct lbw_port *port = &info.inputs[0];
+    for (int i = 1; i < port->num_dims; i++)
+        if (port->dims[i] < 0) {
+            lbw_talk(
+                "%s: dynamic input: %dx%d by its metadata or profile %s; --size changes it",
+                path, preprocess->width, preprocess->height, profile->name);
+            return;
+        }
+}
+
 enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,
                                          const char *path,
                                          const struct lbw_picture_values *values,
@@ -179,5 +208,8 @@ enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_mod
         return no_profile(model, path, err);
     if (!values->profile)
         lbw_talk("%s: the outputs look like --profile %s", path, base->name);
-    return resolve(out, model, values, base, err);
+    enum lbw_status status = resolve(out, model, values, base, err);
+    if (status == LBW_OK && !values->size)
+        tell_size(out, model, path);
+    return status;
 }

@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "detect/look.h"
+#include "onnx/metadata.h"
 #include "onnx/stem.h"
 #include "feed/generate.h"
 #include "feed/npz.h"
@@ -170,20 +172,43 @@ static enum lbw_status examine(const struct candidate **out, struct lbw_model *m
     return LBW_OK;
 }
 
-enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **why,
-                                      struct lbw_model *model, const char *input, int channels,
-                                      struct lbw_error *err)
+/* Of an open input, the metadata's size, else the profile's usual one. */
+static enum lbw_status take_profile(struct lbw_preprocess *out, const char **why,
+                                    const struct lbw_profile *profile,
+                                    const struct lbw_look *look, bool is_sized,
+                                    struct lbw_error *err)
+{
+    struct lbw_preprocess preprocess = profile->preprocess;
+    bool is_open = look->is_open && !is_sized && preprocess.width;
+    const char *size = is_open ? "; its usual size" : "";
+    if (lbw_metadata_size(&preprocess.width, &preprocess.height, &look->info) && is_open)
+        size = "; the metadata's size";
+    const char *text = lbw_arena_printf(&look->model->arena, "the outputs look like %s%s",
+                                        profile->name, size);
+    if (!text)
+        return lbw_fail_memory(err);
+    *out = preprocess;
+    *why = text;
+    return LBW_OK;
+}
+
+/*
+ * For the picture input `input`, `channels` of them (1 or 3). In this order: the profile that
+ * the outputs look like; the normalisation whose results in the first Conv best fit the
+ * statistics of the BatchNormalization behind it; RGB / 255, stretched. *why receives text that
+ * says which; it lives as long as the model.
+ */
+static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char **why,
+                                         struct lbw_model *model, const char *input,
+                                         int channels, bool is_sized, struct lbw_error *err)
 {
     static const struct candidate unknown = {
         "assumed: nothing in the model says otherwise", {0, 0, 0}, {255, 255, 255}};
-    struct lbw_model_info info;
-    LBW_TRY(lbw_model_describe(&info, model, err));
-    const struct lbw_profile *profile = channels == 3 ? lbw_guess_profile(&info) : NULL;
-    if (profile) {
-        *out = profile->preprocess;
-        *why = lbw_arena_printf(&model->arena, "the outputs look like %s", profile->name);
-        return *why ? LBW_OK : lbw_fail_memory(err);
-    }
+    struct lbw_look look;
+    LBW_TRY(lbw_look_init(&look, model, err));
+    const struct lbw_profile *profile = channels == 3 ? lbw_profile_guess(model) : NULL;
+    if (profile)
+        return take_profile(out, why, profile, &look, is_sized, err);
     const struct candidate *chosen = &unknown;
     LBW_TRY(examine(&chosen, model, input, channels, err));
     struct lbw_preprocess preprocess = {
@@ -200,7 +225,7 @@ enum lbw_status lbw_assume_preprocess(struct lbw_preprocess *out, const char **w
 
 /* The model's picture input, and what preprocessing it most likely wants. */
 static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
-                              struct lbw_arena *arena, struct lbw_model *model,
+                              struct lbw_arena *arena, struct lbw_model *model, bool is_sized,
                               struct lbw_error *err)
 {
     struct lbw_model_info info;
@@ -210,8 +235,8 @@ static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
     LBW_TRY(lbw_model_describe(&info, model, err));
     LBW_TRY(lbw_within(err, lbw_inputs_list(&inputs, arena, &info, err), "%s", model->name));
     LBW_TRY(lbw_inputs_find_picture(&picture, &axes, inputs, &info, false, err));
-    LBW_TRY(
-        lbw_assume_preprocess(out, why, model, inputs[picture].name, (int)axes.channels, err));
+    LBW_TRY(assume_preprocess(out, why, model, inputs[picture].name, (int)axes.channels,
+                              is_sized, err));
     lbw_preprocess_whole(out, &inputs[picture]);
     if (!lbw_input_is_float(&inputs[picture]))
         *why = "the input takes whole numbers: 0 to 255";
@@ -224,7 +249,7 @@ enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out, struct lbw_mod
 {
     struct lbw_arena arena = {0};
     const char *why;
-    enum lbw_status status = assume(out, &why, &arena, model, err);
+    enum lbw_status status = assume(out, &why, &arena, model, false, err);
     lbw_arena_release(&arena);
     return lbw_within(err, status, "%s", model->name);
 }
@@ -240,7 +265,9 @@ enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *m
         LBW_TRY(lbw_preprocess_check(params->preprocess, err));
     if (!params->preprocess && !lbw_feed_takes_arrays(params)) {
         struct lbw_arena arena = {0};
-        enum lbw_status status = assume(&preprocess, &resolved.why, &arena, model, err);
+        bool is_sized = params->width > 0 || params->height > 0;
+        enum lbw_status status =
+            assume(&preprocess, &resolved.why, &arena, model, is_sized, err);
         lbw_arena_release(&arena);
         LBW_TRY(status);
         resolved.preprocess = &preprocess;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of families, and what their decoders share. */
+/* What decoders share: outputs as floats, classes, the boxes kept, what values are worth. */
 #include "detect/decode.h"
 
 #include <inttypes.h>
@@ -10,20 +10,8 @@
 #include <strings.h>
 
 #include "base/bits.h"
+#include "detect/family.h"
 #include "detect/nms.h"
-
-static const lbw_decode_fn decoders[] = {
-    [LBW_FAMILY_YOLOX] = lbw_decode_yolox,
-    [LBW_FAMILY_YOLOV5] = lbw_decode_yolov5,
-    [LBW_FAMILY_YOLOV8] = lbw_decode_yolov8,
-    [LBW_FAMILY_NANODET] = lbw_decode_nanodet,
-    [LBW_FAMILY_FASTESTDET] = lbw_decode_fastestdet,
-    [LBW_FAMILY_ULTRAFACE] = lbw_decode_ultraface,
-    [LBW_FAMILY_YUNET] = lbw_decode_yunet,
-    [LBW_FAMILY_SSD] = lbw_decode_ssd,
-    [LBW_FAMILY_NMS] = lbw_decode_nms,
-    [LBW_FAMILY_PPOCR] = lbw_decode_ppocr,
-};
 
 void lbw_boxes_release(struct lbw_boxes *boxes)
 {
@@ -97,6 +85,26 @@ enum lbw_status lbw_decoder_add_centred(struct lbw_decoder *decoder, int class_i
                            cx + width / 2, cy + height / 2);
 }
 
+enum lbw_status lbw_decoder_add_listed(struct lbw_decoder *decoder, int class_index,
+                                       float score, const float *p)
+{
+    const struct lbw_profile *profile = decoder->profile;
+    float sx = profile->normalized ? (float)decoder->input->width : 1;
+    float sy = profile->normalized ? (float)decoder->input->height : 1;
+    switch (profile->box_order) {
+    case LBW_BOX_YXYX:
+        return lbw_decoder_add(decoder, class_index, score, p[1] * sx, p[0] * sy, p[3] * sx,
+                               p[2] * sy);
+    case LBW_BOX_CXCYWH:
+        return lbw_decoder_add_centred(decoder, class_index, score, p[0] * sx, p[1] * sy,
+                                       p[2] * sx, p[3] * sy);
+    case LBW_BOX_XYXY:
+        break;
+    }
+    return lbw_decoder_add(decoder, class_index, score, p[0] * sx, p[1] * sy, p[2] * sx,
+                           p[3] * sy);
+}
+
 enum lbw_status lbw_decoder_add_classes(struct lbw_decoder *decoder, const float *scores,
                                         size_t num, float factor, float cx, float cy,
                                         float width, float height)
@@ -114,6 +122,7 @@ void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, cons
 {
     if (!decoder->importance || !(weight >= 0))
         return;
+    decoder->has_weighed = true;
     for (size_t i = 0; i < decoder->num_planes; i++) {
         const struct lbw_plane *plane = &decoder->planes[i];
         if (first < plane->data || first >= plane->data + plane->count)
@@ -123,6 +132,29 @@ void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, cons
             decoder->importance[i].weights[at + k * step] = weight;
             decoder->importance[i].kinds[at + k * step] = (uint8_t)kind;
         }
+    }
+}
+
+float lbw_sigmoid(float x)
+{
+    return 1 / (1 + expf(-x));
+}
+
+size_t lbw_argmax(const float *values, size_t num, size_t step)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < num; i++)
+        if (values[i * step] > values[best * step])
+            best = i;
+    return best;
+}
+
+void lbw_decoder_box_matters(struct lbw_decoder *decoder, const float *p, size_t step,
+                             float score, float width, float height)
+{
+    for (size_t k = 0; k < 4; k++) {
+        float size = fmaxf(k % 2 ? height : width, 1e-6f);
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + k * step, 1, 1, score / (size * size));
     }
 }
 
@@ -273,7 +305,7 @@ static enum lbw_status decode(struct lbw_decoder *decoder)
 {
     const struct lbw_decode_input *input = decoder->input;
     LBW_TRY(read_planes(decoder));
-    LBW_TRY(decoders[decoder->profile->family](decoder));
+    LBW_TRY(lbw_family_at((size_t)decoder->profile->family)->decode(decoder));
     struct lbw_boxes *boxes = &decoder->boxes;
     struct lbw_nms_params params = {
         .iou = input->nms,
@@ -324,7 +356,11 @@ static enum lbw_status find_importance(struct lbw_decoder *decoder)
         if (!one->weights || !one->kinds)
             return lbw_fail_memory(decoder->err);
     }
-    return decoders[decoder->profile->family](decoder);
+    LBW_TRY(lbw_family_at((size_t)decoder->profile->family)->decode(decoder));
+    return decoder->has_weighed
+               ? LBW_OK
+               : lbw_fail(decoder->err, LBW_ERR_UNSUPPORTED, "family %s has no values to weigh",
+                          lbw_family_name(decoder->profile->family));
 }
 
 enum lbw_status lbw_decode_importance(struct lbw_importance *out,
@@ -335,10 +371,6 @@ enum lbw_status lbw_decode_importance(struct lbw_importance *out,
     nothing.score = INFINITY;
     struct lbw_decoder decoder = {
         .input = &nothing, .profile = input->profile, .importance = out, .err = err};
-    enum lbw_family family = input->profile->family;
-    if (family == LBW_FAMILY_NMS || family == LBW_FAMILY_PPOCR)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "family %s has no values to weigh",
-                        lbw_family_name(family));
     memset(out, 0, input->num_outputs * sizeof *out);
     enum lbw_status status = find_importance(&decoder);
     for (size_t i = 0; i < decoder.num_planes; i++)

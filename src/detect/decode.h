@@ -60,8 +60,8 @@ void lbw_importance_release(struct lbw_importance *importance);
 /*
  * Which values of these outputs matter, one entry of `out` per output: all scores; classes and
  * sides of boxes only as far as the outputs say that something is there. LBW_ERR_UNSUPPORTED as
- * lbw_decode(), and for families whose outputs are no longer differentiable (nms) or no list of
- * boxes (ppocr).
+ * lbw_decode(), and for families of whose outputs nothing can be weighed: those that are no
+ * longer differentiable (nms), and no list of boxes (ppocr).
  */
 enum lbw_status lbw_decode_importance(struct lbw_importance *out,
                                       const struct lbw_decode_input *input,
@@ -89,6 +89,7 @@ struct lbw_decoder {
     struct lbw_plane planes[LBW_MAX_OUTPUTS];
     struct lbw_boxes boxes;            /* not yet sorted, clipped or suppressed */
     struct lbw_importance *importance; /* one per plane; NULL while boxes are wanted */
+    bool has_weighed;                  /* of any value it was said what it is worth */
     struct lbw_error *err;
 };
 
@@ -99,11 +100,21 @@ enum lbw_status lbw_decode_yolov5(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_yolov8(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_nanodet(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_fastestdet(struct lbw_decoder *decoder);
-enum lbw_status lbw_decode_ultraface(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_listed(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_ssd(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_nms(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_ppocr(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_yolov3(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_yolofastestv2(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_scrfd(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_blazeface(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_faceboxes(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_rtmdet(struct lbw_decoder *decoder);
+enum lbw_status lbw_decode_centernet(struct lbw_decoder *decoder);
+
+/* The heads of yolov5, left undecoded. */
+enum lbw_status lbw_decode_heads(struct lbw_decoder *decoder);
 
 /* A plane as rows × columns: the last two dims, all before them being 1. */
 struct lbw_matrix {
@@ -126,6 +137,10 @@ int lbw_decoder_class(const struct lbw_decoder *decoder, size_t column);
 enum lbw_status lbw_decoder_add(struct lbw_decoder *decoder, int class_index, float score,
                                 float x0, float y0, float x1, float y1);
 
+/* The same by four numbers in the order and unit of the profile. */
+enum lbw_status lbw_decoder_add_listed(struct lbw_decoder *decoder, int class_index,
+                                       float score, const float *p);
+
 /* The same by centre and size. */
 enum lbw_status lbw_decoder_add_centred(struct lbw_decoder *decoder, int class_index,
                                         float score, float cx, float cy, float width,
@@ -145,6 +160,21 @@ void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, cons
 
 /* Cells of the input along a side at a stride, a part of a cell counting whole. */
 size_t lbw_decoder_cells(int side, int stride);
+
+float lbw_sigmoid(float x);
+
+/* The largest of `num` values, `step` apart: its place among them. */
+size_t lbw_argmax(const float *values, size_t num, size_t step);
+
+/* What four numbers of a box are worth, `step` apart, in the unit of its width and height. */
+void lbw_decoder_box_matters(struct lbw_decoder *decoder, const float *p, size_t step,
+                             float score, float width, float height);
+
+/* Even where the model sees nothing, a class may not come out of nowhere. */
+#define LBW_LEAST_CLASS 0.01f
+
+/* Logits of the background: a shift of one moves next to nothing. */
+#define LBW_LEAST_LOGIT 0.01f
 
 /* Whether a part of the name, in any case, is `part`. */
 bool lbw_name_has(const char *name, const char *part);

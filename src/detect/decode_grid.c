@@ -19,18 +19,6 @@ static struct grid grid_of(const struct lbw_decoder *decoder, int i)
     return (struct grid){(float)stride, columns, rows * columns};
 }
 
-static size_t argmax(const float *values, size_t num, size_t step)
-{
-    size_t best = 0;
-    for (size_t i = 1; i < num; i++)
-        if (values[i * step] > values[best * step])
-            best = i;
-    return best;
-}
-
-/* Even where the model sees nothing, a class may not come out of nowhere. */
-#define LEAST_CLASS 0.01f
-
 static float square(float x)
 {
     return x * x;
@@ -42,7 +30,8 @@ static void yolox_matters(struct lbw_decoder *decoder, const float *p, size_t nu
 {
     float score = p[4] * p[5 + best];
     lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 4, 1, 1, 1);
-    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5, num_classes, 1, p[4] + LEAST_CLASS);
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5, num_classes, 1,
+                        p[4] + LBW_LEAST_CLASS);
     for (size_t k = 0; k < 2; k++)
         lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + k, 1, 1,
                             score / square(fmaxf(expf(p[2 + k]), 1)));
@@ -64,10 +53,10 @@ enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
         for (size_t i = 0; i < grid.num; i++, row++) {
             const float *p = m.data + row * m.columns;
             if (decoder->importance)
-                yolox_matters(decoder, p, m.columns - 5, argmax(p + 5, m.columns - 5, 1));
+                yolox_matters(decoder, p, m.columns - 5, lbw_argmax(p + 5, m.columns - 5, 1));
             if (!(p[4] >= decoder->input->score))
                 continue;
-            size_t c = argmax(p + 5, m.columns - 5, 1);
+            size_t c = lbw_argmax(p + 5, m.columns - 5, 1);
             LBW_TRY(
                 lbw_decoder_add_centred(decoder, lbw_decoder_class(decoder, c), p[4] * p[5 + c],
                                         (p[0] + (float)(i % grid.columns)) * grid.stride,
@@ -85,7 +74,7 @@ static void fastestdet_matters(struct lbw_decoder *decoder, const float *p, size
 {
     lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p, 1, 1, 1);
     lbw_decoder_matters(decoder, LBW_MATTER_SCORE, p + 5 * cells, num_classes, cells,
-                        p[0] + LEAST_CLASS);
+                        p[0] + LBW_LEAST_CLASS);
     for (size_t k = 0; k < 2; k++) {
         float centre = tanhf(p[(1 + k) * cells]), sigmoid = 1 / (1 + expf(-p[(3 + k) * cells]));
         float slope = cell[k] * (1 - centre * centre) / (size[k] + 1);
@@ -110,7 +99,7 @@ enum lbw_status lbw_decode_fastestdet(struct lbw_decoder *decoder)
     float power = decoder->profile->objectness_power;
     for (size_t i = 0; i < cells; i++) {
         const float *p = plane->data + i;
-        size_t c = argmax(p + 5 * cells, num_classes, cells);
+        size_t c = lbw_argmax(p + 5 * cells, num_classes, cells);
         float score = powf(p[0], power) * powf(p[(5 + c) * cells], 1 - power);
         if (!(score >= decoder->input->score) && !decoder->importance)
             continue;
@@ -145,11 +134,11 @@ static float expected_bin(const float *logits, size_t bins)
 static void nanodet_matters(struct lbw_decoder *decoder, const float *score, size_t num_classes,
                             const float *logits, size_t bins)
 {
-    float best = score[argmax(score, num_classes, 1)];
+    float best = score[lbw_argmax(score, num_classes, 1)];
     lbw_decoder_matters(decoder, LBW_MATTER_SCORE, score, num_classes, 1, 1);
     for (size_t k = 0; k < 4; k++) {
         const float *side = logits + k * bins;
-        float largest = side[argmax(side, bins, 1)], sum = 0;
+        float largest = side[lbw_argmax(side, bins, 1)], sum = 0;
         for (size_t i = 0; i < bins; i++)
             sum += expf(side[i] - largest);
         for (size_t i = 0; i < bins; i++)
@@ -294,6 +283,41 @@ enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder)
                 ((float)(i / grid.columns) + p[1]) * grid.stride, expf(p[2]) * grid.stride,
                 expf(p[3]) * grid.stride));
         }
+    }
+    return LBW_OK;
+}
+
+/* Distances, in strides, from the corner of the cell; two anchors there. */
+static enum lbw_status add_scrfd(struct lbw_decoder *decoder, const struct grid *grid,
+                                 const struct lbw_matrix *scores,
+                                 const struct lbw_matrix *sides, size_t num_anchors)
+{
+    for (size_t i = 0; i < scores->rows; i++) {
+        const float *d = sides->data + 4 * i;
+        float score = scores->data[i];
+        float x = (float)(i / num_anchors % grid->columns) * grid->stride;
+        float y = (float)(i / num_anchors / grid->columns) * grid->stride;
+        lbw_decoder_matters(decoder, LBW_MATTER_SCORE, scores->data + i, 1, 1, 1);
+        lbw_decoder_box_matters(decoder, d, 1, score, fmaxf(d[0] + d[2], 1),
+                                fmaxf(d[1] + d[3], 1));
+        LBW_TRY(lbw_decoder_add(decoder, 0, score, x - d[0] * grid->stride,
+                                y - d[1] * grid->stride, x + d[2] * grid->stride,
+                                y + d[3] * grid->stride));
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_decode_scrfd(struct lbw_decoder *decoder)
+{
+    const size_t num_anchors = 2;
+    for (int s = 0; s < decoder->profile->num_strides; s++) {
+        struct grid grid = grid_of(decoder, s);
+        struct lbw_matrix scores, sides;
+        if (!find_matrix(&scores, decoder, num_anchors * grid.num, is_one, 0) ||
+            !find_matrix(&sides, decoder, num_anchors * grid.num, is_four, 0))
+            return lbw_decoder_mismatch(decoder,
+                                        "per stride [anchors,1] and [anchors,4], two a cell");
+        LBW_TRY(add_scrfd(decoder, &grid, &scores, &sides, num_anchors));
     }
     return LBW_OK;
 }

@@ -25,9 +25,10 @@ static enum lbw_status check_lists(const struct lbw_profile *p, struct lbw_error
 
 static enum lbw_status check(const struct lbw_profile *p, struct lbw_error *err)
 {
-    LBW_TRY(lbw_check_choice("family", p->family, LBW_FAMILY_PPOCR + 1, err));
+    LBW_TRY(lbw_check_choice("family", p->family, LBW_FAMILY_CENTERNET + 1, err));
     LBW_TRY(lbw_check_choice("box order", p->box_order, LBW_BOX_CXCYWH + 1, err));
     LBW_TRY(lbw_check_range("classes", p->num_classes, 0, MOST_CLASSES, err));
+    LBW_TRY(lbw_check_range("extra", p->num_extra, 0, MOST_CLASSES, err));
     LBW_TRY(lbw_check_range("background", p->background, -1, MOST_CLASSES, err));
     LBW_TRY(lbw_check_range("max_boxes", p->max_boxes, 1, INT32_MAX, err));
     LBW_TRY(lbw_check_range("score", (double)p->score, 0, 1, err));

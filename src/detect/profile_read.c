@@ -167,6 +167,21 @@ static enum lbw_status read_labels(struct reader *reader, const struct key *key,
     return LBW_OK;
 }
 
+/* One number for each stride. */
+static enum lbw_status read_spread(struct reader *reader, const struct key *key,
+                                   const json_t *value)
+{
+    size_t num = json_array_size(value);
+    if (!json_is_array(value) || num < 1 || num > LBW_MAX_STRIDES)
+        return wrong(reader, key, "one to eight numbers in a list");
+    for (size_t i = 0; i < num; i++) {
+        double number = 0;
+        LBW_TRY(number_in_range(&number, reader, key, json_array_get(value, i)));
+        reader->profile.spread[i] = (float)number;
+    }
+    return LBW_OK;
+}
+
 static enum lbw_status read_variance(struct reader *reader, const struct key *key,
                                      const json_t *value)
 {
@@ -254,6 +269,8 @@ static const struct key keys[] = {
     {"box_order", read_box_order},
     {"normalized", read_bool, FIELD(normalized)},
     {"anchors", read_anchors, 0, 1e-6, 1e6},
+    {"spread", read_spread, 0, 1, 4},
+    {"extra", read_int, FIELD(num_extra), 0, MAX_CLASSES},
 };
 
 static enum lbw_status choose_base(struct reader *reader, const json_t *root)
@@ -314,6 +331,7 @@ static enum lbw_status read_object(struct reader *reader, json_t *root)
             return lbw_fail(reader->err, LBW_ERR_FORMAT, "unknown key '%s'", name);
         LBW_TRY(key->read(reader, key, value));
     }
+    reader->profile.has_own_size = reader->profile.preprocess.given & LBW_GIVEN_SIZE;
     reader->profile.preprocess.given = 0; /* by a profile, not by the user */
     return settle_classes(reader);
 }

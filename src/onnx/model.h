@@ -17,6 +17,7 @@ struct lbw_writer;
 struct lbw_grown;
 struct lbw_stem;
 struct lbw_mapped;
+struct lbw_seen;
 
 /* Everything that belongs to the model, new nodes and tensors included, lives in `arena`. */
 struct lbw_model {
@@ -38,6 +39,7 @@ struct lbw_model {
     uint64_t size_unprepared; /* lbw_model_size() before that */
     size_t num_folded;        /* BatchNormalizations, by that */
     struct lbw_stem *stems; /* how it began before that, see lbw_stem_remember() */
+    struct lbw_seen *seen;    /* what a run showed of its outputs, see detect/look.c */
 };
 
 /*

@@ -310,16 +310,36 @@ static void put_metadata(struct lbw_model *model, const char *const *entries, si
     model->proto->n_metadata_props = num;
 }
 
-/* A head with more than boxes is none of these, whatever its shape. */
+/* Poses, masks and oriented boxes are detectors too; a classifier is none. */
 static void test_other_task(void **state)
 {
     (void)state;
-    static const char *const entries[] = {"task", "pose"};
-    struct lbw_model *model = model_of(TYPE(FLOAT), DIMS(1, 3, 640, 640), DIMS(1, 56, 8400));
-    assert_non_null(lbw_profile_guess(model));
-    put_metadata(model, entries, 1);
-    assert_null(lbw_profile_guess(model));
-    lbw_model_close(&model);
+    static const struct {
+        const char *task, *shape;
+        int64_t channels;
+        int num_classes, num_extra; /* -1: not recognised */
+    } cases[] = {
+        {"detect", "", 56, 52, 0}, {"pose", "[17, 3]", 56, 1, 51},
+        {"obb", "", 20, 15, 1},    {"classify", "", 56, -1, 0},
+        {"", "", 56, 52, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *const entries[] = {"task", cases[i].task, "kpt_shape", cases[i].shape};
+        struct lbw_model *model =
+            model_of(TYPE(FLOAT), DIMS(1, 3, 640, 640), DIMS(1, cases[i].channels, 8400));
+        put_metadata(model, entries, 2);
+        const struct lbw_profile *guess = lbw_profile_guess(model);
+        assert_int_equal(guess != NULL, cases[i].num_classes >= 0);
+        struct lbw_profile profile = *(guess ? guess : lbw_profile_at(0));
+        if (guess) {
+            assert_string_equal(guess->name, "yolov8");
+            assert_int_equal(lbw_profile_adapt(&profile, model, NULL), LBW_OK);
+            assert_int_equal(profile.num_classes, cases[i].num_classes);
+            assert_int_equal(profile.num_extra, cases[i].num_extra);
+        }
+        lbw_profile_release(&profile);
+        lbw_model_close(&model);
+    }
 }
 
 /* A detector of `num` strides with an output of classes and one of distances for each. */
@@ -425,22 +445,22 @@ static void test_adapt(void **state)
         int width, height;
     } cases[] = {
         {"yolov8", 640, {1, 6, 8400, -2}, 2, 2, "dog", 160, 96},
-        {"yolov8", -1, {1, 8400, 6, -2}, 1, 2, "dog", 0, 0},
-        {"yolov8", 640, {-1, 6, 8400, -2}, 0, 2, NULL, 0, 0},
-        {"yolov8", 640, {1, 7, 8400, -2}, 1, 2, "dog", 0, 0}, /* one channel is no class */
-        {"yolov8", -1, {-1, -1, -1, -2}, 1, 2, "dog", 0, 0},
+        {"yolov8", -1, {1, 8400, 6, -2}, 1, 2, "dog", 640, 640},
+        {"yolov8", 640, {-1, 6, 8400, -2}, 0, 2, NULL, 640, 640},
+        {"yolov8", 640, {1, 7, 8400, -2}, 1, 2, "dog", 640, 640}, /* one channel is no class */
+        {"yolov8", -1, {-1, -1, -1, -2}, 1, 2, "dog", 640, 640},
         {"yolov8", -1, {-1, 7, -1, -2}, 4, 2, "dog", 160, 96},
-        {"yolov8", 64, {1, 116, 84, -2}, 0, 112, NULL, 0, 0}, /* more classes than boxes */
-        {"yolov8", -1, {-1, 6, -1, -2}, 0, 80, "toothbrush", 0, 0},    /* may be anything */
-        {"yolov8", 416, {1, 3549, 85, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
-        {"yolov8", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0},
-        {"yolov5", 640, {1, 25200, 7, -2}, 1, 2, "dog", 0, 0},
-        {"yolov5", 640, {1, 8400, 7, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOX */
-        {"yolov5", 640, {1, 3, 80, 80, 7}, 0, 2, NULL, 0, 0},
-        {"yolox", 416, {1, 3549, 7, -2}, 0, 2, NULL, 0, 0},
-        {"yolox", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 0, 0}, /* a YOLOv8 */
-        {"fastestdet", 352, {1, 7, 22, 22, -2}, 1, 2, "dog", 0, 0},
-        {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 2, NULL, 0, 0},
+        {"yolov8", 64, {1, 116, 84, -2}, 0, 112, NULL, 640, 640}, /* more classes than boxes */
+        {"yolov8", -1, {-1, 6, -1, -2}, 0, 80, "toothbrush", 640, 640},    /* may be anything */
+        {"yolov8", 416, {1, 3549, 85, -2}, 0, 80, "toothbrush", 640, 640}, /* a YOLOX */
+        {"yolov8", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 640, 640},
+        {"yolov5", 640, {1, 25200, 7, -2}, 1, 2, "dog", 640, 640},
+        {"yolov5", 640, {1, 8400, 7, -2}, 0, 80, "toothbrush", 640, 640}, /* a YOLOX */
+        {"yolov5", 640, {1, 3, 80, 80, 7}, 0, 2, NULL, 640, 640},
+        {"yolox", 416, {1, 3549, 7, -2}, 0, 2, NULL, 640, 640},
+        {"yolox", 640, {1, 84, 8400, -2}, 0, 80, "toothbrush", 640, 640}, /* a YOLOv8 */
+        {"fastestdet", 352, {1, 7, 22, 22, -2}, 1, 2, "dog", 352, 352},
+        {"fastestdet", 352, {1, 7, 22, 22, -2}, 0, 2, NULL, 352, 352},
         {own, 640, {1, 6, 8400, -2}, 2, 2, "b", 64, 32},
         {counted, 640, {1, 6, 8400, -2}, 2, 3, NULL, 160, 96},
         {same, 640, {1, 6, 8400, -2}, 2, 80, "toothbrush", 160, 96},

@@ -38,11 +38,16 @@ static void test_real_models(void **state)
                        "like fastestdet)"},
         {"ultraface_rfb_320", "(the outputs look like ultraface)"},
         {"yunet_n_dynamic", "640x640 letterbox-corner bgr, pad 0, mean 0,0,0, std 1,1,1 (the "
-                            "outputs look like yunet)"},
-        {"ppocr_mobile_v2_det", "(the outputs look like ppocr)"},
+                            "outputs look like yunet; its usual size)"},
+        {"ppocr_mobile_v2_det", "(the outputs look like ppocr; its usual size)"},
         {"style_candy", "(the model scales its input itself: 0 to 255)"},
         {"squeezenet_fp16", "(assumed: nothing in the model says otherwise)"},
-        {"blazeface_back", "(assumed: nothing in the model says otherwise)"},
+        {"blazeface_back", "(the outputs look like blazeface-back)"},
+        {"blazeface_front", "(the outputs look like blazeface)"},
+        {"retinaface_mnet025",
+         "640x640 letterbox-corner bgr, pad 0, mean 104,117,123, std 1,1,1 "
+         "(the outputs look like retinaface)"},
+        {"ultraface_rfb_320_offsets", "(the outputs look like ultraface-offsets)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = asset_model(cases[i].model);
