@@ -129,14 +129,14 @@ bool lbw_is_ultraface(const struct lbw_look *look)
 {
     int64_t num, classes;
     return is_list(&num, &classes, look, false) && classes == 2 && look->has_exp &&
-           num == num_priors(look, "ultraface-offsets");
+           num == num_priors(look, "ultraface-raw");
 }
 
 bool lbw_is_ultraface_offsets(const struct lbw_look *look)
 {
     int64_t num, classes;
     return is_list(&num, &classes, look, false) && classes == 2 && !look->has_exp &&
-           num == num_priors(look, "ultraface-offsets");
+           num == num_priors(look, "ultraface-raw");
 }
 
 bool lbw_is_ssd(const struct lbw_look *look)

@@ -98,7 +98,7 @@ static const struct lbw_profile_row rows[] = {
       STRIDES_3, COCO(0.65f), YOLOV5_ANCHORS},
      lbw_is_yolov6},
 
-    {{IS("yolov7", YOLOV5, "YOLOv7 exports: yolov5's, other anchors (COCO)"),
+    {{IS("yolov7", YOLOV5, "YOLOv7: as yolov5, other anchors (COCO)"),
       .preprocess = {SIZE(640, 640), AS(LETTERBOX, RGB), .pad = 114, TO_UNIT, .multiple = 32},
       STRIDES_3, COCO(0.6f), YOLOV7_ANCHORS},
      lbw_is_raw_yolov5},
@@ -108,7 +108,7 @@ static const struct lbw_profile_row rows[] = {
       STRIDES_3, COCO(0.7f)},
      lbw_is_yolov8},
 
-    {{IS("yolov10", NMS, "YOLOv10, YOLO26: end to end, [1,300,6] (COCO)"),
+    {{IS("yolov10", NMS, "YOLOv10, YOLO26 end to end (COCO)"),
       .preprocess = {SIZE(640, 640), AS(LETTERBOX, RGB), .pad = 114, TO_UNIT, .multiple = 32},
       COCO(1), .box_order = LBW_BOX_XYXY},
      lbw_is_end_to_end},
@@ -125,12 +125,12 @@ static const struct lbw_profile_row rows[] = {
                   {{126.91f, 78.23f}, {131.57f, 214.55f}, {279.92f, 258.87f}}}},
      lbw_is_yolofastestv2},
 
-    {{IS("yolonas", YOLONAS, "YOLO-NAS: boxes and scores of all cells (COCO)"),
+    {{IS("yolonas", YOLONAS, "YOLO-NAS: boxes, scores of cells (COCO)"),
       .preprocess = {SIZE(640, 640), AS(LETTERBOX, BGR), .pad = 114, TO_UNIT, .multiple = 32},
       COCO(0.7f), .box_order = LBW_BOX_XYXY},
      lbw_is_yolonas},
 
-    {{IS("damoyolo", YOLONAS, "DAMO-YOLO: scores and boxes of all cells (COCO)"),
+    {{IS("damoyolo", YOLONAS, "DAMO-YOLO: scores, boxes of cells (COCO)"),
       .preprocess = {SIZE(640, 640), AS(LETTERBOX_CORNER, RGB), NO_NORM, .multiple = 32},
       COCO(0.7f), .box_order = LBW_BOX_XYXY},
      lbw_is_damoyolo},
@@ -151,7 +151,7 @@ static const struct lbw_profile_row rows[] = {
       STRIDES_3, COCO(0.6f)},
      lbw_is_nanodet},
 
-    {{IS("picodet", NANODET, "PP-PicoDet before its NMS, 8 outputs (COCO)"),
+    {{IS("picodet", NANODET, "PP-PicoDet before its NMS (COCO)"),
       .preprocess = {SIZE(320, 320), AS(STRETCH, RGB), IMAGENET, .multiple = 32},
       .num_strides = 4, .strides = {8, 16, 32, 64}, COCO(0.6f)},
      lbw_is_picodet},
@@ -167,7 +167,7 @@ static const struct lbw_profile_row rows[] = {
       STRIDES_3, COCO(0.65f)},
      NULL},
 
-    {{IS("detr", DETR, "DETR: logits and boxes of 100 queries (COCO)"),
+    {{IS("detr", DETR, "DETR: logits and boxes (COCO)"),
       .preprocess = {SIZE(800, 800), AS(STRETCH, RGB), IMAGENET}, LABELS(lbw_coco91_labels),
       .score = 0.01f, .nms = 1, .background = 91, .max_boxes = 100, .box_order = LBW_BOX_CXCYWH,
       .normalized = true},
@@ -191,7 +191,7 @@ static const struct lbw_profile_row rows[] = {
       .num_strides = 1, .strides = {4}, COCO(1)},
      lbw_is_centernet},
 
-    {{IS("efficientdet", SSD, "EfficientDet: regression, classification (COCO)"),
+    {{IS("efficientdet", SSD, "EfficientDet, five levels (COCO)"),
       .preprocess = {SIZE(512, 512), AS(LETTERBOX_CORNER, RGB), .pad = 0, IMAGENET,
                      .multiple = 128},
       .num_strides = 5, .strides = {8, 16, 32, 64, 128},
@@ -201,12 +201,12 @@ static const struct lbw_profile_row rows[] = {
       .num_anchors = 9, .anchors = {NINE(8), NINE(16), NINE(32), NINE(64), NINE(128)}},
      lbw_is_efficientdet},
 
-    {{IS("ultraface", ULTRAFACE, "Ultra-Light faces: scores and decoded boxes"),
+    {{IS("ultraface", ULTRAFACE, "Ultra-Light faces: decoded boxes"),
       .preprocess = {SIZE(320, 240), AS(STRETCH, RGB), TO_127}, FACES(0.3f, 0),
       .normalized = true},
      lbw_is_ultraface},
 
-    {{IS("ultraface-offsets", SSD, "Ultra-Light faces: offsets to priors"),
+    {{IS("ultraface-raw", SSD, "Ultra-Light faces: offsets to priors"),
       .preprocess = {SIZE(320, 240), AS(STRETCH, RGB), TO_127}, .num_strides = 4,
       .strides = {8, 16, 32, 64}, FACES(0.3f, 0), .variance = {0.1f, 0.2f}, .num_anchors = 3,
       .anchors = {{{10, 10}, {16, 16}, {24, 24}},
@@ -263,7 +263,7 @@ static const struct lbw_profile_row rows[] = {
                   PRIORS(285, 306.67572f, 403.050865f, 201.525433f, 493.63448f, 164.544827f)}},
      lbw_is_ssd},
 
-    {{IS("ssdlite", ULTRAFACE, "MobileNet-SSD 300, priors in the graph (VOC)"),
+    {{IS("ssdlite", ULTRAFACE, "SSD 300, priors in the graph (VOC)"),
       .preprocess = {SIZE(300, 300), AS(STRETCH, RGB), TO_127}, VOC, .normalized = true},
      lbw_is_ssdlite},
 

@@ -47,7 +47,7 @@ static void test_real_models(void **state)
         {"retinaface_mnet025",
          "640x640 letterbox-corner bgr, pad 0, mean 104,117,123, std 1,1,1 "
          "(the outputs look like retinaface)"},
-        {"ultraface_rfb_320_offsets", "(the outputs look like ultraface-offsets)"},
+        {"ultraface_rfb_320_offsets", "(the outputs look like ultraface-raw)"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = asset_model(cases[i].model);
