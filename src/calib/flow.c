@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/walk.h"
+
 /* The names a body defines itself; what is in none of the enclosing ones is a capture. */
 struct body {
     const struct body *around; /* NULL directly inside the main graph */
@@ -18,6 +20,8 @@ struct walk {
     size_t num_reads;
     size_t position;
     bool calls;
+    bool is_random;            /* the node at hand, or one in its bodies or functions */
+    bool has_random_functions; /* any function of the model: a call of one may be of that */
 };
 
 static const char *text(const char *s)
@@ -108,11 +112,37 @@ static bool is_function(const struct lbw_model *model, const Onnx__NodeProto *no
     return false;
 }
 
+/* Two runs of these differ, so they must not run once per stage. */
+static bool is_random(const Onnx__NodeProto *node)
+{
+    const char *op_type = text(node->op_type);
+    return strncmp(op_type, "Random", 6) == 0 || strcmp(op_type, "Multinomial") == 0 ||
+           strcmp(op_type, "Bernoulli") == 0;
+}
+
+static bool is_sure(ProtobufCMessage *message, void *user)
+{
+    (void)user;
+    return message->descriptor != &onnx__node_proto__descriptor ||
+           !is_random((const Onnx__NodeProto *)message);
+}
+
+static bool has_random_functions(const struct lbw_model *model)
+{
+    for (size_t i = 0; i < model->proto->n_functions; i++)
+        if (!lbw_walk(&model->proto->functions[i]->base, is_sure, NULL))
+            return true;
+    return false;
+}
+
 /* False when memory is out. Nesting is bounded by the loader. */
 static bool read_node(struct walk *walk, const struct body *around, const Onnx__NodeProto *node)
 {
     bool ok = true;
-    walk->calls = walk->calls || is_function(walk->model, node);
+    bool is_call = is_function(walk->model, node);
+    walk->calls = walk->calls || is_call;
+    walk->is_random =
+        walk->is_random || is_random(node) || (is_call && walk->has_random_functions);
     for (size_t i = 0; i < node->n_input; i++)
         read_name(walk, around, node->input[i]);
     for (size_t i = 0; i < node->n_attribute && ok; i++) {
@@ -123,13 +153,6 @@ static bool read_node(struct walk *walk, const struct body *around, const Onnx__
             ok = read_body(walk, around, attribute->graphs[k]);
     }
     return ok;
-}
-
-/* Two runs of these differ, so they must not run once per stage. */
-static bool is_random(const char *op_type)
-{
-    return strncmp(op_type, "Random", 6) == 0 || strcmp(op_type, "Multinomial") == 0 ||
-           strcmp(op_type, "Bernoulli") == 0;
 }
 
 static const Onnx__TensorProto *constant_of(const Onnx__NodeProto *node)
@@ -145,7 +168,7 @@ static enum lbw_flow_kind kind_of(const struct walk *walk, const Onnx__NodeProto
 {
     if (is_constant)
         return constant_of(node) ? LBW_FLOW_CONSTANT : LBW_FLOW_DERIVED;
-    if (walk->num_reads == 0 || is_random(text(node->op_type)))
+    if (walk->num_reads == 0 || walk->is_random)
         return LBW_FLOW_COMPUTED;
     for (size_t i = 0; i < walk->num_reads; i++)
         if (walk->reads[i]->kind == LBW_FLOW_INPUT || walk->reads[i]->kind == LBW_FLOW_COMPUTED)
@@ -163,6 +186,7 @@ static bool add_node(struct walk *walk, size_t position)
     walk->num_reads = 0;
     walk->position = position;
     walk->calls = false;
+    walk->is_random = false;
     if (!read_node(walk, NULL, node))
         return false;
     out->calls = walk->calls;
@@ -221,7 +245,8 @@ enum lbw_status lbw_flow_init(struct lbw_flow *out, const struct lbw_model *mode
     size_t max_values = graph->n_initializer + graph->n_input;
     for (size_t i = 0; i < graph->n_node; i++)
         max_values += graph->node[i]->n_output;
-    struct walk walk = {.flow = &flow, .model = model};
+    struct walk walk = {
+        .flow = &flow, .model = model, .has_random_functions = has_random_functions(model)};
     flow.num_nodes = graph->n_node;
     flow.nodes = lbw_arena_calloc(&flow.arena, graph->n_node, sizeof *flow.nodes);
     flow.values = lbw_arena_calloc(&flow.arena, max_values, sizeof(struct lbw_flow_value *));

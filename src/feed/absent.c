@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What takes the place of decoders that this build was made without (meson.build says which).
+ */
+#include "feed/image_formats.h"
+
+#ifdef LBW_WITHOUT_JPEG
+enum lbw_status lbw_image_read_jpeg(struct lbw_image *out, const struct lbw_bytes *bytes,
+                                    struct lbw_error *err)
+{
+    (void)out, (void)bytes;
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED, "JPEG: lbw was built without libturbojpeg");
+}
+#endif
+
+#ifdef LBW_WITHOUT_PNG
+enum lbw_status lbw_image_read_png(struct lbw_image *out, const struct lbw_bytes *bytes,
+                                   struct lbw_error *err)
+{
+    (void)out, (void)bytes;
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED, "PNG: lbw was built without libpng");
+}
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The formats of pictures, one decoder each; a build may lack some (absent.c). */
+#ifndef LBW_SRC_FEED_IMAGE_FORMATS_H
+#define LBW_SRC_FEED_IMAGE_FORMATS_H
+
+#include "base/error.h"
+#include "base/file.h"
+#include "feed/preprocess_check.h"
+
+/* Whole files of that format. LBW_ERR_UNSUPPORTED where the build has no decoder. */
+typedef enum lbw_status lbw_image_read_fn(struct lbw_image *out, const struct lbw_bytes *bytes,
+                                          struct lbw_error *err);
+lbw_image_read_fn lbw_image_read_jpeg;
+lbw_image_read_fn lbw_image_read_png;
+
+/* Memory for the pixels of a picture whose sides come from a file of `file_size` bytes. */
+enum lbw_status lbw_image_init(struct lbw_image *out, int64_t width, int64_t height,
+                               size_t bytes_per_pixel, size_t file_size, struct lbw_error *err);
+
+#endif
