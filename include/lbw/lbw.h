@@ -4,6 +4,7 @@
 #define LBW_LBW_H
 
 #include <lbw/base.h>
+#include <lbw/budget.h>
 #include <lbw/bench.h>
 #include <lbw/convert.h>
 #include <lbw/draw.h>

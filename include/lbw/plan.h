@@ -86,6 +86,9 @@ struct lbw_plan_item {
     enum lbw_scale scale;
     enum lbw_group group;
     const char *reason;
+    bool is_chosen;        /* the grid, by lbw_plan_choose_bits(): */
+    double predicted_loss; /* of this weight, in the unit of struct lbw_budget; NaN: unknown */
+    uint64_t packed_bytes; /* codes and scales on the chosen grid */
 };
 
 struct lbw_plan;

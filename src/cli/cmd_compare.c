@@ -48,7 +48,7 @@ static enum lbw_status compare(struct lbw_comparison **out, char **paths,
         status = lbw_compare(out, a, b, &params, err);
     lbw_model_close(&a);
     lbw_model_close(&b);
-    lbw_profile_release(&picture.profile);
+    lbw_picture_release(&picture);
     return status;
 }
 

@@ -5,11 +5,12 @@
 #include <lbw/lbw.h>
 
 #include "cli/commands.h"
-#include "cli/plan_options.h"
+#include "cli/conversion.h"
+#include "cli/progress.h"
 #include "cli/talk.h"
 
 struct plan_values {
-    struct lbw_plan_values plan;
+    struct lbw_conversion_values all;
     bool json;
 };
 
@@ -37,37 +38,45 @@ static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     const struct plan_values *v = values;
-    struct lbw_error err = {0};
-    struct lbw_model *model = NULL;
-    struct lbw_plan *plan = NULL;
+    struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
     char *text = NULL;
     int code = LBW_EXIT_DONE;
-    enum lbw_status status = lbw_model_open(&model, arguments[0], &err);
+    if (!lbw_picture_is_usable(&v->all.picture, v->all.calib.source, "plan"))
+        return LBW_EXIT_USAGE;
+    lbw_progress_begin("planning", false);
+    enum lbw_status status = lbw_conversion_open(&c);
+    lbw_progress_end();
     if (status == LBW_OK)
-        status = lbw_plan_from_options(&plan, model, &v->plan, &err);
-    if (status == LBW_OK)
-        status = lbw_plan_print(&text, plan, v->json, &err);
+        status = lbw_plan_print(&text, c.plan, v->json, &c.err);
     if (status == LBW_OK) {
         fputs(text, stdout);
         fflush(stdout);
-        talk_summary(plan);
+        talk_summary(c.plan);
+        if (c.is_auto)
+            fprintf(stderr,
+                    "%.2f bits per weight; predicted loss %.2f of that of 4x2 everywhere\n",
+                    c.budget.bits, c.budget.loss);
     } else {
-        code = lbw_explain(&err);
+        code = lbw_explain(&c.err);
     }
     lbw_free(text);
-    lbw_plan_free(&plan);
-    lbw_model_close(&model);
+    lbw_conversion_close(&c);
     return code;
 }
 
 /* clang-format off */
 static const struct lbw_option options[] = {
-    LBW_PLAN_OPTIONS(struct plan_values, plan),
+    LBW_PLAN_OPTIONS(struct plan_values, all.plan),
+    LBW_BUDGET_OPTIONS(struct plan_values, all.plan),
+    LBW_CALIBRATE_OPTIONS(struct plan_values, all.calib),
+    LBW_PICTURE_OPTIONS(struct plan_values, all.picture),
     {"json", 0, LBW_OPTION_FLAG, offsetof(struct plan_values, json), NULL,
      "print JSON instead of text"},
     {0},
 };
 /* clang-format on */
+
+static const struct plan_values defaults = {.all.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_plan = {
     .name = "plan",
@@ -79,6 +88,7 @@ const struct lbw_command lbw_cmd_plan = {
     .example = "lbw plan model.onnx --bits 4 --bits 'head=6' > model.plan",
     .options = options,
     .values_size = sizeof(struct plan_values),
+    .defaults = &defaults,
     .min_arguments = 1,
     .max_arguments = 1,
     .run = run,

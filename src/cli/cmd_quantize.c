@@ -99,6 +99,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct quantize_values, all.output),
     LBW_PLAN_OPTIONS(struct quantize_values, all.plan),
+    LBW_BUDGET_OPTIONS(struct quantize_values, all.plan),
     LBW_ENCODE_OPTIONS(struct quantize_values, all.encode),
     LBW_CALIBRATE_OPTIONS(struct quantize_values, all.calib),
     LBW_PICTURE_OPTIONS(struct quantize_values, all.picture),

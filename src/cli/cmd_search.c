@@ -100,7 +100,7 @@ static enum lbw_status open_all(struct job *job)
     if (status == LBW_OK)
         status = open_dataset(job, &job->quick, true);
     if (status == LBW_OK)
-        status = lbw_plan_from_options(&plan, model, &job->v->plan, &job->err);
+        status = lbw_plan_from_options(&plan, NULL, model, &job->v->plan, &job->err);
     lbw_plan_free(&plan);
     lbw_model_close(&model);
     return status;
@@ -243,7 +243,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     lbw_search_result_free(&job.result);
     lbw_dataset_close(&job.quick);
     lbw_dataset_close(&job.dataset);
-    lbw_profile_release(&job.picture.profile);
+    lbw_picture_release(&job.picture);
     lbw_profile_release(&job.profile);
     lbw_plan_wishes_release(&job.wishes);
     return code;

@@ -26,7 +26,6 @@ struct tune_values {
 struct job {
     const struct tune_values *v;
     struct lbw_conversion all;
-    struct lbw_profile guess; /* where none is named, what the outputs look like */
     struct lbw_tuner *tuner;
     FILE *log;
     bool is_log_begun;
@@ -106,20 +105,6 @@ static void introduce(const struct job *job, const char *assumed)
                  r->num_out_of_reach, r->num_learned + r->num_out_of_reach);
 }
 
-/* What the outputs mean, where that is known. */
-static const struct lbw_profile *find_profile(struct job *job)
-{
-    const struct lbw_profile *guess = lbw_profile_guess(job->all.model);
-    if (job->v->all.picture.profile)
-        return &job->all.picture.profile;
-    if (!guess)
-        return NULL;
-    job->guess = *guess;
-    if (job->all.picture.preprocess)
-        job->guess.preprocess = *job->all.picture.preprocess;
-    return lbw_profile_adapt(&job->guess, job->all.model, NULL) == LBW_OK ? &job->guess : NULL;
-}
-
 static enum lbw_status open_tuner(struct job *job)
 {
     const struct tune_values *v = job->v;
@@ -132,7 +117,7 @@ static enum lbw_status open_tuner(struct job *job)
         .seed = (uint64_t)v->all.calib.seed,
         .targets = v->targets.items,
         .num_targets = v->targets.num,
-        .profile = find_profile(job),
+        .profile = job->all.picture.detector,
         .num_taps = (size_t)v->taps,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
@@ -241,7 +226,6 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status == LBW_ERR_INTERRUPTED && v->checkpoint)
         lbw_talk("run the same command again to resume from %s", v->checkpoint);
     lbw_tune_close(&job.tuner);
-    lbw_profile_release(&job.guess);
     lbw_conversion_close(&job.all);
     return code;
 }
@@ -257,6 +241,7 @@ static const char *optimizer_choice(int i)
 static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct tune_values, all.output),
     LBW_PLAN_OPTIONS(struct tune_values, all.plan),
+    LBW_BUDGET_OPTIONS(struct tune_values, all.plan),
     LBW_ENCODE_OPTIONS(struct tune_values, all.encode),
     {"calib", 'c', LBW_OPTION_STRING, AT(all.calib.source), "generated[:N]|DIR|FILE",
      "the training set: a folder of images, an .npz or .npy file, or generated images "

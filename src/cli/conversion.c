@@ -6,6 +6,7 @@
 
 #include "cli/progress.h"
 #include "cli/talk.h"
+#include "cli/talk.h"
 
 bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char *command)
 {
@@ -18,19 +19,42 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char 
            lbw_picture_is_usable(&v->picture, v->calib.source, command);
 }
 
+/* --bits auto: the grids, by what they cost at the outputs. */
+static enum lbw_status choose_bits(struct lbw_conversion *c)
+{
+    const struct lbw_conversion_values *v = c->v;
+    const struct lbw_calibrate_params calibrate =
+        lbw_calibrate_from_options(&v->calib, &c->picture);
+    const struct lbw_budget_params params = {
+        .bits = v->plan.bpw,
+        .size = v->plan.target_size,
+        .calibrate = &calibrate,
+        .profile = c->picture.detector,
+        .progress = lbw_progress_step,
+    };
+    enum lbw_status status = lbw_plan_choose_bits(&c->budget, c->plan, &params, &c->err);
+    lbw_progress_clear();
+    if (status == LBW_OK && c->budget.num_unknown)
+        lbw_talk("warning: --bits auto: the effect of %zu weight%s is unknown (%s): grid 4x2",
+                 c->budget.num_unknown, c->budget.num_unknown == 1 ? "" : "s",
+                 c->budget.reason);
+    return status;
+}
+
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
     enum lbw_status status = lbw_model_open(&c->model, c->input, &c->err);
-    if (status == LBW_OK)
+    if (status == LBW_OK && v->output.path)
         status = lbw_output_check(&v->output, c->model, &c->err);
     if (status == LBW_OK)
         status = lbw_picture_for_model(&c->picture, c->model, &v->picture, &c->err);
     if (status == LBW_OK)
         status = lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err);
     if (status == LBW_OK)
-        status = lbw_plan_from_options(&c->plan, c->model, &v->plan, &c->err);
-    return status;
+        status = lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, &c->err);
+    c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;
+    return status == LBW_OK && c->is_auto ? choose_bits(c) : status;
 }
 
 void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
@@ -86,8 +110,8 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
         .encoding = (enum lbw_encoding)v->encode.encoding,
         .seconds = lbw_progress_seconds(),
     };
-    enum lbw_status status = lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report,
-                                             &summary, &c->err);
+    enum lbw_status status =
+        lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary, &c->err);
     if (status == LBW_OK)
         warn_uncalibrated(c->report);
     return status;
@@ -97,7 +121,7 @@ void lbw_conversion_close(struct lbw_conversion *c)
 {
     lbw_report_free(&c->report);
     lbw_calibrate_close(&c->activations);
-    lbw_profile_release(&c->picture.profile);
+    lbw_picture_release(&c->picture);
     lbw_plan_free(&c->plan);
     lbw_model_close(&c->model);
 }

@@ -32,6 +32,8 @@ struct lbw_conversion {
     struct lbw_picture picture;
     struct lbw_activations *activations; /* the command's to open; NULL: only round */
     struct lbw_report *report;
+    bool is_auto; /* bits were chosen: */
+    struct lbw_budget budget;
     char data[320]; /* what it learned from, for the summary */
     struct lbw_error err;
 };
@@ -39,7 +41,7 @@ struct lbw_conversion {
 /* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
 bool lbw_conversion_is_usable(const struct lbw_conversion_values *values, const char *command);
 
-/* Opens the model and plans it. */
+/* Opens the model and plans it, which for --bits auto looks at calibration data. */
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c);
 
 /* Fills `data`: so many samples of the source. */

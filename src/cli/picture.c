@@ -125,6 +125,27 @@ static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *mo
     return status;
 }
 
+/* What the outputs mean: the profile that was named, else the one that they look like. */
+static void find_detector(struct lbw_picture *out, struct lbw_model *model, bool is_named)
+{
+    const struct lbw_profile *guess = is_named ? NULL : lbw_profile_guess(model);
+    if (is_named)
+        out->detector = &out->profile;
+    if (!guess)
+        return;
+    out->guess = *guess;
+    if (out->preprocess)
+        out->guess.preprocess = *out->preprocess;
+    if (lbw_profile_adapt(&out->guess, model, NULL) == LBW_OK)
+        out->detector = &out->guess;
+}
+
+void lbw_picture_release(struct lbw_picture *picture)
+{
+    lbw_profile_release(&picture->profile);
+    lbw_profile_release(&picture->guess);
+}
+
 enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,
                                       const struct lbw_picture_values *values,
                                       struct lbw_error *err)
@@ -141,6 +162,7 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
     out->preprocess = is_given ? &out->profile.preprocess : NULL;
     out->width = values->size ? out->profile.preprocess.width : 0;
     out->height = values->size ? out->profile.preprocess.height : 0;
+    find_detector(out, model, values->profile != NULL);
     return LBW_OK;
 }
 

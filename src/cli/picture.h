@@ -73,7 +73,11 @@ struct lbw_picture {
     struct lbw_profile profile;
     const struct lbw_preprocess *preprocess;
     int width, height;
+    struct lbw_profile guess;
+    const struct lbw_profile
+        *detector; /* what the outputs mean, where that is known; borrowed */
 };
+void lbw_picture_release(struct lbw_picture *picture);
 enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,
                                       const struct lbw_picture_values *values,
                                       struct lbw_error *err);

@@ -64,9 +64,13 @@ static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_
     if (v->mu > 0 && v->method != LBW_METHOD_THRESHOLD)
         return fail(err, "--mu goes with --method threshold");
     enum lbw_status status = find_grid(&out->params.grid, "4", v, err);
+    out->is_auto = !v->terms;
     for (size_t i = 0; status == LBW_OK && i < v->bits.num; i++) {
         const char *item = v->bits.items[i], *equals = strrchr(item, '=');
         if (!equals) {
+            out->is_auto = strcmp(item, "auto") == 0;
+            if (out->is_auto)
+                continue;
             status = find_grid(&out->params.grid, item, v, err);
             continue;
         }
@@ -78,6 +82,8 @@ static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_
         }
         num++;
     }
+    if (status == LBW_OK && !out->is_auto && (v->bpw > 0 || v->target_size))
+        return fail(err, "--%s goes with --bits auto", v->bpw > 0 ? "bpw" : "target-size");
     for (size_t i = 0; i < v->skip.num; i++)
         out->rules[num++] = (struct lbw_plan_rule){.regex = v->skip.items[i]};
     out->params.rules = out->rules;
@@ -141,8 +147,9 @@ static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_pa
     }
 }
 
-enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
-                                      const struct lbw_plan_values *v, struct lbw_error *err)
+enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
+                                      struct lbw_model *model, const struct lbw_plan_values *v,
+                                      struct lbw_error *err)
 {
     struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
@@ -155,6 +162,8 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *m
         warn_unmatched(plan, &wishes.params);
     if (status == LBW_OK && v->plan)
         status = lbw_plan_apply(plan, v->plan, err);
+    if (status == LBW_OK && is_auto)
+        *is_auto = wishes.is_auto;
     if (status == LBW_OK)
         *out = plan;
     else

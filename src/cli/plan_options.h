@@ -14,6 +14,8 @@ struct lbw_plan_values {
     const char *ops;
     int method, group, scale;
     double mu;
+    double bpw;           /* 0: not given */
+    uint64_t target_size; /* likewise */
     bool no_fold, all, requantize;
     const char *plan;
 };
@@ -21,8 +23,9 @@ struct lbw_plan_values {
 /* clang-format off */
 #define LBW_PLAN_OPTIONS(values, member)                                                       \
     {"bits", 'b', LBW_OPTION_LIST, offsetof(values, member.bits), "[REGEX=]N",                 \
-     "bits per weight, 2 … 6 or a grid from 'lbw grids' such as 4x2; with REGEX, only for "    \
-     "nodes and tensors that match; may be repeated, the last match wins (default 4)"},        \
+     "bits per weight: auto, 2 … 6, or a grid from 'lbw grids' such as 4x2; with REGEX, "      \
+     "only for nodes and tensors that match; may be repeated, the last match wins "            \
+     "(default auto)"},                                                                        \
     {"terms", 0, LBW_OPTION_INT, offsetof(values, member.terms), "N",                          \
      "powers of two summed per weight (default 1)", .min = 1, .max = 2},                       \
     {"shift", 0, LBW_OPTION_INT, offsetof(values, member.shift), "N",                          \
@@ -51,6 +54,13 @@ struct lbw_plan_values {
      "accept a model whose weights are already encoded"},                                      \
     {"plan", 0, LBW_OPTION_STRING, offsetof(values, member.plan), "FILE",                      \
      "apply a plan printed by 'lbw plan', possibly edited"}
+/* For commands that choose bits and convert in one go. */
+#define LBW_BUDGET_OPTIONS(values, member)                                                     \
+    {"bpw", 0, LBW_OPTION_FLOAT, offsetof(values, member.bpw), "X",                            \
+     "budget of --bits auto: bits per converted weight, scales included (default: the "        \
+     "fewest that are predicted to be lossless)", .min = 1, .max = 32},                        \
+    {"target-size", 0, LBW_OPTION_BYTES, offsetof(values, member.target_size), "SIZE",         \
+     "budget of --bits auto: size of the model file", .min = 1}
 /* clang-format on */
 
 /* In the order of their enums. */
@@ -65,6 +75,7 @@ struct lbw_plan_wishes {
     struct lbw_plan_rule *rules;
     char **regexes; /* num_regexes items, NULL for none */
     size_t num_regexes;
+    bool is_auto; /* the bits of weights without a rule are to be chosen */
 };
 
 /* Release it in any case. LBW_ERR_ARGUMENT names the option. */
@@ -73,9 +84,12 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                                      struct lbw_error *err);
 void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
-/* Plans `model` as the options say, and warns of patterns that match nothing. LBW_ERR_ARGUMENT
- * names the option. */
-enum lbw_status lbw_plan_from_options(struct lbw_plan **out, struct lbw_model *model,
+/*
+ * Plans `model` as the options say, and warns of patterns that match nothing. *is_auto (NULL is
+ * fine) tells whether bits are still to be chosen. LBW_ERR_ARGUMENT names the option.
+ */
+enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
+                                      struct lbw_model *model,
                                       const struct lbw_plan_values *values,
                                       struct lbw_error *err);
 

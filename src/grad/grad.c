@@ -102,6 +102,11 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
                             b->params->weights[i]);
         value->is_weight = value->is_active = true;
     }
+    for (size_t i = 0; i < b->params->num_energies; i++) {
+        struct value *value = find(b, b->params->energies[i].name);
+        if (value)
+            value->is_active = true;
+    }
     return LBW_OK;
 }
 
@@ -161,6 +166,28 @@ static const char *input_name(struct build *b, const char *stem, size_t i)
     return name;
 }
 
+static const char *total(struct lbw_tape *tape, const char *loss, const char *x)
+{
+    Onnx__NodeProto *node;
+    const char *sum = lbw_tape_op(tape, &node, "ReduceSum", (const char *[]){x, NULL});
+    lbw_tape_attr_int(tape, node, "keepdims", 0);
+    return loss ? lbw_tape_binary(tape, "Add", loss, sum) : sum;
+}
+
+/* Σ factor·target: the gradient of what the caller draws. */
+static void write_linear_loss(struct build *b)
+{
+    const char *loss = NULL;
+    for (size_t i = 0; i < b->params->num_targets; i++) {
+        const char *target = b->params->targets[i];
+        b->out.factors[i] = input_name(b, "factor", i);
+        loss =
+            total(&b->tape, loss, lbw_tape_binary(&b->tape, "Mul", target, b->out.factors[i]));
+        give(b, find(b, target), lbw_tape_unary(&b->tape, "Identity", b->out.factors[i]));
+    }
+    b->out.loss = lbw_tape_unary(&b->tape, "Identity", loss);
+}
+
 /* Σ factor·(target - wanted)² over all targets; its slope starts the way back. */
 static void write_loss(struct build *b)
 {
@@ -173,10 +200,7 @@ static void write_loss(struct build *b)
         const char *error = lbw_tape_binary(tape, "Sub", target, b->out.wanted[i]);
         const char *scaled = lbw_tape_binary(tape, "Mul", error, b->out.factors[i]);
         const char *square = lbw_tape_binary(tape, "Mul", scaled, error);
-        Onnx__NodeProto *node;
-        const char *sum = lbw_tape_op(tape, &node, "ReduceSum", (const char *[]){square, NULL});
-        lbw_tape_attr_int(tape, node, "keepdims", 0);
-        loss = loss ? lbw_tape_binary(tape, "Add", loss, sum) : sum;
+        loss = total(tape, loss, square);
         give(b, find(b, target),
              lbw_tape_binary(tape, "Mul", scaled, lbw_tape_scalar(tape, 2)));
     }
@@ -311,6 +335,56 @@ static Onnx__ValueInfoProto *port(struct build *b, const char *name,
     return made;
 }
 
+/* Σ over all axes but the channels', as a vector; NULL where the tensor has no channels. */
+static const char *sum_by_channel(struct build *b, const struct lbw_grad_tap *tap,
+                                  const char *x, const struct lbw_grad_shape *shape,
+                                  double *count)
+{
+    int64_t axes[LBW_GRAD_MAX_DIMS];
+    size_t num = 0;
+    if (!shape || shape->num_dims < 2)
+        return NULL;
+    size_t channels = tap->is_last ? shape->num_dims - 1 : 1;
+    *count = 1;
+    for (size_t i = 0; i < shape->num_dims; i++)
+        if (i != channels) {
+            axes[num++] = (int64_t)i;
+            *count *= (double)shape->dims[i];
+        }
+    return lbw_tape_sum(&b->tape, x, axes, num, false);
+}
+
+/* Energies of gradients and moments of values, after the way back. */
+static void write_taps(struct build *b)
+{
+    const struct lbw_grad_params *p = b->params;
+    struct lbw_tape *tape = &b->tape;
+    double count;
+    for (size_t i = 0; i < p->num_energies; i++) {
+        const struct value *value = find(b, p->energies[i].name);
+        if (!value || !value->gradient || value->is_cut)
+            continue;
+        const char *square = lbw_tape_binary(tape, "Mul", value->gradient, value->gradient);
+        b->out.energies[i] =
+            sum_by_channel(b, &p->energies[i], square, value->shape, &b->out.positions[i]);
+    }
+    for (size_t i = 0; i < p->num_moments; i++) {
+        const struct value *value = find(b, p->moments[i].name);
+        if (!value || !value->shape || value->shape->data_type != tape->type)
+            continue;
+        const char *x = p->moments[i].name;
+        const char *square = lbw_tape_binary(tape, "Mul", x, x);
+        const char *sums[] = {sum_by_channel(b, &p->moments[i], x, value->shape, &count),
+                              sum_by_channel(b, &p->moments[i], square, value->shape, &count)};
+        if (!sums[0] || !sums[1])
+            continue;
+        b->out.means[i] =
+            lbw_tape_binary(tape, "Mul", sums[0], lbw_tape_scalar(tape, 1 / count));
+        b->out.squares[i] =
+            lbw_tape_binary(tape, "Mul", sums[1], lbw_tape_scalar(tape, 1 / count));
+    }
+}
+
 /* Inputs of the model that the trunk reads. */
 static enum lbw_status list_inputs(struct build *b, struct lbw_error *err)
 {
@@ -338,13 +412,16 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
     size_t max = b->out.num_inputs + 2 * params->num_targets + params->num_weights + 1;
     Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
     Onnx__ValueInfoProto **out =
-        lbw_arena_calloc(b->arena, params->num_weights + params->num_targets + 1, sizeof *out);
+        lbw_arena_calloc(b->arena,
+                         params->num_weights + params->num_targets + params->num_energies +
+                             2 * params->num_moments + 1,
+                         sizeof *out);
     if (!in || !out)
         return lbw_fail_memory(err);
     size_t n = 0;
     for (size_t i = 0; i < b->out.num_inputs; i++)
         in[n++] = port(b, b->out.inputs[i], find(b, b->out.inputs[i])->shape);
-    for (size_t k = 0; k < 2; k++)
+    for (size_t k = params->is_linear ? 1 : 0; k < 2; k++)
         for (size_t i = 0; i < params->num_targets; i++)
             in[n++] = port(b, k ? b->out.factors[i] : b->out.wanted[i],
                            find(b, params->targets[i])->shape);
@@ -360,6 +437,14 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
         if (b->out.gradients[i])
             out[b->graph.n_output++] = port(b, b->out.gradients[i], NULL);
     }
+    for (size_t i = 0; i < params->num_energies; i++)
+        if (b->out.energies[i])
+            out[b->graph.n_output++] = port(b, b->out.energies[i], NULL);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < params->num_moments; i++)
+            if (b->out.means[i])
+                out[b->graph.n_output++] =
+                    port(b, k ? b->out.squares[i] : b->out.means[i], NULL);
     b->graph.input = in;
     b->graph.n_input = n;
     return LBW_OK;
@@ -425,8 +510,16 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
         lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.is_reached);
     b->out.gradients =
         lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.gradients);
+    b->out.energies =
+        lbw_arena_calloc(b->arena, b->params->num_energies + 1, sizeof *b->out.energies);
+    b->out.positions =
+        lbw_arena_calloc(b->arena, b->params->num_energies + 1, sizeof *b->out.positions);
+    b->out.means = lbw_arena_calloc(b->arena, b->params->num_moments + 1, sizeof *b->out.means);
+    b->out.squares =
+        lbw_arena_calloc(b->arena, b->params->num_moments + 1, sizeof *b->out.squares);
     if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors || !b->out.is_input ||
-        !b->out.is_reached || !b->out.gradients)
+        !b->out.is_reached || !b->out.gradients || !b->out.energies || !b->out.positions ||
+        !b->out.means || !b->out.squares)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < b->trunk.num_nodes; i++)
         lbw_tape_add(&b->tape, b->trunk.nodes[i]);
@@ -439,10 +532,14 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
     LBW_TRY(add_values(b, err));
     spread_activity(b);
     LBW_TRY(check_targets(b, err));
-    write_loss(b);
+    if (b->params->is_linear)
+        write_linear_loss(b);
+    else
+        write_loss(b);
     for (size_t i = b->trunk.num_nodes; i-- > 0;)
         step_back(b, b->trunk.nodes[i]);
     name_gradients(b);
+    write_taps(b);
     LBW_TRY(write_ports(b, err));
     if (b->tape.failed)
         return lbw_fail_memory(err);

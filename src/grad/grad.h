@@ -43,6 +43,12 @@ enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw
                                 const char *const *targets, size_t num_targets,
                                 struct lbw_error *err);
 
+/* A float tensor of the main graph, of rank 2 or more, whose axis `axis` holds channels. */
+struct lbw_grad_tap {
+    const char *name;
+    bool is_last; /* the channel axis is the last one, else it is axis 1 */
+};
+
 struct lbw_grad_params {
     const char *const *targets; /* float tensors of the main graph */
     size_t num_targets;
@@ -50,6 +56,13 @@ struct lbw_grad_params {
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
     bool no_gradients;               /* the loss and the targets: to judge a state */
+    bool is_linear; /* the loss is Σ factor·target, and nothing is wanted of the targets */
+    /* Also outputs per channel: Σ gradient² of these tensors … */
+    const struct lbw_grad_tap *energies;
+    size_t num_energies;
+    /* … and the means of value and value² of these. */
+    const struct lbw_grad_tap *moments;
+    size_t num_moments;
 };
 
 /*
@@ -57,22 +70,25 @@ struct lbw_grad_params {
  * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
  * tensors of factors (the shape of the target), then those of the W weights that it reads; its
  * outputs are the loss Σ factor·(target - wanted)², a scalar, then the gradient of each weight
- * within reach, in the shape of the weight; or with no_gradients the T targets. All names and
- * lists live in the index's model's arena.
+ * within reach, in the shape of the weight; or with no_gradients the T targets; then energies
+ * and moments as asked for, vectors. All names and lists live in the index's model's arena.
  */
 struct lbw_grad {
     void *data; /* malloc'ed: lbw_grad_release() */
     size_t size;
     size_t num_inputs; /* of the model */
     const char **inputs;
-    const char **wanted;  /* T input names */
+    const char **wanted;  /* T input names; NULL when the loss is linear */
     const char **factors; /* T input names */
     const char *loss;
     bool *is_input;         /* W: false where nothing in the trunk reads the weight */
     bool *is_reached;       /* W: false where the weight has no gradient */
     const char **gradients; /* W output names, NULL where not reached or no_gradients */
-    size_t num_cuts;        /* nodes in the trunk that have no rule */
-    const char **cuts;      /* "TopK 'node_3'", or with the reason behind it */
+    double *positions;      /* of each tensor of `energies`: values per channel; 0: unknown */
+    const char **energies;  /* output names, NULL where no gradient reaches the tensor */
+    const char **means, **squares; /* output names, NULL for a tensor that the trunk lacks */
+    size_t num_cuts;               /* nodes in the trunk that have no rule */
+    const char **cuts;             /* "TopK 'node_3'", or with the reason behind it */
 };
 
 /*

@@ -281,8 +281,9 @@ static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
 }
 
 static const struct lbw_grid *ruled_grid(const struct planner *planner,
-                                         const struct lbw_plan_item *item, bool *skipped)
+                                         struct lbw_weight *weight, bool *skipped)
 {
+    const struct lbw_plan_item *item = &weight->item;
     const struct lbw_grid *grid =
         planner->params->grid ? planner->params->grid : lbw_grid_by_name("4");
     *skipped = false;
@@ -292,6 +293,7 @@ static const struct lbw_grid *ruled_grid(const struct planner *planner,
             *skipped = !planner->params->rules[i].grid;
             if (!*skipped)
                 grid = planner->params->rules[i].grid;
+            weight->is_ruled = true;
         }
     return grid;
 }
@@ -410,7 +412,7 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
         return LBW_OK;
     }
     weight->is_uniform = uses_agree(&planner->plan->index, weight);
-    weight->item.grid = ruled_grid(planner, &weight->item, &skipped);
+    weight->item.grid = ruled_grid(planner, weight, &skipped);
     const struct lbw_grid *grid = weight->item.grid;
     if (saves_enough(planner, weight)) {
         weight->item.grid = grid;

@@ -46,6 +46,9 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
         fputs(*item->scope && *item->reason ? ", in " : "", f);
         print_clean(f, item->scope);
     }
+    if (item->grid && item->is_chosen)
+        fprintf(f, "  # predicted loss %.3g, %llu bytes", item->predicted_loss,
+                (unsigned long long)item->packed_bytes);
     fputc('\n', f);
 }
 
@@ -73,13 +76,20 @@ static json_t *item_json(const struct lbw_plan_item *item)
     json_t *shape = json_array();
     for (size_t i = 0; i < item->num_dims; i++)
         json_array_append_new(shape, json_integer(item->dims[i]));
-    return json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:I, s:I}",
-                     "grid", item->grid ? item->grid->name : NULL, "scale",
-                     lbw_scale_name(item->scale), "group", lbw_group_name(item->group),
-                     "tensor", item->tensor, "node", item->node, "op", item->op, "scope",
-                     item->scope, "type", item->type, "reason", item->reason, "shape", shape,
-                     "axis", item->axis, "uses", (json_int_t)item->num_uses, "zeros",
-                     (json_int_t)item->num_zeros);
+    json_t *out =
+        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:I, s:I}", "grid",
+                  item->grid ? item->grid->name : NULL, "scale", lbw_scale_name(item->scale),
+                  "group", lbw_group_name(item->group), "tensor", item->tensor, "node",
+                  item->node, "op", item->op, "scope", item->scope, "type", item->type,
+                  "reason", item->reason, "shape", shape, "axis", item->axis, "uses",
+                  (json_int_t)item->num_uses, "zeros", (json_int_t)item->num_zeros);
+    if (out && item->grid && item->is_chosen) {
+        json_object_set_new(out, "predicted_loss",
+                            item->predicted_loss >= 0 ? json_real(item->predicted_loss)
+                                                      : json_null());
+        json_object_set_new(out, "bytes", json_integer((json_int_t)item->packed_bytes));
+    }
+    return out;
 }
 
 /* JSON holds UTF-8 alone, and is to be read back: a name that is none cannot be in it. */

@@ -29,6 +29,7 @@ struct lbw_weight {
     size_t num_consumers;
     bool is_fixed;      /* cannot be converted, whatever a plan file says */
     bool is_wished;     /* the plan file has said what becomes of it */
+    bool is_ruled;      /* a rule of the caller has named its grid */
     bool is_structural; /* its values are an exact small structure */
     bool is_uniform; /* every use is a consumer of the same layout: calibration can be joint */
 };

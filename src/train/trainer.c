@@ -126,13 +126,19 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
                                    .weights = params->params,
                                    .num_weights = params->num_params,
                                    .shapes = shapes,
-                                   .no_gradients = true};
-    LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
-    enum lbw_status status =
-        lbw_session_open(&t->judge, t->grad.data, t->grad.size, session, err);
-    lbw_grad_release(&t->grad);
-    if (status != LBW_OK)
-        return status;
+                                   .no_gradients = !params->is_linear,
+                                   .is_linear = params->is_linear,
+                                   .energies = params->energies,
+                                   .num_energies = params->num_energies,
+                                   .moments = params->moments,
+                                   .num_moments = params->num_moments};
+    enum lbw_status status = LBW_OK;
+    if (!params->is_linear) {
+        LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
+        status = lbw_session_open(&t->judge, t->grad.data, t->grad.size, session, err);
+        lbw_grad_release(&t->grad);
+        LBW_TRY(status);
+    }
     grad.no_gradients = false;
     LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
     status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
@@ -158,7 +164,9 @@ static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *
         !t->param_slots || !t->gradient_slots)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_targets; i++) {
-        t->wanted_slots[i] = lbw_session_find_input(t->training, t->grad.wanted[i]);
+        t->wanted_slots[i] = params->is_linear
+                                 ? SIZE_MAX
+                                 : lbw_session_find_input(t->training, t->grad.wanted[i]);
         t->factor_slots[i] = lbw_session_find_input(t->training, t->grad.factors[i]);
     }
     for (size_t i = 0; i < num; i++) {
@@ -254,7 +262,8 @@ enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gra
         if (trainer->image_slots[i] != SIZE_MAX)
             inputs[trainer->image_slots[i]] = images[i];
     for (size_t i = 0; i < trainer->num_targets; i++) {
-        inputs[trainer->wanted_slots[i]] = wanted[i];
+        if (trainer->wanted_slots[i] != SIZE_MAX)
+            inputs[trainer->wanted_slots[i]] = wanted[i];
         inputs[trainer->factor_slots[i]] = factors[i];
     }
     for (size_t i = 0; i < trainer->num_params; i++)

@@ -21,7 +21,7 @@ struct lbw_trainer {
     size_t num_params;
     struct lbw_session *teacher;         /* inputs → targets */
     struct lbw_session *training;        /* → loss, gradients */
-    struct lbw_session *judge;           /* → loss, targets */
+    struct lbw_session *judge;           /* → loss, targets; NULL when the loss is linear */
     size_t *teacher_slots;               /* I: which input of the session */
     size_t *image_slots;                 /* I; SIZE_MAX where the trunk does not read it */
     size_t *wanted_slots, *factor_slots; /* T */
@@ -35,6 +35,13 @@ struct lbw_trainer_params {
     const char *const *params; /* initializers or Constant values of the main graph */
     size_t num_params;
     unsigned num_threads; /* of one session */
+    /*
+     * Without params: what noise costs. The loss is Σ factor·target, there is no judge, and the
+     * outputs behind the loss are energies and moments (struct lbw_grad_params).
+     */
+    bool is_linear;
+    const struct lbw_grad_tap *energies, *moments;
+    size_t num_energies, num_moments;
 };
 
 /*

@@ -21,16 +21,16 @@ show() {
 }
 show lbw inspect model.onnx
 show lbw inspect --json model.onnx
-show lbw plan model.onnx
+show lbw plan --bits 4 model.onnx
 grep -c '^[^#]' out
 cp out model.plan
-show lbw plan --all model.onnx
-show lbw plan --json model.onnx
+show lbw plan --bits 4 --all model.onnx
+show lbw plan --bits 4 --json model.onnx
 cat err
 show lbw quantize model.onnx -o out.onnx --calib none --layers --all
 show lbw quantize model.onnx -o out.onnx --calib none --json --plan model.plan
 show lbw quantize model.onnx -o out.onnx --calib none -b w=4x2
-show lbw plan --plan model.plan model.onnx
+show lbw plan --bits 4 --plan model.plan model.onnx
 cmp out model.plan
 show lbw expand out.onnx -o plain.onnx
 show lbw convert out.onnx -e dq -o dq.onnx

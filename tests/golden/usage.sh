@@ -24,7 +24,7 @@ lbw compare - - <model.onnx
 echo $?
 lbw eval - --reference=- -i . <model.onnx
 echo $?
-lbw plan - --plan - <model.onnx
+lbw plan --bits 4 - --plan - <model.onnx
 echo $?
 lbw search - -i . <model.onnx
 echo $?

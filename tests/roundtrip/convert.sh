@@ -89,7 +89,7 @@ lbw convert model.onnx -o plain.onnx | grep -q '^plain.onnx: 0 weights' || die '
 # Where a model keeps its values makes no difference to the plan.
 shapes=$LBW_SOURCE_ROOT/samples/shapes/shapes.onnx
 lbw convert "$shapes" -o beside.onnx -e float --external beside.data --external-threshold 1 -q
-lbw plan "$shapes" >inside.plan 2>/dev/null
-lbw plan beside.onnx >beside.plan 2>/dev/null
+lbw plan --bits 4 "$shapes" >inside.plan 2>/dev/null
+lbw plan --bits 4 beside.onnx >beside.plan 2>/dev/null
 cmp inside.plan beside.plan || die 'plan of external data'
 exit $failed

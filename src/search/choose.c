@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/* From sensitivities to grids: what each grid would cost each weight, and who gets the bytes.
+ */
+#include <lbw/budget.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/thread.h"
+#include "pass/encode.h"
+#include "pass/project.h"
+#include "search/allocate.h"
+#include "search/sensitivity.h"
+
+/* The grids worth choosing from, the smallest first (docs/search.md). */
+static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
+#define NUM_CANDIDATES (sizeof candidates / sizeof *candidates)
+
+/* What a weight of unknown effect gets; its loss, everywhere, is the unit. */
+#define CAUTIOUS 3
+
+/* Relative to CAUTIOUS everywhere: where detectors keep their boxes (docs/search.md). */
+#define LOSSLESS 2.0
+
+struct chooser {
+    struct lbw_plan *plan;
+    const struct lbw_budget_params *params;
+    struct lbw_sensitivity sensitivity;
+    const struct lbw_grid *grids[NUM_CANDIDATES];
+    struct lbw_choice *choices; /* per plan weight × NUM_CANDIDATES */
+    size_t *items;              /* the plan weights that may change */
+    size_t num_items;
+    struct lbw_choice *rows; /* of those: choices side by side */
+    size_t *picks;
+    double *ones;
+    double unit;             /* losses are divided by it */
+    double count;            /* values of all planned weights */
+    uint64_t fixed;          /* bytes of planned weights whose grid is not chosen here */
+    enum lbw_status *status; /* of measuring, per item */
+};
+
+static bool is_open(const struct lbw_weight *weight)
+{
+    return weight->item.grid && !weight->is_wished && !weight->is_ruled;
+}
+
+/* Codes and scales, as the packed encoding stores them. */
+static uint64_t bytes_on(const struct lbw_weight *weight, const struct lbw_grid *grid)
+{
+    size_t digits = (size_t)grid->digits_per_word;
+    uint64_t words = (weight->item.count + digits - 1) / digits * (uint64_t)grid->word_size;
+    return words + 2 * lbw_weight_num_steps(weight);
+}
+
+/* One node: Σ over its output channels of gain × mean square of what rounding changes there. */
+static double node_loss(const struct lbw_layer_gain *gain, const struct lbw_layout *layout,
+                        const float *values, const float *converted)
+{
+    size_t channels = layout->k / layout->taps; /* input channels of a group */
+    double loss = 0;
+    if (!gain->is_known || gain->num_out != layout->groups * layout->rows ||
+        gain->num_in != layout->groups * channels)
+        return NAN;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++) {
+            double square = 0;
+            for (size_t i = 0; i < layout->k; i++) {
+                size_t at = lbw_layout_offset(layout, g, r, i);
+                double d = (double)converted[at] - (double)values[at];
+                square += d * d * gain->variance[g * channels + i / layout->taps];
+            }
+            loss += gain->gain[g * layout->rows + r] * square;
+        }
+    return loss;
+}
+
+/* The loss that these values are predicted to cost, per sample; NaN where it is not known. */
+static double loss_of(const struct lbw_sensitivity *sensitivity, const struct lbw_plan *plan,
+                      size_t weight, const float *values, const float *converted)
+{
+    double loss = 0;
+    if (!sensitivity->num_gains || !sensitivity->num_gains[weight])
+        return NAN;
+    for (size_t k = 0; k < sensitivity->num_gains[weight]; k++)
+        loss += node_loss(&sensitivity->gains[weight][k], &plan->weights[weight].layout, values,
+                          converted);
+    return loss;
+}
+
+/* The loss of a weight on one grid, rounded without calibration. */
+static enum lbw_status measure_grid(double *loss, const struct chooser *c, size_t i,
+                                    const struct lbw_grid *grid, const float *values,
+                                    float *converted, struct lbw_error *err)
+{
+    struct lbw_weight weight = c->plan->weights[i];
+    struct lbw_codes codes = {0};
+    weight.item.grid = grid;
+    LBW_TRY(lbw_project(&codes, &weight, values, &c->plan->params, err));
+    lbw_codes_decode(converted, &weight, &codes);
+    lbw_codes_release(&codes);
+    *loss = loss_of(&c->sensitivity, c->plan, i, values, converted);
+    return LBW_OK;
+}
+
+static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_error *err)
+{
+    const struct lbw_weight *weight = &c->plan->weights[i];
+    struct lbw_tensor tensor;
+    LBW_TRY(lbw_tensor_view(&tensor, c->plan->model, weight->tensor, err));
+    float *values = malloc((tensor.count + 1) * sizeof *values);
+    float *converted = malloc((tensor.count + 1) * sizeof *converted);
+    enum lbw_status status = values && converted ? lbw_tensor_read_float(&tensor, values, err)
+                                                 : lbw_fail_memory(err);
+    for (size_t k = 0; k < NUM_CANDIDATES && status == LBW_OK; k++) {
+        struct lbw_choice *choice = &c->choices[i * NUM_CANDIDATES + k];
+        choice->size = bytes_on(weight, c->grids[k]);
+        status = measure_grid(&choice->error, c, i, c->grids[k], values, converted, err);
+    }
+    free(values);
+    free(converted);
+    return status;
+}
+
+static void run_weight(void *user, size_t k)
+{
+    struct chooser *c = user;
+    c->status[k] = measure_weight(c, c->items[k], NULL);
+}
+
+/* The weights that may change, and the bytes of the others. */
+static void list_items(struct chooser *c)
+{
+    const struct lbw_plan *plan = c->plan;
+    for (size_t i = 0; i < plan->num_weights; i++) {
+        const struct lbw_weight *weight = &plan->weights[i];
+        if (!weight->item.grid)
+            continue;
+        c->count += (double)weight->item.count;
+        if (is_open(weight))
+            c->items[c->num_items++] = i;
+        else
+            c->fixed += bytes_on(weight, weight->item.grid);
+    }
+}
+
+/* Measures each weight on every grid. */
+static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
+{
+    const struct lbw_plan *plan = c->plan;
+    size_t num_known = 0;
+    double unit = 0;
+    lbw_parallel_for(c->num_items, 0, run_weight, c);
+    for (size_t k = 0; k < c->num_items; k++) {
+        size_t i = c->items[k];
+        const struct lbw_choice *row = &c->choices[i * NUM_CANDIDATES];
+        if (c->status[k] != LBW_OK)
+            return measure_weight(c, i, err); /* once more, for its message */
+        if (isnan(row[CAUTIOUS].error)) {
+            c->fixed += bytes_on(&plan->weights[i], c->grids[CAUTIOUS]);
+            continue;
+        }
+        unit += row[CAUTIOUS].error;
+        memcpy(&c->rows[num_known * NUM_CANDIDATES], row, NUM_CANDIDATES * sizeof *row);
+        c->items[num_known++] = i;
+    }
+    c->num_items = num_known;
+    for (size_t k = 0; k < num_known * NUM_CANDIDATES && unit > 0; k++)
+        c->rows[k].error /= unit;
+    return LBW_OK;
+}
+
+static void sum_up(double *loss, uint64_t *size, const struct chooser *c, const size_t *picks)
+{
+    *loss = 0;
+    *size = c->fixed;
+    for (size_t k = 0; k < c->num_items; k++) {
+        const struct lbw_choice *choice = &c->rows[k * NUM_CANDIDATES + picks[k]];
+        *loss += choice->error;
+        *size += choice->size;
+    }
+}
+
+/* The bytes that the whole budget leaves to codes and scales. */
+static double room(const struct chooser *c)
+{
+    if (c->params->bits > 0)
+        return c->params->bits * c->count / 8;
+    double left = (double)c->params->size - (double)lbw_model_size(c->plan->model);
+    for (size_t i = 0; i < c->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &c->plan->weights[i];
+        if (weight->item.grid) /* the tensor goes, names and nodes come */
+            left += (double)weight->bytes - (double)lbw_encode_estimate(weight) +
+                    (double)bytes_on(weight, weight->item.grid);
+    }
+    return left;
+}
+
+static enum lbw_status allocate_bytes(struct chooser *c, double bytes, struct lbw_error *err)
+{
+    uint64_t least;
+    double left = bytes - (double)c->fixed;
+    if (lbw_allocate(c->picks, &least, c->rows, c->num_items, NUM_CANDIDATES, c->ones,
+                     left > 0 ? (uint64_t)left : 0))
+        return LBW_OK;
+    double over = (double)(least + c->fixed) - bytes;
+    if (c->params->bits > 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "no plan has %.2f bits per weight; the least is %.2f", c->params->bits,
+                        8 * (double)(least + c->fixed) / c->count);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "no plan fits into %llu bytes; the least is %.0f",
+                    (unsigned long long)c->params->size, (double)c->params->size + over);
+}
+
+/* The fewest bytes whose plan loses no more than `most`; all of them where none does. */
+static enum lbw_status allocate_loss(struct chooser *c, double most, struct lbw_error *err)
+{
+    uint64_t low = 0, high = 0;
+    double loss;
+    uint64_t size;
+    for (size_t k = 0; k < c->num_items; k++) {
+        uint64_t largest = 0, smallest = UINT64_MAX;
+        for (size_t i = 0; i < NUM_CANDIDATES; i++) {
+            uint64_t one = c->rows[k * NUM_CANDIDATES + i].size;
+            largest = one > largest ? one : largest;
+            smallest = one < smallest ? one : smallest;
+        }
+        high += largest;
+        low += smallest;
+    }
+    uint64_t precision = (high - low) / 1000 + 1;
+    while (high - low > precision) {
+        uint64_t middle = low + (high - low) / 2;
+        LBW_TRY(allocate_bytes(c, (double)(middle + c->fixed), err));
+        sum_up(&loss, &size, c, c->picks);
+        *(loss <= most ? &high : &low) = middle;
+    }
+    return allocate_bytes(c, (double)(high + c->fixed), err);
+}
+
+static void carry_out(struct chooser *c, struct lbw_budget *out)
+{
+    double loss;
+    uint64_t size;
+    for (size_t i = 0; i < c->plan->num_weights; i++)
+        if (is_open(&c->plan->weights[i])) {
+            struct lbw_plan_item *item = &c->plan->weights[i].item;
+            item->grid = c->grids[CAUTIOUS];
+            item->is_chosen = true;
+            item->predicted_loss = NAN;
+            item->packed_bytes = bytes_on(&c->plan->weights[i], item->grid);
+        }
+    for (size_t k = 0; k < c->num_items; k++) {
+        struct lbw_plan_item *item = &c->plan->weights[c->items[k]].item;
+        item->grid = c->grids[c->picks[k]];
+        item->predicted_loss = c->rows[k * NUM_CANDIDATES + c->picks[k]].error;
+        item->packed_bytes = c->rows[k * NUM_CANDIDATES + c->picks[k]].size;
+    }
+    sum_up(&loss, &size, c, c->picks);
+    if (!out)
+        return;
+    *out = (struct lbw_budget){.loss = loss,
+                               .bits = c->count > 0 ? 8 * (double)size / c->count : 0,
+                               .by_boxes = c->sensitivity.by_boxes,
+                               .num_unknown = c->sensitivity.num_unknown};
+    memcpy(out->reason, c->sensitivity.reason, sizeof out->reason);
+}
+
+/* Where nothing can be measured, every weight is one of unknown effect. */
+static enum lbw_status measure_sensitivity(struct chooser *c, struct lbw_error *err)
+{
+    const struct lbw_budget_params *p = c->params;
+    const struct lbw_sensitivity_params measure = {.calibrate = p->calibrate,
+                                                   .profile = p->profile,
+                                                   .num_samples = p->num_samples,
+                                                   .progress = p->progress,
+                                                   .user = p->user};
+    struct lbw_error own = {0};
+    enum lbw_status status = lbw_sensitivity_measure(&c->sensitivity, c->plan, &measure, &own);
+    if (status == LBW_ERR_UNSUPPORTED) {
+        lbw_sensitivity_forget(&c->sensitivity, c->plan, own.message);
+        return LBW_OK;
+    }
+    return status == LBW_OK ? LBW_OK : lbw_fail(err, status, "%s", own.message);
+}
+
+static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct lbw_error *err)
+{
+    const struct lbw_budget_params *p = c->params;
+    size_t num = c->plan->num_weights;
+    c->choices = calloc(num * NUM_CANDIDATES + 1, sizeof *c->choices);
+    c->rows = calloc(num * NUM_CANDIDATES + 1, sizeof *c->rows);
+    c->items = calloc(num + 1, sizeof *c->items);
+    c->picks = calloc(num + 1, sizeof *c->picks);
+    c->ones = calloc(num + 1, sizeof *c->ones);
+    c->status = calloc(num + 1, sizeof *c->status);
+    if (!c->choices || !c->rows || !c->items || !c->picks || !c->ones || !c->status)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < num; i++)
+        c->ones[i] = 1;
+    for (size_t k = 0; k < NUM_CANDIDATES; k++)
+        c->grids[k] = lbw_grid_by_name(candidates[k]);
+    list_items(c);
+    if (c->num_items)
+        LBW_TRY(measure_sensitivity(c, err));
+    LBW_TRY(measure_weights(c, err));
+    if (p->bits > 0 || p->size)
+        LBW_TRY(allocate_bytes(c, room(c), err));
+    else
+        LBW_TRY(allocate_loss(c, p->loss > 0 ? p->loss : LOSSLESS, err));
+    carry_out(c, out);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_plan_choose_bits(struct lbw_budget *out, struct lbw_plan *plan,
+                                     const struct lbw_budget_params *params,
+                                     struct lbw_error *err)
+{
+    struct chooser c = {.plan = plan, .params = params};
+    enum lbw_status status = choose(&c, out, err);
+    lbw_sensitivity_release(&c.sensitivity);
+    free(c.choices);
+    free(c.rows);
+    free(c.items);
+    free(c.picks);
+    free(c.ones);
+    free(c.status);
+    return lbw_within(err, status, "%s", plan->model->name);
+}

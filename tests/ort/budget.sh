@@ -1,0 +1,62 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# --bits auto on the sample: budgets are kept, more bytes never predict more loss, rules and plan
+# files come first, the same input gives the same plan. exit 77: no runtime.
+set -eu
+lbw() { "$LBW_BUILD_ROOT/lbw" "$@"; }
+lbw version | grep -q 'ONNX Runtime [0-9]' || { echo 'no ONNX Runtime found'; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+shapes=$LBW_SOURCE_ROOT/samples/shapes
+fail() {
+    echo "$*"
+    exit 1
+}
+plan() { # plan OUT OPTION…: prints bits and loss
+    out=$1
+    shift
+    lbw plan "$shapes/shapes.onnx" -p "$shapes/profile.json" -c "$shapes/calib" -n 8 "$@" \
+        >"$out" 2>summary || fail "plan $*: $(cat summary)"
+    sed -n 's/^\([0-9.]*\) bits per weight; predicted loss \([0-9.]*\) of.*/\1 \2/p' summary
+}
+
+before=1000000
+for bits in 3.4 3.8 4.2 4.8 5.6; do
+    got=$(plan "$bits.plan" --bpw $bits)
+    echo "$bits: $got"
+    echo "$got $bits $before" | awk '{ exit !($1 <= $3 && $1 > $3 - .2 && $2 < $4) }' ||
+        fail "--bpw $bits: $got, loss $before with less"
+    before=${got#* }
+done
+plan again.plan --bpw 3.8 >/dev/null
+cmp 3.8.plan again.plan || fail 'two runs differ'
+
+# the default is between plain 4 bits and two terms everywhere
+default=$(plan default.plan)
+echo "default: $default"
+echo "$default" | awk '{ exit !($1 > 2.5 && $1 < 5.4 && $2 <= 2 && $2 > 1.5) }' || fail "$default"
+
+# rules and plan files come first
+plan ruled.plan --bits auto --bits 'head8/box=6' --bpw 4 --all >/dev/null
+grep -q '^6 .*head8/box' ruled.plan || fail 'a rule was overridden'
+sed 's/^4x2 /5   /' 3.8.plan >edited.plan
+grep -q '^5 ' edited.plan || fail 'nothing to edit'
+plan kept.plan --plan edited.plan >/dev/null
+[ "$(grep -c '^5 ' kept.plan)" = "$(grep -c '^5 ' edited.plan)" ] || fail 'a plan file was overridden'
+
+# what cannot be is said, with the least that can
+if lbw plan "$shapes/shapes.onnx" -c "$shapes/calib" -n 2 --bpw 1 2>err; then
+    fail 'one bit per weight'
+fi
+grep -q 'no plan has 1.00 bits per weight; the least is 2\.' err || fail "$(cat err)"
+if lbw plan "$shapes/shapes.onnx" -b 4 --bpw 4 2>err; then
+    fail '--bpw without auto'
+fi
+grep -q -e '--bpw goes with --bits auto' err || fail "$(cat err)"
+
+# converted, it loads and the file meets the size asked for
+lbw quantize "$shapes/shapes.onnx" -o out.onnx -p "$shapes/profile.json" -c "$shapes/calib" -n 8 \
+    --target-size 230K -q
+[ "$(wc -c <out.onnx)" -le 235520 ] || fail "$(wc -c <out.onnx) bytes"
+lbw compare out.onnx "$shapes/shapes.onnx" -n 1 >/dev/null
