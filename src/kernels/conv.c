@@ -291,9 +291,13 @@ static void multiply_block(const struct job *job, const uint8_t *panel, size_t g
     struct lbw_requant to = requant_of(conv, m);
     uint8_t tiles[LBW_MAX_ROWS * LBW_MAX_LANES], *y = job->y + m * plane;
     bool whole = is_whole(job->plan, tile, isa->lanes);
-    (conv->is_wide ? isa->multiply_wide : isa->multiply)(whole ? y + tile * isa->lanes : tiles,
-                                                         whole ? plane : isa->lanes, num, panel,
-                                                         words, conv->quads, &to);
+    bool narrow = isa->multiply_narrow &&
+                  job->plan->num_positions - tile * isa->lanes <= isa->narrow_lanes;
+    (narrow          ? isa->multiply_narrow
+     : conv->is_wide ? isa->multiply_wide
+                     : isa->multiply)(whole ? y + tile * isa->lanes : tiles,
+                                      whole ? plane : isa->lanes, num, panel, words,
+                                      conv->quads, &to);
     for (size_t i = 0; i < num && !whole; i++)
         copy_tile(y + i * plane, tiles + i * isa->lanes, job->plan, tile * isa->lanes,
                   isa->lanes);

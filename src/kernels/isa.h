@@ -64,6 +64,15 @@ struct lbw_isa {
                           const struct lbw_requant *to);
 
     /*
+     * The same for a tile whose first narrow_lanes positions are all that count, where that is
+     * faster: that many bytes go to each channel. NULL: there is none.
+     */
+    size_t narrow_lanes;
+    void (*multiply_narrow)(uint8_t *out, size_t out_step, size_t num, const uint8_t *panel,
+                            const int32_t *weights, size_t num_quads,
+                            const struct lbw_requant *to);
+
+    /*
      * One output channel straight from its rows, for depthwise convolutions: `num_tiles` tiles
      * one behind the other, of which `rows` describes the first.
      */

@@ -6,11 +6,14 @@
  * instruction will do: load(), load_masked(), store(), splat(), splat_word(), unpack(),
  * to_bytes(), look_up() and dot…().
  */
-/* How far ahead weights are fetched: they are read once, and may come from memory. */
-#define PREFETCH_WORDS 256
+/* From one vector of a panel to the next: more where a tile fills the first half of them. */
+#ifndef PANEL_STEP
+#define PANEL_STEP LANES
+#endif
 
 #define ALL_LANES (LANES == 64 ? ~UINT64_C(0) : (UINT64_C(1) << (LANES % 64)) - 1)
 
+#ifndef MULTIPLY_ONLY
 /* The pixels of one row; padding holds `fill`. */
 ISA static inline __attribute__((always_inline)) bytes
 NAME(row)(const uint8_t *p, uint64_t mask, bytes fill, const struct lbw_rows *rows)
@@ -94,6 +97,7 @@ ISA static void NAME(pack)(uint8_t *panel, const struct lbw_rows *rows)
             NAME(store)(panel + (k + j) * LANES, x[j]);
     }
 }
+#endif
 
 /* One output channel's sums to bytes. */
 ISA static inline void NAME(finish)(uint8_t *out, const ints sums[4],
@@ -105,6 +109,7 @@ ISA static inline void NAME(finish)(uint8_t *out, const ints sums[4],
     NAME(store)(out, q);
 }
 
+#ifndef MULTIPLY_ONLY
 ISA static void NAME(maximum)(uint8_t *out, const uint8_t *in, size_t n)
 {
     for (size_t i = 0; i < n; i += LANES)
@@ -120,6 +125,7 @@ ISA static void NAME(look_up_all)(uint8_t *out, const uint8_t *in, size_t n,
     for (; i < n; i++)
         out[i] = table[in[i]];
 }
+#endif
 
 /* A function of its own: the sums of the loop below would not all stay in registers. */
 ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t out_step,
@@ -142,7 +148,7 @@ ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t
         for (size_t k = 0; k < num_quads; k++) {                                               \
             bytes x[4];                                                                        \
             _Pragma("GCC unroll 4") for (size_t j = 0; j < 4; j++) x[j] =                      \
-                NAME(load)(panel + (4 * k + j) * LANES);                                       \
+                NAME(load)(panel + (4 * k + j) * PANEL_STEP);                                  \
             _Pragma("GCC unroll 6") for (size_t m = 0; m < num; m++)                           \
             {                                                                                  \
                 ints w = NAME(splat_word)(weights[k * num + m]);                               \
@@ -179,7 +185,11 @@ ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t
             break;                                                                             \
         }                                                                                      \
         NAME(finish_rows)(out, out_step, num, (const ints(*)[4])sums, to);                     \
-    }                                                                                          \
+    }
+DOTS(ROWS_LOOP)
+
+#ifndef MULTIPLY_ONLY
+#define TAPS_LOOP(suffix)                                                                      \
     ISA static inline __attribute__((always_inline)) void NAME(taps##suffix)(                  \
         uint8_t * out, size_t num_tiles, const struct lbw_rows *rows, const int32_t *weights,  \
         const struct lbw_requant *to, const size_t num)                                        \
@@ -214,8 +224,10 @@ ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t
         else                                                                                   \
             NAME(taps##suffix)(out, num_tiles, rows, weights, to, rows->num_taps);             \
     }
-DOTS(ROWS_LOOP)
+DOTS(TAPS_LOOP)
+#undef TAPS_LOOP
+#endif
 
 #undef ROWS_LOOP
 #undef ALL_LANES
-#undef PREFETCH_WORDS
+#undef PANEL_STEP

@@ -351,6 +351,52 @@ ISA static inline __m512i avx512vbmi_look_up(__m512i q, const uint8_t *table)
 #include "kernels/isa_vector.h"
 #undef NAME
 
+/* ---- half of 512 bits, for tiles that end early ---- */
+
+#undef LANES
+#undef bytes
+#undef ints
+#define LANES      32
+#define PANEL_STEP 64
+#define MULTIPLY_ONLY
+#define bytes   vector256
+#define ints    vector256
+#define NAME(x) narrow_##x
+
+ISA static inline __m256i narrow_load(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+ISA static inline void narrow_store(void *p, __m256i x)
+{
+    _mm256_storeu_si256(p, x);
+}
+
+ISA static inline __m256i narrow_splat_word(int32_t x)
+{
+    return _mm256_set1_epi32(x);
+}
+
+ISA static inline __m256i narrow_to_bytes(const __m256i sums[4], float scale, float high,
+                                          int16_t zero)
+{
+    return to_bytes256(sums, scale, high, zero);
+}
+
+ISA static inline __m256i narrow_dot(__m256i sum, __m256i x, __m256i w)
+{
+    return _mm256_dpbusd_epi32(sum, x, w);
+}
+
+ISA static inline __m256i narrow_look_up(__m256i q, const uint8_t *table)
+{
+    return _mm512_castsi512_si256(avx512vbmi_look_up(_mm512_castsi256_si512(q), table));
+}
+
+#include "kernels/isa_vector.h"
+#undef NAME
+
 static bool has_avx512vnni(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -385,6 +431,8 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .pack = avx512vbmi_pack,
     .multiply = avx512vbmi_multiply,
     .multiply_wide = avx512vbmi_multiply,
+    .narrow_lanes = 32,
+    .multiply_narrow = narrow_multiply,
     .depthwise = avx512vbmi_depthwise,
     .depthwise_wide = avx512vbmi_depthwise,
     .halve = halve512,

@@ -108,7 +108,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void measure(const struct shape *s, const struct lbw_isa *isa)
+static void measure(const struct shape *s, const struct lbw_isa *isa, double most)
 {
     int64_t pad = (s->kernel - 1) / 2, sides[2] = {s->height, s->width}, out[2];
     size_t num_weights = (size_t)(s->outputs * s->inputs / s->groups * s->kernel * s->kernel);
@@ -139,18 +139,16 @@ static void measure(const struct shape *s, const struct lbw_isa *isa)
     uint8_t *x = filled((size_t)(s->inputs * s->height * s->width), 2);
     uint8_t *y = filled((size_t)(s->outputs * out[0] * out[1]), 4);
     double products = (double)num_weights * (double)(out[0] * out[1]);
-    double times[ROUNDS], peaks[ROUNDS];
+    double times[ROUNDS];
     int repeats = 1 + (int)(2e8 / (products + 1e6));
     for (int r = 0; r < ROUNDS; r++) {
         double start = now();
         for (int i = 0; i < repeats; i++)
             lbw_conv_run(conv, y, x, 1, sides, &lbw_sequential, &err);
         times[r] = (now() - start) / repeats;
-        peaks[r] = peak(isa);
     }
     qsort(times, ROUNDS, sizeof *times, compare_doubles);
-    qsort(peaks, ROUNDS, sizeof *peaks, compare_doubles);
-    double rate = products / times[0], most = peaks[ROUNDS - 1];
+    double rate = products / times[0];
     printf("%-12s %4d > %4d  %2dx%-2d %4dx%-4d %9.1f us %8.1f G/s", s->kind, (int)s->inputs,
            (int)s->outputs, (int)s->kernel, (int)s->kernel, (int)out[0], (int)out[1],
            1e6 * times[0], 1e-9 * rate);
@@ -165,10 +163,14 @@ int main(int argc, char **argv)
     size_t num = lbw_isa_all(all);
     for (size_t i = argc > 1 && strcmp(argv[1], "--all") == 0 ? 0 : num - (num > 0); i < num;
          i++) {
-        printf("%s, one thread, peak %.0f G multiply-adds/s\n", all[i]->name,
-               1e-9 * peak(all[i]));
+        double most = 0; /* the best of many, for others may use the processor as well */
+        for (int r = 0; r < 10 * ROUNDS; r++) {
+            double now_reached = peak(all[i]);
+            most = now_reached > most ? now_reached : most;
+        }
+        printf("%s, one thread, peak %.0f G multiply-adds/s\n", all[i]->name, 1e-9 * most);
         for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
-            measure(&shapes[k], all[i]);
+            measure(&shapes[k], all[i], most);
     }
     lbw_scratch_clear();
     return 0;
