@@ -15,7 +15,7 @@ show() {
 }
 
 shapes=samples/shapes
-show build/lbw quantize $shapes/shapes.onnx -o build/small.onnx --bits 4 \
+show build/lbw quantize $shapes/shapes.onnx -o build/small.onnx \
     --profile $shapes/profile.json --calib $shapes/calib
 show build/lbw eval $shapes/shapes.onnx build/small.onnx \
     --profile $shapes/profile.json --images $shapes/eval --labels $shapes/eval
