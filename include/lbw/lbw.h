@@ -6,6 +6,7 @@
 #include <lbw/base.h>
 #include <lbw/budget.h>
 #include <lbw/bench.h>
+#include <lbw/check.h>
 #include <lbw/convert.h>
 #include <lbw/draw.h>
 #include <lbw/eval.h>

@@ -36,6 +36,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->all.calib, &c->picture);
     params.memory = v->memory;
     params.independent = v->no_sequential;
+    params.hold_back = lbw_check_hold_back(c->check);
     const char *assumed = NULL;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =
@@ -72,7 +73,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     const struct quantize_values *v = values;
-    struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
+    struct lbw_conversion c = {.v = &v->all, .input = arguments[0], .wants_check = true};
     int code = LBW_EXIT_DONE;
     if (!lbw_conversion_is_usable(&v->all, "quantize"))
         return LBW_EXIT_USAGE;

@@ -19,12 +19,35 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char 
            lbw_picture_is_usable(&v->picture, v->calib.source, command);
 }
 
+static bool plans_any(const struct lbw_plan *plan)
+{
+    for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
+        if (lbw_plan_item(plan, i)->grid)
+            return true;
+    return false;
+}
+
+/* The float model's answers to what conversion will not see. */
+static enum lbw_status open_check(struct lbw_conversion *c)
+{
+    if (!c->wants_check || strcmp(c->v->calib.source, "none") == 0 || !plans_any(c->plan))
+        return LBW_OK;
+    const struct lbw_calibrate_params calibrate =
+        lbw_calibrate_from_options(&c->v->calib, &c->picture);
+    const struct lbw_check_params params = {.calibrate = &calibrate,
+                                            .profile = c->picture.detector};
+    lbw_progress_note("running the float model");
+    enum lbw_status status = lbw_check_open(&c->check, c->model, &params, &c->err);
+    lbw_progress_clear();
+    return status;
+}
+
 /* --bits auto: the grids, by what they cost at the outputs. */
 static enum lbw_status choose_bits(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
-    const struct lbw_calibrate_params calibrate =
-        lbw_calibrate_from_options(&v->calib, &c->picture);
+    struct lbw_calibrate_params calibrate = lbw_calibrate_from_options(&v->calib, &c->picture);
+    calibrate.hold_back = lbw_check_hold_back(c->check);
     const struct lbw_budget_params params = {
         .bits = v->plan.bpw,
         .size = v->plan.target_size,
@@ -53,6 +76,8 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
         status = lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err);
     if (status == LBW_OK)
         status = lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, &c->err);
+    if (status == LBW_OK)
+        status = open_check(c);
     c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;
     return status == LBW_OK && c->is_auto ? choose_bits(c) : status;
 }
@@ -79,9 +104,12 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
     };
     enum lbw_status status = lbw_convert(&c->report, c->model, c->plan, &params, &c->err);
     lbw_progress_clear();
+    if (status == LBW_OK && c->check)
+        status = lbw_check_run(&c->kept, c->check, c->model, &c->err);
     if (status == LBW_OK)
         status = lbw_output_save(&v->output, c->model, &c->err);
-    return status == LBW_OK ? lbw_report_save(&v->report, c->report, &c->err) : status;
+    return status == LBW_OK ? lbw_report_save(&v->report, c->report, &c->kept, &c->err)
+                            : status;
 }
 
 /* Which layers calibration did not reach is no detail: their rounding ruins detectors. */
@@ -109,6 +137,7 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
         .data = c->data,
         .encoding = (enum lbw_encoding)v->encode.encoding,
         .seconds = lbw_progress_seconds(),
+        .kept = &c->kept,
     };
     enum lbw_status status =
         lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary, &c->err);
@@ -121,6 +150,7 @@ void lbw_conversion_close(struct lbw_conversion *c)
 {
     lbw_report_free(&c->report);
     lbw_calibrate_close(&c->activations);
+    lbw_check_close(&c->check);
     lbw_picture_release(&c->picture);
     lbw_plan_free(&c->plan);
     lbw_model_close(&c->model);

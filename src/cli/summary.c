@@ -7,31 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/json.h"
 #include "cli/save.h"
 #include "cli/table.h"
 #include "cli/talk.h"
 
-#define MAX_LAYERS 8 /* more are summed up */
-#define MOST_SNR   200.0 /* dB: nothing to measure: no error, or no signal */
-#define MAX_NAMES  3 /* of weights left alone, per reason */
-
-/* Of a layer's output, not of a weight that was only rounded. */
-static bool is_calibrated(const struct lbw_report_row *row)
-{
-    return strncmp(row->how, "projection", strlen("projection")) != 0;
-}
-
-/* Calibrated ones by SNR, worst first, then the others; the order of the plan among equals. */
-static int by_snr(const void *a, const void *b)
-{
-    const struct lbw_report_row *x = *(const struct lbw_report_row *const *)a;
-    const struct lbw_report_row *y = *(const struct lbw_report_row *const *)b;
-    if (is_calibrated(x) != is_calibrated(y))
-        return is_calibrated(x) ? -1 : 1;
-    if (x->snr != y->snr)
-        return x->snr < y->snr ? -1 : 1;
-    return x < y ? -1 : 1;
-}
+#define MOST_SNR    200.0 /* dB: nothing to measure: no error, or no signal */
+#define MAX_OUTPUTS 4     /* whose errors are shown */
+#define MAX_NAMES   3     /* of weights left alone, per reason */
 
 static void print_snr_cell(struct lbw_table *table, double snr)
 {
@@ -69,25 +52,8 @@ static void print_layers(FILE *to, const struct lbw_report *report,
     lbw_table_release(&table);
 }
 
-/* Where the SNR of the layers beyond the first MAX_LAYERS lies, as far as they have one. */
-static void print_rest(FILE *to, const struct lbw_report *report,
-                       const struct lbw_report_row **rows, size_t num)
-{
-    size_t end = report->calibrated ? 0 : num;
-    while (end < num && is_calibrated(rows[end]))
-        end++;
-    fprintf(to, "  %zu more", num - MAX_LAYERS);
-    if (end > MAX_LAYERS)
-        fprintf(to, " from %.1f to %.1f dB, median of all %.1f dB", rows[MAX_LAYERS]->snr,
-                rows[end - 1]->snr, rows[end / 2]->snr);
-    if (end < num)
-        fprintf(to, "%s %zu only rounded", end > MAX_LAYERS ? "," : ":",
-                num - (end > MAX_LAYERS ? end : MAX_LAYERS));
-    fputs(" (list all with --layers)\n", to);
-}
-
-/* All layers in order, or the worst few and where the rest lie. */
-static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers)
+/* All layers in order. */
+static void print_snr(FILE *to, const struct lbw_report *report)
 {
     const struct lbw_report_row **rows = calloc(report->num_rows + 1, sizeof *rows);
     if (!rows)
@@ -97,13 +63,7 @@ static void print_snr(FILE *to, const struct lbw_report *report, bool all_layers
         if (lbw_report_row(report, i)->converted)
             rows[num++] = lbw_report_row(report, i);
     putc('\n', to);
-    if (all_layers || num <= MAX_LAYERS + 1) {
-        print_layers(to, report, rows, num);
-    } else {
-        qsort(rows, num, sizeof *rows, by_snr);
-        print_layers(to, report, rows, MAX_LAYERS);
-        print_rest(to, report, rows, num);
-    }
+    print_layers(to, report, rows, num);
     free(rows);
 }
 
@@ -270,6 +230,38 @@ static void print_all(FILE *to, const struct lbw_report *report)
                 report->snr);
 }
 
+/* The answer to the first question. */
+static void print_kept(FILE *to, const struct lbw_check_result *kept)
+{
+    if (!kept->num_samples)
+        return;
+    fputs("\n", to);
+    if (kept->is_of_boxes) {
+        fprintf(
+            to,
+            "keeps %.0f%% of the float model's boxes (%zu of %zu; %zu image%s held back, %zu "
+            "lost, %zu invented)\n",
+            100.0 * (double)(kept->num_boxes - kept->num_lost) / (double)kept->num_boxes,
+            kept->num_boxes - kept->num_lost, kept->num_boxes, kept->num_samples,
+            kept->num_samples == 1 ? "" : "s", kept->num_lost, kept->num_invented);
+        return;
+    }
+    for (size_t i = 0; i < kept->num_rows && i < MAX_OUTPUTS; i++) {
+        fprintf(to, "output ");
+        lbw_print_clean(to, kept->rows[i].name);
+        if (isfinite(kept->rows[i].snr))
+            fprintf(to, ": SNR %.1f dB, cosine %.4f", kept->rows[i].snr, kept->rows[i].cosine);
+        else
+            fputs(": exact", to);
+        if (!i)
+            fprintf(to, " (%zu sample%s held back)", kept->num_samples,
+                    kept->num_samples == 1 ? "" : "s");
+        putc('\n', to);
+    }
+    if (kept->num_rows > MAX_OUTPUTS)
+        fprintf(to, "%zu more outputs (--json lists all)\n", kept->num_rows - MAX_OUTPUTS);
+}
+
 static void print_summary(FILE *to, const struct lbw_report *report,
                           const struct lbw_summary *summary, bool all_layers)
 {
@@ -292,22 +284,65 @@ static void print_summary(FILE *to, const struct lbw_report *report,
     else
         fputs("projected without calibration", to);
     lbw_print_line(to, report->calibrated ? summary->data : "");
+    if (summary->kept)
+        print_kept(to, summary->kept);
     putc('\n', to);
     print_sizes(to, report);
-    print_snr(to, report, all_layers);
+    if (all_layers)
+        print_snr(to, report);
     print_all(to, report);
     print_reasons(to, report, "only projected, not calibrated", why_projected);
     print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);
 }
 
+static json_t *kept_json(const struct lbw_check_result *kept)
+{
+    json_t *out = json_object(), *outputs = json_array();
+    lbw_json_set(&out, "samples", json_integer((json_int_t)kept->num_samples));
+    if (kept->is_of_boxes) {
+        lbw_json_set(&out, "boxes", json_integer((json_int_t)kept->num_boxes));
+        lbw_json_set(&out, "lost", json_integer((json_int_t)kept->num_lost));
+        lbw_json_set(&out, "invented", json_integer((json_int_t)kept->num_invented));
+    }
+    for (size_t i = 0; i < kept->num_rows; i++) {
+        json_t *row = json_object();
+        lbw_json_set(&row, "output", lbw_json_text(kept->rows[i].name));
+        lbw_json_set(&row, "snr", lbw_json_real(kept->rows[i].snr));
+        lbw_json_set(&row, "cosine", lbw_json_real(kept->rows[i].cosine));
+        lbw_json_append(&outputs, row);
+    }
+    lbw_json_set(&out, "outputs", outputs);
+    return out;
+}
+
+/* The library's report, with what was measured on samples held back. */
+static enum lbw_status print_report(char **out, const struct lbw_report *report,
+                                    const struct lbw_check_result *kept, struct lbw_error *err)
+{
+    enum lbw_status status = lbw_report_print(out, report, err);
+    if (status != LBW_OK || !kept || !kept->num_samples)
+        return status;
+    json_t *root = json_loads(*out, 0, NULL);
+    lbw_free(*out);
+    lbw_json_set(&root, "kept", kept_json(kept));
+    *out = root ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9))
+                : NULL;
+    json_decref(root);
+    if (*out)
+        return LBW_OK;
+    *err = (struct lbw_error){LBW_ERR_MEMORY, "out of memory"};
+    return LBW_ERR_MEMORY;
+}
+
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
-                                const struct lbw_report *report, struct lbw_error *err)
+                                const struct lbw_report *report,
+                                const struct lbw_check_result *kept, struct lbw_error *err)
 {
     if (!values->report)
         return LBW_OK;
     char *text = NULL;
-    enum lbw_status status = lbw_report_print(&text, report, err);
+    enum lbw_status status = print_report(&text, report, kept, err);
     if (status == LBW_OK)
         status = lbw_save_text(values->report, text, err);
     lbw_free(text);
@@ -324,7 +359,7 @@ enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values
         return LBW_OK;
     }
     char *text = NULL;
-    enum lbw_status status = lbw_report_print(&text, report, err);
+    enum lbw_status status = print_report(&text, report, summary->kept, err);
     if (status == LBW_OK)
         fputs(text, to);
     lbw_free(text);

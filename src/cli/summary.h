@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include <lbw/check.h>
 #include <lbw/convert.h>
 
 #include "cli/option.h"
@@ -21,7 +22,7 @@ struct lbw_report_values {
     {"report", 0, LBW_OPTION_OUTPUT, offsetof(values, member.report), "FILE",                  \
      "write a report as JSON"},                                                                \
     {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
-     "list every layer"},                                                                      \
+     "list every layer with its errors"},                                                                      \
     {"json", 0, LBW_OPTION_FLAG, offsetof(values, member.json), NULL,                          \
      "print the report instead of the summary"},                                               \
     {"quiet", 'q', LBW_OPTION_FLAG, offsetof(values, member.quiet), NULL,                      \
@@ -33,11 +34,13 @@ struct lbw_summary {
     const char *data; /* what calibration used, or NULL */
     enum lbw_encoding encoding;
     double seconds;
+    const struct lbw_check_result *kept; /* num_samples is 0: nothing was held back */
 };
 
 /* Writes the report's file, where the options name one. */
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
-                                const struct lbw_report *report, struct lbw_error *err);
+                                const struct lbw_report *report,
+                                const struct lbw_check_result *kept, struct lbw_error *err);
 
 /* Prints the summary, or what the options want instead. */
 enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values,

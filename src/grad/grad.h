@@ -26,12 +26,7 @@ struct lbw_grad_shape {
     const void *values;
 };
 
-/*
- * The tensors where the model's last learned layers end: walking back from the graph's outputs,
- * the first output met of a Conv, ConvTranspose, Gemm or of a MatMul with a constant. What
- * comes behind them only decodes. Names belong to the model, the list to its arena.
- * LBW_ERR_UNSUPPORTED when there is none.
- */
+/* Where the loss is taken: lbw_index_ends(). */
 enum lbw_status lbw_grad_targets(const char ***out, size_t *num, const struct lbw_index *index,
                                  struct lbw_error *err);
 

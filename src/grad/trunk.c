@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "onnx/tensor.h"
+#include "onnx/ends.h"
 
 static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
 {
@@ -111,50 +111,8 @@ enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw
     return LBW_OK;
 }
 
-static bool is_learned(const struct lbw_index *index, const Onnx__NodeProto *node)
-{
-    if (lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose") ||
-        lbw_node_is(node, "Gemm"))
-        return true;
-    if (!lbw_node_is(node, "MatMul"))
-        return false;
-    struct lbw_value *weight = lbw_index_find(index->scopes, lbw_node_input(node, 1));
-    return weight && lbw_index_constant(index, weight, false);
-}
-
 enum lbw_status lbw_grad_targets(const char ***out, size_t *num, const struct lbw_index *index,
                                  struct lbw_error *err)
 {
-    const Onnx__GraphProto *graph = index->model->proto->graph;
-    struct lbw_strmap seen = {0};
-    const char **targets =
-        lbw_arena_alloc(&index->model->arena, graph->n_node * sizeof *targets);
-    size_t count = 0;
-    bool has_memory = targets != NULL;
-    for (size_t i = 0; i < graph->n_output && has_memory; i++)
-        has_memory = lbw_strmap_put(&seen, graph->output[i]->name, graph->output[i]);
-    for (size_t i = graph->n_node; i-- > 0 && has_memory;) {
-        const Onnx__NodeProto *node = graph->node[i];
-        /* A size says nothing about the values it was taken from. */
-        if (!makes_any(node, &seen) || lbw_node_is(node, "Shape"))
-            continue;
-        if (is_learned(index, node))
-            targets[count++] = node->output[0];
-        else
-            has_memory = put_names(&seen, node->input, node->n_input);
-    }
-    lbw_strmap_release(&seen);
-    if (!has_memory)
-        return lbw_fail_memory(err);
-    if (!count)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "no convolution of the main graph lies before the model's outputs");
-    for (size_t i = 0; i < count / 2; i++) {
-        const char *name = targets[i];
-        targets[i] = targets[count - 1 - i];
-        targets[count - 1 - i] = name;
-    }
-    *out = targets;
-    *num = count;
-    return LBW_OK;
+    return lbw_index_ends(out, num, index, err);
 }

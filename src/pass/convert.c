@@ -7,7 +7,9 @@
 
 #include "base/check.h"
 #include "pass/activations.h"
+#include "onnx/ends.h"
 #include "pass/bias.h"
+#include "pass/closing.h"
 #include "pass/project.h"
 #include "pass/reconstruct.h"
 #include "pass/report.h"
@@ -29,6 +31,7 @@ struct conversion {
     struct lbw_state *state;
     struct lbw_codes *codes;   /* one per weight */
     struct lbw_stored *stored; /* one per weight */
+    bool *is_end;              /* one per weight: a last layer's */
     struct lbw_report *report;
     double energy, error; /* of all converted weights */
     double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
@@ -125,6 +128,8 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
         if (!is_known) {
             LBW_TRY(lbw_reconstruct_weight(&c->codes[i], &stats, &c->calibrator, weight, values,
                                            err));
+            if (c->is_end[i] && stats.is_reconstructed)
+                LBW_TRY(lbw_close_weight(&c->codes[i], &c->calibrator, weight, err));
             LBW_TRY(
                 lbw_state_append(c->state, &c->codes[i], &stats, &c->calibrator, weight, err));
         }
@@ -151,9 +156,30 @@ static bool watch(void *user)
     return now() - c->asked < SECONDS_BETWEEN || tell(c);
 }
 
+/* Which weights are the last on the way to the outputs. */
+static enum lbw_status find_ends(struct conversion *c, struct lbw_error *err)
+{
+    const char **ends;
+    size_t num;
+    c->is_end = lbw_arena_calloc(&c->model->arena, c->plan->num_weights + 1, sizeof *c->is_end);
+    if (!c->is_end)
+        return lbw_fail_memory(err);
+    if (!c->params->activations)
+        return LBW_OK;
+    enum lbw_status status = lbw_index_ends(&ends, &num, &c->plan->index, err);
+    for (size_t i = 0; i < c->plan->num_weights && status == LBW_OK; i++) {
+        const struct lbw_consumer *consumer = &c->plan->weights[i].consumers[0];
+        bool is_main = consumer->scope->graph && !consumer->scope->parent;
+        for (size_t k = 0; k < num && is_main && consumer->node->n_output; k++)
+            c->is_end[i] = c->is_end[i] || strcmp(ends[k], consumer->node->output[0]) == 0;
+    }
+    return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status; /* a model without any */
+}
+
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 {
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
+    LBW_TRY(find_ends(c, err));
     LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];

@@ -26,6 +26,17 @@ echo "AP50 in thousandths: float $1, calibrated $2, generated $3, rounded $4"
 [ "$4" -le $(($1 * 2 / 3)) ]
 [ "$(wc -c <calibrated.onnx)" -lt $(($(wc -c <"$shapes/shapes.onnx") / 5)) ]
 
+# What is kept is measured on samples that the fit does not see, and reported first of all.
+lbw quantize "$shapes/shapes.onnx" -o kept.onnx -b 4 -p "$shapes/profile.json" -c "$shapes/calib" \
+    --report kept.json >kept.txt 2>/dev/null
+grep -q "^keeps [0-9]*% of the float model's boxes (.*; 4 images held back, " kept.txt
+python3 - kept.json <<'EOF'
+import json, sys
+kept = json.load(open(sys.argv[1]))["kept"]
+assert kept["samples"] == 4 and kept["boxes"] >= 10, kept
+assert kept["lost"] <= 2 and kept["invented"] <= 2 and kept["outputs"][0]["snr"] > 10, kept
+EOF
+
 # Names are bytes, and some are no UTF-8: they are in JSON and in drawings all the same.
 odd=$(printf 'mod\351l.onnx')
 cp rounded.onnx "$odd"

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/* Samples held back: the float model's answers, and how much of them another model keeps. */
+#include <lbw/check.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/thread.h"
+#include "detect/assume.h"
+#include "detect/decode.h"
+#include "detect/nms.h"
+#include "feed/input.h"
+#include "onnx/model.h"
+#include "onnx/tensor.h"
+#include "run/session.h"
+
+#define DEFAULT_SAMPLES ((size_t)64)
+#define SHARE_HELD      8 /* one of so many samples is held back */
+#define MOST_HELD       8
+#define GENERATED_HELD  4
+#define OTHER_SEED      UINT64_C(0x5eed)
+#define BOX_SCORE       .4f
+#define PARTNER_IOU     .5f
+
+struct sums {
+    double aa, ab, bb, dd;
+};
+
+/* One sample held back. */
+struct held {
+    struct lbw_array *images, *outputs; /* of the float model */
+    struct lbw_array *others;           /* of the model at hand */
+    struct lbw_boxes boxes;
+    size_t num_lost, num_invented;
+    enum lbw_status status;
+    struct lbw_error err;
+};
+
+struct lbw_check {
+    struct lbw_profile profile;
+    bool has_profile;
+    int width, height;
+    struct lbw_session *session; /* of the model at hand */
+    size_t num_images, num_outputs;
+    char **image_names, **names;
+    size_t *image_slots, *output_slots; /* of the session */
+    struct held *held;
+    size_t num_held, hold_back;
+    struct lbw_check_row *rows;
+};
+
+static void release_arrays(struct lbw_array *arrays, size_t num)
+{
+    for (size_t i = 0; arrays && i < num; i++)
+        lbw_array_release(&arrays[i]);
+}
+
+static void free_names(char **names, size_t num)
+{
+    for (size_t i = 0; names && i < num; i++)
+        free(names[i]);
+    free(names);
+}
+
+void lbw_check_close(struct lbw_check **check)
+{
+    struct lbw_check *c = *check;
+    *check = NULL;
+    if (!c)
+        return;
+    for (size_t i = 0; c->held && i < c->num_held; i++) {
+        struct held *held = &c->held[i];
+        release_arrays(held->images, c->num_images);
+        release_arrays(held->outputs, c->num_outputs);
+        release_arrays(held->others, c->num_outputs);
+        free(held->images);
+        free(held->outputs);
+        free(held->others);
+        lbw_boxes_release(&held->boxes);
+    }
+    free(c->held);
+    free_names(c->image_names, c->num_images);
+    free_names(c->names, c->num_outputs);
+    free(c->image_slots);
+    free(c->output_slots);
+    free(c->rows);
+    lbw_session_close(&c->session);
+    lbw_profile_release(&c->profile);
+    free(c);
+}
+
+size_t lbw_check_hold_back(const struct lbw_check *check)
+{
+    return check ? check->hold_back : 0;
+}
+
+static enum lbw_status open_feed(struct lbw_feed **out, struct lbw_model *model,
+                                 const struct lbw_calibrate_params *params,
+                                 struct lbw_error *err)
+{
+    bool is_generated = !params->samples && lbw_source_is_generated(params->source);
+    const struct lbw_feed_params feed = {
+        .source = is_generated ? NULL : params->source,
+        .samples = params->samples,
+        .max_samples = is_generated          ? GENERATED_HELD
+                       : params->num_samples ? params->num_samples
+                                             : DEFAULT_SAMPLES,
+        .preprocess = params->preprocess,
+        .width = params->width,
+        .height = params->height,
+        .seed = is_generated ? params->seed ^ OTHER_SEED : params->seed,
+    };
+    return lbw_assumed_feed_open(out, model, &feed, NULL, err);
+}
+
+/* Whether boxes can be found: one picture goes in, and somebody knows what comes out. */
+static enum lbw_status settle_profile(struct lbw_check *c, const struct lbw_feed *feed,
+                                      const struct lbw_profile *profile, struct lbw_error *err)
+{
+    struct lbw_feed_input input = *lbw_feed_input(feed, 0);
+    struct lbw_picture_axes axes;
+    if (!profile || lbw_feed_num_inputs(feed) != 1 || input.num_dims != 4 ||
+        input.dims[0] != 1 ||
+        !lbw_picture_axes(&axes, &input, true, profile->preprocess.channels_last))
+        return LBW_OK;
+    c->height = (int)input.dims[axes.height_axis];
+    c->width = (int)input.dims[axes.width_axis];
+    LBW_TRY(lbw_profile_copy(&c->profile, profile, err));
+    c->has_profile = true;
+    return LBW_OK;
+}
+
+static enum lbw_status hold(struct lbw_check *c, struct lbw_feed *feed, size_t num,
+                            bool is_generated, struct lbw_error *err)
+{
+    size_t num_samples = lbw_feed_num_samples(feed);
+    size_t wanted = num ? num : is_generated ? num_samples : num_samples / SHARE_HELD;
+    wanted = wanted > MOST_HELD && !num ? MOST_HELD : wanted;
+    if (!is_generated && wanted >= num_samples)
+        wanted = num_samples ? num_samples - 1 : 0;
+    c->num_images = lbw_feed_num_inputs(feed);
+    c->held = calloc(wanted + 1, sizeof *c->held);
+    c->image_names = calloc(c->num_images + 1, sizeof *c->image_names);
+    if (!c->held || !c->image_names)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < c->num_images; i++)
+        if (!(c->image_names[i] = strdup(lbw_feed_input(feed, i)->name)))
+            return lbw_fail_memory(err);
+    for (; c->num_held < wanted; c->num_held++) {
+        struct held *held = &c->held[c->num_held];
+        held->images = calloc(c->num_images + 1, sizeof *held->images);
+        if (!held->images)
+            return lbw_fail_memory(err);
+        LBW_TRY(lbw_feed_get(feed, num_samples - wanted + c->num_held, held->images, err));
+    }
+    c->hold_back = is_generated ? 0 : wanted;
+    return LBW_OK;
+}
+
+static enum lbw_status open_session(struct lbw_check *c, struct lbw_model *model,
+                                    struct lbw_error *err)
+{
+    const struct lbw_session_params params = {
+        .num_threads = 1,
+        .optimize = 99,
+        .decode_once = lbw_session_decodes(model),
+        .native = true,
+    };
+    lbw_session_close(&c->session);
+    return lbw_session_open_model(&c->session, model, &params, err);
+}
+
+/* Where the names of the samples and of the float model's outputs are in the session. */
+static enum lbw_status find_slots(struct lbw_check *c, struct lbw_error *err)
+{
+    for (size_t i = 0; i < c->num_images; i++)
+        c->image_slots[i] = lbw_session_find_input(c->session, c->image_names[i]);
+    for (size_t i = 0; i < c->num_outputs; i++) {
+        size_t *slot = &c->output_slots[i], num = lbw_session_num_outputs(c->session);
+        for (*slot = 0; *slot < num &&
+                        strcmp(lbw_session_output_name(c->session, *slot), c->names[i]) != 0;)
+            ++*slot;
+        if (*slot == num)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "the other model has no output '%s'",
+                            c->names[i]);
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status infer(const struct lbw_check *c, struct held *held,
+                             struct lbw_array *outputs)
+{
+    size_t num = lbw_session_num_outputs(c->session);
+    struct lbw_array *inputs = calloc(lbw_session_num_inputs(c->session) + 1, sizeof *inputs);
+    struct lbw_array *made = calloc(num + 1, sizeof *made);
+    enum lbw_status status = inputs && made ? LBW_OK : lbw_fail_memory(&held->err);
+    for (size_t i = 0; status == LBW_OK && i < c->num_images; i++)
+        if (c->image_slots[i] < lbw_session_num_inputs(c->session))
+            inputs[c->image_slots[i]] = held->images[i];
+    if (status == LBW_OK)
+        status = lbw_session_run(c->session, inputs, made, &held->err);
+    for (size_t i = 0; status == LBW_OK && i < c->num_outputs; i++) {
+        lbw_array_release(&outputs[i]);
+        outputs[i] = made[c->output_slots[i]];
+        made[c->output_slots[i]] = (struct lbw_array){0};
+    }
+    release_arrays(made, num);
+    free(inputs);
+    free(made);
+    return status;
+}
+
+static enum lbw_status find_boxes(struct lbw_boxes *out, const struct lbw_check *c,
+                                  const struct lbw_array *outputs, struct lbw_error *err)
+{
+    const struct lbw_decode_input input = {
+        .num_outputs = c->num_outputs,
+        .names = (const char *const *)c->names,
+        .outputs = outputs,
+        .profile = &c->profile,
+        .width = c->width,
+        .height = c->height,
+        .placement = {.scale_x = 1, .scale_y = 1},
+        .picture_width = c->width,
+        .picture_height = c->height,
+        .score = BOX_SCORE,
+        .nms = c->profile.nms,
+    };
+    return lbw_decode(out, &input, err);
+}
+
+static void learn(void *user, size_t i)
+{
+    struct lbw_check *c = user;
+    struct held *held = &c->held[i];
+    held->outputs = calloc(c->num_outputs + 1, sizeof *held->outputs);
+    held->others = calloc(c->num_outputs + 1, sizeof *held->others);
+    held->status = held->outputs && held->others ? infer(c, held, held->outputs)
+                                                 : lbw_fail_memory(&held->err);
+}
+
+static enum lbw_status check_held(const struct lbw_check *c, struct lbw_error *err)
+{
+    for (size_t i = 0; i < c->num_held; i++)
+        if (c->held[i].status != LBW_OK)
+            return lbw_fail(err, c->held[i].status, "%s", c->held[i].err.message);
+    return LBW_OK;
+}
+
+/* What the float model says; outputs that the profile does not know are only numbers. */
+static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
+                                 struct lbw_error *err)
+{
+    LBW_TRY(open_session(c, model, err));
+    c->num_outputs = lbw_session_num_outputs(c->session);
+    c->names = calloc(c->num_outputs + 1, sizeof *c->names);
+    c->rows = calloc(c->num_outputs + 1, sizeof *c->rows);
+    c->image_slots = calloc(c->num_images + 1, sizeof *c->image_slots);
+    c->output_slots = calloc(c->num_outputs + 1, sizeof *c->output_slots);
+    if (!c->names || !c->rows || !c->image_slots || !c->output_slots)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < c->num_outputs; i++)
+        if (!(c->names[i] = strdup(lbw_session_output_name(c->session, i))))
+            return lbw_fail_memory(err);
+    LBW_TRY(find_slots(c, err));
+    lbw_parallel_for(c->num_held, 0, learn, c);
+    LBW_TRY(check_held(c, err));
+    for (size_t i = 0; i < c->num_held && c->has_profile; i++) {
+        enum lbw_status status =
+            find_boxes(&c->held[i].boxes, c, c->held[i].outputs, &c->held[i].err);
+        if (status == LBW_ERR_MEMORY)
+            return lbw_fail_memory(err);
+        c->has_profile = status == LBW_OK;
+    }
+    lbw_session_close(&c->session);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
+                               const struct lbw_check_params *params, struct lbw_error *err)
+{
+    static const struct lbw_check_params by_default;
+    static const struct lbw_calibrate_params no_calibrate;
+    struct lbw_feed *feed = NULL;
+    LBW_TRY(lbw_model_check(model, err));
+    params = params ? params : &by_default;
+    const struct lbw_calibrate_params *calibrate =
+        params->calibrate ? params->calibrate : &no_calibrate;
+    bool is_generated = !calibrate->samples && lbw_source_is_generated(calibrate->source);
+    struct lbw_check *c = calloc(1, sizeof *c);
+    if (!c)
+        return lbw_fail_memory(err);
+    enum lbw_status status = open_feed(&feed, model, calibrate, err);
+    if (status == LBW_OK)
+        status = settle_profile(c, feed, params->profile, err);
+    if (status == LBW_OK)
+        status = hold(c, feed, params->num_samples, is_generated, err);
+    if (status == LBW_OK && c->num_held)
+        status = learn_all(c, model, err);
+    lbw_feed_close(&feed);
+    if (status != LBW_OK || !c->num_held)
+        lbw_check_close(&c);
+    if (status == LBW_OK)
+        *out = c;
+    return status;
+}
+
+static void judge(void *user, size_t i)
+{
+    struct lbw_check *c = user;
+    struct held *held = &c->held[i];
+    struct lbw_boxes found = {0};
+    held->num_lost = held->num_invented = 0;
+    held->status = infer(c, held, held->others);
+    if (held->status == LBW_OK && c->has_profile)
+        held->status = find_boxes(&found, c, held->others, &held->err);
+    size_t most = held->boxes.num + found.num;
+    ptrdiff_t *pairs = malloc((most + 1) * sizeof *pairs);
+    if (!pairs && held->status == LBW_OK)
+        held->status = lbw_fail_memory(&held->err);
+    if (held->status == LBW_OK) {
+        lbw_boxes_pair(pairs, held->boxes.items, held->boxes.num, pairs + held->boxes.num,
+                       found.items, found.num, PARTNER_IOU);
+        for (size_t k = 0; k < most; k++)
+            *(k < held->boxes.num ? &held->num_lost : &held->num_invented) += pairs[k] < 0;
+    }
+    free(pairs);
+    lbw_boxes_release(&found);
+}
+
+static void add_values(struct sums *sums, const struct lbw_array *a, const struct lbw_array *b)
+{
+    size_t width =
+        lbw_array_has_numbers(a->data_type) ? lbw_data_type_bits(a->data_type) / 8 : 0;
+    for (size_t i = 0;
+         width && a->data_type == b->data_type && a->size == b->size && i < a->size / width;
+         i++) {
+        double x = 0, y = 0;
+        lbw_number_load(&x, (const char *)a->data + i * width, a->data_type);
+        lbw_number_load(&y, (const char *)b->data + i * width, b->data_type);
+        if (!isfinite(x) || !isfinite(y))
+            continue;
+        sums->aa += x * x;
+        sums->ab += x * y;
+        sums->bb += y * y;
+        sums->dd += (x - y) * (x - y);
+    }
+}
+
+enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
+                              struct lbw_model *model, struct lbw_error *err)
+{
+    struct lbw_check_result result = {.num_samples = c->num_held, .rows = c->rows};
+    LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(open_session(c, model, err));
+    LBW_TRY(find_slots(c, err));
+    lbw_parallel_for(c->num_held, 0, judge, c);
+    lbw_session_close(&c->session);
+    LBW_TRY(check_held(c, err));
+    for (size_t i = 0; i < c->num_held; i++) {
+        result.num_boxes += c->held[i].boxes.num;
+        result.num_lost += c->held[i].num_lost;
+        result.num_invented += c->held[i].num_invented;
+    }
+    result.is_of_boxes = c->has_profile && result.num_boxes;
+    for (; result.num_rows < c->num_outputs; result.num_rows++) {
+        struct sums s = {0};
+        for (size_t i = 0; i < c->num_held; i++)
+            add_values(&s, &c->held[i].outputs[result.num_rows],
+                       &c->held[i].others[result.num_rows]);
+        c->rows[result.num_rows] = (struct lbw_check_row){
+            .name = c->names[result.num_rows],
+            .snr = s.dd > 0 ? 10 * log10(s.aa / s.dd) : INFINITY,
+            .cosine = s.aa > 0 && s.bb > 0 ? s.ab / sqrt(s.aa * s.bb) : s.aa == s.bb,
+        };
+    }
+    *out = result;
+    return LBW_OK;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* Ends: walking back from the outputs to the last layers with weights. */
+#include "onnx/ends.h"
+
+#include "base/error.h"
+
+static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
+{
+    for (size_t i = 0; i < num; i++)
+        if (*list[i] && !lbw_strmap_put(names, list[i], list[i]))
+            return false;
+    return true;
+}
+
+static bool makes_any(const Onnx__NodeProto *node, const struct lbw_strmap *names)
+{
+    for (size_t i = 0; i < node->n_output; i++)
+        if (*node->output[i] && lbw_strmap_get(names, node->output[i]))
+            return true;
+    return false;
+}
+
+static bool is_learned(const struct lbw_index *index, const Onnx__NodeProto *node)
+{
+    if (lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose") ||
+        lbw_node_is(node, "Gemm"))
+        return true;
+    if (!lbw_node_is(node, "MatMul"))
+        return false;
+    struct lbw_value *weight = lbw_index_find(index->scopes, lbw_node_input(node, 1));
+    return weight && lbw_index_constant(index, weight, false);
+}
+
+enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_index *index,
+                               struct lbw_error *err)
+{
+    const Onnx__GraphProto *graph = index->model->proto->graph;
+    struct lbw_strmap seen = {0};
+    const char **targets =
+        lbw_arena_alloc(&index->model->arena, graph->n_node * sizeof *targets);
+    size_t count = 0;
+    bool has_memory = targets != NULL;
+    for (size_t i = 0; i < graph->n_output && has_memory; i++)
+        has_memory = lbw_strmap_put(&seen, graph->output[i]->name, graph->output[i]);
+    for (size_t i = graph->n_node; i-- > 0 && has_memory;) {
+        const Onnx__NodeProto *node = graph->node[i];
+        /* A size says nothing about the values it was taken from. */
+        if (!makes_any(node, &seen) || lbw_node_is(node, "Shape"))
+            continue;
+        if (is_learned(index, node))
+            targets[count++] = node->output[0];
+        else
+            has_memory = put_names(&seen, node->input, node->n_input);
+    }
+    lbw_strmap_release(&seen);
+    if (!has_memory)
+        return lbw_fail_memory(err);
+    if (!count)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "no convolution of the main graph lies before the model's outputs");
+    for (size_t i = 0; i < count / 2; i++) {
+        const char *name = targets[i];
+        targets[i] = targets[count - 1 - i];
+        targets[count - 1 - i] = name;
+    }
+    *out = targets;
+    *num = count;
+    return LBW_OK;
+}

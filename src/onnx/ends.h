@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Where a model's learned layers end. */
+#ifndef LBW_SRC_ONNX_ENDS_H
+#define LBW_SRC_ONNX_ENDS_H
+
+#include "onnx/index.h"
+
+/*
+ * The tensors where the model's last learned layers end: walking back from the graph's outputs,
+ * the first output met of a Conv, ConvTranspose, Gemm or of a MatMul with a constant. What
+ * comes behind them only decodes. Names belong to the model, the list to its arena.
+ * LBW_ERR_UNSUPPORTED when there is none.
+ */
+enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_index *index,
+                               struct lbw_error *err);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/* Closing: moments of a last layer's outputs in both models, matched. */
+#include "pass/closing.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "num/quantize.h"
+#include "pass/bias.h"
+
+/* More than this is no shrinkage but something broken, better left as it is. */
+#define MOST_GAIN 1.5
+
+/* A channel's own shift counts as much as all channels' shift with this much evidence. */
+#define ENOUGH_EVIDENCE 10
+
+/* Nodes that values pass unchanged on their way to a Sigmoid. */
+static const char *const layout_ops[] = {"Reshape", "Transpose", "Concat",    "Identity",
+                                         "Flatten", "Squeeze",   "Unsqueeze", "Slice",
+                                         "Split",   "Dropout"};
+
+#define MOST_HOPS 12
+
+static bool is_layout(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < sizeof layout_ops / sizeof *layout_ops; i++)
+        if (lbw_node_is(node, layout_ops[i]))
+            return true;
+    return false;
+}
+
+/* Whether a Sigmoid reads the value, directly or behind changes of layout. */
+static bool is_score(const struct lbw_value *value, int hops)
+{
+    for (const struct lbw_use *use = value ? value->uses : NULL; use && hops; use = use->next) {
+        if (lbw_node_is(use->node, "Sigmoid") || lbw_node_is(use->node, "HardSigmoid"))
+            return true;
+        if (!is_layout(use->node))
+            continue;
+        for (size_t i = 0; i < use->node->n_output; i++)
+            if (is_score(lbw_index_find(use->scope, use->node->output[i]), hops - 1))
+                return true;
+    }
+    return false;
+}
+
+/* Weighted sums over one channel: of the float model and of the converted one. */
+struct channel {
+    double weight, sum[2], square[2];
+};
+
+struct closing {
+    struct channel *channels;
+    size_t num;
+    bool is_score;
+};
+
+static double sigmoid(float logit)
+{
+    return 1 / (1 + exp(-(double)logit));
+}
+
+static enum lbw_status add_sample(void *user, const struct lbw_activation *values,
+                                  struct lbw_error *err)
+{
+    struct closing *closing = user;
+    size_t places = 1;
+    if (values->num_dims < 2 || (size_t)values->dims[1] != closing->num)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its output has other channels");
+    for (size_t i = 2; i < values->num_dims; i++)
+        places *= (size_t)values->dims[i];
+    size_t rows = (size_t)values->dims[0] * closing->num;
+    for (size_t row = 0; row < rows; row++) {
+        struct channel *channel = &closing->channels[row % closing->num];
+        const float *y = values->reference + row * places,
+                    *z = values->converted + row * places;
+        for (size_t i = 0; i < places; i++) {
+            double m = closing->is_score ? (sigmoid(y[i]) + sigmoid(z[i])) / 2 : 1;
+            channel->weight += m;
+            channel->sum[0] += m * (double)y[i];
+            channel->sum[1] += m * (double)z[i];
+            channel->square[0] += m * (double)y[i] * (double)y[i];
+            channel->square[1] += m * (double)z[i] * (double)z[i];
+        }
+    }
+    return LBW_OK;
+}
+
+/* The factor by which amplitudes about the channels' means fall short. */
+static double find_gain(const struct closing *closing)
+{
+    double energy[2] = {0};
+    for (size_t c = 0; c < closing->num; c++) {
+        const struct channel *channel = &closing->channels[c];
+        for (size_t side = 0; side < 2 && channel->weight > 0; side++)
+            energy[side] += channel->square[side] -
+                            channel->sum[side] * channel->sum[side] / channel->weight;
+    }
+    double gain = sqrt(energy[0] / energy[1]);
+    return gain <= MOST_GAIN && gain >= 1 / MOST_GAIN ? gain : 1;
+}
+
+/* What is added to each channel behind the gain: its own, as far as it has evidence. */
+static void find_shifts(double *shifts, const struct closing *closing, double gain)
+{
+    double weight = 0, shared = 0;
+    for (size_t c = 0; c < closing->num; c++) {
+        const struct channel *channel = &closing->channels[c];
+        weight += channel->weight;
+        shared += channel->sum[0] - gain * channel->sum[1];
+    }
+    shared = weight > 0 ? shared / weight : 0;
+    for (size_t c = 0; c < closing->num; c++) {
+        const struct channel *channel = &closing->channels[c];
+        shifts[c] = (channel->sum[0] - gain * channel->sum[1] + ENOUGH_EVIDENCE * shared) /
+                    (channel->weight + ENOUGH_EVIDENCE);
+    }
+}
+
+static void apply(struct lbw_codes *codes, const struct lbw_weight *weight,
+                  const struct closing *closing, double *shifts)
+{
+    double gain = weight->item.scale == LBW_SCALE_REAL ? find_gain(closing) : 1;
+    for (size_t s = 0; s < codes->num_steps; s++)
+        codes->steps[s] = lbw_round_step((float)(gain * (double)codes->steps[s]));
+    find_shifts(shifts, closing, gain);
+    for (size_t c = 0; c < closing->num; c++) {
+        float bias = (float)(gain * (double)codes->biases[0][c] + shifts[c]);
+        if (isfinite(bias))
+            codes->biases[0][c] = bias;
+    }
+}
+
+enum lbw_status lbw_close_weight(struct lbw_codes *codes, struct lbw_calibrator *calibrator,
+                                 const struct lbw_weight *weight, struct lbw_error *err)
+{
+    const struct lbw_consumer *consumer = &weight->consumers[0];
+    if (weight->num_consumers != 1 || codes->num_biases != 1 || !codes->biases[0])
+        return LBW_OK;
+    struct closing closing = {.num = weight->layout.groups * weight->layout.rows};
+    const struct lbw_value *value = lbw_index_find(consumer->scope, consumer->node->output[0]);
+    closing.is_score = is_score(value, MOST_HOPS);
+    closing.channels = calloc(closing.num, sizeof *closing.channels);
+    double *shifts = calloc(closing.num, sizeof *shifts);
+    enum lbw_status status =
+        closing.channels && shifts
+            ? calibrator->activations->show(calibrator->activations, consumer->node->output[0],
+                                            add_sample, &closing, err)
+            : lbw_fail_memory(err);
+    if (status == LBW_OK)
+        apply(codes, weight, &closing, shifts);
+    free(closing.channels);
+    free(shifts);
+    if (status == LBW_ERR_UNSUPPORTED)
+        return LBW_OK;
+    return status == LBW_OK ? lbw_weight_show(calibrator, weight, codes, err) : status;
+}
