@@ -37,7 +37,7 @@ struct lbw_conversion {
     bool wants_check; /* samples are held back, and what is kept is measured on them */
     struct lbw_check *check;
     struct lbw_check_result kept; /* num_samples is 0 where nothing was measured */
-    char data[320]; /* what it learned from, for the summary */
+    char data[320];               /* what it learned from, for the summary */
     struct lbw_error err;
 };
 
