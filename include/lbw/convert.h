@@ -16,7 +16,8 @@ enum lbw_encoding {
     LBW_ENCODING_PACKED, /* base-L digits in words, decoded by a function in domain ai.lbw */
     LBW_ENCODING_DQ,    /* DequantizeLinear, or Cast and Mul, over an exact integer or float8 */
     LBW_ENCODING_FLOAT, /* the values in place, as float */
-    /* PACKED, and layers on 8-bit activations as operators of ai.lbw, see lbw_native_library() */
+    /* PACKED, and layers on 8-bit activations as operators of ai.lbw, see lbw_native_library()
+     */
     LBW_ENCODING_NATIVE,
 };
 
@@ -132,6 +133,9 @@ struct lbw_report {
     uint64_t bytes_after;
     bool calibrated;       /* there was a calibration set */
     size_t num_calibrated; /* of num_converted: fitted or trained, not only rounded */
+    size_t num_edges;      /* activations that the plan lists */
+    size_t num_rounded;    /* those that got 8 bits */
+    size_t num_integer;    /* weights whose layers run on integers */
 };
 
 /*
@@ -157,7 +161,8 @@ lbw_report_print(char **out, const struct lbw_report *report, struct lbw_error *
 /*
  * Back to plain float weights: every weight encoded by this library (packed, inline or dq)
  * becomes an initializer with exactly the decoded values. *num (NULL is fine) receives how
- * many.
+ * many. Where there are any, activations are float again too: QuantizeLinear and
+ * DequantizeLinear between layers go, and integer biases become float.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_expand(struct lbw_model *model, size_t *num,
                                                  struct lbw_error *err);

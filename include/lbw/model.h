@@ -128,6 +128,9 @@ struct lbw_model_info {
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_model_describe(struct lbw_model_info *out, struct lbw_model *model, struct lbw_error *err);
 
+/* How many activations of the main graph have 8 bits: tensors that a QuantizeLinear rounds. */
+LBW_API size_t lbw_model_num_rounded(const struct lbw_model *model);
+
 #ifdef __cplusplus
 }
 #endif

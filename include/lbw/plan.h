@@ -27,6 +27,15 @@ LBW_API const char *lbw_method_name(enum lbw_method method);
 LBW_API const char *lbw_scale_name(enum lbw_scale scale);
 LBW_API const char *lbw_group_name(enum lbw_group group);
 
+/* What layers read and write while the model runs. */
+enum lbw_activations_type {
+    LBW_ACTIVATIONS_FLOAT,
+    LBW_ACTIVATIONS_INT8, /* 8 bits, by QuantizeLinear and DequantizeLinear */
+};
+
+/* "float", "int8"; NULL past the last. */
+LBW_API const char *lbw_activations_name(enum lbw_activations_type type);
+
 /* Zero-initialised: Conv and ConvTranspose, BatchNormalization folded. */
 struct lbw_prepare_params {
     const char *ops;     /* whose weights are to be seen, as in struct lbw_plan_params */
@@ -64,6 +73,14 @@ struct lbw_plan_params {
     enum lbw_group group;
     float mu; /* THRESHOLD: share of max|w|; 0: the paper's 3/4 */
     bool all; /* also weights that are better left alone (structural, tiny) */
+    /*
+     * INT8: activations between layers get 8 bits where the layers can run on integers, see
+     * lbw_plan_edge(). Needs opset 13, and grids whose levels int8 holds: 2, 3, 4 and those of
+     * two terms.
+     */
+    enum lbw_activations_type activations;
+    const char *const *float_activations; /* regexes: of tensors, or of nodes that write them */
+    size_t num_float_activations;
 };
 
 /* One weight. Strings and dims belong to the plan. */
@@ -91,6 +108,21 @@ struct lbw_plan_item {
     uint64_t packed_bytes; /* codes and scales on the chosen grid */
 };
 
+/* One activation between layers. Strings belong to the plan. */
+struct lbw_plan_edge {
+    const char *tensor; /* unique in the main graph */
+    const char *node;   /* that writes it: its name, or the tensor's if unnamed */
+    const char *op;     /* "Conv"; "input" for an input of the model */
+    enum lbw_activations_type type;
+    /*
+     * What its codes reach from and to; low >= high: to be fitted by lbw_convert(), which fills
+     * them in.
+     */
+    float low, high;
+    const char *reason; /* why FLOAT, or "" */
+    double snr;         /* dB of the rounding, once fitted; 0: not measured */
+};
+
 struct lbw_plan;
 
 /*
@@ -108,6 +140,10 @@ LBW_API void lbw_plan_free(struct lbw_plan **plan);
 LBW_API size_t lbw_plan_num_items(const struct lbw_plan *plan);
 LBW_API const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i);
 LBW_API size_t lbw_plan_num_folded(const struct lbw_plan *plan); /* BatchNormalizations */
+
+/* Activations between layers, in the order of the graph: none unless the plan asks for INT8. */
+LBW_API size_t lbw_plan_num_edges(const struct lbw_plan *plan);
+LBW_API const struct lbw_plan_edge *lbw_plan_edge(const struct lbw_plan *plan, size_t i);
 
 /* As text: one line per weight (the format of `lbw plan`), or JSON. Free with lbw_free(). */
 LBW_NODISCARD LBW_API enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan,

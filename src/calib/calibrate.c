@@ -41,6 +41,13 @@ static enum lbw_status settle(struct lbw_activations *self, size_t node, struct 
     return stages->settle(stages, node, err);
 }
 
+static enum lbw_status round_value(struct lbw_activations *self, const char *name,
+                                   const struct lbw_range *range, struct lbw_error *err)
+{
+    struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    return stages->round(stages, name, range, err);
+}
+
 static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model,
                                   const struct lbw_calibrate_params *params,
                                   const char **assumed, struct lbw_error *err)
@@ -81,7 +88,12 @@ enum lbw_status lbw_calibrate_open(struct lbw_activations **out, struct lbw_mode
         return lbw_fail_memory(err);
     c->model = lbw_model_hold(model);
     c->face = (struct lbw_activations){
-        .show = show, .replace = replace, .settle = settle, .model = model};
+        .show = show,
+        .replace = replace,
+        .settle = settle,
+        .model = model,
+        .round = round_value,
+    };
     enum lbw_status status = open_parts(c, model, params, assumed, err);
     struct lbw_activations *face = &c->face;
     if (status == LBW_OK)

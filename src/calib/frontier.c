@@ -48,9 +48,11 @@ enum lbw_status lbw_frontier_init(struct lbw_frontier *out, struct lbw_model *mo
     size_t num_values = frontier.flow.num_values;
     frontier.live = calloc(num_values + 1, sizeof *frontier.live);
     frontier.replaced = calloc(num_values + 1, sizeof(Onnx__TensorProto *));
-    if (!frontier.live || !frontier.replaced) {
+    frontier.rounded = calloc(num_values + 1, sizeof(struct lbw_range *));
+    if (!frontier.live || !frontier.replaced || !frontier.rounded) {
         free(frontier.live);
         free(frontier.replaced);
+        free(frontier.rounded);
         lbw_flow_release(&frontier.flow);
         return lbw_fail_memory(err);
     }
@@ -64,9 +66,11 @@ void lbw_frontier_release(struct lbw_frontier *frontier)
     for (size_t i = 0; i < frontier->flow.num_values; i++) {
         drop(frontier, frontier->flow.values[i]);
         free(frontier->replaced[i]);
+        free(frontier->rounded[i]);
     }
     free(frontier->live);
     free(frontier->replaced);
+    free(frontier->rounded);
     lbw_store_release(&frontier->store);
     lbw_flow_release(&frontier->flow);
 }
@@ -116,6 +120,57 @@ enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit
         LBW_TRY(file_value(frontier, frontier->live[i].converted, err));
     }
     return LBW_OK;
+}
+
+/* One sample of a kept value, rounded; `out` is empty or holds what is to be rounded. */
+static enum lbw_status round_kept(struct lbw_frontier *frontier, struct lbw_kept *out,
+                                  const struct lbw_kept *from, const struct lbw_range *range,
+                                  struct lbw_error *err)
+{
+    struct lbw_array view, rounded = {0};
+    bool is_owned = false;
+    LBW_TRY(lbw_store_view(&frontier->store, from, &view, &is_owned, err));
+    size_t count = view.size / sizeof(float);
+    enum lbw_status status =
+        lbw_array_init(&rounded, view.data_type, view.dims, view.num_dims, err);
+    for (size_t i = 0; status == LBW_OK && i < count; i++)
+        ((float *)rounded.data)[i] = lbw_range_round(range, ((const float *)view.data)[i]);
+    if (is_owned)
+        lbw_array_release(&view);
+    if (status != LBW_OK)
+        return status;
+    lbw_store_drop(&frontier->store, out);
+    return lbw_store_put(&frontier->store, out, &rounded, err);
+}
+
+static enum lbw_status round_live(struct lbw_frontier *frontier, struct lbw_live *live,
+                                  const struct lbw_range *range, struct lbw_error *err)
+{
+    bool is_new = !live->converted;
+    if (live->reference[0].array.data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "only float32 tensors can be rounded");
+    if (is_new)
+        live->converted = calloc(frontier->num_samples, sizeof *live->converted);
+    if (!live->converted)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < frontier->num_samples; i++)
+        LBW_TRY(round_kept(frontier, &live->converted[i],
+                           is_new ? &live->reference[i] : &live->converted[i], range, err));
+    return LBW_OK;
+}
+
+enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
+                                   const struct lbw_flow_value *value,
+                                   const struct lbw_range *range, struct lbw_error *err)
+{
+    struct lbw_live *live = &frontier->live[value->id];
+    struct lbw_range *copy = malloc(sizeof *copy);
+    if (!copy)
+        return lbw_fail_memory(err);
+    *copy = *range;
+    free(frontier->rounded[value->id]);
+    frontier->rounded[value->id] = copy;
+    return live->reference ? round_live(frontier, live, range, err) : LBW_OK;
 }
 
 struct run {

@@ -9,6 +9,7 @@
 #include "base/watch.h"
 #include "calib/flow.h"
 #include "calib/store.h"
+#include "pass/activations.h"
 
 /* What is kept of one value of the main graph. */
 struct lbw_live {
@@ -25,6 +26,7 @@ struct lbw_frontier {
     struct lbw_store store;
     struct lbw_live *live;        /* by value id */
     Onnx__TensorProto **replaced; /* by value id; NULL: as in the model */
+    struct lbw_range **rounded;   /* by value id; NULL: as computed */
     size_t position;              /* nodes before this one have run */
     bool is_broken;               /* a run failed half-way: nothing can be trusted */
     struct lbw_watch *watch;      /* may be NULL */
@@ -52,6 +54,13 @@ enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t targe
 /* Moves kept tensors to the file until the others take at most `limit` bytes, now and later. */
 enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit,
                                    struct lbw_error *err);
+/*
+ * From now on the converted model has this value rounded: what is kept of it now, and what is
+ * computed later.
+ */
+enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
+                                   const struct lbw_flow_value *value,
+                                   const struct lbw_range *range, struct lbw_error *err);
 
 /* One kept sample of a live value. */
 const struct lbw_kept *lbw_frontier_kept(const struct lbw_frontier *frontier,

@@ -93,23 +93,129 @@ static enum lbw_status fill_ports(Onnx__GraphProto *graph, const struct lbw_slic
     return LBW_OK;
 }
 
+/* A node, initializer or name in the arena; what could not be made has `failed` set. */
+struct maker {
+    struct lbw_arena *arena;
+    Onnx__GraphProto *graph;
+    bool failed;
+};
+
+static char *make_name(struct maker *m, const char *name, const char *suffix)
+{
+    char *made = lbw_arena_printf(m->arena, "%s.lbw_%s", name, suffix);
+    m->failed = m->failed || !made;
+    return made;
+}
+
+static char *make_number(struct maker *m, char *name, int32_t type, const void *data,
+                         size_t size)
+{
+    Onnx__TensorProto *tensor = lbw_arena_alloc(m->arena, sizeof *tensor);
+    void *copy = lbw_arena_memdup(m->arena, data, size);
+    if (!tensor || !copy) {
+        m->failed = true;
+        return name;
+    }
+    onnx__tensor_proto__init(tensor);
+    tensor->name = name;
+    tensor->has_data_type = true;
+    tensor->data_type = type;
+    tensor->has_raw_data = true;
+    tensor->raw_data.data = copy;
+    tensor->raw_data.len = size;
+    m->graph->initializer[m->graph->n_initializer++] = tensor;
+    return name;
+}
+
+static void make_node(struct maker *m, const char *op, char *x, char *scale, char *zero,
+                      char *output)
+{
+    struct made {
+        Onnx__NodeProto node;
+        char *inputs[3], *outputs[1];
+    } *made = lbw_arena_calloc(m->arena, 1, sizeof *made);
+    if (!made) {
+        m->failed = true;
+        return;
+    }
+    onnx__node_proto__init(&made->node);
+    made->node.op_type = (char *)op;
+    made->node.n_input = 3;
+    made->node.input = made->inputs;
+    made->node.n_output = 1;
+    made->node.output = made->outputs;
+    made->inputs[0] = x;
+    made->inputs[1] = scale;
+    made->inputs[2] = zero;
+    made->outputs[0] = output;
+    m->graph->node[m->graph->n_node++] = &made->node;
+}
+
+/* The node writes its output k under another name, and what it is rounded to takes the old. */
+static void round_output(struct maker *m, Onnx__NodeProto *node, size_t k,
+                         const struct lbw_range *range)
+{
+    char *name = node->output[k], *exact = make_name(m, name, "exact");
+    unsigned char zero = (unsigned char)range->zero;
+    int32_t type = range->least < 0 ? ONNX__TENSOR_PROTO__DATA_TYPE__INT8
+                                    : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+    char *scale = make_number(m, make_name(m, name, "scale"),
+                              ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &range->scale, 4);
+    char *point = make_number(m, make_name(m, name, "zero"), type, &zero, 1);
+    char *codes = make_name(m, name, "codes");
+    node->output[k] = exact;
+    make_node(m, "QuantizeLinear", exact, scale, point, codes);
+    make_node(m, "DequantizeLinear", codes, scale, point, name);
+}
+
+/* Adds node i of the main graph, rounding what it writes where that is wanted. */
+static void add_node(struct maker *m, const struct lbw_slice *slice, size_t i,
+                     Onnx__NodeProto *node, struct lbw_range *const *rounded)
+{
+    const struct lbw_flow_node *flow = &slice->flow->nodes[i];
+    bool is_rounded = false;
+    for (size_t k = 0; rounded && k < flow->num_writes; k++)
+        is_rounded = is_rounded || rounded[flow->writes[k]->id];
+    if (is_rounded) {
+        node = lbw_arena_memdup(m->arena, node, sizeof *node);
+        char **outputs =
+            node ? lbw_arena_memdup(m->arena, node->output, node->n_output * sizeof *outputs)
+                 : NULL;
+        if (!outputs) {
+            m->failed = true;
+            return;
+        }
+        node->output = outputs;
+    }
+    m->graph->node[m->graph->n_node++] = node;
+    for (size_t k = 0; is_rounded && k < node->n_output; k++) {
+        const struct lbw_flow_value *value = lbw_flow_find(slice->flow, node->output[k]);
+        if (value && rounded[value->id])
+            round_output(m, node, k, rounded[value->id]);
+    }
+}
+
 enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
                                 const struct lbw_slice *slice, struct lbw_arena *arena,
                                 const struct lbw_model *model, const struct lbw_array *inputs,
                                 const bool *open_dims, Onnx__TensorProto *const *replaced,
-                                struct lbw_error *err)
+                                struct lbw_range *const *rounded, struct lbw_error *err)
 {
     Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
+    struct maker maker = {arena, &graph, false};
+    /* each value has one node more that writes it, and two that round it; and two numbers */
+    size_t num_values = rounded ? slice->flow->num_values : 0;
     graph.name = (char *)"slice";
-    graph.node = lbw_arena_calloc(arena, slice->flow->num_nodes, sizeof *graph.node);
-    graph.initializer =
-        lbw_arena_calloc(arena, slice->num_constants, sizeof *graph.initializer);
+    graph.node =
+        lbw_arena_calloc(arena, slice->flow->num_nodes + 2 * num_values, sizeof *graph.node);
+    graph.initializer = lbw_arena_calloc(arena, slice->num_constants + 2 * num_values,
+                                         sizeof *graph.initializer);
     if (!graph.node || !graph.initializer)
         return lbw_fail_memory(err);
     *calls = false;
     for (size_t i = 0; i < slice->flow->num_nodes; i++)
         if (slice->has_node[i]) {
-            graph.node[graph.n_node++] = model->proto->graph->node[i];
+            add_node(&maker, slice, i, model->proto->graph->node[i], rounded);
             *calls = *calls || slice->flow->nodes[i].calls;
         }
     for (size_t i = 0; i < slice->num_constants; i++) {
@@ -119,6 +225,8 @@ enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
             return lbw_fail_memory(err);
         graph.initializer[graph.n_initializer++] = tensor;
     }
+    if (maker.failed)
+        return lbw_fail_memory(err);
     LBW_TRY(fill_ports(&graph, slice, arena, inputs, open_dims, err));
     *out = graph;
     return LBW_OK;

@@ -19,8 +19,9 @@ static void mark_differing(const struct lbw_frontier *frontier, const struct lbw
         bool any = false;
         for (size_t k = 0; k < node->num_reads && slice->has_node[i]; k++)
             any = any || differs[node->reads[k]->id];
-        for (size_t k = 0; k < node->num_writes && any; k++)
-            differs[node->writes[k]->id] = true;
+        for (size_t k = 0; k < node->num_writes && slice->has_node[i]; k++)
+            if (any || frontier->rounded[node->writes[k]->id])
+                differs[node->writes[k]->id] = true;
     }
 }
 
@@ -62,7 +63,8 @@ static enum lbw_status open_side(struct lbw_stage *stage, struct lbw_side *side,
         open_dims[i] = dims_vary(frontier, value, side->is_converted);
     }
     LBW_TRY(lbw_slice_graph(&graph, &calls, slice, &stage->arena, frontier->model, inputs,
-                            open_dims, side->is_converted ? frontier->replaced : NULL, err));
+                            open_dims, side->is_converted ? frontier->replaced : NULL,
+                            side->is_converted ? frontier->rounded : NULL, err));
     const struct lbw_part part = {.graph = &graph, .no_functions = !calls};
     return lbw_session_open_part(&side->session, frontier->model, &part, &params, err);
 }

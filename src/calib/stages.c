@@ -288,6 +288,18 @@ static enum lbw_status settle(struct lbw_activations *base, size_t node, struct 
     return LBW_OK;
 }
 
+static enum lbw_status round_value(struct lbw_activations *base, const char *name,
+                                   const struct lbw_range *range, struct lbw_error *err)
+{
+    struct stages *self = stages_of(base);
+    const struct lbw_flow_value *value = lbw_flow_find(&self->frontier.flow, name);
+    if (!value || value->kind == LBW_FLOW_CONSTANT)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is not an activation of the main graph",
+                        name);
+    return self->is_sequential ? lbw_frontier_round(&self->frontier, value, range, err)
+                               : LBW_OK;
+}
+
 /* Feeds every sample, and takes its bytes into the identity. */
 static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
                                     struct lbw_error *err)
@@ -329,6 +341,7 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
     *base = (struct lbw_activations){
         show, replace, settle, num_samples,
         lbw_hash(LBW_HASH_START, &params->sequential, sizeof params->sequential)};
+    base->round = round_value;
     self->is_sequential = params->sequential != 0;
     self->memory = params->memory;
     enum lbw_status status = lbw_frontier_init(&self->frontier, model, num_samples, num_threads,

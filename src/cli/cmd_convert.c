@@ -61,7 +61,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     (void)num_arguments;
     const struct convert_values *v = values;
     if (!lbw_output_is_usable(&v->output, "convert") ||
-        !lbw_encode_is_usable(&v->encode, "convert"))
+        !lbw_encode_is_usable(&v->encode, false, "convert"))
         return LBW_EXIT_USAGE;
     struct lbw_error err = {0};
     struct lbw_model *model = NULL;

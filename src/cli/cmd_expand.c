@@ -27,12 +27,14 @@ static int run(const void *values, int num_arguments, char **arguments)
     lbw_progress_begin("expanding", true);
     enum lbw_status status = lbw_model_open(&model, arguments[0], &err);
     uint64_t before = status == LBW_OK ? lbw_model_size(model) : 0, after = 0;
+    size_t num_rounded = status == LBW_OK ? lbw_model_num_rounded(model) : 0;
     if (status == LBW_OK)
         status = lbw_output_check(&v->output, model, &err);
     if (status == LBW_OK)
         status = lbw_expand(model, &num, &err);
     if (status == LBW_OK) {
         after = lbw_model_size(model);
+        num_rounded -= lbw_model_num_rounded(model);
         status = lbw_output_save(&v->output, model, &err);
     }
     lbw_progress_end();
@@ -43,6 +45,10 @@ static int run(const void *values, int num_arguments, char **arguments)
         fprintf(lbw_output_talk(&v->output), "%s: %zu weight%s expanded, %s to %s\n",
                 lbw_output_name(&v->output), num, num == 1 ? "" : "s",
                 lbw_text_bytes(a, before), lbw_text_bytes(b, after));
+        if (num_rounded)
+            lbw_talk("%zu activations of 8 bits are float again: the model computes what its "
+                     "weights say, not what it computed rounded",
+                     num_rounded);
         if (!num)
             lbw_talk("warning: no weight was encoded; 'lbw quantize' does that");
     }
@@ -62,7 +68,8 @@ const struct lbw_command lbw_cmd_expand = {
     .summary = "turn encoded weights back into plain float32",
     .arguments = "MODEL",
     .description = "Replaces every weight that lbw encoded (packed, inline or dq) with the "
-                   "float32 values it decodes to.",
+                   "float32 values it decodes to. Activations of 8 bits become float as well: "
+                   "the result then differs from MODEL by what their rounding changed.",
     .example = "lbw expand small.onnx -o plain.onnx",
     .options = options,
     .values_size = sizeof(struct expand_values),

@@ -41,7 +41,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
     char *text = NULL;
     int code = LBW_EXIT_DONE;
-    if (!lbw_picture_is_usable(&v->all.picture, v->all.calib.source, "plan"))
+    if (!lbw_activations_are_usable(&v->all.plan, "plan") ||
+        !lbw_picture_is_usable(&v->all.picture, v->all.calib.source, "plan"))
         return LBW_EXIT_USAGE;
     lbw_progress_begin("planning", false);
     enum lbw_status status = lbw_conversion_open(&c);
@@ -70,6 +71,7 @@ static const struct lbw_option options[] = {
     LBW_BUDGET_OPTIONS(struct plan_values, all.plan),
     LBW_CALIBRATE_OPTIONS(struct plan_values, all.calib),
     LBW_PICTURE_OPTIONS(struct plan_values, all.picture),
+    LBW_ACTIVATIONS_OPTIONS(struct plan_values, all.plan),
     {"json", 0, LBW_OPTION_FLAG, offsetof(struct plan_values, json), NULL,
      "print JSON instead of text"},
     {0},

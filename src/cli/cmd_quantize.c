@@ -101,6 +101,7 @@ static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct quantize_values, all.output),
     LBW_PLAN_OPTIONS(struct quantize_values, all.plan),
     LBW_BUDGET_OPTIONS(struct quantize_values, all.plan),
+    LBW_ACTIVATIONS_OPTIONS(struct quantize_values, all.plan),
     LBW_ENCODE_OPTIONS(struct quantize_values, all.encode),
     LBW_CALIBRATE_OPTIONS(struct quantize_values, all.calib),
     LBW_PICTURE_OPTIONS(struct quantize_values, all.picture),

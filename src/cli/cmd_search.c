@@ -222,7 +222,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "in place of -");
-    if (!lbw_encode_is_usable(&job.v->encode, "search") ||
+    if (!lbw_encode_is_usable(&job.v->encode, false, "search") ||
         !lbw_picture_is_usable(&job.v->picture, NULL, "search"))
         return LBW_EXIT_USAGE;
     job.log = json_array();

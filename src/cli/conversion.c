@@ -14,8 +14,18 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char 
         lbw_usage_error(command, "--state goes with calibration, not with --calib none");
         return false;
     }
+    bool has_bytes = v->plan.activations != LBW_ACTIVATIONS_FLOAT;
+    if (has_bytes && strcmp(v->calib.source, "none") == 0) {
+        lbw_usage_error(command, "--activations int8 needs calibration, not --calib none");
+        return false;
+    }
+    if (has_bytes && v->encode.encoding == LBW_ENCODING_FLOAT) {
+        lbw_usage_error(command, "--activations int8 does not go with --encoding float");
+        return false;
+    }
     return lbw_output_is_usable(&v->output, command) &&
-           lbw_encode_is_usable(&v->encode, command) &&
+           lbw_activations_are_usable(&v->plan, command) &&
+           lbw_encode_is_usable(&v->encode, has_bytes, command) &&
            lbw_picture_is_usable(&v->picture, v->calib.source, command);
 }
 

@@ -24,7 +24,8 @@ struct lbw_encode_values {
      "support functions"},                                                                     \
     {"target", 0, LBW_OPTION_CHOICE, offsetof(values, member.target), NULL,                    \
      "dq: the runtime that must support the stored types; any allows whatever the opset "      \
-     "has (default ort)", .choice = lbw_target_choice},                                        \
+     "has; 8-bit activations: tensorrt takes them signed, with float biases (default ort)",    \
+     .choice = lbw_target_choice},                                                             \
     {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
      "convert the model to this opset first; dq gains smaller types at 19, 21 and 25",         \
      .min = 7,                                                                                 \
@@ -36,7 +37,8 @@ const char *lbw_encoding_choice(int i);
 const char *lbw_target_choice(int i);
 
 /* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
-bool lbw_encode_is_usable(const struct lbw_encode_values *values, const char *command);
+bool lbw_encode_is_usable(const struct lbw_encode_values *values, bool has_8bit_activations,
+                          const char *command);
 
 struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values);
 

@@ -8,7 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <lbw/convert.h>
+
 #include "cli/talk.h"
+
+const char *lbw_activations_choice(int i)
+{
+    return lbw_activations_name((enum lbw_activations_type)i);
+}
 
 const char *lbw_method_choice(int i)
 {
@@ -23,6 +30,14 @@ const char *lbw_group_choice(int i)
 const char *lbw_scale_choice(int i)
 {
     return lbw_scale_name((enum lbw_scale)i);
+}
+
+bool lbw_activations_are_usable(const struct lbw_plan_values *v, const char *command)
+{
+    if (v->activations != LBW_ACTIVATIONS_FLOAT || !v->float_activations.num)
+        return true;
+    lbw_usage_error(command, "--float-activations goes with --activations int8");
+    return false;
 }
 
 static enum lbw_status fail(struct lbw_error *err, const char *fmt, ...)
@@ -101,7 +116,10 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                    .scale = (enum lbw_scale)v->scale,
                    .group = (enum lbw_group)v->group,
                    .mu = (float)v->mu,
-                   .all = v->all},
+                   .all = v->all,
+                   .activations = (enum lbw_activations_type)v->activations,
+                   .float_activations = v->float_activations.items,
+                   .num_float_activations = v->float_activations.num},
         .prepare = {.ops = v->ops, .keep_batchnorm = v->no_fold, .requantize = v->requantize},
         .rules = calloc(most, sizeof *out->rules),
         .regexes = calloc(most, sizeof *out->regexes),
@@ -147,6 +165,22 @@ static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_pa
     }
 }
 
+/* Layers on integers take what this opset brought; an earlier model is lifted to it. */
+static enum lbw_status lift(struct lbw_model *model, const struct lbw_plan_values *v,
+                            struct lbw_error *err)
+{
+    const int64_t least = 13;
+    struct lbw_model_info info;
+    if (v->activations == LBW_ACTIVATIONS_FLOAT)
+        return LBW_OK;
+    enum lbw_status status = lbw_model_describe(&info, model, err);
+    if (status != LBW_OK || info.opset >= least)
+        return status;
+    if (v->requantize)
+        status = lbw_expand(model, NULL, err);
+    return status == LBW_OK ? lbw_model_lift(model, least, err) : status;
+}
+
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
                                       struct lbw_model *model, const struct lbw_plan_values *v,
                                       struct lbw_error *err)
@@ -154,6 +188,8 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
     struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
     enum lbw_status status = lbw_plan_wishes_init(&wishes, v, err);
+    if (status == LBW_OK)
+        status = lift(model, v, err);
     if (status == LBW_OK)
         status = lbw_model_prepare(model, &wishes.prepare, err);
     if (status == LBW_OK)

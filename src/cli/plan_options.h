@@ -18,6 +18,8 @@ struct lbw_plan_values {
     uint64_t target_size; /* likewise */
     bool no_fold, all, requantize;
     const char *plan;
+    int activations;
+    struct lbw_option_list float_activations;
 };
 
 /* clang-format off */
@@ -61,12 +63,26 @@ struct lbw_plan_values {
      "fewest that are predicted to be lossless)", .min = 1, .max = 32},                        \
     {"target-size", 0, LBW_OPTION_BYTES, offsetof(values, member.target_size), "SIZE",         \
      "budget of --bits auto: size of the model file", .min = 1}
+
+/* Only for those that can fit them to data, or show them. */
+#define LBW_ACTIVATIONS_OPTIONS(values, member)                                                \
+    {"activations", 0, LBW_OPTION_CHOICE, offsetof(values, member.activations), NULL,          \
+     "what layers read and write: float, or 8 bits where they can run on integers, for the "   \
+     "integer kernels of stock runtimes (default float)", .choice = lbw_activations_choice},   \
+    {"float-activations", 0, LBW_OPTION_LIST, offsetof(values, member.float_activations),      \
+     "REGEX",                                                                                  \
+     "with --activations int8: tensors that match, or whose producers match, stay float; "     \
+     "may be repeated"}
 /* clang-format on */
 
 /* In the order of their enums. */
+const char *lbw_activations_choice(int i);
 const char *lbw_method_choice(int i);
 const char *lbw_group_choice(int i);
 const char *lbw_scale_choice(int i);
+
+/* Whether the options on activations go together; else it is explained. */
+bool lbw_activations_are_usable(const struct lbw_plan_values *values, const char *command);
 
 /* The options as parameters of the library. */
 struct lbw_plan_wishes {

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/watch.h"
+#include "num/range.h"
 
 /* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
  */
@@ -54,6 +55,13 @@ struct lbw_activations {
     /* Set by the caller before it asks: bytes that it is about to take, and who looks on. */
     uint64_t reserved;
     struct lbw_watch *watch; /* may be NULL */
+    /*
+     * From now on the converted model rounds tensor `name`, which it computes or is fed, to
+     * `range` (copied). Nodes that read it must not have been promised by settle(). NULL where
+     * only weights are converted.
+     */
+    enum lbw_status (*round)(struct lbw_activations *self, const char *name,
+                             const struct lbw_range *range, struct lbw_error *err);
 };
 
 #endif

@@ -10,11 +10,13 @@
 #include "onnx/ends.h"
 #include "pass/bias.h"
 #include "pass/closing.h"
+#include "pass/edge.h"
 #include "pass/project.h"
 #include "pass/reconstruct.h"
 #include "pass/report.h"
 #include "pass/encode.h"
 #include "pass/native.h"
+#include "pass/qdq.h"
 #include "pass/state.h"
 #include "pass/tuner.h"
 
@@ -40,6 +42,7 @@ struct conversion {
     const char *current; /* the weight at hand */
     struct lbw_watch watch;
     double asked; /* when progress was last told */
+    enum lbw_range_kind range_kind; /* of activations, for the target */
 };
 
 static double now(void)
@@ -176,6 +179,14 @@ static enum lbw_status find_ends(struct conversion *c, struct lbw_error *err)
     return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status; /* a model without any */
 }
 
+/* The activations that are there before a node runs get their ranges. */
+static enum lbw_status fit_edges(struct conversion *c, size_t position, struct lbw_error *err)
+{
+    if (!c->plan->num_edges)
+        return LBW_OK;
+    return lbw_edges_fit(c->plan, c->params->activations, c->range_kind, position, err);
+}
+
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 {
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
@@ -190,12 +201,15 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
         c->current = weight->item.tensor;
         if (!tell(c))
             return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
+        if (weight->consumers[0].scope == c->plan->index.scopes)
+            LBW_TRY(fit_edges(c, weight->consumers[0].position, err));
         LBW_TRY(read_weight(&values, &owned, c, weight, err));
         enum lbw_status status = quantize_weight(c, i, values, err);
         free(owned);
         LBW_TRY(status);
         c->num_done++;
     }
+    LBW_TRY(fit_edges(c, SIZE_MAX, err));
     c->current = NULL;
     return tell(c) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
@@ -262,6 +276,11 @@ static void sum_up(struct conversion *c)
         r->num_calibrated += strncmp(row->how, "projection", 10) != 0;
         r->num_weights += weight->item.count;
     }
+    for (size_t i = 0; i < c->plan->num_weights; i++)
+        r->num_integer += c->codes[i].is_integer;
+    r->num_edges = c->plan->num_edges;
+    for (size_t i = 0; i < r->num_edges; i++)
+        r->num_rounded += c->plan->edges[i].item.type == LBW_ACTIVATIONS_INT8;
     r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
     r->snr = c->num_measured ? c->sum_of_snr / (double)c->num_measured
                              : lbw_snr(c->energy, c->error);
@@ -275,9 +294,13 @@ static void sum_up(struct conversion *c)
 static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
 {
     c->model->is_prepared = false;
-    for (size_t i = 0; i < c->plan->num_weights; i++)
-        LBW_TRY(lbw_bias_write(c->plan, &c->plan->weights[i], &c->codes[i], err));
+    for (size_t i = 0; i < c->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &c->plan->weights[i];
+        LBW_TRY(lbw_bias_write(c->plan, weight, &c->codes[i], err));
+        c->codes[i].is_integer = lbw_weight_is_integer(c->plan, weight);
+    }
     LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));
+    LBW_TRY(lbw_qdq_insert(c->plan, c->codes, c->params->encode.target, err));
     LBW_TRY(lbw_clean_biases(c->model, err));
     struct lbw_native_count count;
     return c->params->encode.encoding == LBW_ENCODING_NATIVE
@@ -314,6 +337,15 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
         return lbw_fail(err, LBW_ERR_ARGUMENT, "the calibration is for another model");
     if (params->tuner && params->tuner->plan != plan)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "the tuner is for another plan");
+    if (plan->params.activations == LBW_ACTIVATIONS_INT8 &&
+        (!params->activations || !params->activations->round))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "8-bit activations need calibration: their ranges come from data");
+    LBW_TRY(lbw_edges_check_grids(plan, err));
+    if (plan->params.activations == LBW_ACTIVATIONS_INT8 &&
+        params->encode.encoding == LBW_ENCODING_FLOAT)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "encoding float does not go with 8-bit activations: use packed or dq");
     if (params->state && !params->activations)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "%s: a state is kept of calibration, and there is none", params->state);
@@ -337,6 +369,8 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .model = model,
         .plan = plan,
         .params = params,
+        .range_kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
+                                                                   : LBW_RANGE_UNSIGNED,
         .calibrator = {.activations = params->activations, .plan = plan, .damping = damping},
         .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
         .stored = calloc(plan->num_weights + 1, sizeof *c.stored),

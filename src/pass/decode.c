@@ -81,16 +81,22 @@ static int32_t type_of_function(const char *op)
     return suffix ? TYPE(UNDEFINED) : TYPE(FLOAT);
 }
 
+/* The grid in the name of a function of ours, or NULL. */
+static const struct lbw_grid *grid_of_function(const char *op)
+{
+    char name[16] = "";
+    size_t length = strncmp(op, "Decode", 6) == 0 ? strcspn(op + 6, "_") : sizeof name;
+    if (length < sizeof name)
+        memcpy(name, op + 6, length);
+    return lbw_grid_by_name(name);
+}
+
 /* ai.lbw::Decode<grid>[_<type>](words, scale, shape) */
 static enum lbw_status match_function(struct lbw_encoded *out, const struct matcher *m,
                                       const Onnx__NodeProto *node, struct lbw_error *err)
 {
-    char name[16] = "";
     const char *op = node->op_type ? node->op_type : "";
-    size_t length = strncmp(op, "Decode", 6) == 0 ? strcspn(op + 6, "_") : sizeof name;
-    if (length < sizeof name)
-        memcpy(name, op + 6, length);
-    out->grid = lbw_grid_by_name(name);
+    out->grid = grid_of_function(op);
     Onnx__TensorProto *shape = constant_input(m, node, 2), *scale = constant_input(m, node, 1);
     out->codes = constant_input(m, node, 0);
     out->data_type = type_of_function(op);
@@ -103,6 +109,22 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
                : lbw_fail(err, LBW_ERR_FORMAT, "the scale does not match the shape");
 }
 
+/* Integers and floats of few bits as float32 values, exactly. */
+static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
+                                    struct lbw_error *err)
+{
+    if (lbw_tensor_read_float(t, out, NULL) == LBW_OK)
+        return LBW_OK;
+    int64_t *values = malloc((t->count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_int64(t, values, err);
+    for (size_t i = 0; i < t->count && status == LBW_OK; i++)
+        out[i] = (float)values[i];
+    free(values);
+    return status;
+}
+
 /* The grid whose levels, up to a common power of two, are the table's. */
 static const struct lbw_grid *grid_of_table(struct lbw_model *model,
                                             const Onnx__TensorProto *proto)
@@ -112,7 +134,7 @@ static const struct lbw_grid *grid_of_table(struct lbw_model *model,
     size_t num_grids;
     const struct lbw_grid *grids = lbw_grid_table(&num_grids);
     if (lbw_tensor_view(&table, model, proto, NULL) != LBW_OK || table.count > LBW_MAX_LEVELS ||
-        lbw_tensor_read_float(&table, values, NULL) != LBW_OK)
+        read_numbers(values, &table, NULL) != LBW_OK)
         return NULL;
     for (size_t i = 0; i < num_grids; i++) {
         size_t n = (size_t)grids[i].num_levels, same = 0;
@@ -127,11 +149,10 @@ static const struct lbw_grid *grid_of_table(struct lbw_model *model,
     return NULL;
 }
 
-/* The same operators as nodes of the graph, from the last Mul backwards. */
-static enum lbw_status match_inline(struct lbw_encoded *out, const struct matcher *m,
-                                    const Onnx__NodeProto *mul, struct lbw_error *err)
+/* The digits that a Reshape at the end shapes: words, shape and grid, or nothing. */
+static enum lbw_status match_digits(struct lbw_encoded *out, const struct matcher *m,
+                                    const Onnx__NodeProto *shaped, struct lbw_error *err)
 {
-    Onnx__NodeProto *shaped = producer(m, mul, 0, "Reshape");
     Onnx__NodeProto *cut = producer(m, shaped, 0, "Slice");
     Onnx__NodeProto *flat = producer(m, cut, 0, "Reshape");
     Onnx__NodeProto *gather = producer(m, flat, 0, "Gather");
@@ -139,20 +160,31 @@ static enum lbw_status match_inline(struct lbw_encoded *out, const struct matche
     Onnx__NodeProto *quotient = producer(m, digits, 0, "Div");
     Onnx__NodeProto *column = producer(m, quotient, 0, "Reshape");
     Onnx__NodeProto *wide = producer(m, column, 0, "Cast");
-    Onnx__NodeProto *factor = producer(m, mul, 1, "Cast");
     Onnx__TensorProto *table = constant_input(m, gather, 0);
     Onnx__TensorProto *shape = constant_input(m, shaped, 1);
     Onnx__TensorProto *words = constant_input(m, wide, 0);
-    Onnx__TensorProto *scale = constant_input(m, factor, 0);
     const struct lbw_grid *grid = table ? grid_of_table(m->index->model, table) : NULL;
-    if (!shape || !words || !scale || !grid || lbw_node_int(factor, "to", 0) != TYPE(FLOAT))
+    if (!shape || !words || !grid)
         return LBW_OK;
     enum lbw_status status = read_shape(out, m->index->model, shape, err);
     if (status != LBW_OK) /* a Reshape may take more than a shape */
         return status == LBW_ERR_FORMAT ? LBW_OK : status;
     out->grid = grid;
     out->codes = words;
-    if (take_scale(out, scale))
+    out->is_integer = table->data_type == TYPE(INT8);
+    return LBW_OK;
+}
+
+/* The same operators as nodes of the graph, from the last Mul backwards. */
+static enum lbw_status match_inline(struct lbw_encoded *out, const struct matcher *m,
+                                    const Onnx__NodeProto *mul, struct lbw_error *err)
+{
+    Onnx__NodeProto *factor = producer(m, mul, 1, "Cast");
+    Onnx__TensorProto *scale = constant_input(m, factor, 0);
+    if (!scale || lbw_node_int(factor, "to", 0) != TYPE(FLOAT))
+        return LBW_OK;
+    LBW_TRY(match_digits(out, m, producer(m, mul, 0, "Reshape"), err));
+    if (out->codes && !out->is_integer && take_scale(out, scale))
         out->kind = "inline";
     return LBW_OK;
 }
@@ -171,6 +203,59 @@ static bool take_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
             !lbw_size_mul(&out->count, out->count, (size_t)codes->dims[i]))
             out->count = 0;
     return bits > 0 && bits <= 16;
+}
+
+/* ai.lbw::Decode<grid>_int8(words, shape), or the same nodes: codes to be scaled. */
+static enum lbw_status match_integers(struct lbw_encoded *out, const struct matcher *m,
+                                      const Onnx__NodeProto *dequantize, struct lbw_error *err)
+{
+    const struct lbw_value *value = lbw_index_find(m->scope, lbw_node_input(dequantize, 0));
+    const Onnx__NodeProto *node = value ? value->producer : NULL;
+    const char *op = node && node->op_type ? node->op_type : "";
+    bool is_call = node && node->domain && strcmp(node->domain, LBW_DOMAIN) == 0;
+    if (!node || (!is_call && !lbw_node_is(node, "Reshape")))
+        return LBW_OK;
+    if (!is_call)
+        return match_digits(out, m, node, err);
+    Onnx__TensorProto *shape = constant_input(m, node, 1);
+    const char *suffix = strchr(op, '_');
+    out->grid = grid_of_function(op);
+    out->codes = constant_input(m, node, 0);
+    out->is_integer = suffix && strcmp(suffix, "_int8") == 0;
+    if (!out->grid || !shape || !out->codes || !out->is_integer)
+        return lbw_fail(err, LBW_ERR_FORMAT, "'%s' is a decoder unknown to this version", op);
+    return read_shape(out, m->index->model, shape, err);
+}
+
+/* Their DequantizeLinear: scales along an axis, behind a Cast when they are stored as halves.
+ */
+static enum lbw_status match_scaled(struct lbw_encoded *out, const struct matcher *m,
+                                    const Onnx__NodeProto *node, struct lbw_error *err)
+{
+    const Onnx__NodeProto *cast = producer(m, node, 1, "Cast");
+    Onnx__TensorProto *scale = constant_input(m, cast ? cast : node, cast ? 0 : 1);
+    bool is_call = false;
+    if (!scale || scale->n_dims > 1 || *lbw_node_input(node, 2) ||
+        lbw_node_int(node, "block_size", 0) ||
+        (cast && lbw_node_int(cast, "to", 0) != TYPE(FLOAT)) ||
+        (scale->data_type != TYPE(FLOAT) && !(cast && scale->data_type == TYPE(FLOAT16))))
+        return LBW_OK;
+    struct lbw_encoded found = *out;
+    LBW_TRY(match_integers(&found, m, node, err));
+    if (!found.codes || !found.is_integer)
+        return LBW_OK;
+    const struct lbw_value *value = lbw_index_find(m->scope, lbw_node_input(node, 0));
+    is_call = !lbw_node_is(value->producer, "Reshape");
+    int64_t axis = lbw_node_int(node, "axis", 1), rank = (int64_t)found.num_dims;
+    axis += axis < 0 ? rank : 0;
+    bool is_one = scale->n_dims == 0;
+    if (!is_one && (axis < 0 || axis >= rank || found.dims[axis] != scale->dims[0]))
+        return LBW_OK;
+    found.scale = scale;
+    found.scale_axis = is_one ? -1 : axis;
+    found.kind = is_call ? "packed" : "inline";
+    *out = found;
+    return LBW_OK;
 }
 
 /* DequantizeLinear to float32 with constant codes and scales, without zero point or blocks. */
@@ -246,6 +331,8 @@ static enum lbw_status match_node(struct lbw_encoded *out, const struct matcher 
     struct lbw_encoded found = {.data_type = TYPE(FLOAT)};
     if (node->domain && strcmp(node->domain, LBW_DOMAIN) == 0)
         LBW_TRY(match_function(&found, m, node, err));
+    else if (lbw_node_is(node, "DequantizeLinear") && !constant_input(m, node, 0))
+        LBW_TRY(match_scaled(&found, m, node, err));
     else if (lbw_node_is(node, "DequantizeLinear"))
         match_dequantize(&found, m, node);
     else if (lbw_node_is(node, "Mul"))
@@ -296,22 +383,6 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
     return LBW_OK;
 }
 
-/* Integers and floats of few bits as float32 values, exactly. */
-static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
-                                    struct lbw_error *err)
-{
-    if (lbw_tensor_read_float(t, out, NULL) == LBW_OK)
-        return LBW_OK;
-    int64_t *values = malloc((t->count + 1) * sizeof *values);
-    if (!values)
-        return lbw_fail_memory(err);
-    enum lbw_status status = lbw_tensor_read_int64(t, values, err);
-    for (size_t i = 0; i < t->count && status == LBW_OK; i++)
-        out[i] = (float)values[i];
-    free(values);
-    return status;
-}
-
 /* Through a table of what each byte stands for, where there are bytes: several times faster. */
 static enum lbw_status read_codes(float *out, struct lbw_model *model,
                                   const Onnx__TensorProto *proto, struct lbw_error *err)
@@ -357,7 +428,7 @@ static enum lbw_status unpack_words(float *out, struct lbw_model *model,
     float levels[LBW_MAX_LEVELS];
     frexpf((float)e->grid->levels[e->grid->num_levels - 1], &exponent);
     for (int i = 0; i < e->grid->num_levels; i++)
-        levels[i] = ldexpf((float)e->grid->levels[i], 1 - exponent);
+        levels[i] = ldexpf((float)e->grid->levels[i], e->is_integer ? 0 : 1 - exponent);
     for (size_t i = 0; i < e->count && status == LBW_OK; i++)
         out[i] = levels[codes[i]];
     free(codes);
@@ -402,4 +473,18 @@ enum lbw_status lbw_decode_values(float *out, struct lbw_model *model,
         for (size_t k = 0; k < e->count; k++)
             out[k] = lbw_encode_round(out[k], e->rounded[i]);
     return LBW_OK;
+}
+
+bool lbw_weight_reads_codes(const struct lbw_index *index, const struct lbw_value *value)
+{
+    bool any = false;
+    for (const struct lbw_use *use = value->uses; use; use = use->next) {
+        const struct matcher m = {index, use->scope};
+        const Onnx__NodeProto *dequantize = producer(&m, use->node, 0, "DequantizeLinear");
+        if (use->input != 1 || !lbw_node_is(use->node, "Conv") || !dequantize ||
+            constant_input(&m, dequantize, 0))
+            return false;
+        any = true;
+    }
+    return any;
 }

@@ -23,6 +23,7 @@ struct lbw_encoder {
     bool has_integers; /* constants can hold integers there */
     bool is_inline;    /* packed: nodes in the graph instead of a function */
     size_t num_calls;  /* packed: of functions, so far */
+    size_t num_integers; /* packed: weights that stop at int8, so far */
     enum lbw_target target;
     struct lbw_strmap shared; /* packed: graph and purpose → name of a constant made for it */
 };
@@ -96,7 +97,8 @@ Onnx__TensorProto *lbw_encode_plain(struct lbw_model *model, const char *name, i
 struct lbw_encoded {
     const char *kind;            /* "packed", "inline" or "dq" */
     const struct lbw_grid *grid; /* packed and inline; NULL for dq */
-    const char *type;            /* dq: the type of the codes, "int8" */
+    bool is_integer;  /* packed and inline: levels decode to int8, a DequantizeLinear scales */
+    const char *type; /* dq: the type of the codes, "int8" */
     size_t num_dims;
     const int64_t *dims;
     size_t count;
@@ -114,6 +116,16 @@ struct lbw_encoded {
  */
 enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
                                  const struct lbw_value *value, struct lbw_error *err);
+
+/*
+ * Every encoded weight becomes float; with `keeps_plain` all but those that lbw_qdq_insert()
+ * made int8. *num receives how many did. Activations stay as they are.
+ */
+enum lbw_status lbw_expand_weights(size_t *num, struct lbw_model *model, bool keeps_plain,
+                                   struct lbw_error *err);
+
+/* Whether the layers that read the weight read activations of 8 bits. */
+bool lbw_weight_reads_codes(const struct lbw_index *index, const struct lbw_value *value);
 
 /* The float32 values; `out` takes count. */
 enum lbw_status lbw_decode_values(float *out, struct lbw_model *model,

@@ -75,13 +75,14 @@ static bool is_at_hand(const struct carrier *c, const struct lbw_encoder *encode
 }
 
 static const struct carrier *choose_carrier(const struct lbw_weight *weight,
-                                            const struct lbw_encoder *encoder)
+                                            const struct lbw_encoder *encoder, bool is_integer)
 {
     const struct lbw_grid *grid = weight->item.grid;
     for (size_t i = 0; i < sizeof carriers / sizeof *carriers; i++) {
         const struct carrier *c = &carriers[i];
         if (grid->levels[grid->num_levels - 1] <= c->max && is_at_hand(c, encoder, weight) &&
-            (c->takers & 1u << encoder->target) && (grid->terms == 1 || !c->is_pow2))
+            (c->takers & 1u << encoder->target) && (grid->terms == 1 || !c->is_pow2) &&
+            (!is_integer || c->type == TYPE(INT8))) /* what layers on integers take */
             return c;
     }
     return NULL;
@@ -255,7 +256,7 @@ static const char *explain_plain(const struct lbw_encoder *encoder,
     /* a model may claim any opset, also one that cannot be counted up from */
     for (int64_t opset = LBW_MIN_OPSET; opset <= LBW_MAX_OPSET; opset++) {
         later.opset = later.at_opset = opset;
-        const struct carrier *carrier = choose_carrier(weight, &later);
+        const struct carrier *carrier = choose_carrier(weight, &later, false);
         if (opset > encoder->at_opset && opset >= encoder->opset && is_smaller(carrier, type))
             return lbw_arena_printf(
                 arena,
@@ -274,7 +275,7 @@ enum lbw_status lbw_encode_dq(struct lbw_decoding *out, struct lbw_encoder *enco
     struct lbw_model *model = encoder->model;
     const struct lbw_scope *scope = weight->value->scope;
     int32_t type = weight->tensor->data_type;
-    const struct carrier *carrier = choose_carrier(weight, encoder);
+    const struct carrier *carrier = choose_carrier(weight, encoder, codes->is_integer);
     if (!is_smaller(carrier, type)) {
         out->note = explain_plain(encoder, weight);
         return out->note ? lbw_encode_float(out, encoder, weight, codes, err)

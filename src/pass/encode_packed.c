@@ -11,6 +11,7 @@
 #include "pass/encode.h"
 
 #define INT64   ONNX__TENSOR_PROTO__DATA_TYPE__INT64
+#define INT8    ONNX__TENSOR_PROTO__DATA_TYPE__INT8
 #define INT32   ONNX__TENSOR_PROTO__DATA_TYPE__INT32
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 #define FLOAT16 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16
@@ -35,6 +36,7 @@ struct emitter {
     const struct lbw_grid *grid;
     int32_t work_type; /* of the digit arithmetic */
     int64_t opset;
+    bool is_integer; /* levels come out as int8, to be scaled by a DequantizeLinear */
     bool failed;
 };
 
@@ -124,6 +126,15 @@ static const char *emit_ints(struct emitter *e, const char *name, int32_t type,
     return emit_tensor(e, name, type, data, num, is_scalar);
 }
 
+/* The levels as they are, in int8. */
+static const char *emit_levels(struct emitter *e)
+{
+    int64_t levels[LBW_MAX_LEVELS];
+    for (int i = 0; i < e->grid->num_levels; i++)
+        levels[i] = e->grid->levels[i];
+    return emit_ints(e, "integers", INT8, levels, (size_t)e->grid->num_levels, false);
+}
+
 static void emit_cast(struct emitter *e, const char *output, const char *input, int32_t type)
 {
     Onnx__NodeProto *node = emit(e, "Cast", output, input, NULL, NULL);
@@ -146,7 +157,9 @@ static const char *emit_digits(struct emitter *e, const char *words)
     const char *powers = emit_ints(e, "powers", e->work_type, powers_of_base,
                                    (size_t)grid->digits_per_word, false);
     const char *radix = emit_ints(e, "radix", e->work_type, &base, 1, true);
-    const char *table = emit_floats(e, "levels", levels, (size_t)grid->num_levels);
+    const char *table = e->is_integer
+                            ? emit_levels(e)
+                            : emit_floats(e, "levels", levels, (size_t)grid->num_levels);
     const char *wide = emit_name(e, "wide"), *column = emit_name(e, "word");
     const char *quotient = emit_name(e, "quotient"), *next = emit_name(e, "next");
     const char *carried = emit_name(e, "carried"), *digits = emit_name(e, "digits");
@@ -195,6 +208,10 @@ static void emit_decoding(struct emitter *e, const char *words, const char *scal
                           const char *shape, const char *output, int32_t type, int64_t count)
 {
     const char *cut = emit_cut(e, emit_digits(e, words), shape, count);
+    if (e->is_integer) {
+        emit(e, "Reshape", output, cut, shape, NULL);
+        return;
+    }
     const char *shaped = emit_name(e, "shaped"), *factor = emit_name(e, "factor");
     const char *product = type == FLOAT32 ? output : emit_name(e, "product");
     emit(e, "Reshape", shaped, cut, shape, NULL);
@@ -224,8 +241,11 @@ static Onnx__FunctionProto *find_function(const struct lbw_model *model, const c
     return NULL;
 }
 
-static Onnx__FunctionProto *new_function(struct lbw_encoder *encoder, const char *name)
+static Onnx__FunctionProto *new_function(struct lbw_encoder *encoder, const char *name,
+                                         bool is_integer)
 {
+    static const char *const inputs[] = {"words", "scale", "shape"};
+    static const char *const integer_inputs[] = {"words", "shape"};
     struct lbw_model *model = encoder->model;
     Onnx__FunctionProto *f = lbw_arena_alloc(&model->arena, sizeof *f);
     Onnx__OperatorSetIdProto *opset = lbw_arena_alloc(&model->arena, sizeof *opset);
@@ -240,10 +260,10 @@ static Onnx__FunctionProto *new_function(struct lbw_encoder *encoder, const char
     opsets[0] = opset;
     f->name = lbw_arena_strdup(&model->arena, name);
     f->domain = lbw_arena_strdup(&model->arena, LBW_DOMAIN);
-    f->n_input = 3;
-    f->input = copy_names(model, (const char *const[]){"words", "scale", "shape"}, 3);
+    f->n_input = is_integer ? 2 : 3;
+    f->input = copy_names(model, is_integer ? integer_inputs : inputs, f->n_input);
     f->n_output = 1;
-    f->output = copy_names(model, (const char *const[]){"weight"}, 1);
+    f->output = copy_names(model, (const char *const[]){is_integer ? "codes" : "weight"}, 1);
     f->n_opset_import = 1;
     f->opset_import = opsets;
     if (encoder->opset < 10) {
@@ -273,15 +293,17 @@ static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *
 {
     if (find_function(encoder->model, name))
         return LBW_OK;
-    Onnx__FunctionProto *function = new_function(encoder, name);
+    bool is_integer = type == INT8;
+    Onnx__FunctionProto *function = new_function(encoder, name, is_integer);
     struct lbw_decoding body = {0};
     struct emitter e = {.encoder = encoder,
                         .out = &body,
                         .prefix = "",
                         .grid = grid,
                         .work_type = grid->word_size == 8 ? INT64 : INT32,
-                        .opset = encoder->opset};
-    emit_decoding(&e, "words", "scale", "shape", "weight", type, 0);
+                        .opset = encoder->opset,
+                        .is_integer = is_integer};
+    emit_decoding(&e, "words", "scale", "shape", is_integer ? "codes" : "weight", type, 0);
     if (!function || e.failed || !name_nodes(encoder->model, &body) ||
         !lbw_function_set_nodes(encoder->model, function, body.nodes, body.num_nodes) ||
         !lbw_model_add_function(encoder->model, function))
@@ -342,7 +364,7 @@ static Onnx__TensorProto *scale_tensor(struct lbw_encoder *encoder, const char *
                                        const struct lbw_weight *weight,
                                        const struct lbw_codes *codes, size_t *size)
 {
-    float unit = level_unit(weight->item.grid);
+    float unit = codes->is_integer ? 1 : level_unit(weight->item.grid);
     bool fits_half = true;
     for (size_t i = 0; i < codes->num_steps; i++) {
         float scale = codes->steps[i] * unit;
@@ -357,9 +379,9 @@ static Onnx__TensorProto *scale_tensor(struct lbw_encoder *encoder, const char *
                      fits_half ? lbw_half_from_float(scale) : lbw_float_bits(scale), item);
     }
     int64_t dims[LBW_MAX_DIMS] = {1, 1, 1, 1, 1, 1, 1, 1};
-    size_t num_dims = codes->axis < 0 ? 0 : weight->item.num_dims;
+    size_t num_dims = codes->axis < 0 ? 0 : codes->is_integer ? 1 : weight->item.num_dims;
     if (codes->axis >= 0)
-        dims[codes->axis] = (int64_t)codes->num_steps;
+        dims[codes->is_integer ? 0 : codes->axis] = (int64_t)codes->num_steps;
     return data ? lbw_tensor_new(encoder->model, name, fits_half ? FLOAT16 : FLOAT32, dims,
                                  num_dims, data, *size)
                 : NULL;
@@ -398,9 +420,9 @@ static const char *shape_constant(struct lbw_decoding *out, struct lbw_encoder *
 /* The call has a name because inliners, that of pnnx for one, make the names inside of it. */
 static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
                           const struct lbw_weight *weight, const char *function,
-                          const char *const *inputs)
+                          const char *const *inputs, const char *output)
 {
-    const char *const outputs[] = {weight->item.tensor, NULL};
+    const char *const outputs[] = {output, NULL};
     struct lbw_model *model = encoder->model;
     char *stem = lbw_arena_printf(&model->arena, "lbw_%zu", ++encoder->num_calls);
     const char *name = stem ? lbw_names_make_node(encoder->names, model, stem) : NULL;
@@ -415,7 +437,7 @@ static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
 
 static enum lbw_status encode_inline(struct lbw_decoding *out, struct lbw_encoder *encoder,
                                      const struct lbw_weight *weight, const char *const *inputs,
-                                     struct lbw_error *err)
+                                     const char *output, bool is_integer, struct lbw_error *err)
 {
     char *prefix = lbw_arena_printf(&encoder->model->arena, "%s.lbw.", weight->item.tensor);
     struct emitter e = {.encoder = encoder,
@@ -425,9 +447,10 @@ static enum lbw_status encode_inline(struct lbw_decoding *out, struct lbw_encode
                         .grid = weight->item.grid,
                         .work_type = weight->item.grid->word_size == 8 ? INT64 : INT32,
                         .opset = encoder->at_opset,
+                        .is_integer = is_integer,
                         .failed = !prefix};
-    emit_decoding(&e, inputs[0], inputs[1], inputs[2], weight->item.tensor,
-                  weight->tensor->data_type, (int64_t)weight->item.count);
+    emit_decoding(&e, inputs[0], inputs[1], inputs[2], output, weight->tensor->data_type,
+                  (int64_t)weight->item.count);
     return e.failed ? lbw_fail_memory(err) : LBW_OK;
 }
 
@@ -451,6 +474,59 @@ static bool explain_plain(const char **note, const struct lbw_encoder *encoder)
     return *note || (encoder->has_integers && !op);
 }
 
+/* A short name: a model with 8-bit activations has many. */
+static const char *short_name(struct lbw_encoder *encoder, const char *letter, size_t number)
+{
+    struct lbw_model *model = encoder->model;
+    char *stem = lbw_arena_printf(&model->arena, "%s%zu", letter, number);
+    return stem ? lbw_names_make(encoder->names, model, stem) : NULL;
+}
+
+/* Decodes to int8 and lets a DequantizeLinear scale: what runtimes fuse with their layers. */
+static enum lbw_status encode_integer(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                      const struct lbw_weight *weight,
+                                      const struct lbw_codes *codes, const char *words,
+                                      const Onnx__TensorProto *scale, const char *shape,
+                                      struct lbw_error *err)
+{
+    struct lbw_model *model = encoder->model;
+    const char *output = short_name(encoder, "c", encoder->num_integers);
+    const char *factor = scale->name;
+    bool is_half = scale->data_type == FLOAT16;
+    if (is_half)
+        factor = short_name(encoder, "s", encoder->num_integers);
+    encoder->num_integers++;
+    if (!output || !factor)
+        return lbw_fail_memory(err);
+    if (encoder->is_inline) {
+        const char *const inputs[] = {words, "", shape};
+        LBW_TRY(encode_inline(out, encoder, weight, inputs, output, true, err));
+    } else {
+        char *function =
+            lbw_arena_printf(&model->arena, "Decode%s_int8", weight->item.grid->name);
+        if (!function)
+            return lbw_fail_memory(err);
+        LBW_TRY(ensure_function(encoder, function, weight->item.grid, INT8, err));
+        const char *const inputs[] = {words, shape, NULL};
+        if (!call_function(out, encoder, weight, function, inputs, output))
+            return lbw_fail_memory(err);
+    }
+    bool done = true;
+    if (is_half) {
+        const char *const from[] = {scale->name, NULL}, *const to[] = {factor, NULL};
+        Onnx__NodeProto *cast = lbw_build_node(model, "", "Cast", "", from, to);
+        done = lbw_build_int(model, cast, "to", FLOAT32);
+        out->nodes[out->num_nodes++] = cast;
+    }
+    const char *const from[] = {output, factor, NULL};
+    const char *const to[] = {weight->item.tensor, NULL};
+    Onnx__NodeProto *node = lbw_build_node(model, "", "DequantizeLinear", "", from, to);
+    if (codes->axis >= 0)
+        done = lbw_build_int(model, node, "axis", codes->axis) && done;
+    out->nodes[out->num_nodes++] = node;
+    return done && node ? LBW_OK : lbw_fail_memory(err);
+}
+
 enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *encoder,
                                   const struct lbw_weight *weight,
                                   const struct lbw_codes *codes, struct lbw_error *err)
@@ -468,16 +544,19 @@ enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *
     const char *words = words_stem ? lbw_names_make(encoder->names, model, words_stem) : NULL;
     const char *scale = scale_stem ? lbw_names_make(encoder->names, model, scale_stem) : NULL;
     const char *shape = shape_constant(out, encoder, weight);
-    if (!words || !scale || !shape ||
-        !lbw_encode_constant(out, encoder, scope,
+    if (!words || !scale || !shape)
+        return lbw_fail_memory(err);
+    Onnx__TensorProto *factors = scale_tensor(encoder, scale, weight, codes, &scale_size);
+    if (!lbw_encode_constant(out, encoder, scope,
                              words_tensor(encoder, words, weight, codes, &words_size)) ||
-        !lbw_encode_constant(out, encoder, scope,
-                             scale_tensor(encoder, scale, weight, codes, &scale_size)))
+        !lbw_encode_constant(out, encoder, scope, factors))
         return lbw_fail_memory(err);
     out->size = words_size + scale_size;
+    if (codes->is_integer)
+        return encode_integer(out, encoder, weight, codes, words, factors, shape, err);
     const char *const inputs[] = {words, scale, shape, NULL};
     if (encoder->is_inline)
-        return encode_inline(out, encoder, weight, inputs, err);
+        return encode_inline(out, encoder, weight, inputs, weight->item.tensor, false, err);
     bool is_float = type == FLOAT32;
     char *function =
         lbw_arena_printf(&model->arena, "Decode%s%s%s", weight->item.grid->name,
@@ -486,7 +565,7 @@ enum lbw_status lbw_encode_packed(struct lbw_decoding *out, struct lbw_encoder *
         return lbw_fail_memory(err);
     LBW_TRY(ensure_function(encoder, function, weight->item.grid, type, err));
     if (!import_in_function(encoder, scope) ||
-        !call_function(out, encoder, weight, function, inputs))
+        !call_function(out, encoder, weight, function, inputs, weight->item.tensor))
         return lbw_fail_memory(err);
     return LBW_OK;
 }

@@ -7,6 +7,8 @@
 #include "pass/clean.h"
 #include "pass/encode.h"
 #include "pass/prepare.h"
+#include "pass/qdq.h"
+#include "pass/recover.h"
 
 static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
 {
@@ -40,12 +42,33 @@ static enum lbw_status place(struct lbw_model *model, struct lbw_value *value,
     return LBW_OK;
 }
 
+/* Plain int8 in front of a layer on integers: on no grid, and to stay as it is. */
+static enum lbw_status is_plain(bool *out, struct lbw_model *model,
+                                const struct lbw_encoded *encoded, struct lbw_error *err)
+{
+    struct lbw_codes codes = {0};
+    const struct lbw_grid *grid = NULL;
+    *out = false;
+    if (encoded->grid || encoded->codes->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT8)
+        return LBW_OK;
+    LBW_TRY(lbw_recover_encoded(&codes, &grid, model, encoded, err));
+    lbw_codes_release(&codes);
+    *out = !grid;
+    return LBW_OK;
+}
+
 static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_index *index,
-                                    struct lbw_value *value, size_t *num, struct lbw_error *err)
+                                    struct lbw_value *value, bool keeps_plain, size_t *num,
+                                    struct lbw_error *err)
 {
     struct lbw_encoded encoded;
+    bool stays = false;
     LBW_TRY(lbw_decode_match(&encoded, index, value, err));
     if (!encoded.kind)
+        return LBW_OK;
+    if (keeps_plain && lbw_weight_reads_codes(index, value))
+        LBW_TRY(is_plain(&stays, model, &encoded, err));
+    if (stays)
         return LBW_OK;
     float *values = malloc((encoded.count + 1) * sizeof *values);
     if (!values)
@@ -63,7 +86,8 @@ static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_in
 }
 
 static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_index *index,
-                                    struct lbw_scope *scope, size_t *num, struct lbw_error *err)
+                                    struct lbw_scope *scope, bool keeps_plain, size_t *num,
+                                    struct lbw_error *err)
 {
     size_t num_nodes;
     Onnx__NodeProto **nodes = lbw_scope_nodes(scope, &num_nodes);
@@ -80,7 +104,7 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
         /* values read as a weight somewhere are the only ones worth a look */
         if (value && value->producer == list[i] && lbw_weight_is_read(value) &&
             !lbw_weight_is_cast(value))
-            status = expand_value(model, index, value, num, err);
+            status = expand_value(model, index, value, keeps_plain, num, err);
     }
     free(list);
     return status;
@@ -106,27 +130,37 @@ static void drop_functions(struct lbw_model *model)
     proto->n_opset_import = num_kept;
 }
 
-static enum lbw_status expand_all(struct lbw_model *model, struct lbw_index *index, size_t *num,
-                                  struct lbw_error *err)
+static enum lbw_status expand_all(struct lbw_model *model, struct lbw_index *index,
+                                  bool keeps_plain, size_t *num, struct lbw_error *err)
 {
     for (struct lbw_scope *s = index->scopes; s; s = s->next)
-        LBW_TRY(expand_scope(model, index, s, num, err));
+        LBW_TRY(expand_scope(model, index, s, keeps_plain, num, err));
     LBW_TRY(lbw_clean(model, index, err));
     if (*num)
         drop_functions(model);
     return LBW_OK;
 }
 
-enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err)
+enum lbw_status lbw_expand_weights(size_t *num, struct lbw_model *model, bool keeps_plain,
+                                   struct lbw_error *err)
 {
     struct lbw_index index;
     size_t count = 0;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = expand_all(model, &index, keeps_plain, &count, err);
+    lbw_index_release(&index);
+    if (status == LBW_OK)
+        *num = count;
+    return lbw_model_rewritten(model, status);
+}
+
+enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_error *err)
+{
+    size_t count = 0, num_roundings = 0;
     LBW_TRY(lbw_model_check(model, err));
-    enum lbw_status status = lbw_index_init(&index, model, err);
-    if (status == LBW_OK) {
-        status = lbw_model_rewritten(model, expand_all(model, &index, &count, err));
-        lbw_index_release(&index);
-    }
+    enum lbw_status status = lbw_expand_weights(&count, model, false, err);
+    if (status == LBW_OK && count)
+        status = lbw_model_rewritten(model, lbw_qdq_remove(&num_roundings, model, err));
     if (status == LBW_OK && num)
         *num = count;
     return lbw_within(err, status, "%s", model->name);

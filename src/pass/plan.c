@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "num/quantize.h"
 #include "onnx/inline.h"
+#include "pass/edge.h"
 #include "pass/encode.h"
 
 /* A weight is worth converting when that saves at least this share of the model. */
@@ -20,6 +21,7 @@
 static const char *const method_names[] = {"optimal", "ternary", "threshold"};
 static const char *const scale_names[] = {"real", "pow2"};
 static const char *const group_names[] = {"channel", "tensor"};
+static const char *const activations_names[] = {"float", "int8"};
 
 const char *lbw_method_name(enum lbw_method method)
 {
@@ -34,6 +36,11 @@ const char *lbw_scale_name(enum lbw_scale scale)
 const char *lbw_group_name(enum lbw_group group)
 {
     return lbw_name_of(group_names, LBW_NUM(group_names), group);
+}
+
+const char *lbw_activations_name(enum lbw_activations_type type)
+{
+    return lbw_name_of(activations_names, LBW_NUM(activations_names), type);
 }
 
 /* What builds the plan, with the compiled rules. */
@@ -269,12 +276,14 @@ static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
     uint64_t after = lbw_encode_estimate(weight);
     if (after >= before) {
         keep(weight, "would not get smaller", false);
+        weight->is_small = true;
         return false;
     }
     if ((double)(before - after) < (double)planner->plan->model_size * LEAST_SHARE) {
         char *text = lbw_arena_printf(&model->arena, "small: would save %llu bytes",
                                       (unsigned long long)(before - after));
         keep(weight, text, false);
+        weight->is_small = !planner->params->all;
         return planner->params->all;
     }
     return true;
@@ -419,6 +428,7 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
         weight->item.reason = "";
     }
     LBW_TRY(look_at_values(planner, weight, &tensor, err));
+    weight->is_small = weight->is_small && !skipped && !weight->is_structural;
     if (skipped && !weight->is_fixed)
         keep(weight, "skipped on request", false);
     return LBW_OK;
@@ -437,6 +447,8 @@ static enum lbw_status check_params(struct planner *planner, struct lbw_error *e
     LBW_TRY(lbw_check_choice("method", params->method, LBW_NUM(method_names), err));
     LBW_TRY(lbw_check_choice("scale", params->scale, LBW_NUM(scale_names), err));
     LBW_TRY(lbw_check_choice("group", params->group, LBW_NUM(group_names), err));
+    LBW_TRY(
+        lbw_check_choice("activations", params->activations, LBW_NUM(activations_names), err));
     LBW_TRY(lbw_check_range("mu", (double)params->mu, 0, MOST_MU, err));
     LBW_TRY(check_grid(params->grid, err));
     LBW_TRY(lbw_check_list("rules", params->rules, params->num_rules, err));
@@ -456,7 +468,7 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
         LBW_TRY(collect(planner, s, err));
     for (size_t i = 0; i < plan->num_weights; i++)
         LBW_TRY(decide(planner, &plan->weights[i], err));
-    return LBW_OK;
+    return lbw_edges_find(plan, planner->params, err);
 }
 
 enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
@@ -529,6 +541,16 @@ const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i)
     return i < plan->num_weights ? &plan->weights[i].item : NULL;
 }
 
+size_t lbw_plan_num_edges(const struct lbw_plan *plan)
+{
+    return plan->num_edges;
+}
+
+const struct lbw_plan_edge *lbw_plan_edge(const struct lbw_plan *plan, size_t i)
+{
+    return i < plan->num_edges ? &plan->edges[i].item : NULL;
+}
+
 size_t lbw_plan_num_folded(const struct lbw_plan *plan)
 {
     return plan->model->num_folded;
@@ -545,6 +567,7 @@ enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i, const struct 
     if (grid && weight->is_fixed)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",
                         weight->item.tensor, weight->item.reason);
+    weight->is_small = weight->is_small && grid == weight->item.grid;
     if (!grid && weight->item.grid)
         weight->item.reason = "kept on request";
     else if (grid)

@@ -5,6 +5,8 @@
 
 #include "pass/weight.h"
 
+struct lbw_edge; /* pass/edge.h */
+
 struct lbw_plan {
     atomic_uint num_holders; /* handles that need it: the caller's, reports, tuners */
     struct lbw_model *model; /* held */
@@ -13,6 +15,8 @@ struct lbw_plan {
     struct lbw_plan_params params; /* pointers inside are not kept */
     struct lbw_weight *weights;    /* in node order, in the model's arena */
     size_t num_weights;
+    struct lbw_edge *edges; /* in node order, in the model's arena */
+    size_t num_edges;
     uint64_t model_size; /* when planning began, lbw_model_size() */
 };
 

@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "pass/edge.h"
 #include "pass/plan.h"
 
 static void print_shape(FILE *f, const struct lbw_plan_item *item)
@@ -52,6 +53,37 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
     fputc('\n', f);
 }
 
+/* TYPE LOW HIGH TENSOR OP NODE [# REASON]; auto: to be fitted; op and node are not read back.
+ */
+static void print_edge(FILE *f, const struct lbw_edge *edge)
+{
+    const struct lbw_plan_edge *item = &edge->item;
+    bool is_given = item->low < item->high;
+    fprintf(f, "%-5s ", lbw_activations_name(item->type));
+    if (is_given)
+        fprintf(f, "%.9g %.9g ", (double)item->low, (double)item->high);
+    else
+        fputs("auto auto ", f);
+    lbw_text_print_word(f, item->tensor);
+    fputc(' ', f);
+    lbw_text_print_word(f, item->op);
+    fputc(' ', f);
+    lbw_text_print_word(f, item->node);
+    if (*item->reason) {
+        fputs("  # ", f);
+        print_clean(f, item->reason);
+    }
+    fputc('\n', f);
+}
+
+static void print_edges(FILE *f, const struct lbw_plan *plan)
+{
+    if (plan->num_edges)
+        fputs("# type low high   tensor op node   (edit the first three; auto fits them)\n", f);
+    for (size_t i = 0; i < plan->num_edges; i++)
+        print_edge(f, &plan->edges[i]);
+}
+
 static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
                                   struct lbw_error *err)
 {
@@ -63,6 +95,7 @@ static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
           f);
     for (size_t i = 0; i < plan->num_weights; i++)
         print_item(f, &plan->weights[i].item);
+    print_edges(f, plan);
     bool failed = ferror(f) != 0;
     if (fclose(f) != 0 || failed) {
         free(*out);
@@ -92,6 +125,17 @@ static json_t *item_json(const struct lbw_plan_item *item)
     return out;
 }
 
+static json_t *edge_json(const struct lbw_edge *edge)
+{
+    const struct lbw_plan_edge *item = &edge->item;
+    bool is_given = item->low < item->high;
+    return json_pack("{s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "type",
+                     lbw_activations_name(item->type), "low",
+                     is_given ? json_real((double)item->low) : json_null(), "high",
+                     is_given ? json_real((double)item->high) : json_null(), "tensor",
+                     item->tensor, "node", item->node, "op", item->op, "reason", item->reason);
+}
+
 /* JSON holds UTF-8 alone, and is to be read back: a name that is none cannot be in it. */
 static enum lbw_status check_names(const struct lbw_plan *plan, struct lbw_error *err)
 {
@@ -105,6 +149,14 @@ static enum lbw_status check_names(const struct lbw_plan *plan, struct lbw_error
                                 "'%s' is not UTF-8: print the plan as text instead of JSON",
                                 names[k]);
     }
+    for (size_t i = 0; i < plan->num_edges; i++) {
+        const struct lbw_plan_edge *item = &plan->edges[i].item;
+        if (!lbw_text_is_utf8(item->tensor) || !lbw_text_is_utf8(item->node) ||
+            !lbw_text_is_utf8(item->op))
+            return lbw_fail(err, LBW_ERR_FORMAT,
+                            "'%s' is not UTF-8: print the plan as text instead of JSON",
+                            item->tensor);
+    }
     return LBW_OK;
 }
 
@@ -116,7 +168,11 @@ static enum lbw_status print_json(char **out, const struct lbw_plan *plan,
     bool failed = !list;
     for (size_t i = 0; i < plan->num_weights && !failed; i++)
         failed = json_array_append_new(list, item_json(&plan->weights[i].item)) != 0;
-    json_t *root = json_pack("{s:i, s:o}", "lbw_plan", 1, "weights", list);
+    json_t *edges = plan->num_edges ? json_array() : NULL;
+    for (size_t i = 0; i < plan->num_edges && !failed; i++)
+        failed = json_array_append_new(edges, edge_json(&plan->edges[i])) != 0;
+    json_t *root =
+        json_pack("{s:i, s:o, s:o*}", "lbw_plan", 1, "weights", list, "activations", edges);
     char *text = root && !failed ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII) : NULL;
     json_decref(root);
     if (!text)
@@ -193,6 +249,80 @@ static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish
     return LBW_OK;
 }
 
+/* One activation's wishes; low >= high: its range is to be fitted. */
+struct edge_wish {
+    const char *type, *tensor;
+    double low, high;
+};
+
+static enum lbw_status apply_edge(struct lbw_plan *plan, const struct edge_wish *wish,
+                                  struct lbw_error *err)
+{
+    bool is_float = strcmp(wish->type, "float") == 0;
+    struct lbw_edge *edge = lbw_edge_of(plan, wish->tensor);
+    if (!plan->num_edges)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s': the plan is for 8-bit activations "
+                        "(--activations int8)",
+                        wish->tensor);
+    if (!edge)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "'%s' is not an activation between layers on integers", wish->tensor);
+    if (!is_float && strcmp(wish->type, "int8") != 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s': type '%s' is not int8 or float", wish->tensor,
+                        wish->type);
+    bool is_given = wish->low != 0 || wish->high != 0;
+    if (is_given && !(wish->low <= 0 && wish->high >= 0 && wish->low < wish->high &&
+                      wish->low > -3e38 && wish->high < 3e38))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s': %g … %g is not a range that holds 0", wish->tensor,
+                        wish->low, wish->high);
+    edge->item.type = is_float ? LBW_ACTIVATIONS_FLOAT : LBW_ACTIVATIONS_INT8;
+    edge->item.reason = is_float ? "float by the plan file" : "";
+    edge->item.low = (float)wish->low;
+    edge->item.high = (float)wish->high;
+    edge->is_wished = true;
+    return LBW_OK;
+}
+
+/* TYPE LOW HIGH TENSOR, of which the type has been read. */
+static enum lbw_status apply_edge_line(struct lbw_plan *plan, const char *type, char *rest,
+                                       struct lbw_error *err)
+{
+    const char *low = lbw_text_take_word(&rest), *high = low ? lbw_text_take_word(&rest) : NULL;
+    struct edge_wish wish = {.type = type, .tensor = high ? lbw_text_take_word(&rest) : NULL};
+    char *ends[2] = {NULL, NULL};
+    if (!wish.tensor)
+        return lbw_fail(err, LBW_ERR_FORMAT, "expected %s LOW HIGH TENSOR", type);
+    if (strcmp(low, "auto") != 0 || strcmp(high, "auto") != 0) {
+        wish.low = strtod(low, &ends[0]);
+        wish.high = strtod(high, &ends[1]);
+        if (*ends[0] || *ends[1] || ends[0] == low || ends[1] == high)
+            return lbw_fail(err, LBW_ERR_FORMAT,
+                            "activation '%s': '%s %s' is neither two numbers nor auto auto",
+                            wish.tensor, low, high);
+    }
+    return apply_edge(plan, &wish, err);
+}
+
+/* One of the JSON file's activations; bounds of null, or none, are to be fitted. */
+static enum lbw_status apply_edge_entry(struct lbw_plan *plan, json_t *entry, size_t i,
+                                        struct lbw_error *err)
+{
+    struct edge_wish wish = {0};
+    json_t *low = NULL, *high = NULL;
+    json_error_t problem;
+    if (json_unpack_ex(entry, &problem, 0, "{s:s, s:s, s?o, s?o}", "type", &wish.type, "tensor",
+                       &wish.tensor, "low", &low, "high", &high) != 0)
+        return lbw_fail(err, LBW_ERR_FORMAT, "activations[%zu]: %s", i, problem.text);
+    if (json_is_number(low) && json_is_number(high)) {
+        wish.low = json_number_value(low);
+        wish.high = json_number_value(high);
+    }
+    return apply_edge(plan, &wish, err);
+}
+
 /* One of the JSON file's weights; a grid of null keeps it. */
 static enum lbw_status apply_entry(struct lbw_plan *plan, json_t *entry, size_t i,
                                    struct lbw_error *err)
@@ -227,6 +357,11 @@ static enum lbw_status apply_json(struct lbw_plan *plan, const char *data, size_
         if (status == LBW_OK)
             status = apply_entry(plan, entry, i, err);
     }
+    json_array_foreach(json_object_get(root, "activations"), i, entry)
+    {
+        if (status == LBW_OK)
+            status = apply_edge_entry(plan, entry, i, err);
+    }
     json_decref(root);
     return status;
 }
@@ -240,6 +375,11 @@ static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_
         struct wish wish = {.grid = lbw_text_take_word(&rest)};
         if (!wish.grid)
             continue;
+        if (strcmp(wish.grid, "int8") == 0 || strcmp(wish.grid, "float") == 0) {
+            LBW_TRY(
+                lbw_within(err, apply_edge_line(plan, wish.grid, rest, err), "line %d", line));
+            continue;
+        }
         wish.scale = lbw_text_take_word(&rest);
         wish.group = wish.scale ? lbw_text_take_word(&rest) : NULL;
         wish.tensor = wish.group ? lbw_text_take_word(&rest) : NULL;

@@ -56,6 +56,8 @@ static bool codes_of_levels(uint8_t *codes, const float *levels, size_t n,
 static int shift_of(const struct lbw_encoded *encoded)
 {
     int exponent;
+    if (encoded->is_integer)
+        return 0;
     if (encoded->grid) { /* the level table is relative to its largest power of two */
         frexpf((float)encoded->grid->levels[encoded->grid->num_levels - 1], &exponent);
         return exponent - 1;

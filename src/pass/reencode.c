@@ -58,6 +58,8 @@ static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *pl
         LBW_TRY(lbw_within(
             r->err, lbw_recover_encoded(&hint.codes, &hint.grid, r->model, &encoded, r->err),
             "weight '%s'", value->name));
+        hint.codes.is_integer =
+            encoded.is_integer || lbw_weight_reads_codes(&plan->index, value);
         if (hint.grid)
             r->hints[r->num_hints++] = hint;
     }
@@ -74,7 +76,8 @@ static enum lbw_status expand(struct reencoder *r)
     lbw_plan_free(&plan);
     if (status != LBW_OK)
         return status;
-    LBW_TRY(lbw_expand(r->model, &r->num_encoded, r->err));
+    LBW_TRY(lbw_expand_weights(&r->num_encoded, r->model,
+                               r->params->encoding != LBW_ENCODING_FLOAT, r->err));
     /* now, because functions of ours are for one opset */
     return r->params->opset ? lbw_model_lift(r->model, r->params->opset, r->err) : LBW_OK;
 }

@@ -2,6 +2,8 @@
 /* The report: what became of each weight, for people and as JSON. */
 #include "pass/report.h"
 
+#include "pass/edge.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -97,6 +99,27 @@ static json_t *row_json(const struct lbw_report_row *row)
     return out;
 }
 
+/* One activation, as the conversion left it. */
+static json_t *edge_json(const struct lbw_plan_edge *edge)
+{
+    bool is_rounded = edge->type == LBW_ACTIVATIONS_INT8;
+    return json_pack(
+        "{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "tensor", text(edge->tensor), "node",
+        text(edge->node), "op", text(edge->op), "type", lbw_activations_name(edge->type), "low",
+        is_rounded ? number((double)edge->low) : json_null(), "high",
+        is_rounded ? number((double)edge->high) : json_null(), "snr",
+        edge->snr != 0 ? number(edge->snr) : json_null(), "reason", text(edge->reason));
+}
+
+/* NULL, which leaves the key out, where the plan has none. */
+static json_t *edges_json(const struct lbw_plan *plan)
+{
+    json_t *list = plan->num_edges ? json_array() : NULL;
+    for (size_t i = 0; list && i < plan->num_edges; i++)
+        json_array_append_new(list, edge_json(&plan->edges[i].item));
+    return list;
+}
+
 enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
                                  struct lbw_error *err)
 {
@@ -106,12 +129,14 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         failed =
             json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
-        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o}", "calibrated", report->calibrated,
-        "num_calibrated", (json_int_t)report->num_calibrated, "num_converted", (json_int_t)report->num_converted, "num_weights",
+        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o*}", "calibrated",
+        report->calibrated, "num_calibrated", (json_int_t)report->num_calibrated,
+        "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
         "snr", number(report->snr), "num_measured", (json_int_t)report->num_measured,
-        "bytes_before", (json_int_t)report->bytes_before,
-        "bytes_after", (json_int_t)report->bytes_after, "weights", rows);
+        "bytes_before", (json_int_t)report->bytes_before, "bytes_after",
+        (json_int_t)report->bytes_after, "weights", rows, "activations",
+        edges_json(((const struct owner *)report)->plan));
     char *made =
         root && !failed
             ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9))

@@ -22,6 +22,7 @@
 #include "onnx/extdata.h"
 #include "onnx/walk.h"
 #include "pass/activations.h"
+#include "pass/edge.h"
 
 #define FRAME ((size_t)16) /* in front of each record: its length and its checksum */
 
@@ -93,7 +94,16 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
         h = lbw_hash_text(h, lbw_scale_name(item->scale));
         h = lbw_hash_text(h, lbw_group_name(item->group));
     }
-    return h;
+    for (size_t i = 0; i < plan->num_edges; i++) {
+        const struct lbw_plan_edge *edge = &plan->edges[i].item;
+        h = lbw_hash_text(h, edge->tensor);
+        h = lbw_hash_text(h, lbw_activations_name(edge->type));
+        h = lbw_hash(h, &edge->low, sizeof edge->low);
+        h = lbw_hash(h, &edge->high, sizeof edge->high);
+    }
+    return plan->num_edges
+               ? lbw_hash_text(h, params->encode.target == LBW_TARGET_TENSORRT ? "s8" : "u8")
+               : h;
 }
 
 /* The number of bytes of whole, unharmed records. */

@@ -30,6 +30,7 @@ struct lbw_weight {
     bool is_fixed;      /* cannot be converted, whatever a plan file says */
     bool is_wished;     /* the plan file has said what becomes of it */
     bool is_ruled;      /* a rule of the caller has named its grid */
+    bool is_small;  /* stays as it is because that saves too little, and for no other reason */
     bool is_structural; /* its values are an exact small structure */
     bool is_uniform; /* every use is a consumer of the same layout: calibration can be joint */
 };

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/* Fitting the range of an activation: shrinks either end while the squared error falls. */
+#include "num/range.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#define BINS   8192
+#define ROUNDS 3
+#define SHRINK 0.94F /* from one end tried to the next */
+#define ENDS   56    /* down to .94^55, a thirtieth of the largest value */
+
+/* How many values fell into each of BINS equal parts of low … high, and their mean there. */
+struct histogram {
+    float low, high;
+    double count[BINS];
+    double sum[BINS]; /* then the mean */
+    enum lbw_range_curve curve;
+    double wanted[BINS]; /* the curve of the mean */
+};
+
+static double curved(enum lbw_range_curve curve, double x)
+{
+    switch (curve) {
+    case LBW_CURVE_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case LBW_CURVE_SILU:
+        return x / (1 + exp(-x));
+    case LBW_CURVE_HARD_SWISH:
+        return x * fmin(fmax(x / 6 + 0.5, 0), 1);
+    case LBW_CURVE_LEAKY:
+        return x < 0 ? 0.1 * x : x;
+    case LBW_CURVE_NONE:
+        break;
+    }
+    return x;
+}
+
+/* The same of all 256 values of a range. */
+static void curve_values(double out[256], const struct lbw_range *range,
+                         enum lbw_range_curve curve)
+{
+    for (int i = 0; i < 256; i++)
+        out[i] =
+            curved(curve, (double)(range->scale * (float)(range->least + i - range->zero)));
+}
+
+static int code_of(const struct lbw_range *range, float value)
+{
+    float code = rintf(value / range->scale) + (float)range->zero;
+    return (int)fminf(fmaxf(code, (float)range->least), (float)range->most) - range->least;
+}
+
+float lbw_range_round(const struct lbw_range *range, float value)
+{
+    float code = rintf(value / range->scale) + (float)range->zero;
+    code = fminf(fmaxf(code, (float)range->least), (float)range->most);
+    return range->scale * (code - (float)range->zero);
+}
+
+static struct lbw_range unsigned_between(float low, float high)
+{
+    struct lbw_range range = {1, 0, 0, 255};
+    float width = high - low;
+    if (width / 255 >= FLT_MIN)
+        range.scale = width / 255;
+    range.zero = (int32_t)rintf(-low / range.scale);
+    range.zero = range.zero < 0 ? 0 : range.zero > 255 ? 255 : range.zero;
+    return range;
+}
+
+struct lbw_range lbw_range_between(enum lbw_range_kind kind, float low, float high)
+{
+    low = fminf(low, 0);
+    high = fmaxf(high, 0);
+    if (kind == LBW_RANGE_UNSIGNED)
+        return unsigned_between(low, high);
+    float largest = fmaxf(-low, high);
+    return (struct lbw_range){largest / 127 >= FLT_MIN ? largest / 127 : 1, 0, -128, 127};
+}
+
+void lbw_range_limits(float *low, float *high, const struct lbw_range *range)
+{
+    *low = range->scale * (float)(range->least - range->zero);
+    *high = range->scale * (float)(range->most - range->zero);
+}
+
+static void fill(struct histogram *h, const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        h->low = fminf(h->low, values[i]);
+        h->high = fmaxf(h->high, values[i]);
+    }
+    double width = ((double)h->high - (double)h->low) / BINS;
+    for (size_t i = 0; i < n; i++) {
+        double at = width > 0 ? ((double)values[i] - (double)h->low) / width : 0;
+        size_t bin = at >= BINS ? BINS - 1 : (size_t)at;
+        h->count[bin]++;
+        h->sum[bin] += (double)values[i];
+    }
+    for (size_t i = 0; i < BINS; i++) {
+        h->sum[i] /= h->count[i] > 0 ? h->count[i] : 1;
+        h->wanted[i] = curved(h->curve, h->sum[i]);
+    }
+}
+
+static double error_of(const struct lbw_range *range, const struct histogram *h)
+{
+    double error = 0, values[256];
+    curve_values(values, range, h->curve);
+    for (size_t i = 0; i < BINS; i++) {
+        if (h->count[i] == 0)
+            continue;
+        double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
+        error += h->count[i] * difference * difference;
+    }
+    return error;
+}
+
+/* Tries all lengths for one end, the other one staying. */
+static void search_end(float ends[2], int which, double *best, enum lbw_range_kind kind,
+                       const struct histogram *h)
+{
+    float end = which ? h->high : h->low, kept = ends[which];
+    for (int i = 0; i < ENDS; i++, end *= SHRINK) {
+        float tried[2] = {which ? ends[0] : end, which ? end : ends[1]};
+        struct lbw_range range = lbw_range_between(kind, tried[0], tried[1]);
+        double error = error_of(&range, h);
+        if (error < *best) {
+            *best = error;
+            kept = end;
+        }
+    }
+    ends[which] = kept;
+}
+
+enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
+                              enum lbw_range_curve curve, const float *values, size_t n,
+                              struct lbw_error *err)
+{
+    struct histogram *h = calloc(1, sizeof *h);
+    if (!h)
+        return lbw_fail_memory(err);
+    h->curve = curve;
+    fill(h, values, n);
+    float ends[2] = {h->low, h->high};
+    struct lbw_range range = lbw_range_between(kind, ends[0], ends[1]);
+    double best = error_of(&range, h);
+    if (kind == LBW_RANGE_SYMMETRIC) { /* one end for both */
+        h->high = ends[1] = fmaxf(-ends[0], ends[1]);
+        ends[0] = 0;
+        search_end(ends, 1, &best, kind, h);
+    }
+    for (int i = 0; i < ROUNDS && kind == LBW_RANGE_UNSIGNED; i++) {
+        double before = best;
+        search_end(ends, 1, &best, kind, h);
+        if (ends[0] < 0)
+            search_end(ends, 0, &best, kind, h);
+        if (best == before)
+            break;
+    }
+    *out = lbw_range_between(kind, ends[0], ends[1]);
+    free(h);
+    return LBW_OK;
+}
+
+void lbw_range_error(double *error, double *energy, const struct lbw_range *range,
+                     enum lbw_range_curve curve, const float *values, size_t n)
+{
+    double sum = 0, square = 0, wrong = 0, rounded[256];
+    curve_values(rounded, range, curve);
+    for (size_t i = 0; i < n; i++) {
+        double value = curved(curve, (double)values[i]);
+        double difference = rounded[code_of(range, values[i])] - value;
+        wrong += difference * difference;
+        sum += value;
+        square += value * value;
+    }
+    *error = wrong;
+    *energy = n ? fmax(square - sum * sum / (double)n, 0) : 0;
+}

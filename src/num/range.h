@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The 256 values that an activation is rounded to, and which ones to take: LBW.md section 7. */
+#ifndef LBW_SRC_NUM_RANGE_H
+#define LBW_SRC_NUM_RANGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* Code c stands for scale × (c - zero); least <= c <= most. Zero is one of the values. */
+struct lbw_range {
+    float scale;
+    int32_t zero, least, most;
+};
+
+/* How codes are laid out, which depends on who reads them. */
+enum lbw_range_kind {
+    LBW_RANGE_UNSIGNED,  /* 0 … 255, any zero */
+    LBW_RANGE_SYMMETRIC, /* -128 … 127, zero at 0 */
+};
+
+/* What is computed of an activation next, where that alone counts. */
+enum lbw_range_curve {
+    LBW_CURVE_NONE,
+    LBW_CURVE_SIGMOID,
+    LBW_CURVE_SILU,       /* x · sigmoid(x) */
+    LBW_CURVE_HARD_SWISH, /* x · clamp(x / 6 + ½, 0, 1) */
+    LBW_CURVE_LEAKY,      /* x, a tenth of it below zero */
+};
+
+/* What a value becomes: round half to even, as QuantizeLinear does. */
+float lbw_range_round(const struct lbw_range *range, float value);
+
+/* The range whose values reach from `low` to `high`, widened to hold zero. */
+struct lbw_range lbw_range_between(enum lbw_range_kind kind, float low, float high);
+
+/* The lowest and the highest value of a range. */
+void lbw_range_limits(float *low, float *high, const struct lbw_range *range);
+
+/*
+ * The range with the least Σ(f(rounded) - f(value))² over n values, all finite, f being the
+ * curve: may clip the largest, and what the curve flattens. The search works on a histogram of
+ * them. LBW_ERR_MEMORY.
+ */
+enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
+                              enum lbw_range_curve curve, const float *values, size_t n,
+                              struct lbw_error *err);
+
+/* Σ(f(rounded) - f(value))², and Σ(f(value) - mean)². */
+void lbw_range_error(double *error, double *energy, const struct lbw_range *range,
+                     enum lbw_range_curve curve, const float *values, size_t n);
+
+#endif

@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/* Finding the edges: what layers on integers read and write, and what lies between. */
+#include "pass/edge.h"
+
+#include <regex.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+#define MIN_OPSET 13  /* DequantizeLinear along an axis */
+#define MOST      127 /* of int8 */
+
+/* What an operator between layers needs to work on 8-bit codes. */
+enum op_kind {
+    OP_OTHER,   /* does not */
+    OP_FITTED,  /* its output has a range of its own */
+    OP_UNIT,    /* its output lies in 0 … 1 */
+    OP_HANDED,  /* its output has the range of input 0 */
+    OP_CLIPPED, /* joins its producer: rounding clips as it does */
+};
+
+static const struct {
+    const char *op;
+    enum op_kind kind;
+} op_kinds[] = {
+    {"Add", OP_FITTED},
+    {"AveragePool", OP_FITTED},
+    {"Clip", OP_CLIPPED},
+    {"Concat", OP_FITTED},
+    {"DepthToSpace", OP_HANDED},
+    {"Flatten", OP_HANDED},
+    {"GlobalAveragePool", OP_FITTED},
+    {"HardSigmoid", OP_UNIT},
+    {"HardSwish", OP_FITTED},
+    {"LeakyRelu", OP_FITTED},
+    {"MaxPool", OP_HANDED},
+    {"Mul", OP_FITTED},
+    {"Relu", OP_CLIPPED},
+    {"Reshape", OP_HANDED},
+    {"Resize", OP_HANDED},
+    {"Sigmoid", OP_UNIT},
+    {"Slice", OP_HANDED},
+    {"SpaceToDepth", OP_HANDED},
+    {"Split", OP_HANDED},
+    {"Squeeze", OP_HANDED},
+    {"Transpose", OP_HANDED},
+    {"Unsqueeze", OP_HANDED},
+};
+
+static enum op_kind kind_of(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < LBW_NUM(op_kinds); i++)
+        if (lbw_node_is(node, op_kinds[i].op))
+            return op_kinds[i].kind;
+    return OP_OTHER;
+}
+
+/* What is known of each value of the main graph while edges are looked for. */
+struct finder {
+    struct lbw_plan *plan;
+    struct lbw_scope *scope;
+    Onnx__NodeProto **nodes;
+    size_t num_nodes;
+    struct lbw_strmap layers; /* output of a layer on integers → its weight */
+    struct lbw_strmap wanted; /* value → itself: a layer on integers reads it in the end */
+    struct lbw_strmap edges;  /* value → its position in the plan, plus one */
+    size_t capacity;
+    regex_t *regexes; /* of activations that stay float */
+    size_t num_regexes;
+};
+
+/* Weights whose layers may run on integers, whatever becomes of their edges. */
+static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight *weight)
+{
+    const struct lbw_grid *grid = weight->item.grid;
+    bool is_plain = !grid && weight->is_small && weight->num_consumers == 1;
+    if ((!grid && !is_plain) || (grid && grid->levels[grid->num_levels - 1] > MOST) ||
+        !weight->is_uniform || weight->value->scope != plan->index.scopes ||
+        weight->root != weight->value ||
+        weight->tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
+        return false;
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        if (!lbw_node_is(weight->consumers[i].node, "Conv") ||
+            weight->consumers[i].scope != plan->index.scopes)
+            return false;
+    return true;
+}
+
+/* The only node of the scope that reads the value, when it joins the value's producer. */
+static const Onnx__NodeProto *joined(const struct lbw_value *value)
+{
+    const struct lbw_use *use = value->uses;
+    bool is_one = use && !use->next && !value->is_output && use->scope == value->scope;
+    return is_one && use->input == 0 && kind_of(use->node) == OP_CLIPPED ? use->node : NULL;
+}
+
+static struct lbw_value *value_of(const struct finder *f, const char *name)
+{
+    return *name ? lbw_strmap_get(&f->scope->values, name) : NULL;
+}
+
+static bool is_constant(const struct finder *f, const struct lbw_value *value)
+{
+    return lbw_index_constant(&f->plan->index, value, true) != NULL;
+}
+
+/* How many inputs of a node carry activations: the first, or all. */
+static size_t num_data_inputs(const Onnx__NodeProto *node)
+{
+    enum op_kind kind = kind_of(node);
+    bool is_list =
+        lbw_node_is(node, "Add") || lbw_node_is(node, "Mul") || lbw_node_is(node, "Concat");
+    return kind == OP_OTHER ? 0 : is_list ? node->n_input : node->n_input ? 1 : 0;
+}
+
+/* From the last node backwards: what reaches a layer on integers through nodes of the table. */
+static bool find_wanted(struct finder *f)
+{
+    for (size_t i = 0; i < f->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &f->plan->weights[i];
+        for (size_t k = 0; may_be_integer(f->plan, weight) && k < weight->num_consumers; k++) {
+            const Onnx__NodeProto *node = weight->consumers[k].node;
+            struct lbw_value *x = value_of(f, lbw_node_input(node, 0));
+            if (!x || !node->n_output || !lbw_strmap_put(&f->wanted, x->name, x) ||
+                !lbw_strmap_put(&f->layers, node->output[0], (void *)(uintptr_t)weight))
+                return false;
+        }
+    }
+    for (size_t i = f->num_nodes; i-- > 0;) {
+        bool is_wanted = false;
+        for (size_t k = 0; k < f->nodes[i]->n_output; k++)
+            is_wanted = is_wanted || lbw_strmap_get(&f->wanted, f->nodes[i]->output[k]);
+        for (size_t k = 0; is_wanted && k < num_data_inputs(f->nodes[i]); k++) {
+            struct lbw_value *x = value_of(f, f->nodes[i]->input[k]);
+            if (x && !lbw_strmap_put(&f->wanted, x->name, x))
+                return false;
+        }
+    }
+    return true;
+}
+
+static struct lbw_edge *edge_of(const struct finder *f, const char *name)
+{
+    uintptr_t at = (uintptr_t)lbw_strmap_get(&f->edges, name);
+    return at ? &f->plan->edges[at - 1] : NULL;
+}
+
+/* The other factor of a product with the value: x · f(x), f being one node. */
+static bool is_gate(const struct lbw_value *value, const Onnx__NodeProto *f,
+                    const Onnx__NodeProto *mul)
+{
+    const struct lbw_value *gate =
+        f->n_output ? lbw_index_find(value->scope, f->output[0]) : NULL;
+    return lbw_node_is(mul, "Mul") && gate && gate->uses && !gate->uses->next &&
+           gate->uses->node == mul;
+}
+
+/* What counts of the value's error, when all that read it compute one thing of it. */
+static enum lbw_range_curve curve_of(const struct lbw_value *value)
+{
+    static const struct {
+        const char *op;
+        enum lbw_range_curve alone, gated;
+    } curves[] = {{"Sigmoid", LBW_CURVE_SIGMOID, LBW_CURVE_SILU},
+                  {"HardSigmoid", LBW_CURVE_NONE, LBW_CURVE_HARD_SWISH},
+                  {"HardSwish", LBW_CURVE_HARD_SWISH, LBW_CURVE_NONE},
+                  {"LeakyRelu", LBW_CURVE_LEAKY, LBW_CURVE_NONE}};
+    const struct lbw_use *first = value->uses, *second = first ? first->next : NULL;
+    if (!first || (second && second->next) || value->is_output)
+        return LBW_CURVE_NONE;
+    for (size_t i = 0; i < LBW_NUM(curves); i++) {
+        if (!second && lbw_node_is(first->node, curves[i].op))
+            return curves[i].alone;
+        if (second && lbw_node_is(first->node, curves[i].op) &&
+            is_gate(value, first->node, second->node))
+            return curves[i].gated;
+        if (second && lbw_node_is(second->node, curves[i].op) &&
+            is_gate(value, second->node, first->node))
+            return curves[i].gated;
+    }
+    return LBW_CURVE_NONE;
+}
+
+static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_t position,
+                                enum lbw_edge_rule rule, const char *source,
+                                struct lbw_error *err)
+{
+    struct lbw_plan *plan = f->plan;
+    const Onnx__NodeProto *node = value->producer;
+    const char *name = node && node->name && *node->name ? node->name : value->name;
+    if (edge_of(f, value->name) || value->is_output || plan->num_edges == f->capacity)
+        return LBW_OK;
+    struct lbw_edge *edge = &plan->edges[plan->num_edges++];
+    *edge = (struct lbw_edge){
+        .item = {.tensor = value->name,
+                 .node = name,
+                 .op = node ? node->op_type : "input",
+                 .type = LBW_ACTIVATIONS_INT8,
+                 .reason = ""},
+        .value = value,
+        .position = position,
+        .rule = rule,
+        .source = source ? edge_of(f, source) : NULL,
+        .curve = curve_of(value),
+        .cost = -1,
+    };
+    for (size_t i = 0; i < f->num_regexes; i++)
+        if (regexec(&f->regexes[i], name, 0, NULL, 0) == 0 ||
+            regexec(&f->regexes[i], value->name, 0, NULL, 0) == 0) {
+            edge->item.type = LBW_ACTIVATIONS_FLOAT;
+            edge->item.reason = "float on request";
+        }
+    return lbw_strmap_put(&f->edges, value->name, (void *)(uintptr_t)plan->num_edges)
+               ? LBW_OK
+               : lbw_fail_memory(err);
+}
+
+/* Whether all that a node works on has 8 bits, or joins what has. */
+static bool reads_edges(const struct finder *f, const Onnx__NodeProto *node)
+{
+    size_t num = 0;
+    for (size_t k = 0; k < num_data_inputs(node); k++) {
+        struct lbw_value *x = value_of(f, node->input[k]);
+        if (!x)
+            return false;
+        if (is_constant(f, x))
+            continue;
+        const Onnx__NodeProto *by = x->producer;
+        bool is_joined = joined(x) == node && by && kind_of(by) != OP_CLIPPED &&
+                         (lbw_strmap_get(&f->layers, x->name) || reads_edges(f, by));
+        if (!edge_of(f, x->name) && !is_joined)
+            return false;
+        num++;
+    }
+    return num > 0;
+}
+
+/* The edges that a node writes. */
+static enum lbw_status look_at(struct finder *f, size_t i, struct lbw_error *err)
+{
+    const Onnx__NodeProto *node = f->nodes[i];
+    enum op_kind kind = kind_of(node);
+    for (size_t k = 0; k < node->n_output; k++) {
+        struct lbw_value *value = value_of(f, node->output[k]);
+        if (!value || value->producer != node || is_constant(f, value))
+            continue;
+        bool is_layer = k == 0 && lbw_strmap_get(&f->layers, value->name);
+        bool is_wanted = lbw_strmap_get(&f->wanted, value->name);
+        bool is_behind = is_layer || (kind != OP_OTHER && reads_edges(f, node));
+        bool is_last =
+            kind == OP_CLIPPED && node->n_input && lbw_strmap_get(&f->layers, node->input[0]);
+        /* a layer that reads it rounds it, whoever writes it */
+        bool is_read = false;
+        for (const struct lbw_use *use = value->uses; use; use = use->next)
+            is_read =
+                is_read || (use->scope == f->scope && use->input == 0 && use->node->n_output &&
+                            lbw_strmap_get(&f->layers, use->node->output[0]));
+        if (!is_read && (!is_behind || !(is_layer || is_last || is_wanted)))
+            continue;
+        if ((is_behind || is_layer) && !is_read && joined(value))
+            continue;
+        bool is_handed = kind == OP_HANDED && is_behind;
+        LBW_TRY(add_edge(f, value, i + 1,
+                         is_handed                      ? LBW_EDGE_HANDED
+                         : kind == OP_UNIT && is_behind ? LBW_EDGE_UNIT
+                                                        : LBW_EDGE_FITTED,
+                         is_handed ? node->input[0] : NULL, err));
+    }
+    return LBW_OK;
+}
+
+/* The inputs of the model that layers on integers read, then what each node writes. */
+static enum lbw_status find(struct finder *f, struct lbw_error *err)
+{
+    struct lbw_plan *plan = f->plan;
+    Onnx__GraphProto *graph = f->scope->graph;
+    f->capacity = graph->n_input;
+    for (size_t i = 0; i < f->num_nodes; i++)
+        f->capacity += f->nodes[i]->n_output;
+    plan->edges = lbw_arena_calloc(&plan->model->arena, f->capacity + 1, sizeof *plan->edges);
+    if (!plan->edges || !find_wanted(f))
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < graph->n_input; i++) {
+        struct lbw_value *value = value_of(f, graph->input[i]->name);
+        bool is_read = value && !value->initializer && lbw_strmap_get(&f->wanted, value->name);
+        if (is_read)
+            LBW_TRY(add_edge(f, value, 0, LBW_EDGE_FITTED, NULL, err));
+    }
+    for (size_t i = 0; i < f->num_nodes; i++)
+        LBW_TRY(look_at(f, i, err));
+    return LBW_OK;
+}
+
+static enum lbw_status compile(struct finder *f, const struct lbw_plan_params *params,
+                               struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_list("float_activations", params->float_activations,
+                           params->num_float_activations, err));
+    f->regexes = calloc(params->num_float_activations + 1, sizeof *f->regexes);
+    if (!f->regexes)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < params->num_float_activations; i++) {
+        const char *regex = params->float_activations[i];
+        LBW_TRY(lbw_check_given("regex", regex, err));
+        int code = regcomp(&f->regexes[i], regex, REG_EXTENDED | REG_NOSUB);
+        if (code != 0) {
+            char text[200];
+            regerror(code, &f->regexes[i], text, sizeof text);
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "invalid regular expression '%s': %s", regex,
+                            text);
+        }
+        f->num_regexes++;
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_error *err)
+{
+    bool has_bytes = plan->params.activations == LBW_ACTIVATIONS_INT8;
+    for (size_t i = 0; has_bytes && i < plan->num_weights; i++) {
+        const struct lbw_plan_item *item = &plan->weights[i].item;
+        if (item->grid && item->grid->levels[item->grid->num_levels - 1] > MOST)
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "weight '%s': int8 cannot hold grid %s, whose levels go to %d: use "
+                            "2, 3, 4 or a grid of two terms such as 4x2 with 8-bit activations",
+                            item->tensor, item->grid->name,
+                            (int)item->grid->levels[item->grid->num_levels - 1]);
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_params *params,
+                               struct lbw_error *err)
+{
+    struct finder f = {.plan = plan, .scope = plan->index.scopes};
+    int64_t opset = lbw_model_opset(plan->model, "");
+    if (params->activations == LBW_ACTIVATIONS_FLOAT)
+        return LBW_OK;
+    if (opset < MIN_OPSET)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                        "opset %lld: 8-bit activations need %d (--opset lifts the model)",
+                        (long long)opset, MIN_OPSET);
+    f.nodes = lbw_scope_nodes(f.scope, &f.num_nodes);
+    enum lbw_status status = compile(&f, params, err);
+    if (status == LBW_OK)
+        status = find(&f, err);
+    for (size_t i = 0; i < f.num_regexes; i++)
+        regfree(&f.regexes[i]);
+    free(f.regexes);
+    lbw_strmap_release(&f.layers);
+    lbw_strmap_release(&f.wanted);
+    lbw_strmap_release(&f.edges);
+    return status == LBW_OK ? lbw_edges_check_grids(plan, err) : status;
+}
+
+struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name)
+{
+    for (size_t i = 0; *name && i < plan->num_edges; i++)
+        if (strcmp(plan->edges[i].item.tensor, name) == 0)
+            return &plan->edges[i];
+    return NULL;
+}
+
+static bool is_byte(const struct lbw_edge *edge)
+{
+    return edge && edge->item.type == LBW_ACTIVATIONS_INT8;
+}
+
+bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                         const struct lbw_consumer *consumer)
+{
+    const Onnx__NodeProto *node = consumer->node;
+    if (!may_be_integer(plan, weight) || !node->n_output)
+        return false;
+    struct lbw_value *out = lbw_index_find(plan->index.scopes, node->output[0]);
+    const Onnx__NodeProto *clip = out ? joined(out) : NULL;
+    const char *name =
+        clip && !lbw_edge_of(plan, node->output[0]) ? clip->output[0] : node->output[0];
+    return is_byte(lbw_edge_of(plan, lbw_node_input(node, 0))) &&
+           is_byte(lbw_edge_of(plan, name));
+}
+
+bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight)
+{
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        if (!lbw_edge_is_integer(plan, weight, &weight->consumers[i]))
+            return false;
+    return weight->num_consumers > 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Edges: the activations between layers that may have 8 bits. Which tensors they are shows in
+ * the graph (lbw_edges_find()); what each is rounded to, in the activations
+ * (lbw_edges_fit(), src/pass/ranges.c).
+ */
+#ifndef LBW_SRC_PASS_EDGE_H
+#define LBW_SRC_PASS_EDGE_H
+
+#include "num/range.h"
+#include "pass/activations.h"
+#include "pass/codes.h"
+#include "pass/plan.h"
+
+/* Where the range of an edge comes from. */
+enum lbw_edge_rule {
+    LBW_EDGE_FITTED,
+    LBW_EDGE_UNIT,   /* of a sigmoid: 0 … 1 */
+    LBW_EDGE_HANDED, /* its producer only moves values: the range of what that reads */
+};
+
+/* One planned edge. `item` comes first: the public view is a cast away. */
+struct lbw_edge {
+    struct lbw_plan_edge item;
+    struct lbw_value *value;
+    size_t position; /* of the producer, one past it; 0 for an input of the model */
+    enum lbw_edge_rule rule;
+    struct lbw_edge *source;    /* HANDED: the edge that is read */
+    enum lbw_range_curve curve; /* that all who read it compute of it */
+    bool is_wished;             /* the plan file has said what becomes of it */
+    /* from here on by lbw_edges_fit() */
+    bool is_fitted;
+    struct lbw_range range;
+    double cost; /* at the outputs, as src/calib/sensitivity.h counts it; < 0: not known */
+};
+
+/*
+ * Fills plan->edges, in the order of their producers: for plans with 8-bit activations, after
+ * the weights have been planned. LBW_ERR_UNSUPPORTED below opset 13; LBW_ERR_ARGUMENT for a
+ * grid that int8 cannot hold, or a bad regex.
+ */
+enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_params *params,
+                               struct lbw_error *err);
+
+/* LBW_ERR_ARGUMENT names a weight of the plan whose grid does not fit 8-bit kernels. */
+enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_error *err);
+
+/* The edge of that name, or NULL. */
+struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name);
+
+/*
+ * Whether a consumer of the weight runs on integers: it reads and writes edges of 8 bits,
+ * itself or by the Relu or Clip behind it. For convolutions only: those on a grid, and those
+ * that are too small for one, whose weights then become plain int8.
+ */
+bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                         const struct lbw_consumer *consumer);
+
+/* The same of all its consumers, which have to agree. */
+bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight);
+
+/*
+ * Fits the ranges of all edges written before node `position` and not fitted yet, and has the
+ * converted model round them from now on. An edge that cannot be shown becomes a float one.
+ */
+enum lbw_status lbw_edges_fit(const struct lbw_plan *plan, struct lbw_activations *activations,
+                              enum lbw_range_kind kind, size_t position, struct lbw_error *err);
+
+#endif

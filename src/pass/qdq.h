@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* 8-bit activations as QuantizeLinear and DequantizeLinear (docs/format.md), and away again. */
+#ifndef LBW_SRC_PASS_QDQ_H
+#define LBW_SRC_PASS_QDQ_H
+
+#include <lbw/convert.h>
+
+#include "pass/edge.h"
+
+/*
+ * Puts a QuantizeLinear and a DequantizeLinear behind every edge of 8 bits, and an int32 bias
+ * into every layer on integers, once its weights are encoded. Weights without codes whose
+ * layers are on integers become plain int8. The plan's edges are fitted.
+ */
+enum lbw_status lbw_qdq_insert(const struct lbw_plan *plan, struct lbw_codes *codes,
+                               enum lbw_target target, struct lbw_error *err);
+
+/*
+ * The reverse, for any model: constants stand where biases were integers, and tensors are read
+ * as they were before they were rounded. *num receives how many roundings went.
+ */
+enum lbw_status lbw_qdq_remove(size_t *num, struct lbw_model *model, struct lbw_error *err);
+
+#endif

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* Taking roundings out of a model again: what it computes is float from end to end. */
+#include "pass/qdq.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bits.h"
+#include "onnx/build.h"
+#include "pass/clean.h"
+#include "pass/prepare.h"
+
+#define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+#define INT32   ONNX__TENSOR_PROTO__DATA_TYPE__INT32
+
+struct remover {
+    struct lbw_model *model;
+    struct lbw_index index;
+    struct lbw_scope *scope;
+    struct lbw_strmap aliases; /* a rounded tensor → what is read instead */
+    struct lbw_strmap gone;    /* outputs of nodes that go */
+    struct lbw_node_list list;
+    size_t num;
+    struct lbw_error *err;
+};
+
+static Onnx__NodeProto *made_by(const struct remover *r, const char *name, const char *op)
+{
+    const struct lbw_value *value = *name ? lbw_index_find(r->scope, name) : NULL;
+    return value && value->scope == r->scope && value->producer &&
+                   lbw_node_is(value->producer, op)
+               ? value->producer
+               : NULL;
+}
+
+static bool is_same_scaling(const Onnx__NodeProto *a, const Onnx__NodeProto *b)
+{
+    return strcmp(lbw_node_input(a, 1), lbw_node_input(b, 1)) == 0 &&
+           strcmp(lbw_node_input(a, 2), lbw_node_input(b, 2)) == 0;
+}
+
+/* x → QuantizeLinear → DequantizeLinear → v: v's producer writes v again, or x is read for v.
+ */
+static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto *dequantize)
+{
+    Onnx__NodeProto *quantize = made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
+    const char *name = dequantize->n_output ? dequantize->output[0] : "";
+    struct lbw_value *value = lbw_index_find(r->scope, name);
+    if (!quantize || !value || !is_same_scaling(quantize, dequantize))
+        return LBW_OK;
+    const struct lbw_value *codes = lbw_index_find(r->scope, quantize->output[0]);
+    struct lbw_value *x = lbw_index_find(r->scope, lbw_node_input(quantize, 0));
+    if (!x || codes->is_output)
+        return LBW_OK;
+    bool is_own = x->producer && x->scope == r->scope && x->uses && !x->uses->next &&
+                  !x->is_output && !codes->uses->next &&
+                  !lbw_node_is(x->producer, "DequantizeLinear");
+    if (value->is_output && !is_own)
+        return LBW_OK; /* what the model gives out keeps its name */
+    bool done = lbw_strmap_put(&r->gone, name, value);
+    if (is_own) {
+        x->producer->output[x->producer_output] = (char *)(uintptr_t)name;
+        done = lbw_strmap_put(&r->gone, quantize->output[0], value) && done;
+    } else {
+        done = lbw_strmap_put(&r->aliases, name, (void *)(uintptr_t)x->name) && done;
+    }
+    r->num++;
+    return done ? LBW_OK : lbw_fail_memory(r->err);
+}
+
+/* Constants of floats, or a product of two such, one of which may be a scalar. */
+static float *read_factors(size_t *num, struct remover *r, const char *name, int depth)
+{
+    const Onnx__NodeProto *cast = made_by(r, name, "Cast"), *mul = made_by(r, name, "Mul");
+    if (mul && depth) {
+        size_t num_a = 0, num_b = 0;
+        float *a = read_factors(&num_a, r, lbw_node_input(mul, 0), depth - 1);
+        float *b = read_factors(&num_b, r, lbw_node_input(mul, 1), depth - 1);
+        bool is_swapped = num_a > num_b;
+        float *many = is_swapped ? a : b, *one = is_swapped ? b : a;
+        *num = is_swapped ? num_a : num_b;
+        bool fits = a && b && (is_swapped ? num_b : num_a) == 1;
+        for (size_t i = 0; fits && i < *num; i++)
+            many[i] *= one[0];
+        free(one);
+        if (!fits) {
+            free(many);
+            return NULL;
+        }
+        return many;
+    }
+    struct lbw_value *value = lbw_index_find(r->scope, cast ? lbw_node_input(cast, 0) : name);
+    Onnx__TensorProto *proto = value ? lbw_index_constant(&r->index, value, true) : NULL;
+    struct lbw_tensor tensor;
+    if (!proto || lbw_tensor_view(&tensor, r->model, proto, NULL) != LBW_OK)
+        return NULL;
+    float *values = malloc((tensor.count + 1) * sizeof *values);
+    if (values && lbw_tensor_read_float(&tensor, values, NULL) != LBW_OK) {
+        free(values);
+        return NULL;
+    }
+    *num = tensor.count;
+    return values;
+}
+
+/* An int32 constant times its scales, as a float constant of the same name. */
+static enum lbw_status expand_bias(struct remover *r, const Onnx__NodeProto *node)
+{
+    const Onnx__NodeProto *dequantize = made_by(r, lbw_node_input(node, 2), "DequantizeLinear");
+    struct lbw_value *value =
+        dequantize ? lbw_index_find(r->scope, lbw_node_input(dequantize, 0)) : NULL;
+    Onnx__TensorProto *proto = value ? lbw_index_constant(&r->index, value, true) : NULL;
+    struct lbw_tensor tensor;
+    if (!proto || proto->data_type != INT32 || *lbw_node_input(dequantize, 2) ||
+        lbw_strmap_get(&r->gone, dequantize->output[0]))
+        return LBW_OK;
+    LBW_TRY(lbw_tensor_view(&tensor, r->model, proto, r->err));
+    size_t num = 0;
+    float *factors = read_factors(&num, r, lbw_node_input(dequantize, 1), 1);
+    int64_t *integers = malloc((tensor.count + 1) * sizeof *integers);
+    unsigned char *data = lbw_arena_alloc(&r->model->arena, 4 * tensor.count + 1);
+    enum lbw_status status = LBW_OK;
+    bool is_known = factors && (num == 1 || num == tensor.count);
+    if (!integers || !data)
+        status = lbw_fail_memory(r->err);
+    if (status == LBW_OK && is_known)
+        status = lbw_tensor_read_int64(&tensor, integers, r->err);
+    for (size_t i = 0; status == LBW_OK && is_known && i < tensor.count; i++)
+        lbw_store_le(data + 4 * i,
+                     lbw_float_bits((float)integers[i] * factors[num == 1 ? 0 : i]), 4);
+    free(factors);
+    free(integers);
+    if (status != LBW_OK || !is_known)
+        return status;
+    const char *name = dequantize->output[0];
+    return lbw_strmap_put(&r->gone, name, value) &&
+                   lbw_graph_add_initializer(r->model, r->scope->graph,
+                                             lbw_tensor_new(r->model, name, FLOAT32,
+                                                            tensor.dims, tensor.num_dims, data,
+                                                            4 * tensor.count))
+               ? LBW_OK
+               : lbw_fail_memory(r->err);
+}
+
+static void read_exact(const struct remover *r, Onnx__NodeProto *node)
+{
+    for (size_t k = 0; k < node->n_input; k++) {
+        char *exact = lbw_strmap_get(&r->aliases, node->input[k]);
+        for (; exact; exact = lbw_strmap_get(&r->aliases, exact))
+            node->input[k] = exact;
+    }
+}
+
+static enum lbw_status remove_all(struct remover *r)
+{
+    size_t num;
+    LBW_TRY(lbw_index_init(&r->index, r->model, r->err));
+    r->scope = r->index.scopes;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(r->scope, &num);
+    for (size_t i = 0; i < num; i++)
+        if (lbw_node_is(nodes[i], "DequantizeLinear"))
+            LBW_TRY(remove_rounding(r, nodes[i]));
+    for (size_t i = 0; r->num && i < num; i++)
+        if (lbw_node_is(nodes[i], "Conv"))
+            LBW_TRY(expand_bias(r, nodes[i]));
+    if (!r->num)
+        return LBW_OK;
+    lbw_begin_rewrite(r->model);
+    for (size_t i = 0; i < num; i++) {
+        const char *output = nodes[i]->n_output ? nodes[i]->output[0] : "";
+        bool is_rounding = lbw_node_is(nodes[i], "DequantizeLinear") ||
+                           lbw_node_is(nodes[i], "QuantizeLinear");
+        if (is_rounding && lbw_strmap_get(&r->gone, output))
+            continue;
+        read_exact(r, nodes[i]);
+        if (!lbw_node_list_add(&r->list, nodes[i]))
+            return lbw_fail_memory(r->err);
+    }
+    if (!lbw_scope_set_nodes(r->scope, r->model, r->list.nodes, r->list.num))
+        return lbw_fail_memory(r->err);
+    return lbw_clean(r->model, &r->index, r->err);
+}
+
+enum lbw_status lbw_qdq_remove(size_t *num, struct lbw_model *model, struct lbw_error *err)
+{
+    struct remover r = {.model = model, .err = err};
+    enum lbw_status status = remove_all(&r);
+    lbw_strmap_release(&r.aliases);
+    lbw_strmap_release(&r.gone);
+    lbw_index_release(&r.index);
+    free(r.list.nodes);
+    if (status == LBW_OK)
+        *num = r.num;
+    return status;
+}
+
+size_t lbw_model_num_rounded(const struct lbw_model *model)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    size_t num = 0;
+    for (size_t i = 0; graph && i < graph->n_node; i++)
+        num += lbw_node_is(graph->node[i], "QuantizeLinear");
+    return num;
+}

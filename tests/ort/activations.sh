@@ -1,0 +1,63 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# 8-bit activations end to end: encodings agree, weights keep their digest, plans come back.
+set -eu
+PATH=$LBW_BUILD_ROOT:$LBW_BUILD_ROOT/tests:$PATH
+lbw version | grep -q 'ONNX Runtime [0-9]' || { echo 'no ONNX Runtime found'; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+make_model detector model.onnx
+fail() { echo "$1"; exit 1; }
+quantize() { lbw quantize model.onnx --activations int8 --calib generated:2 -q "$@"; }
+
+quantize -o packed.onnx -b 4x2 --report report.json
+quantize -o dq.onnx -b 4x2 --encoding dq
+quantize -o inline.onnx -b 4x2 --inline
+for other in dq inline; do
+    lbw compare packed.onnx $other.onnx --rtol 1e-5 --json >/dev/null ||
+        fail "$other differs from packed"
+done
+grep -q '"type": "int8"' report.json || fail 'the report lists no activation of 8 bits'
+
+# From one encoding to the others, weights and roundings stay.
+digest=$(lbw inspect --digest packed.onnx | cut -d' ' -f1)
+lbw convert packed.onnx -o a.onnx --encoding dq -q
+lbw convert a.onnx -o b.onnx --encoding packed --inline -q
+lbw convert b.onnx -o c.onnx --encoding packed -q
+lbw compare packed.onnx c.onnx --rtol 1e-5 --json >/dev/null || fail 'converted differs'
+for model in a b c dq inline; do
+    [ "$(lbw inspect --digest $model.onnx | cut -d' ' -f1)" = "$digest" ] ||
+        fail "$model has another digest"
+done
+
+# Expanded, nothing is rounded any more, and it says so.
+lbw expand packed.onnx -o expanded.onnx 2>talk
+grep -q 'activations of 8 bits are float again' talk || fail 'expand says nothing'
+! grep -q QuantizeLinear expanded.onnx || fail 'expanded is not float'
+[ "$(lbw inspect --digest expanded.onnx | cut -d' ' -f1)" = "$digest" ] || fail 'digest lost'
+
+# A plan is given back, edited; the same options give the same bytes.
+lbw plan model.onnx -b 4x2 --activations int8 >plan 2>/dev/null
+grep -q '^int8  auto auto' plan || fail 'the plan lists no activation'
+quantize -o again.onnx -b 4x2 --plan plan
+cmp packed.onnx again.onnx
+sed 's/^int8  auto auto \([^ ]*\) Conv/float auto auto \1 Conv/' plan >edited
+quantize -o edited.onnx -b 4x2 --plan edited --report edited.json
+grep -q '"reason": "float by the plan file"' edited.json || fail 'the edited plan is not obeyed'
+
+# Signed for TensorRT, whose biases are float.
+quantize -o signed.onnx -b 4 --target tensorrt
+lbw compare model.onnx signed.onnx >/dev/null || [ $? = 3 ]
+
+# What cannot be is refused, and nothing is written.
+refuse() {
+    if quantize -o refused.onnx "$@" 2>talk; then fail "accepted: $*"; fi
+    [ ! -e refused.onnx ] || fail "written: $*"
+}
+refuse -b 5
+grep -q 'int8 cannot hold grid 5' talk
+refuse -b 4 --calib none
+grep -q 'needs calibration' talk
+refuse -b 4 --encoding float
+refuse -b 4 --float-activations '['
