@@ -200,14 +200,20 @@ static void remove_at(void *array, size_t *num, size_t i)
     --*num;
 }
 
-void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorProto *tensor)
+void lbw_graph_remove(Onnx__GraphProto *graph, const struct lbw_strmap *gone)
 {
+    size_t num = 0;
+    for (size_t i = 0; i < graph->n_input; i++)
+        if (!graph->input[i]->name || !lbw_strmap_get(gone, graph->input[i]->name))
+            graph->input[num++] = graph->input[i];
+    graph->n_input = num;
+    num = 0;
     for (size_t i = 0; i < graph->n_initializer; i++) {
-        if (graph->initializer[i] == tensor) {
-            remove_at(graph->initializer, &graph->n_initializer, i);
-            return;
-        }
+        Onnx__TensorProto *tensor = graph->initializer[i];
+        if (!tensor->name || lbw_strmap_get(gone, tensor->name) != tensor)
+            graph->initializer[num++] = tensor;
     }
+    graph->n_initializer = num;
 }
 
 void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name)

@@ -3,6 +3,7 @@
 #ifndef LBW_SRC_ONNX_BUILD_H
 #define LBW_SRC_ONNX_BUILD_H
 
+#include "base/strmap.h"
 #include "onnx/model.h"
 
 /*
@@ -41,7 +42,11 @@ bool lbw_node_list_add(struct lbw_node_list *list, Onnx__NodeProto *node);
  */
 bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
                                Onnx__TensorProto *tensor);
-void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorProto *tensor);
+/*
+ * In one pass: removes inputs that `gone` has the names of, and initializers that it has under
+ * their names.
+ */
+void lbw_graph_remove(Onnx__GraphProto *graph, const struct lbw_strmap *gone);
 void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name);
 
 /* Replaces the node list by `nodes` (copied). */

@@ -188,8 +188,10 @@ enum lbw_status lbw_clean_biases(struct lbw_model *model, struct lbw_error *err)
 {
     Onnx__GraphProto *graph = model->proto->graph;
     struct lbw_index index;
+    struct lbw_strmap gone = {0};
+    bool done = true;
     LBW_TRY(lbw_index_init(&index, model, err));
-    for (size_t i = graph->n_initializer; i-- > 0;) {
+    for (size_t i = 0; i < graph->n_initializer && done; i++) {
         Onnx__TensorProto *tensor = graph->initializer[i];
         char *instead = bias_instead(&index, tensor);
         struct lbw_value *value = instead ? lbw_index_find(index.scopes, tensor->name) : NULL;
@@ -200,8 +202,11 @@ enum lbw_status lbw_clean_biases(struct lbw_model *model, struct lbw_error *err)
                 use->node->input[use->input] = instead;
             else
                 use->node->n_input = 2;
-        lbw_graph_remove_initializer(graph, tensor);
+        done = lbw_strmap_put(&gone, tensor->name, tensor);
     }
+    if (done)
+        lbw_graph_remove(graph, &gone);
+    lbw_strmap_release(&gone);
     lbw_index_release(&index);
-    return LBW_OK;
+    return done ? LBW_OK : lbw_fail_memory(err);
 }

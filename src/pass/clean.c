@@ -22,26 +22,38 @@ static bool node_is_orphan(const struct lbw_scope *before, const struct lbw_scop
     return node->n_output > 0;
 }
 
-/* One sweep over a scope; true when something went. */
-static bool sweep_scope(const struct lbw_scope *before, struct lbw_scope *now)
+/* The initializers that nothing reads any more; false when memory is out. */
+static bool sweep_initializers(bool *changed, const struct lbw_scope *before,
+                               const struct lbw_scope *now)
 {
     Onnx__GraphProto *graph = now->graph;
-    bool changed = false;
-    for (size_t i = graph ? graph->n_initializer : 0; i-- > 0;) {
-        Onnx__TensorProto *tensor = graph->initializer[i];
-        if (!is_orphan(before, now, tensor->name))
-            continue;
-        lbw_graph_remove_input(graph, tensor->name);
-        lbw_graph_remove_initializer(graph, tensor);
-        changed = true;
+    struct lbw_strmap gone = {0};
+    bool done = true;
+    for (size_t i = 0; i < graph->n_initializer && done; i++)
+        if (is_orphan(before, now, graph->initializer[i]->name))
+            done = lbw_strmap_put(&gone, graph->initializer[i]->name, graph->initializer[i]);
+    if (done && gone.num_used) {
+        lbw_graph_remove(graph, &gone);
+        *changed = true;
     }
+    lbw_strmap_release(&gone);
+    return done;
+}
+
+/* One sweep over a scope; *changed when something went. False when memory is out. */
+static bool sweep_scope(bool *changed, const struct lbw_scope *before, struct lbw_scope *now)
+{
+    Onnx__GraphProto *graph = now->graph;
+    if (graph && !sweep_initializers(changed, before, now))
+        return false;
     size_t num, num_kept = 0;
     Onnx__NodeProto **nodes = lbw_scope_nodes(now, &num);
     for (size_t i = 0; i < num; i++)
         if (!node_is_orphan(before, now, nodes[i]))
             nodes[num_kept++] = nodes[i];
     *(graph ? &graph->n_node : &now->function->n_node) = num_kept;
-    return changed || num_kept < num;
+    *changed = *changed || num_kept < num;
+    return true;
 }
 
 static bool is_gone(const struct lbw_scope *before, const struct lbw_scope *now,
@@ -83,14 +95,17 @@ enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *befor
         struct lbw_index now;
         LBW_TRY(lbw_index_init(&now, model, err));
         changed = false;
+        bool done = true;
         const struct lbw_scope *old = before->scopes;
         /* scopes come in the same order as long as no body is added or removed */
         for (struct lbw_scope *s = now.scopes; s && old; s = s->next, old = old->next)
             if (s->graph == old->graph && s->function == old->function) {
                 forget(old, s);
-                changed = sweep_scope(old, s) || changed;
+                done = done && sweep_scope(&changed, old, s);
             }
         lbw_index_release(&now);
+        if (!done)
+            return lbw_fail_memory(err);
     }
     return LBW_OK;
 }

@@ -21,8 +21,7 @@ static const struct encoding {
       true},
      lbw_encode_dq},
     {{"float", "the values themselves", "nothing", false, false}, lbw_encode_float},
-    {{"native", "packed, 8-bit layers in ai.lbw", "IR 8, opset 13", true,
-      false},
+    {{"native", "packed, 8-bit layers in ai.lbw", "IR 8, opset 13", true, false},
      lbw_encode_packed},
 };
 
@@ -191,15 +190,26 @@ static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_
     return done ? LBW_OK : lbw_fail_memory(err);
 }
 
-/* A converted weight is neither an initializer any more nor an input that could override it. */
-static void remove_old(const struct lbw_weight *weight, bool keeps_tensor)
+/*
+ * Converted weights of one scope are neither initializers any more, where their values are kept
+ * elsewhere, nor inputs that could override them.
+ */
+static enum lbw_status remove_old(const struct lbw_plan *plan, const struct lbw_scope *scope,
+                                  const struct lbw_codes *codes,
+                                  const struct lbw_decoding *decodings, struct lbw_error *err)
 {
-    Onnx__GraphProto *graph = weight->value->scope->graph;
-    if (!graph || !weight->value->initializer)
-        return;
-    lbw_graph_remove_input(graph, weight->value->name);
-    if (!keeps_tensor)
-        lbw_graph_remove_initializer(graph, weight->value->initializer);
+    struct lbw_strmap gone = {0};
+    bool done = true;
+    for (size_t i = 0; i < plan->num_weights && done; i++) {
+        struct lbw_value *value = plan->weights[i].value;
+        if (codes[i].codes && value->scope == scope && value->initializer)
+            done = lbw_strmap_put(&gone, value->name,
+                                  decodings[i].num_nodes ? (void *)value->initializer : value);
+    }
+    if (done && scope->graph && gone.num_used)
+        lbw_graph_remove(scope->graph, &gone);
+    lbw_strmap_release(&gone);
+    return done ? LBW_OK : lbw_fail_memory(err);
 }
 
 static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_plan *plan,
@@ -217,10 +227,11 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
         LBW_TRY(lbw_within(
             err, encodings[encoding].encode(&decodings[i], encoder, weight, &codes[i], err),
             "weight '%s'", weight->item.tensor));
-        remove_old(weight, decodings[i].num_nodes == 0);
     }
-    for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
+    for (struct lbw_scope *s = plan->index.scopes; s; s = s->next) {
+        LBW_TRY(remove_old(plan, s, codes, decodings, err));
         LBW_TRY(insert_decodings(plan, s, decodings, err));
+    }
     bool is_cast = false;
     for (size_t i = 0; i < plan->num_weights; i++)
         is_cast =

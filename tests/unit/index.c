@@ -206,19 +206,26 @@ static void test_edits(void **state)
     struct text t = small_model();
     struct lbw_model *model = open_text(&t);
     Onnx__GraphProto *graph = model->proto->graph;
-    static char data[4];
+    static char data[4], names[100][4];
     for (int i = 0; i < 100; i++) {
+        snprintf(names[i], sizeof names[i], "t%d", i);
         Onnx__TensorProto *tensor =
-            lbw_tensor_new(model, "t", TYPE(INT8), (int64_t[]){4}, 1, data, sizeof data);
+            lbw_tensor_new(model, names[i], TYPE(INT8), (int64_t[]){4}, 1, data, sizeof data);
         tensor->dims[0] = i;
         assert_true(lbw_graph_add_initializer(model, graph, tensor));
     }
     assert_false(lbw_graph_add_initializer(model, graph, NULL));
     assert_int_equal(graph->n_initializer, 101);
-    lbw_graph_remove_initializer(graph, graph->initializer[50]);
-    lbw_graph_remove_initializer(graph, graph->initializer[0]);
-    lbw_graph_remove_initializer(graph, graph->initializer[98]);
+    struct lbw_strmap gone = {0};
+    const size_t at[] = {50, 0, 100};
+    for (size_t i = 0; i < 3; i++)
+        assert_true(
+            lbw_strmap_put(&gone, graph->initializer[at[i]]->name, graph->initializer[at[i]]));
+    assert_true(lbw_strmap_put(&gone, names[3], names)); /* as an input only */
+    lbw_graph_remove(graph, &gone);
+    lbw_strmap_release(&gone);
     assert_int_equal(graph->n_initializer, 98);
+    assert_int_equal(graph->n_input, 1);
     for (int i = 0; i < 98; i++)
         assert_int_equal(graph->initializer[i]->dims[0], i < 49 ? i : i + 1);
     lbw_graph_remove_input(graph, "absent");
