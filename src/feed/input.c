@@ -10,7 +10,8 @@
 #include "feed/array.h"
 #include "onnx/metadata.h"
 
-#define MAX_SIDE 16384
+#define MAX_SIDE   16384
+#define LEAST_SIDE 8 /* of a picture without a batch axis */
 
 static int32_t type_by_name(const char *name)
 {
@@ -72,6 +73,23 @@ static bool is_channels(int64_t dim)
     return dim == 1 || dim == 3;
 }
 
+/*
+ * Without a batch axis (rank 3) other things look like pictures: audio [batch,1,samples],
+ * series [batch,steps,1], points [batch,3,points], hidden states [1,tokens,width]. A picture
+ * has three channels that the model fixes, or one and a square, and no side known to be tiny.
+ */
+static bool is_likely(const struct lbw_feed_input *input, const struct lbw_picture_axes *axes)
+{
+    int64_t channels = input->dims[axes->channels_axis];
+    int64_t height = input->dims[axes->height_axis], width = input->dims[axes->width_axis];
+    bool is_tiny = (height >= 0 && height < LEAST_SIDE) || (width >= 0 && width < LEAST_SIDE);
+    if (input->num_dims == 4)
+        return true;
+    if (channels == 3)
+        return !is_tiny && (!axes->channels_last || height > 0 || width > 0);
+    return channels == 1 && !is_tiny && height > 0 && height == width;
+}
+
 bool lbw_picture_axes(struct lbw_picture_axes *out, struct lbw_feed_input *input, bool has_rank,
                       bool prefers_last)
 {
@@ -96,7 +114,7 @@ bool lbw_picture_axes(struct lbw_picture_axes *out, struct lbw_feed_input *input
         .width_axis = first + 1 + !is_last,
         .channels_last = is_last,
     };
-    return true;
+    return is_likely(input, out);
 }
 
 enum lbw_status lbw_inputs_find_picture(size_t *out, struct lbw_picture_axes *axes,
@@ -115,9 +133,11 @@ enum lbw_status lbw_inputs_find_picture(size_t *out, struct lbw_picture_axes *ax
         }
     char shape[128];
     lbw_input_shape(shape, sizeof shape, &inputs[0]);
-    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                    "no input takes pictures (the first, '%s', is %s); give arrays: FILE.npz",
-                    inputs[0].name, shape);
+    return lbw_fail(
+        err, LBW_ERR_UNSUPPORTED,
+        "no input takes pictures (the first, '%s', is %s); give arrays of that shape: "
+        "FILE.npz",
+        inputs[0].name, shape);
 }
 
 bool lbw_input_is_float(const struct lbw_feed_input *input)

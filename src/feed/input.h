@@ -41,7 +41,8 @@ enum lbw_status lbw_inputs_list(struct lbw_feed_input **out, struct lbw_arena *a
 void lbw_input_shape(char *out, size_t size, const struct lbw_feed_input *input);
 
 /*
- * A picture has rank 4, or 3 without the batch, and 1 or 3 channels before or behind the sides;
+ * A picture has rank 4, or 3 without the batch (then with its channels fixed, and sides from 8
+ * on), and 1 or 3 channels before or behind the sides;
  * `prefers_last` decides where the shape leaves that open. An input of unknown rank becomes one
  * of four open dims. False: it takes no pictures.
  */

@@ -36,6 +36,59 @@ static char *skip_blanks(char *text)
     return text;
 }
 
+/* Bytes of a character in UTF-8; 0 for what is none (surrogates, beyond Unicode). */
+static size_t put_utf8(char *to, unsigned long c)
+{
+    if (c >= 0x110000 || (c >= 0xd800 && c < 0xe000))
+        return 0;
+    size_t num = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    static const unsigned char first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = num - 1; i > 0; i--, c >>= 6)
+        to[i] = (char)(0x80 | (c & 0x3f));
+    to[0] = (char)(first[num] | c);
+    return num;
+}
+
+/* The escapes of Python's string literals that stand for one other character. */
+static const char escapes[][2] = {{'a', '\a'},  {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
+                                  {'r', '\r'},  {'t', '\t'}, {'v', '\v'}, {'\\', '\\'},
+                                  {'\'', '\''}, {'"', '"'}};
+
+/*
+ * One escape behind its backslash, as Python reads it: \n …, \xHH, \uHHHH, \UHHHHHHHH, octal;
+ * an unknown one stays as it is, with its backslash. Never longer than what it stands for. NULL
+ * where Python would refuse it.
+ */
+static char *take_escape(char **to, char *text)
+{
+    size_t num_digits = *text == 'x' ? 2 : *text == 'u' ? 4 : *text == 'U' ? 8 : 0;
+    char digits[9] = "", *end;
+    for (size_t i = 0; i < sizeof escapes / sizeof *escapes; i++)
+        if (*text == escapes[i][0]) {
+            *(*to)++ = escapes[i][1];
+            return text + 1;
+        }
+    if (*text >= '0' && *text <= '7') {
+        size_t num = strspn(text, "01234567");
+        memcpy(digits, text, num = num < 3 ? num : 3);
+        *to += put_utf8(*to, strtoul(digits, NULL, 8));
+        return text + num;
+    }
+    if (!num_digits) {
+        *(*to)++ = '\\';
+        *(*to)++ = *text;
+        return text + 1;
+    }
+    strncpy(digits, text + 1, num_digits);
+    unsigned long c = strtoul(digits, &end, 16);
+    size_t size = put_utf8(*to, c);
+    if (!isxdigit((unsigned char)*digits) || digits[1] == 'x' || digits[1] == 'X' ||
+        end != digits + num_digits || !size || !c)
+        return NULL;
+    *to += size;
+    return text + 1 + num_digits;
+}
+
 /* Unquotes in place; the text behind it, or NULL. */
 static char *take_string(char **out, char *text)
 {
@@ -43,10 +96,14 @@ static char *take_string(char **out, char *text)
     *out = text;
     if (quote != '\'' && quote != '"')
         return NULL;
-    for (text++; *text && *text != quote; text++) {
+    text++;
+    while (*text && *text != quote) {
         if (*text == '\\' && text[1])
-            text++;
-        *to++ = *text;
+            text = take_escape(&to, text + 1);
+        else
+            *to++ = *text++;
+        if (!text)
+            return NULL;
     }
     if (!*text)
         return NULL;

@@ -83,7 +83,7 @@ static void test_shapes(void **state)
 {
     (void)state;
     static const struct {
-        int64_t dims[6];
+        int64_t dims[7];
         int width, height; /* given by the user */
         int64_t expected[6];
         const char *message;
@@ -93,6 +93,8 @@ static void test_shapes(void **state)
         {{-1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
         {{2, 1, 24, 32, -2}, 0, 0, {2, 1, 24, 32}, ""},
         {{3, 24, 32, -2}, 0, 0, {3, 24, 32}, ""},
+        {{3, -1, -1, -2}, 32, 64, {3, 64, 32}, ""},
+        {{1, 24, 24, -2}, 0, 0, {1, 24, 24}, ""},
         {{-1, 3, -1, -1, -2}, 60, 33, {1, 3, 64, 64}, ""}, /* multiples of 32 */
         {{-1, -1, -1, -1, -2}, 64, 32, {1, 3, 32, 64}, ""},
         {{1, 3, 24, 32, -2}, 32, 24, {1, 3, 24, 32}, ""},
@@ -110,12 +112,62 @@ static void test_shapes(void **state)
          0,
          0,
          {0},
-         "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays: FILE.npz"},
+         "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays "
+         "of that shape: FILE.npz"},
+        {{-1, 1, -1, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is ?x1x?); give arrays of that shape: "
+         "FILE.npz"},
+        {{1, 1, 16000, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x1x16000); give arrays of that shape: "
+         "FILE.npz"},
+        {{-1, 50, 1, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is ?x50x1); give arrays of that shape: "
+         "FILE.npz"},
+        {{-1, 3, 1024, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is ?x3x1024); give arrays of that shape: "
+         "FILE.npz"},
+        {{1, 3, 1024, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x3x1024); give arrays of that shape: "
+         "FILE.npz"},
+        {{1, 197, 768, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x197x768); give arrays of that shape: "
+         "FILE.npz"},
+        {{-1, -1, 3, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is ?x?x3); give arrays of that shape: "
+         "FILE.npz"},
+        {{1, 1, 16, 32, 32, -2},
+         0,
+         0,
+         {0},
+         "no input takes pictures (the first, 'x', is 1x1x16x32x32); give arrays of that "
+         "shape: FILE.npz"},
         {{1, 10, -2},
          0,
          0,
          {0},
-         "no input takes pictures (the first, 'x', is 1x10); give arrays: FILE.npz"},
+         "no input takes pictures (the first, 'x', is 1x10); give arrays "
+         "of that shape: FILE.npz"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].dims, DIMS(1));
@@ -214,7 +266,8 @@ static void test_layout(void **state)
         {{1, 7, -1, -1, -2},
          {0},
          0,
-         "no input takes pictures (the first, 'x', is 1x7x?x?); give arrays: FILE.npz"},
+         "no input takes pictures (the first, 'x', is 1x7x?x?); give arrays "
+         "of that shape: FILE.npz"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].dims, DIMS(1));
@@ -403,12 +456,19 @@ static void test_labels(void **state)
         {"", NULL},
         {"person", NULL},
         {"['\\", NULL},
-        {"text\ntitle\n", "text|title"}, /* the 15th: lines */
+        {"{0: 'traffic\\xa0light', 1: 'zero\\u200bwidth'}",
+         "traffic\u00a0light|zero\u200bwidth"}, /* escapes as Python reads them */
+        {"['\\U0001f600\\t\\101\\\\n\\q\\'']", "\U0001f600\tA\\n\\q'"},
+        {"['\\xa']", NULL},
+        {"['\\ud800']", NULL},
+        {"['\\x00']", NULL},
+        {"['\\x", NULL},
+        {"text\ntitle\n", "text|title"}, /* the first of lines */
         {"text\n\nfigure", "text||figure"},
         {"", NULL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const char *entries[] = {"stride", "32", i < 14 ? "names" : "character", cases[i].text};
+        const char *entries[] = {"stride", "32", i < 20 ? "names" : "character", cases[i].text};
         struct lbw_model_info info = {.num_metadata = 2, .metadata = entries};
         struct lbw_arena arena = {0};
         const char *const *labels = NULL;
