@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Writes models with the outputs of detectors, made of pooled pixels, and picture.png."""
+import struct
+import zlib
+
+import numpy
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+class Graph:
+    """Nodes one after another; a picture of `sides`, None where they are open."""
+
+    def __init__(self, sides):
+        self.nodes, self.constants, self.outputs = [], [], []
+        self.sides = sides
+        weight = numpy.random.default_rng(1).random((3, 3, 11, 11), dtype=numpy.float32)
+        weight /= weight.sum(axis=(1, 2, 3), keepdims=True)  # pixels stay in 0 … 1
+        self.op("Conv", ["x", self.constant("w", weight)], "pixels", pads=[5] * 4)
+
+    def constant(self, name, values):
+        self.constants.append(numpy_helper.from_array(values, name))
+        return name
+
+    def op(self, kind, inputs, output, **attributes):
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def cells(self, stride, channels, each=1):
+        """[1,channels,each·cells]: pooled pixels, repeated."""
+        name = f"s{stride}_{channels}_{each}_{len(self.nodes)}"
+        pooled = self.op("AveragePool", ["pixels"], name + "p", kernel_shape=[stride] * 2,
+                         strides=[stride] * 2)
+        shape = self.constant(name + "s", numpy.array([1, 3, -1], numpy.int64))
+        flat = self.op("Reshape", [pooled, shape], name + "f")
+        wide = self.op("Concat", [flat] * each, name + "w", axis=2)
+        most = self.op("Concat", [wide] * -(-channels // 3), name + "m", axis=1)
+        ends = [self.constant(name + k, numpy.array([v], numpy.int64))
+                for k, v in (("b", 0), ("e", channels), ("a", 1))]
+        return self.op("Slice", [most, *ends], name)
+
+    def all_cells(self, channels, each=1):
+        parts = [self.cells(stride, channels, each) for stride in (8, 16, 32)]
+        return self.op("Concat", parts, f"all{len(self.nodes)}", axis=2)
+
+    def rows(self, name):
+        return self.op("Transpose", [name], name + "t", perm=[0, 2, 1])
+
+    def give(self, name):
+        self.outputs.append(name)
+
+    def save(self, path, metadata=()):
+        height, width = self.sides or ("height", "width")
+        picture = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, height, width])
+        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+                   for name in self.outputs]
+        graph = helper.make_graph(self.nodes, "g", [picture], outputs, self.constants)
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model.ir_version = 8
+        helper.set_model_props(model, dict(metadata))
+        onnx.save(model, path)
+
+
+def yolov8(path, channels=7, sides=None, metadata=(), fixed=False):
+    g = Graph(sides)
+    name = g.all_cells(channels)
+    if fixed:  # as exports whose grid is a constant
+        zeros = g.constant("grid", numpy.zeros((1, 1, 8400), numpy.float32))
+        name = g.op("Add", [name, zeros], "fixed")
+    g.give(name)
+    g.save(path, metadata)
+
+
+yolov8("yolov8.onnx")
+yolov8("yolov8_sized.onnx", metadata={"imgsz": "[96, 160]"})
+yolov8("fixed.onnx", fixed=True)
+
+g = Graph(None)
+g.give(g.rows(g.all_cells(7, each=3)))
+g.save("yolov5.onnx")
+
+g = Graph(None)  # outputs in an order of their own
+for stride in (32, 8, 16):
+    g.give(g.rows(g.cells(stride, 32)))
+    g.give(g.rows(g.cells(stride, 80)))
+g.save("nanodet.onnx")
+
+g = Graph(None)
+for channels in (10, 1, 4):
+    for stride in (16, 32, 8):
+        g.give(g.rows(g.cells(stride, channels, each=2)))
+g.save("scrfd.onnx")
+
+g = Graph(None)
+for channels in (2, 4, 10):
+    g.give(g.rows(g.all_cells(channels, each=2)))
+g.save("retinaface.onnx")
+
+for path, ones in (("yolov6.onnx", True), ("yolox.onnx", False)):
+    g = Graph((64, 64))
+    box, score, classes = g.all_cells(4), g.all_cells(1), g.all_cells(3)
+    if ones:
+        score = g.constant("ones", numpy.ones((1, 1, 84), numpy.float32))
+    g.give(g.rows(g.op("Concat", [box, score, classes], "out", axis=1)))
+    g.save(path)
+
+g = Graph((64, 64))  # one class, then two keypoints in pixels
+keypoints = g.op("Mul", [g.all_cells(6), g.constant("side", numpy.float32([64]))], "keypoints")
+g.give(g.op("Concat", [g.all_cells(5), keypoints], "out", axis=1))
+g.save("pose.onnx")
+
+g = Graph((64, 64))
+for stride in (8, 16, 32):
+    name = g.cells(stride, 18)
+    shape = g.constant(f"grid{stride}", numpy.array([1, 18, 64 // stride, -1], numpy.int64))
+    g.give(g.op("Reshape", [name, shape], f"head{stride}"))
+g.save("heads.onnx")
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+with open("picture.png", "wb") as file:
+    rows = b"".join(b"\0" + bytes((x * 3 + c * 40 + y) % 256 for x in range(64) for c in range(3))
+                    for y in range(64))
+    file.write(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 2, 0, 0, 0))
+               + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))

@@ -1,0 +1,42 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Detectors whose shapes only a run shows, or whose values tell them apart; and what fits more
+# than one. LBW_PYTHON names a Python that has onnx, LBW_ORT the runtime (else: skipped).
+set -eu
+PATH=$LBW_BUILD_ROOT:$LBW_BUILD_ROOT/tests:$PATH
+python=${LBW_PYTHON:-python3}
+"$python" -c 'import onnx' 2>/dev/null || { echo 'no Python with onnx'; exit 77; }
+[ -n "${LBW_ORT:-}" ] || { echo 'no ONNX Runtime: set LBW_ORT'; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+"$python" "$LBW_SOURCE_ROOT/tests/ort/families.py"
+status=0
+assumed() { # MODEL TEXT [OPTION…]: what quantize says of its preprocessing
+    name=$1 wanted=$2
+    shift 2
+    lbw quantize $name.onnx -o out.onnx --all -n 1 "$@" >said 2>&1 || { cat said; status=1; }
+    grep -qF "$wanted" said || { echo "$name: no '$wanted' in:"; cat said; status=1; }
+}
+assumed yolov8 '640x640 letterbox rgb, pad 114, mean 0,0,0, std 255,255,255 (the outputs look like yolov8; its usual size)'
+assumed yolov8 '96x64 letterbox rgb, pad 114, mean 0,0,0, std 255,255,255 (the outputs look like yolov8)' --size 96x64
+assumed yolov8_sized "160x96 letterbox rgb, pad 114, mean 0,0,0, std 255,255,255 (the outputs look like yolov8; the metadata's size)"
+assumed yolov5 '(the outputs look like yolov5; its usual size)'
+assumed nanodet '320x320 letterbox bgr'
+assumed nanodet '(the outputs look like nanodet; its usual size)'
+assumed scrfd '(the outputs look like scrfd; its usual size)'
+assumed retinaface '(the outputs look like retinaface; its usual size)'
+assumed fixed '(the outputs look like yolov8; its usual size)' # runs at 640 only
+assumed yolov6 '(the outputs look like yolov6)'
+assumed yolox '(the outputs look like yolox)'
+detected() { # MODEL TEXT [OPTION…]: what detect says
+    name=$1 wanted=$2
+    shift 2
+    lbw detect $name.onnx picture.png "$@" >said 2>&1 || true
+    grep -qF "$wanted" said || { echo "$name: no '$wanted' in:"; cat said; status=1; }
+}
+detected yolov8 'dynamic input: 640x640 by its metadata or profile yolov8'
+detected heads 'the outputs fit more than one detector: use --profile yolov3, yolov4, yolov5 or yolov7'
+detected pose 'picture.png  0 ' # the only class: keypoints are no others
+! grep -E 'picture.png  [1-9]' said || status=1
+exit $status
