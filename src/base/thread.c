@@ -54,3 +54,44 @@ void lbw_parallel_for(size_t num, unsigned num_threads, void (*fn)(void *user, s
     while (num_started)
         pthread_join(threads[--num_started], NULL);
 }
+
+/* The lowest failure so far; `lowest` is num while there is none. */
+struct attempt {
+    atomic_size_t lowest;
+    pthread_mutex_t lock;
+    lbw_task_fn *fn;
+    void *user;
+    enum lbw_status status;
+    struct lbw_error err;
+};
+
+static void attempt_one(void *user, size_t i)
+{
+    struct attempt *attempt = user;
+    struct lbw_error err = {0};
+    if (i > atomic_load(&attempt->lowest))
+        return;
+    enum lbw_status status = attempt->fn(attempt->user, i, &err);
+    if (status == LBW_OK)
+        return;
+    pthread_mutex_lock(&attempt->lock);
+    if (i < atomic_load(&attempt->lowest)) {
+        atomic_store(&attempt->lowest, i);
+        attempt->status = status;
+        attempt->err = err;
+    }
+    pthread_mutex_unlock(&attempt->lock);
+}
+
+enum lbw_status lbw_parallel_try(size_t num, unsigned num_threads, lbw_task_fn *fn, void *user,
+                                 struct lbw_error *err)
+{
+    struct attempt attempt = {.fn = fn, .user = user};
+    atomic_init(&attempt.lowest, num);
+    pthread_mutex_init(&attempt.lock, NULL);
+    lbw_parallel_for(num, num_threads, attempt_one, &attempt);
+    pthread_mutex_destroy(&attempt.lock);
+    if (attempt.status != LBW_OK && err)
+        *err = attempt.err;
+    return attempt.status;
+}

@@ -5,6 +5,8 @@
 
 #include <stddef.h>
 
+#include "base/error.h"
+
 /* The processors this process may run on, at least 1. */
 unsigned lbw_num_processors(void);
 
@@ -15,5 +17,14 @@ unsigned lbw_num_processors(void);
  */
 void lbw_parallel_for(size_t num, unsigned num_threads, void (*fn)(void *user, size_t i),
                       void *user);
+
+/*
+ * The same for work that may fail: returns the status of the lowest i that failed, and its
+ * message in `err`, whatever the number of threads. Every lower i was worked on; of the higher
+ * ones some were not.
+ */
+typedef enum lbw_status lbw_task_fn(void *user, size_t i, struct lbw_error *err);
+enum lbw_status lbw_parallel_try(size_t num, unsigned num_threads, lbw_task_fn *fn, void *user,
+                                 struct lbw_error *err);
 
 #endif

@@ -55,7 +55,6 @@ struct job {
     size_t num_scenes;
     size_t max_boxes;
     struct lbw_ap *classes;
-    bool *failed; /* per class: out of memory */
 };
 
 /* As numpy.linspace gives it, so that comparisons at the thresholds fall the same way. */
@@ -307,7 +306,7 @@ static void measure_class(struct class_work *work, struct lbw_ap *out)
 
 static const struct lbw_ap nothing = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0};
 
-static void run_class(void *user, size_t c)
+static enum lbw_status run_class(void *user, size_t c, struct lbw_error *err)
 {
     struct job *job = user;
     struct class_work work = {job->scenes, job->num_scenes, job->max_boxes, (int)c};
@@ -330,9 +329,9 @@ static void run_class(void *user, size_t c)
     work.boxes = calloc(most_boxes + 1, sizeof *work.boxes);
     work.goals = calloc(most_truths + 1, sizeof *work.goals);
     work.ious = calloc(most_truths + 1, sizeof *work.ious);
-    job->failed[c] = !work.entries || !work.precision || !work.recall || !work.boxes ||
-                     !work.goals || !work.ious;
-    if (!job->failed[c])
+    bool is_alloced =
+        work.entries && work.precision && work.recall && work.boxes && work.goals && work.ious;
+    if (is_alloced)
         measure_class(&work, &job->classes[c]);
     free(work.entries);
     free(work.precision);
@@ -340,6 +339,7 @@ static void run_class(void *user, size_t c)
     free(work.boxes);
     free(work.goals);
     free(work.ious);
+    return is_alloced ? LBW_OK : lbw_fail_memory(err);
 }
 
 static void add_mean(double *sum, int *num, double value)
@@ -376,24 +376,16 @@ enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, siz
                                 const struct lbw_scene *scenes, size_t num_scenes,
                                 size_t max_boxes, unsigned num_threads, struct lbw_error *err)
 {
-    struct job job = {scenes, num_scenes, max_boxes, NULL, NULL};
-    enum lbw_status status = LBW_OK;
+    struct job job = {scenes, num_scenes, max_boxes, NULL};
     job.classes = calloc(num_classes + 1, sizeof *job.classes);
-    job.failed = calloc(num_classes + 1, sizeof *job.failed);
-    if (!job.classes || !job.failed) {
-        status = lbw_fail_memory(err);
+    if (!job.classes)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_parallel_try(num_classes, num_threads, run_class, &job, err);
+    if (status != LBW_OK)
         goto out;
-    }
-    lbw_parallel_for(num_classes, num_threads, run_class, &job);
-    for (size_t c = 0; c < num_classes; c++)
-        if (job.failed[c]) {
-            status = lbw_fail_memory(err);
-            goto out;
-        }
     memcpy(classes, job.classes, num_classes * sizeof *classes);
     *mean = mean_over_classes(classes, num_classes);
 out:
     free(job.classes);
-    free(job.failed);
     return status;
 }

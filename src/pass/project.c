@@ -22,17 +22,17 @@ static void scatter(uint8_t *codes, const struct lbw_layout *layout, const uint8
         codes[lbw_layout_offset(layout, g, r, i)] = row[i];
 }
 
-/* One projection per channel, on all processors; each row has a place for how it went. */
+/* One projection per channel, on all processors. */
 struct channels {
     struct lbw_codes *out;
     const struct lbw_weight *weight;
     const float *values;
     const struct lbw_quantize_params *params;
-    enum lbw_status *status;
 };
 
-static enum lbw_status project_row(struct channels *channels, size_t row, struct lbw_error *err)
+static enum lbw_status project_row(void *user, size_t row, struct lbw_error *err)
 {
+    const struct channels *channels = user;
     const struct lbw_weight *weight = channels->weight;
     const struct lbw_layout *layout = &weight->layout;
     size_t g = row / layout->rows, r = row % layout->rows;
@@ -43,23 +43,21 @@ static enum lbw_status project_row(struct channels *channels, size_t row, struct
                             layout->k, weight->item.grid, channels->params, err);
     float *gathered = malloc(layout->k * sizeof *gathered);
     uint8_t *codes = malloc(layout->k);
-    enum lbw_status status = gathered && codes ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK) {
-        gather(gathered, layout, channels->values, g, r);
-        status = lbw_quantize(codes, step, gathered, layout->k, weight->item.grid,
-                              channels->params, err);
+    enum lbw_status status;
+    if (!gathered || !codes) {
+        status = lbw_fail_memory(err);
+        goto out;
     }
-    if (status == LBW_OK)
-        scatter(channels->out->codes, layout, codes, g, r);
+    gather(gathered, layout, channels->values, g, r);
+    status = lbw_quantize(codes, step, gathered, layout->k, weight->item.grid, channels->params,
+                          err);
+    if (status != LBW_OK)
+        goto out;
+    scatter(channels->out->codes, layout, codes, g, r);
+out:
     free(gathered);
     free(codes);
     return status;
-}
-
-static void run_row(void *user, size_t row)
-{
-    struct channels *channels = user;
-    channels->status[row] = project_row(channels, row, NULL);
 }
 
 static enum lbw_status project_channels(struct lbw_codes *out, const struct lbw_weight *weight,
@@ -67,19 +65,10 @@ static enum lbw_status project_channels(struct lbw_codes *out, const struct lbw_
                                         const struct lbw_quantize_params *params,
                                         struct lbw_error *err)
 {
-    size_t num_rows = weight->layout.groups * weight->layout.rows;
-    struct channels channels = {out, weight, values, params, NULL};
-    channels.status = malloc(num_rows * sizeof *channels.status);
-    if (!channels.status)
-        return lbw_fail_memory(err);
+    struct channels channels = {out, weight, values, params};
     /* threads cost more than they bring where there is little to do */
-    lbw_parallel_for(num_rows, weight->item.count < 65536 ? 1 : 0, run_row, &channels);
-    enum lbw_status status = LBW_OK;
-    for (size_t row = 0; row < num_rows && status == LBW_OK; row++)
-        if (channels.status[row] != LBW_OK)
-            status = project_row(&channels, row, err); /* once more, for its message */
-    free(channels.status);
-    return status;
+    return lbw_parallel_try(weight->layout.groups * weight->layout.rows,
+                            weight->item.count < 65536 ? 1 : 0, project_row, &channels, err);
 }
 
 enum lbw_status lbw_project(struct lbw_codes *out, const struct lbw_weight *weight,

@@ -16,8 +16,6 @@ struct verdict {
     struct lbw_boxes wanted, found;
     struct lbw_truth *truths; /* wanted.num */
     double loss;
-    enum lbw_status status;
-    struct lbw_error err;
 };
 
 struct judging {
@@ -37,37 +35,40 @@ static enum lbw_status find_boxes(struct lbw_boxes *out, const struct lbw_tuning
 
 static enum lbw_status compare_boxes(struct verdict *v, const struct lbw_tuning *t,
                                      const struct lbw_array *wanted,
-                                     const struct lbw_array *found)
+                                     const struct lbw_array *found, struct lbw_error *err)
 {
-    LBW_TRY(find_boxes(&v->wanted, t, wanted, WANTED_SCORE, &v->err));
-    LBW_TRY(find_boxes(&v->found, t, found, FOUND_SCORE, &v->err));
+    LBW_TRY(find_boxes(&v->wanted, t, wanted, WANTED_SCORE, err));
+    LBW_TRY(find_boxes(&v->found, t, found, FOUND_SCORE, err));
     v->truths = calloc(v->wanted.num + 1, sizeof *v->truths);
     if (!v->truths)
-        return lbw_fail_memory(&v->err);
+        return lbw_fail_memory(err);
     for (size_t i = 0; i < v->wanted.num; i++)
         v->truths[i] = lbw_truth_of_box(&v->wanted.items[i]);
     return LBW_OK;
 }
 
-static void judge_one(void *user, size_t i)
+static enum lbw_status judge_one(void *user, size_t i, struct lbw_error *err)
 {
     struct judging *j = user;
     const struct lbw_tuning *t = j->tuning;
     struct verdict *v = &j->verdicts[i];
     size_t num = lbw_session_num_outputs(t->trainer.judge);
     struct lbw_array *outputs = calloc(num + 1, sizeof *outputs);
-    v->status =
-        outputs ? lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], t->held[i],
-                                  t->held_factors[i], t->student.arrays, outputs, &v->err)
-                : lbw_fail_memory(&v->err);
-    if (v->status == LBW_OK) {
-        v->loss = *(const float *)outputs[0].data;
-        if (t->weighing.profile)
-            v->status = compare_boxes(v, t, t->held[i], outputs + 1);
-    }
-    for (size_t k = 0; outputs && k < num; k++)
+    enum lbw_status status;
+    if (!outputs)
+        return lbw_fail_memory(err);
+    status = lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], t->held[i],
+                             t->held_factors[i], t->student.arrays, outputs, err);
+    if (status != LBW_OK)
+        goto out;
+    v->loss = *(const float *)outputs[0].data;
+    if (t->weighing.profile)
+        status = compare_boxes(v, t, t->held[i], outputs + 1, err);
+out:
+    for (size_t k = 0; k < num; k++)
         lbw_array_release(&outputs[k]);
     free(outputs);
+    return status;
 }
 
 /* AP .50:.95 with the teacher's boxes as the truth; -1 where there is nothing to compare. */
@@ -100,11 +101,8 @@ static enum lbw_status sum_up(struct lbw_tuning *t, const struct verdict *verdic
                               struct lbw_error *err)
 {
     double sum = 0;
-    for (size_t i = 0; i < t->num_held; i++) {
+    for (size_t i = 0; i < t->num_held; i++)
         sum += verdicts[i].loss;
-        if (verdicts[i].status != LBW_OK)
-            return lbw_fail(err, verdicts[i].status, "%s", verdicts[i].err.message);
-    }
     t->status.agreement = -1;
     if (t->weighing.profile)
         LBW_TRY(agree(&t->status.agreement, t, verdicts, err));
@@ -124,8 +122,11 @@ enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err)
     struct judging j = {t, calloc(t->num_held, sizeof(struct verdict))};
     if (!j.verdicts)
         return lbw_fail_memory(err);
-    lbw_parallel_for(t->num_held, 0, judge_one, &j);
-    enum lbw_status status = sum_up(t, j.verdicts, err);
+    enum lbw_status status = lbw_parallel_try(t->num_held, 0, judge_one, &j, err);
+    if (status != LBW_OK)
+        goto out;
+    status = sum_up(t, j.verdicts, err);
+out:
     for (size_t i = 0; i < t->num_held; i++) {
         lbw_boxes_release(&j.verdicts[i].wanted);
         lbw_boxes_release(&j.verdicts[i].found);

@@ -75,18 +75,14 @@ static enum lbw_status view(struct lbw_tuning *t, struct lbw_pass *pass, size_t 
 
 /* ---- one step ---- */
 
-static void learn(void *user, size_t i)
+static enum lbw_status learn(void *user, size_t i, struct lbw_error *err)
 {
     struct lbw_tuning *t = user;
     struct lbw_pass *pass = &t->passes[i];
-    pass->status = lbw_trainer_teach(&t->trainer, pass->images, pass->wanted, &pass->err);
-    if (pass->status == LBW_OK)
-        pass->status =
-            lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, &pass->err);
-    if (pass->status == LBW_OK)
-        pass->status =
-            lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted, pass->factors,
-                            t->student.arrays, pass->outputs, &pass->err);
+    LBW_TRY(lbw_trainer_teach(&t->trainer, pass->images, pass->wanted, err));
+    LBW_TRY(lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, err));
+    return lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted, pass->factors,
+                           t->student.arrays, pass->outputs, err);
 }
 
 /* Gradients are added in the order of the samples: the same sums for any number of threads. */
@@ -133,10 +129,7 @@ static enum lbw_status step(struct lbw_tuning *t, struct lbw_error *err)
         size_t sample = draw(t, t->status.step * t->params.batch + i);
         LBW_TRY(view(t, &t->passes[i], sample, err));
     }
-    lbw_parallel_for(t->params.batch, 0, learn, t);
-    for (size_t i = 0; i < t->params.batch; i++)
-        if (t->passes[i].status != LBW_OK)
-            return lbw_fail(err, t->passes[i].status, "%s", t->passes[i].err.message);
+    LBW_TRY(lbw_parallel_try(t->params.batch, 0, learn, t, err));
     add_up(t);
     for (size_t i = 0; i < t->params.batch; i++)
         lbw_pass_clear(t, &t->passes[i]);

@@ -16,8 +16,6 @@
 /* One sample's way through the models. */
 struct lbw_pass {
     struct lbw_array *images, *wanted, *factors, *outputs;
-    enum lbw_status status;
-    struct lbw_error err;
 };
 
 /* The public handle is the interface; what it stands on hangs behind it. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* base: errors, arena, string map, 16-bit floats, files. */
 #include <setjmp.h>
+#include <stdatomic.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -188,6 +189,41 @@ static void test_parallel_for(void **state)
     }
 }
 
+struct failing {
+    size_t first, step; /* fail at first, first + step, … */
+    atomic_size_t num_run;
+};
+
+static enum lbw_status fail_some(void *user, size_t i, struct lbw_error *err)
+{
+    struct failing *f = user;
+    atomic_fetch_add(&f->num_run, 1);
+    return i >= f->first && (i - f->first) % f->step == 0
+               ? lbw_fail(err, i % 2 ? LBW_ERR_IO : LBW_ERR_FORMAT, "task %zu", i)
+               : LBW_OK;
+}
+
+/* The lowest failure, whoever met one first. */
+static void test_parallel_try(void **state)
+{
+    (void)state;
+    for (unsigned threads = 0; threads < 5; threads++)
+        for (size_t first = 0; first < 1000; first += 37) {
+            struct lbw_error err = {0};
+            char wanted[32];
+            struct failing f = {.first = first, .step = 1 + first % 5};
+            snprintf(wanted, sizeof wanted, "task %zu", first);
+            assert_int_equal(lbw_parallel_try(1000, threads, fail_some, &f, &err),
+                             first % 2 ? LBW_ERR_IO : LBW_ERR_FORMAT);
+            assert_string_equal(err.message, wanted);
+            assert_int_equal(err.status, first % 2 ? LBW_ERR_IO : LBW_ERR_FORMAT);
+            assert_true(atomic_load(&f.num_run) > first);
+        }
+    struct failing none = {.first = 1000, .step = 1};
+    assert_int_equal(lbw_parallel_try(1000, 0, fail_some, &none, NULL), LBW_OK);
+    assert_int_equal(atomic_load(&none.num_run), 1000);
+}
+
 static void test_text_mend(void **state)
 {
     (void)state;
@@ -287,7 +323,8 @@ int main(void)
         cmocka_unit_test(test_strmap),        cmocka_unit_test(test_half),
         cmocka_unit_test(test_files),         cmocka_unit_test(test_file_modes),
         cmocka_unit_test(test_parallel_for),  cmocka_unit_test(test_text_mend),
-        cmocka_unit_test(test_text_clean),    cmocka_unit_test(test_words),
+        cmocka_unit_test(test_parallel_try),  cmocka_unit_test(test_text_clean),
+        cmocka_unit_test(test_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
