@@ -30,4 +30,12 @@ enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const 
             return try_status;                                                                 \
     } while (0)
 
+/* Goes to `out:` on failure, with `status` set: where it owns something. */
+#define LBW_OR_OUT(call)                                                                       \
+    do {                                                                                       \
+        status = (call);                                                                       \
+        if (status != LBW_OK)                                                                  \
+            goto out;                                                                          \
+    } while (0)
+
 #endif

@@ -117,11 +117,12 @@ enum lbw_status lbw_detector_prepare(const struct lbw_detector *detector,
 {
     const struct lbw_feed_input *wanted = &detector->input;
     struct lbw_array array = {0}, floats = {0};
-    enum lbw_status status = lbw_array_init(&floats, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
-                                            wanted->dims, wanted->num_dims, err);
-    if (status == LBW_OK)
-        status = lbw_preprocess_image(floats.data, placement, image,
-                                      &detector->profile.preprocess, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_array_init(&floats, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, wanted->dims,
+                              wanted->num_dims, err));
+    status =
+        lbw_preprocess_image(floats.data, placement, image, &detector->profile.preprocess, err);
+out:
     if (status == LBW_OK && wanted->data_type != floats.data_type) {
         status = lbw_array_init(&array, wanted->data_type, wanted->dims, wanted->num_dims, err);
         if (status == LBW_OK)
@@ -184,12 +185,12 @@ enum lbw_status lbw_detector_run(struct lbw_detector *detector, const struct lbw
     struct lbw_array *outputs = calloc(detector->num_outputs + 1, sizeof *outputs);
     if (!outputs)
         return lbw_fail_memory(err);
-    enum lbw_status status = lbw_detector_prepare(detector, &input, &placement, image, err);
-    if (status == LBW_OK)
-        status = lbw_detector_infer(detector, outputs, &input, err);
-    if (status == LBW_OK)
-        status = lbw_detector_decode(detector, &found, outputs, &placement, image,
-                                     detector->profile.score, detector->profile.nms, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_detector_prepare(detector, &input, &placement, image, err));
+    LBW_OR_OUT(lbw_detector_infer(detector, outputs, &input, err));
+    status = lbw_detector_decode(detector, &found, outputs, &placement, image,
+                                 detector->profile.score, detector->profile.nms, err);
+out:
     lbw_array_release(&input);
     lbw_detector_release_outputs(detector, outputs);
     free(outputs);

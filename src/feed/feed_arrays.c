@@ -167,9 +167,10 @@ enum lbw_status lbw_feed_arrays_open(struct lbw_feed_arrays **out, const char *p
 {
     struct lbw_feed_arrays *arrays = NULL;
     LBW_TRY(init(&arrays, inputs, num_inputs, err));
-    enum lbw_status status = lbw_npz_read(&arrays->npz, path, err);
-    if (status == LBW_OK)
-        status = lbw_within(err, match(arrays, has_rank, err), "%s", path);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_npz_read(&arrays->npz, path, err));
+    status = lbw_within(err, match(arrays, has_rank, err), "%s", path);
+out:
     if (status != LBW_OK) {
         lbw_feed_arrays_close(&arrays);
         return status;

@@ -240,9 +240,11 @@ static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out
 static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph, unsigned depth)
 {
     struct lbw_node_list list = {0};
-    enum lbw_status status = expand_list(in, &list, graph->node, graph->n_node, depth);
-    if (status == LBW_OK && !lbw_graph_set_nodes(in->model, graph, list.nodes, list.num))
+    enum lbw_status status;
+    LBW_OR_OUT(expand_list(in, &list, graph->node, graph->n_node, depth));
+    if (!lbw_graph_set_nodes(in->model, graph, list.nodes, list.num))
         status = lbw_fail_memory(in->err);
+out:
     free(list.nodes);
     return status;
 }
@@ -279,9 +281,10 @@ static enum lbw_status expand_call(struct inliner *in, struct lbw_node_list *out
         return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
                         "its functions stand for more than %d times its size", MAX_GROWTH);
     in->num_inlined++;
-    enum lbw_status status = copy_body(in, &body, call, f) ? LBW_OK : lbw_fail_memory(in->err);
-    if (status == LBW_OK)
-        status = expand_list(in, out, body.nodes, body.num, depth + 1);
+    enum lbw_status status;
+    LBW_OR_OUT(copy_body(in, &body, call, f) ? LBW_OK : lbw_fail_memory(in->err));
+    status = expand_list(in, out, body.nodes, body.num, depth + 1);
+out:
     free(body.nodes);
     return status;
 }
@@ -315,9 +318,11 @@ static enum lbw_status expand_function(struct inliner *in, Onnx__FunctionProto *
 {
     struct lbw_node_list list = {0};
     in->host = (struct host){&f->opset_import, &f->n_opset_import};
-    enum lbw_status status = expand_list(in, &list, f->node, f->n_node, 1);
-    if (status == LBW_OK && !lbw_function_set_nodes(in->model, f, list.nodes, list.num))
+    enum lbw_status status;
+    LBW_OR_OUT(expand_list(in, &list, f->node, f->n_node, 1));
+    if (!lbw_function_set_nodes(in->model, f, list.nodes, list.num))
         status = lbw_fail_memory(in->err);
+out:
     free(list.nodes);
     return status;
 }
@@ -396,9 +401,10 @@ enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const boo
 {
     struct inliner in = {.model = model, .wanted = wanted, .err = err};
     LBW_TRY(lbw_index_init(&in.index, model, err));
-    enum lbw_status status = lbw_names_new(&in.names, model, err);
-    if (status == LBW_OK)
-        status = inline_all(&in);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_names_new(&in.names, model, err));
+    status = inline_all(&in);
+out:
     lbw_names_free(in.names);
     lbw_index_release(&in.index);
     if (status == LBW_OK)

@@ -400,11 +400,11 @@ enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lb
     struct lbw_lift lift = {.model = model, .err = err};
     LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_index_init(&lift.index, model, err));
-    enum lbw_status status = lbw_names_new(&lift.names, model, err);
-    if (status == LBW_OK)
-        status = check_imports(&lift, opset);
-    if (status == LBW_OK)
-        status = lbw_model_rewritten(model, lift_all(&lift, opset));
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_names_new(&lift.names, model, err));
+    LBW_OR_OUT(check_imports(&lift, opset));
+    status = lbw_model_rewritten(model, lift_all(&lift, opset));
+out:
     lbw_index_release(&lift.index);
     lbw_names_free(lift.names);
     lbw_strmap_release(&lift.made);

@@ -251,9 +251,10 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
     struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
     if (!decodings)
         return lbw_fail_memory(err);
-    enum lbw_status status = lbw_names_new(&encoder.names, plan->model, err);
-    if (status == LBW_OK)
-        status = encode_all(&encoder, plan, codes, params->encoding, decodings, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_names_new(&encoder.names, plan->model, err));
+    status = encode_all(&encoder, plan, codes, params->encoding, decodings, err);
+out:
     for (size_t i = 0; i < plan->num_weights && status == LBW_OK; i++)
         stored[i] = (struct lbw_stored){decodings[i].size, decodings[i].note};
     lbw_names_free(encoder.names);

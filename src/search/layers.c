@@ -112,10 +112,11 @@ static enum lbw_status measure_grid(struct lbw_layers *layers, size_t c,
         return lbw_fail_memory(err);
     for (size_t i = 0; i < layers->num; i++)
         grids[i] = grid;
-    enum lbw_status status = lbw_trial_open(&trial, bench, grids, mu, err);
-    if (status == LBW_OK)
-        status = lbw_trial_convert(&trial, bench, LBW_EFFORT_INDEPENDENT,
-                                   &bench->params->encode, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_trial_open(&trial, bench, grids, mu, err));
+    status =
+        lbw_trial_convert(&trial, bench, LBW_EFFORT_INDEPENDENT, &bench->params->encode, err);
+out:
     for (size_t i = 0; status == LBW_OK && i < layers->num; i++) {
         const struct lbw_report_row *row = lbw_report_row(trial.report, layers->items[i]);
         layers->choices[i * layers->num_choices + c] =

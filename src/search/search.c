@@ -160,11 +160,11 @@ static enum lbw_status try(struct search *s, const char *what,
     char *text = NULL;
     double start = now();
     s->stage = what;
-    enum lbw_status status = lbw_trial_open(&trial, &s->bench, grids, s->mu, err);
-    if (status == LBW_OK)
-        status = lbw_plan_print(&text, trial.plan, false, err);
-    if (status == LBW_OK)
-        status = convert_and_judge(s, &trial, &t, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, grids, s->mu, err));
+    LBW_OR_OUT(lbw_plan_print(&text, trial.plan, false, err));
+    status = convert_and_judge(s, &trial, &t, err);
+out:
     if (status == LBW_OK) {
         t.seconds = now() - start;
         score(s, &t, &text);
@@ -181,10 +181,10 @@ static enum lbw_status plain_size(struct search *s, int64_t *size,
                                   const struct lbw_grid *const *grids, struct lbw_error *err)
 {
     struct lbw_trial trial = {0};
-    enum lbw_status status = lbw_trial_open(&trial, &s->bench, grids, s->mu, err);
-    if (status == LBW_OK)
-        status =
-            lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, &s->params->encode, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, grids, s->mu, err));
+    status = lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, &s->params->encode, err);
+out:
     if (status == LBW_OK)
         *size = (int64_t)lbw_model_size(trial.model);
     lbw_trial_close(&trial);

@@ -24,3 +24,15 @@ find meson.build meson_options.txt proto samples src tests -name '*.sh' -o -name
         exit 1
     }
 done
+
+# How failure is handled: LBW_TRY as long as nothing is owned, then LBW_OR_OUT up to one label
+# `out:`. Ladders of `if (status == LBW_OK)` are from before that rule: there may only be fewer.
+most=70
+ladders=$(find src -name '*.c' -exec awk '
+    /^\{$/ { ladder = 0 }
+    /^    if \(status == LBW_OK/ { step = FNR; next }
+    step == FNR - 1 && /^        status =/ { ladder = 1 }
+    /^}/ { ladders += ladder; ladder = 0 }
+    END { print ladders + 0 }' {} + | awk '{ sum += $1 } END { print sum }')
+echo "$ladders functions with a ladder of failures, at most $most"
+[ "$ladders" -le $most ]
