@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A pass for Microsoft Olive: {"type": "LbwQuantization", "bits": "4x2", "calibration": "photos/"}.
 
-Olive finds it by the name of this module when the run's configuration gives it as
-"module_path": "olive_pass" among the packages of passes (olive_config.json).
+In the configuration of Olive's packages, "passes" names it: {"LbwQuantization": {"module_path":
+"olive_pass.LbwQuantization"}}. From Python, create_pass_from_dict(LbwQuantization, {...}) makes it.
 """
 
 from pathlib import Path
