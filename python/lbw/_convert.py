@@ -13,6 +13,7 @@ from ._call import ArgumentError, Call, FileError, Progress, text
 from ._lbw import ffi, lib
 from ._options import Bits, Model, Path, Samples, dress
 from ._results import (
+    Budget,
     Conversion,
     Grid,
     Inspection,
@@ -98,7 +99,13 @@ def _plan(call: Call, model: Any, values: Mapping[str, Any]) -> Any:
 def plan(
     model: Model,
     *,
-    bits: Bits = 4,
+    bits: Bits = "auto",
+    bpw: float | None = None,
+    target_size: int | None = None,
+    calibration: Samples | None = None,
+    num_samples: int | None = None,
+    profile: str | Path | Mapping[str, Any] | None = None,
+    preprocess: Mapping[str, Any] | None = None,
     skip: str | Iterable[str] = (),
     plan: Path | str | Plan | None = None,
     per_channel: bool = True,
@@ -109,16 +116,19 @@ def plan(
     keep_batchnorm: bool = False,
     all_weights: bool = False,
     requantize: bool = False,
+    seed: int | None = None,
+    progress: Progress | bool | None = None,
 ) -> Plan:
     """What `quantize()` with the same arguments would do to each weight, or why not."""
     values = locals()
-    with Call() as call:
-        handle = options.open_model(call, model)
-        made = _plan(call, handle, values)
+    with Call(progress) as call:
+        job = _Job(call, model, values)
+        made = job.plan
         return Plan(
             weights=_weights(made),
             text=printed(call, lib.lbw_plan_print, made, False),
             num_folded=lib.lbw_plan_num_folded(made),
+            budget=job.budget,
             _json=printed(call, lib.lbw_plan_print, made, True),
         )
 
@@ -165,11 +175,11 @@ class _Saving:
 class _Job:
     """open, plan, convert, save: the steps of every conversion."""
 
-    def __init__(self, call: Call, model: Model, output: Path | None, values: Mapping[str, Any]):
+    def __init__(self, call: Call, model: Model, values: Mapping[str, Any]) -> None:
         self.call = call
         self.values = values
         self.started = time.monotonic()
-        self.saving = _Saving(call, output, values["external_data"])
+        self.saving = _Saving(call, values.get("output"), values.get("external_data"))
         self.picture = options.Picture(call, values["profile"], values["preprocess"])
         self.params = call.new("struct lbw_convert_params *")
         options.fill(self.params.encode, options.ENCODE, values, call)
@@ -177,18 +187,43 @@ class _Job:
         self.model = options.open_model(call, model)
         self.saving.check(self.model)
         self.profile = self.picture.for_model(self.model)
-        if values["opset"]:
+        if values.get("opset"):
             if values["requantize"]:
                 call.do(lib.lbw_expand, self.model, ffi.NULL)
             call.do(lib.lbw_model_lift, self.model, values["opset"])
+        self.samples = call.new("struct lbw_calibrate_params *")
+        options.fill(self.samples, options.CALIBRATE, values, call)
+        dress(self.samples, self.profile, self.picture)
+        self.is_calibrated = options.source(call, self.samples, values["calibration"], 64)
         self.plan = _plan(call, self.model, values)
         self.assumed = call.new("const char **")
+        self.budget: Budget | None = None
+        if self.is_calibrated and options.is_auto(values["bits"]):
+            self.choose_bits()
+        elif values.get("bpw") or values.get("target_size"):
+            name = "bpw" if values.get("bpw") else "target_size"
+            raise ArgumentError(f"{name}: goes with bits=\"auto\" and calibration")
 
-    def calibrate_params(self) -> Any:
-        params = self.call.new("struct lbw_calibrate_params *")
-        options.fill(params, options.CALIBRATE, self.values, self.call)
-        dress(params, self.profile, self.picture)
-        return params
+    def choose_bits(self) -> None:
+        """bits="auto": the grids, by what they cost at the outputs."""
+        call = self.call
+        params = call.new("struct lbw_budget_params *")
+        options.fill(params, options.BUDGET, self.values, call)
+        params.calibrate = self.samples
+        params.profile = self.detector()
+        params.progress, params.user = lib.on_progress, call.handle
+        out = call.new("struct lbw_budget *")
+        options.use_runtime(call)
+        call.run(lib.lbw_plan_choose_bits, out, self.plan, params)
+        self.budget = Budget._read(out)
+
+    def detector(self) -> Any:
+        """What the outputs mean, where that is known."""
+        if self.picture.named is not None:
+            return self.profile
+        if lib.lbw_profile_guess(self.model) == ffi.NULL:
+            return ffi.NULL
+        return self.picture.for_detector(self.model, "model")
 
     def calibrate(self, params: Any) -> None:
         options.use_runtime(self.call)
@@ -214,6 +249,7 @@ class _Job:
             seconds=time.monotonic() - self.started,
             layers=[Layer._of(lib.lbw_report_row(report, i)) for i in range(report.num_rows)],
             training=_training(tuner),
+            budget=self.budget,
             _json=printed(call, lib.lbw_report_print, report),
         )
 
@@ -230,7 +266,9 @@ def quantize(
     model: Model,
     output: Path | None = None,
     *,
-    bits: Bits = 4,
+    bits: Bits = "auto",
+    bpw: float | None = None,
+    target_size: int | None = None,
     calibration: Samples | None = None,
     num_samples: int | None = None,
     profile: str | Path | Mapping[str, Any] | None = None,
@@ -261,9 +299,11 @@ def quantize(
 
     model: a path, the bytes of a model or an onnx.ModelProto, which stays as it is.
     output: the file to write; None: the result holds the model in memory.
-    bits: bits per weight, 2 to 6, or the name of a grid like "4x2" (see `grids()`); or a dict
-        of regular expressions on the names of nodes and tensors, where later ones win and None
-        leaves weights alone: {"": 4, "head": 6, "stem": None}.
+    bits: "auto" chooses each weight's grid by what its rounding costs at the outputs: the
+        smallest model that is predicted to lose nothing, or the best one of `bpw` bits per
+        weight or `target_size` bytes. Or bits per weight, 2 to 6, or the name of a grid like
+        "4x2" (see `grids()`); or a dict of regular expressions on the names of nodes and
+        tensors, where later ones win and None leaves weights alone: {"": 4, "head": 6}.
     calibration: what the layers are fitted on. A folder of pictures, an .npz or .npy file;
         "generated" or "generated:N" (None: 32 generated pictures); "none" only rounds, which
         costs a detector many or all of its boxes. An array, or a dict of arrays by the names
@@ -296,10 +336,9 @@ def quantize(
     """
     values = locals()
     with Call(progress) as call:
-        job = _Job(call, model, output, values)
-        params = job.calibrate_params()
-        if options.source(call, params, calibration, 64) and job.has_work():
-            job.calibrate(params)
+        job = _Job(call, model, values)
+        if job.is_calibrated and job.has_work():
+            job.calibrate(job.samples)
         return job.finish()
 
 
@@ -307,7 +346,9 @@ def tune(
     model: Model,
     output: Path | None = None,
     *,
-    bits: Bits = 4,
+    bits: Bits = "auto",
+    bpw: float | None = None,
+    target_size: int | None = None,
     calibration: Samples | None = None,
     num_samples: int | None = None,
     steps: int | None = None,
@@ -354,20 +395,20 @@ def tune(
     on_step: called after each step with a dict: step, num_steps, loss, held_back, best,
         agreement, changed, rate, images_per_second, seconds_left.
     """
-    values = locals()
     if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration) == "none":
         raise ArgumentError("calibration: training needs pictures; 'none' is for quantize()")
     if hasattr(calibration, "__next__"):
         calibration = list(calibration)  # type: ignore[arg-type]  # training keeps all samples and asks twice
+    values = locals()
     with Call(progress) as call:
-        job = _Job(call, model, output, values)
+        job = _Job(call, model, values)
         params = call.new("struct lbw_tune_params *")
         options.fill(params, options.TUNE, values, call)
         dress(params, job.profile, job.picture)
-        options.source(call, params, calibration, 64)
+        params.source, params.samples = job.samples.source, job.samples.samples
         names = list(match)
         params.targets, params.num_targets = call.strings(names), len(names)
-        params.profile = _training_profile(job)
+        params.profile = job.detector()
         call.handlers["step"] = _stepper(on_step, call.progress)
         params.progress, params.user = lib.on_step, call.handle
         options.use_runtime(call)
@@ -375,22 +416,12 @@ def tune(
                           job.plan, params, job.assumed)
         assumed = text(job.assumed[0])
         result = lib.lbw_tune_result(tuner)
-        calibrate = job.calibrate_params()
-        calibrate.source, calibrate.samples = params.source, params.samples
+        calibrate = job.samples
         # the same samples, without those that judge: fitted to them, they would prove nothing
         calibrate.num_samples = result.num_train + result.num_held_back
         calibrate.hold_back = result.num_held_back
         job.calibrate(calibrate)
         return job.finish(tuner, assumed)
-
-
-def _training_profile(job: _Job) -> Any:
-    """What the outputs mean, where that is known."""
-    if job.picture.named is not None:
-        return job.profile
-    if lib.lbw_profile_guess(job.model) == ffi.NULL:
-        return ffi.NULL
-    return job.picture.for_detector(job.model, "model")
 
 
 _STEP = ("step", "num_steps", "loss", "held_back", "best", "agreement", "changed", "rate",

@@ -94,6 +94,10 @@ CALIBRATE: Table = {
     "memory": ("memory", number),
     "independent": ("independent", flag),
 }
+BUDGET: Table = {
+    "bpw": ("bits", number),
+    "target_size": ("size", number),
+}
 CONVERT: Table = {
     "damping": ("damping", number),
     "state": ("state", string),
@@ -161,6 +165,11 @@ def grid(bits: Any) -> Any:
     return found
 
 
+def is_auto(bits: Bits) -> bool:
+    """Whether the weights that no expression names get their grid by what it costs."""
+    return (bits.get("", "auto") if isinstance(bits, Mapping) else bits) == "auto"
+
+
 def prepare_params(call: Call, values: Any) -> Any:
     params = call.new("struct lbw_prepare_params *")
     fill(params, PREPARE, values, call)
@@ -172,12 +181,13 @@ def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
     leaves what it matches alone; "" is all."""
     params = call.new("struct lbw_plan_params *")
     fill(params, PLAN, values, call)
-    bits, skip = values["bits"], values["skip"]
+    skip = values["skip"]
+    bits = values["bits"] if isinstance(values["bits"], Mapping) else {"": values["bits"]}
     params.group = lib.LBW_GROUP_CHANNEL if values["per_channel"] else lib.LBW_GROUP_TENSOR
     rules: list[tuple[Any, Any]] = []
-    for regex, value in bits.items() if isinstance(bits, Mapping) else [("", bits)]:
+    for regex, value in bits.items():
         if regex == "" and value is not None:
-            params.grid = grid(value)
+            params.grid = ffi.NULL if value == "auto" else grid(value)
         else:
             rules.append((call.string(regex), ffi.NULL if value is None else grid(value)))
     skips = [skip] if isinstance(skip, str) else skip

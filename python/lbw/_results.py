@@ -104,6 +104,8 @@ class Weight(Record):
     num_zeros: int
     # The grid, as `grids()` names it; None: it stays as it is, and `reason` says why.
     bits: str | None
+    # Of this weight, in the unit of Budget.loss; NaN: not known.
+    predicted_loss: float
     reason: str
 
     @classmethod
@@ -143,6 +145,22 @@ class Inspection(Record):
 
 
 @dataclass
+class Budget(Record):
+    """What bits="auto" chose."""
+
+    # Predicted, relative to two terms of 4 bits everywhere; NaN: not known.
+    loss: float
+    # Per converted weight, codes and scales.
+    bits: float
+    # The loss is about boxes; else about the outputs of the last layers.
+    by_boxes: bool
+    # Weights whose effect could not be measured: they get grid 4x2.
+    num_unknown: int
+    # Why, of one of them.
+    reason: str
+
+
+@dataclass
 class Plan(Record):
     """What will be done to each weight. Iterates over the weights.
 
@@ -154,6 +172,8 @@ class Plan(Record):
     text: str
     # BatchNormalizations folded into the convolution before them.
     num_folded: int
+    # Where bits="auto" chose.
+    budget: Budget | None = None
     _json: str = field(repr=False, default="")
 
     def __iter__(self) -> Iterator[Weight]:
@@ -268,6 +288,8 @@ class Conversion(Output):
     seconds: float
     layers: list[Layer] = field(repr=False)
     training: Training | None = None
+    # Where bits="auto" chose.
+    budget: Budget | None = None
     _json: str = field(repr=False, default="")
 
     @property

@@ -57,7 +57,8 @@ def test_samples_come_as_a_file_an_array_a_dict_a_list_or_an_iterator(program, t
     samples = images(6)
     file = tmp_path / "samples.npz"
     numpy.savez(file, images=samples)
-    program("quantize", MODEL, "-o", tmp_path / "theirs.onnx", "-c", file, "--skip", SKIP)
+    program("quantize", MODEL, "-o", tmp_path / "theirs.onnx", "-c", file, "--skip", SKIP,
+            "-b", 4)
     wanted = (tmp_path / "theirs.onnx").read_bytes()
 
     class Lazy:
@@ -84,7 +85,7 @@ def test_samples_come_as_a_file_an_array_a_dict_a_list_or_an_iterator(program, t
         "iterator of dicts": ({"images": s} for s in samples),
     }
     for name, form in forms.items():
-        assert lbw.quantize(MODEL, calibration=form, skip=SKIP).model == wanted, name
+        assert lbw.quantize(MODEL, bits=4, calibration=form, skip=SKIP).model == wanted, name
     assert Lazy.asked == [0, *range(6)]
 
 
@@ -98,7 +99,7 @@ def test_an_endless_iterator_is_asked_no_more_than_num_samples():
             asked.append(1)
             yield samples[len(asked) % 3]
 
-    result = lbw.quantize(MODEL, calibration=endless(), num_samples=3, skip=SKIP)
+    result = lbw.quantize(MODEL, bits=4, calibration=endless(), num_samples=3, skip=SKIP)
     assert len(asked) == 3
     assert "3 samples" in result.assumed
 
@@ -107,11 +108,12 @@ def test_an_endless_iterator_is_asked_no_more_than_num_samples():
 def test_samples_of_other_types_and_orders_are_converted():
     numpy = pytest.importorskip("numpy")
     samples = (images(3) * 255).astype(numpy.uint8)
-    wanted = lbw.quantize(MODEL, calibration=samples.astype(numpy.float32), skip=SKIP).model
+    wanted = lbw.quantize(MODEL, bits=4, calibration=samples.astype(numpy.float32),
+                          skip=SKIP).model
     fortran = numpy.asfortranarray(samples)
     big_endian = samples.astype(">f4")
     for form in (samples, fortran, big_endian, samples[:, :, :, ::-1][:, :, :, ::-1]):
-        assert lbw.quantize(MODEL, calibration=form, skip=SKIP).model == wanted
+        assert lbw.quantize(MODEL, bits=4, calibration=form, skip=SKIP).model == wanted
 
 
 def test_plans_go_round():
@@ -128,7 +130,25 @@ def test_plans_go_round():
 
 def test_plan_is_the_programs(program):
     assert lbw.plan(MODEL, bits=5).text == program("plan", MODEL, "-b", 5)
-    assert lbw.plan(MODEL).to_dict() == json.loads(program("plan", MODEL, "--json"))
+    assert lbw.plan(MODEL, bits=4).to_dict() == json.loads(program("plan", MODEL, "-b", 4,
+                                                                   "--json"))
+
+
+@runtime
+def test_bits_by_what_they_cost(program, tmp_path):
+    path = tmp_path / "theirs.onnx"
+    options = ["-c", CALIB, "-n", 4, "-p", PROFILE, "--skip", SKIP]
+    program("quantize", MODEL, "-o", path, "--bpw", 4.5, *options)
+    common = dict(calibration=CALIB, num_samples=4, profile=PROFILE, skip=SKIP)
+    result = lbw.quantize(MODEL, bpw=4.5, **common)
+    assert result.model == path.read_bytes()
+    assert result.budget.bits <= 4.5 and result.budget.by_boxes
+    plan = lbw.plan(MODEL, bpw=4.5, **common)
+    assert plan.text == program("plan", MODEL, "--bpw", 4.5, *options)
+    assert any(w.predicted_loss > 0 for w in plan if w.bits)
+    assert lbw.quantize(MODEL, bits=4, calibration="none").budget is None
+    with pytest.raises(lbw.ArgumentError, match="bpw: goes with bits"):
+        lbw.plan(MODEL, bits=4, bpw=4.5)
 
 
 def test_inspect_is_the_programs(program):
@@ -171,9 +191,9 @@ def test_external_data(tmp_path):
 @runtime
 def test_tuning_gives_the_bytes_of_the_program(program, tmp_path):
     program("tune", MODEL, "-o", tmp_path / "a.onnx", "-c", CALIB, "-n", 4, "-p", PROFILE,
-            "--steps", 2, "--batch", 2, "--skip", SKIP)
+            "--steps", 2, "--batch", 2, "--skip", SKIP, "-b", 4)
     steps = []
-    result = lbw.tune(MODEL, calibration=CALIB, num_samples=4, profile=PROFILE, steps=2,
+    result = lbw.tune(MODEL, bits=4, calibration=CALIB, num_samples=4, profile=PROFILE, steps=2,
                       batch=2, on_step=steps.append, skip=SKIP)
     assert result.model == (tmp_path / "a.onnx").read_bytes()
     assert [s["step"] for s in steps] == [0, 1, 2]

@@ -14,7 +14,7 @@ pytestmark = runtime
 
 @pytest.fixture(scope="module")
 def small():
-    return lbw.quantize(MODEL, calibration=SHAPES / "calib", num_samples=4, profile=PROFILE)
+    return lbw.quantize(MODEL, bits=4, calibration=SHAPES / "calib", num_samples=4, profile=PROFILE)
 
 
 def test_boxes_are_the_programs(program):

@@ -87,7 +87,7 @@ def test_samples_that_do_not_fit():
     ]
     for samples, text in cases:
         with pytest.raises(lbw.ArgumentError) as raised:
-            lbw.quantize(MODEL, calibration=samples)
+            lbw.quantize(MODEL, bits=4, calibration=samples)
         assert text in line(raised)
 
 
@@ -117,7 +117,7 @@ def test_exceptions_of_the_callers_own_come_through(tmp_path):
     for options in ({"calibration": Broken()}, {"calibration": broken()},
                     {"calibration": images(2), "progress": progress}):
         with pytest.raises(Mine):
-            lbw.quantize(MODEL, output, **options)
+            lbw.quantize(MODEL, output, bits=4, **options)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -83,7 +83,7 @@ def progress(what, done, total):
         print("begun", flush=True)
         os.kill(os.getpid(), signal.SIGINT)
 try:
-    lbw.quantize(sys.argv[1], sys.argv[2], calibration="generated:4", progress=progress)
+    lbw.quantize(sys.argv[1], sys.argv[2], calibration="generated:4", bits=4, progress=progress)
 except KeyboardInterrupt:
     print("interrupted")
 """
@@ -100,7 +100,7 @@ def test_ctrl_c_raises_and_leaves_nothing(tmp_path):
 @runtime
 def test_ctrl_c_from_outside_without_a_callback(tmp_path):
     code = ("import sys, lbw; print('begun', flush=True)\n"
-            "lbw.quantize(sys.argv[1], sys.argv[2], calibration='generated:200')")
+            "lbw.quantize(sys.argv[1], sys.argv[2], calibration='generated:200', bits=4)")
     process = subprocess.Popen([sys.executable, "-c", code, MODEL, tmp_path / "out.onnx"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
