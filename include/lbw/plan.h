@@ -67,7 +67,11 @@ struct lbw_plan_params {
     const struct lbw_grid *grid;       /* NULL: "4" */
     const struct lbw_plan_rule *rules; /* later ones win */
     size_t num_rules;
-    const char *ops; /* "Conv,ConvTranspose" when NULL; Gemm and MatMul may join */
+    /*
+     * "Conv,ConvTranspose,Gemm,MatMul" or some of them; NULL: the first two, and the others
+     * where they hold more than a tenth of the model's weights
+     */
+    const char *ops;
     enum lbw_method method;
     enum lbw_scale scale;
     enum lbw_group group;
@@ -139,6 +143,21 @@ LBW_API void lbw_plan_free(struct lbw_plan **plan);
 
 LBW_API size_t lbw_plan_num_items(const struct lbw_plan *plan);
 LBW_API const struct lbw_plan_item *lbw_plan_item(const struct lbw_plan *plan, size_t i);
+/* Operators with weights that the plan does not look at, all nodes of one kind together. */
+struct lbw_plan_other {
+    const char *op;     /* "DeformConv"; "DOMAIN:NAME" where it is not a standard operator */
+    const char *note;   /* what can be done about it, or "" */
+    size_t num_weights; /* constants of more than one row */
+    uint64_t bytes;     /* of these */
+};
+
+/*
+ * Those that hold more than a two thousandth of the model, largest first; strings belong to the
+ * plan. NULL beyond the last.
+ */
+LBW_API size_t lbw_plan_num_others(const struct lbw_plan *plan);
+LBW_API const struct lbw_plan_other *lbw_plan_other(const struct lbw_plan *plan, size_t i);
+
 LBW_API size_t lbw_plan_num_folded(const struct lbw_plan *plan); /* BatchNormalizations */
 
 /* Activations between layers, in the order of the graph: none unless the plan asks for INT8. */

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/json.h"
+#include "cli/summary.h"
 #include "cli/table.h"
 #include "cli/talk.h"
 
@@ -103,8 +104,10 @@ static void add_numbers(struct lbw_table *table, const struct lbw_plan_item *ite
     lbw_table_cell(table, "%s", lbw_text_shape(shape, item->num_dims, item->dims));
     lbw_table_cell(table, "%s", item->type);
     lbw_table_cell(table, "%s", lbw_text_count(count, item->count));
-    lbw_table_cell(table, "%.4g", (double)item->max_magnitude);
-    lbw_table_cell(table, "%.1f %%", 100.0 * (double)item->num_zeros / (double)item->count);
+    bool is_known = item->max_magnitude > 0 || item->num_zeros > 0;
+    lbw_table_cell(table, is_known ? "%.4g" : "?", (double)item->max_magnitude);
+    lbw_table_cell(table, is_known ? "%.1f %%" : "?",
+                   100.0 * (double)item->num_zeros / (double)item->count);
     lbw_table_cell(table, "%s", item->encoded);
 }
 
@@ -140,7 +143,8 @@ static void print_total(const struct lbw_plan *plan)
     }
     char text[LBW_TEXT_SIZE];
     if (!num) {
-        puts("no convolution weights");
+        puts("no weights that lbw converts");
+        lbw_print_others(stdout, plan);
         return;
     }
     printf("\n%zu weight%s, %s parameters", num, num == 1 ? "" : "s",
@@ -148,6 +152,7 @@ static void print_total(const struct lbw_plan *plan)
     if (encoded)
         printf(", %zu of them encoded", encoded);
     putchar('\n');
+    lbw_print_others(stdout, plan);
 }
 
 static json_t *json_port(const struct lbw_port *port)
@@ -187,21 +192,28 @@ static json_t *json_weight(const struct lbw_plan_item *item)
 static int print_json(const char *path, const struct lbw_model_info *info, uint64_t size,
                       const struct lbw_plan *plan)
 {
-    json_t *weights = json_array(), *metadata = json_object();
+    json_t *weights = json_array(), *metadata = json_object(), *others = json_array();
+    for (size_t i = 0; i < lbw_plan_num_others(plan); i++) {
+        const struct lbw_plan_other *other = lbw_plan_other(plan, i);
+        lbw_json_append(&others,
+                        json_pack("{s:o, s:I, s:I, s:s}", "op", lbw_json_text(other->op),
+                                  "weights", (json_int_t)other->num_weights, "bytes",
+                                  (json_int_t)other->bytes, "note", other->note));
+    }
     for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
         lbw_json_append(&weights, json_weight(lbw_plan_item(plan, i)));
     for (size_t i = 0; i < info->num_metadata; i++)
         lbw_json_set(&metadata, info->metadata[2 * i],
                      lbw_json_text(info->metadata[2 * i + 1]));
     return lbw_json_print(json_pack(
-        "{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "model",
+        "{s:o, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "model",
         lbw_json_text(path), "bytes", (json_int_t)size, "ir_version",
         (json_int_t)info->ir_version, "opset", (json_int_t)info->opset, "producer",
         lbw_json_text(info->producer), "graph", lbw_json_text(info->graph_name), "nodes",
         (json_int_t)info->num_nodes, "functions", (json_int_t)info->num_functions, "inputs",
         json_ports(info->inputs, info->num_inputs), "outputs",
-        json_ports(info->outputs, info->num_outputs), "metadata", metadata, "weights",
-        weights));
+        json_ports(info->outputs, info->num_outputs), "metadata", metadata, "weights", weights,
+        "others", others));
 }
 
 static int print_digest(struct lbw_model *model, const char *path)

@@ -50,10 +50,21 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     return LBW_OK;
 }
 
+static void warn_nothing(const struct lbw_plan *plan)
+{
+    const struct lbw_plan_other *other = lbw_plan_other(plan, 0);
+    char size[LBW_TEXT_SIZE];
+    if (!other)
+        lbw_talk("warning: no weight was converted");
+    else
+        lbw_talk("warning: no weight was converted; %s holds %s%s%s", other->op,
+                 lbw_text_bytes(size, other->bytes), *other->note ? ": " : "", other->note);
+}
+
 static void warn(const struct lbw_conversion *c)
 {
     if (!c->report->num_converted)
-        lbw_talk("warning: no weight was converted");
+        warn_nothing(c->plan);
     else if (!wants_calibration(c))
         lbw_talk("warning: --calib none rounds without calibration; detectors lose most or all "
                  "of their boxes that way");

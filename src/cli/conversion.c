@@ -145,6 +145,7 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
         .input = c->input,
         .output = lbw_output_name(&v->output),
         .data = c->data,
+        .plan = c->plan,
         .encoding = (enum lbw_encoding)v->encode.encoding,
         .seconds = lbw_progress_seconds(),
         .kept = &c->kept,

@@ -262,6 +262,19 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
         fprintf(to, "%zu more outputs (--json lists all)\n", kept->num_rows - MAX_OUTPUTS);
 }
 
+void lbw_print_others(FILE *to, const struct lbw_plan *plan)
+{
+    char size[LBW_TEXT_SIZE];
+    for (size_t i = 0; i < lbw_plan_num_others(plan); i++) {
+        const struct lbw_plan_other *other = lbw_plan_other(plan, i);
+        fputs(i ? "  " : "\noperators with weights that were not looked at:\n  ", to);
+        lbw_print_clean(to, other->op);
+        fprintf(to, ": %s in %zu weight%s%s%s\n", lbw_text_bytes(size, other->bytes),
+                other->num_weights, other->num_weights == 1 ? "" : "s",
+                *other->note ? "; " : "", other->note);
+    }
+}
+
 static void print_summary(FILE *to, const struct lbw_report *report,
                           const struct lbw_summary *summary, bool all_layers)
 {
@@ -273,6 +286,7 @@ static void print_summary(FILE *to, const struct lbw_report *report,
             lbw_text_seconds(time, summary->seconds));
     if (!report->num_converted) {
         print_left_alone(to, report);
+        lbw_print_others(to, summary->plan);
         return;
     }
     fprintf(to, "encoding %s, ", lbw_encoding_name(summary->encoding));
@@ -300,6 +314,7 @@ static void print_summary(FILE *to, const struct lbw_report *report,
     print_reasons(to, report, "only projected, not calibrated", why_projected);
     print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);
+    lbw_print_others(to, summary->plan);
 }
 
 static json_t *kept_json(const struct lbw_check_result *kept)

@@ -32,10 +32,14 @@ struct lbw_report_values {
 struct lbw_summary {
     const char *input, *output;
     const char *data; /* what calibration used, or NULL */
+    const struct lbw_plan *plan;
     enum lbw_encoding encoding;
     double seconds;
     const struct lbw_check_result *kept; /* num_samples is 0: nothing was held back */
 };
+
+/* The operators with weights that the plan does not look at, a line each; nothing for none. */
+void lbw_print_others(FILE *to, const struct lbw_plan *plan);
 
 /* Writes the report's file, where the options name one. */
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,

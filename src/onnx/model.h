@@ -38,6 +38,7 @@ struct lbw_model {
     bool is_prepared;         /* by lbw_model_prepare(), for conversion */
     uint64_t size_unprepared; /* lbw_model_size() before that */
     size_t num_folded;        /* BatchNormalizations, by that */
+    const char *ops; /* whose weights are converted where nobody says, once that is decided */
     struct lbw_stem *stems; /* how it began before that, see lbw_stem_remember() */
     struct lbw_seen *seen;    /* what a run showed of its outputs, see detect/look.c */
 };

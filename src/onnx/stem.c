@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "onnx/constant.h"
 #include "onnx/index.h"
 #include "onnx/tensor.h"
 
@@ -25,6 +26,8 @@ static enum lbw_status read_constant(const float **out, struct lbw_tensor *tenso
 {
     const struct lbw_value *value = lbw_index_find(index->scopes, name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
+    if (value && !proto) /* a weight in another order, say */
+        LBW_TRY(lbw_constant_make(&proto, NULL, index, value, err));
     enum lbw_status status =
         proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
     if (status == LBW_ERR_MEMORY)

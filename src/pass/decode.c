@@ -8,6 +8,7 @@
 #include "num/pack.h"
 #include "num/quantize.h"
 #include "pass/encode.h"
+#include "pass/recover.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
@@ -325,6 +326,67 @@ static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model
     return LBW_OK;
 }
 
+/* Integers and floats of few bits as float32 values, exactly. */
+static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
+                                    struct lbw_error *err)
+{
+    if (lbw_tensor_read_float(t, out, NULL) == LBW_OK)
+        return LBW_OK;
+    int64_t *values = malloc((t->count + 1) * sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_int64(t, values, err);
+    for (size_t i = 0; i < t->count && status == LBW_OK; i++)
+        out[i] = (float)values[i];
+    free(values);
+    return status;
+}
+
+/* The numbers that the codes are, each once where they are of few bits. */
+static enum lbw_status distinct_numbers(float **out, size_t *num, const struct lbw_tensor *t,
+                                        struct lbw_error *err)
+{
+    size_t bits = lbw_data_type_bits(t->data_type), used = 0;
+    unsigned char bytes[256];
+    bool seen[256] = {false};
+    struct lbw_tensor few = *t;
+    if (bits <= 8 && t->data) {
+        for (size_t i = 0; i < t->size; i++)
+            seen[t->data[i]] = true;
+        for (size_t i = 0; i < sizeof bytes; i++)
+            if (seen[i])
+                bytes[used++] = (unsigned char)i;
+        few.data = bytes;
+        few.size = used;
+        few.count = used * (8 / bits);
+    }
+    float *numbers = malloc((few.count + 1) * sizeof *numbers);
+    if (!numbers)
+        return lbw_fail_memory(err);
+    enum lbw_status status = read_numbers(numbers, &few, err);
+    if (status == LBW_OK) {
+        *out = numbers;
+        *num = few.count;
+    } else {
+        free(numbers);
+    }
+    return status;
+}
+
+/* Codes of DequantizeLinear are ours where a grid of ours has them all; others look alike. */
+static enum lbw_status check_grid(bool *is_ours, struct lbw_model *model,
+                                  const struct lbw_encoded *e, struct lbw_error *err)
+{
+    struct lbw_tensor codes;
+    float *numbers = NULL;
+    size_t num = 0;
+    LBW_TRY(lbw_tensor_view(&codes, model, e->codes, err));
+    LBW_TRY(distinct_numbers(&numbers, &num, &codes, err));
+    *is_ours = lbw_recover_has_grid(numbers, num, e);
+    free(numbers);
+    return LBW_OK;
+}
+
 static enum lbw_status match_node(struct lbw_encoded *out, const struct matcher *m,
                                   const Onnx__NodeProto *node, struct lbw_error *err)
 {
@@ -340,7 +402,11 @@ static enum lbw_status match_node(struct lbw_encoded *out, const struct matcher 
     if (!found.kind)
         return LBW_OK;
     LBW_TRY(check_codes(&found, m->index->model, err));
-    *out = found;
+    bool is_ours = true;
+    if (!found.grid)
+        LBW_TRY(check_grid(&is_ours, m->index->model, &found, err));
+    if (is_ours)
+        *out = found;
     return LBW_OK;
 }
 

@@ -9,9 +9,12 @@
 
 #include "base/check.h"
 #include "num/quantize.h"
-#include "onnx/inline.h"
+#include "onnx/constant.h"
+#include "pass/absence.h"
 #include "pass/edge.h"
 #include "pass/encode.h"
+#include "pass/foreign.h"
+#include "pass/others.h"
 
 /* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
@@ -141,7 +144,8 @@ static enum lbw_status is_constant(bool *out, const struct lbw_index *index,
     *out = lbw_index_constant(index, lbw_weight_source(value), true) != NULL;
     if (!*out)
         LBW_TRY(lbw_decode_match(&encoded, index, value, err));
-    *out = *out || encoded.kind;
+    *out = *out || encoded.kind || lbw_foreign_match(index, value).form ||
+           lbw_constant_is_made(index, value);
     return LBW_OK;
 }
 
@@ -349,34 +353,27 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
     return LBW_OK;
 }
 
-/* Why a function's weights stay its inputs. */
-static const char *absence_in(const struct planner *planner, const Onnx__FunctionProto *f)
+/* What another tool has quantized is named and left alone. */
+static void describe_foreign(struct planner *planner, struct lbw_weight *weight,
+                             const struct lbw_foreign *foreign)
 {
-    struct lbw_model *model = planner->plan->model;
-    const Onnx__NodeProto *node = lbw_inline_obstacle(&planner->plan->index, f);
-    if (!node)
-        return lbw_arena_printf(&model->arena, "an input of function '%s'", f->name);
-    return lbw_arena_printf(&model->arena,
-                            "an input of function '%s', whose %s is at another opset than the "
-                            "model (--opset lifts both)",
-                            f->name, node->op_type);
-}
-
-/* Why a value is no constant. */
-static const char *absence_of(const struct planner *planner, const struct lbw_value *value)
-{
-    const Onnx__GraphProto *graph = value->scope->graph;
-    const char *text = "computed at run time";
-    for (size_t i = 0; graph && i < graph->n_sparse_initializer; i++)
-        if (graph->sparse_initializer[i]->values &&
-            graph->sparse_initializer[i]->values->name &&
-            strcmp(graph->sparse_initializer[i]->values->name, value->name) == 0)
-            return "a sparse initializer";
-    if (value->is_input && value->scope->function)
-        text = absence_in(planner, value->scope->function);
-    else if (value->is_input)
-        text = value->scope->owner ? "an input of its body" : "an input of the model";
-    return text;
+    struct lbw_arena *arena = &planner->plan->model->arena;
+    const char *encoded = lbw_arena_printf(arena, "other %s", foreign->form);
+    const char *reason =
+        lbw_arena_printf(arena, "quantized by another tool: %s%s", foreign->form,
+                         foreign->has_zero_points ? " with zero points" : "");
+    weight->item.encoded = encoded ? encoded : "other";
+    keep(weight, reason ? reason : "quantized by another tool", true);
+    if (!foreign->codes)
+        return;
+    struct lbw_tensor tensor;
+    if (lbw_tensor_view(&tensor, planner->plan->model, foreign->codes, NULL) != LBW_OK)
+        return;
+    weight->item.type = lbw_data_type_name(foreign->data_type);
+    weight->item.num_dims = tensor.num_dims;
+    weight->item.dims = tensor.dims;
+    weight->item.count = tensor.count;
+    weight->item.bytes = weight->bytes = tensor.size;
 }
 
 /* A weight that some node computes: encoded already, or out of reach. */
@@ -386,7 +383,11 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     struct lbw_encoded encoded;
     LBW_TRY(lbw_decode_match(&encoded, &planner->plan->index, weight->value, err));
     if (!encoded.kind) {
-        keep(weight, absence_of(planner, weight->value), true);
+        struct lbw_foreign foreign = lbw_foreign_match(&planner->plan->index, weight->value);
+        if (foreign.form)
+            describe_foreign(planner, weight, &foreign);
+        else
+            keep(weight, lbw_absence_of(&planner->plan->index, weight->value), true);
         return LBW_OK;
     }
     char *text = lbw_arena_printf(&planner->plan->model->arena, "%s %s", encoded.kind,
@@ -468,7 +469,8 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
         LBW_TRY(collect(planner, s, err));
     for (size_t i = 0; i < plan->num_weights; i++)
         LBW_TRY(decide(planner, &plan->weights[i], err));
-    return lbw_edges_find(plan, planner->params, err);
+    LBW_TRY(lbw_edges_find(plan, planner->params, err));
+    return lbw_others_find(plan, err);
 }
 
 enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
@@ -486,9 +488,10 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     plan->model_size = model->is_prepared ? model->size_unprepared : lbw_model_size(model);
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
-    struct planner planner = {
-        .plan = plan, .params = params, .ops = params->ops ? params->ops : LBW_DEFAULT_OPS};
-    enum lbw_status status = check_params(&planner, err);
+    struct planner planner = {.plan = plan, .params = params};
+    enum lbw_status status = lbw_ops_of(&planner.ops, model, params->ops, err);
+    if (status == LBW_OK)
+        status = check_params(&planner, err);
     if (status == LBW_OK)
         status = lbw_within(err, fill(&planner, err), "%s", model->name);
     for (size_t i = 0; i < planner.num_regexes; i++)
@@ -549,6 +552,16 @@ size_t lbw_plan_num_edges(const struct lbw_plan *plan)
 const struct lbw_plan_edge *lbw_plan_edge(const struct lbw_plan *plan, size_t i)
 {
     return i < plan->num_edges ? &plan->edges[i].item : NULL;
+}
+
+size_t lbw_plan_num_others(const struct lbw_plan *plan)
+{
+    return plan->num_others;
+}
+
+const struct lbw_plan_other *lbw_plan_other(const struct lbw_plan *plan, size_t i)
+{
+    return i < plan->num_others ? &plan->others[i] : NULL;
 }
 
 size_t lbw_plan_num_folded(const struct lbw_plan *plan)

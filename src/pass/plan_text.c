@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "pass/edge.h"
 #include "pass/plan.h"
+#include "pass/report.h"
 
 static void print_shape(FILE *f, const struct lbw_plan_item *item)
 {
@@ -84,6 +85,15 @@ static void print_edges(FILE *f, const struct lbw_plan *plan)
         print_edge(f, &plan->edges[i]);
 }
 
+static void print_other(FILE *f, const struct lbw_plan_other *other)
+{
+    fputs("# not looked at: ", f);
+    print_clean(f, other->op);
+    fprintf(f, ", %llu bytes in %zu weight%s%s%s\n", (unsigned long long)other->bytes,
+            other->num_weights, other->num_weights == 1 ? "" : "s", *other->note ? ": " : "",
+            other->note);
+}
+
 static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
                                   struct lbw_error *err)
 {
@@ -96,6 +106,8 @@ static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
     for (size_t i = 0; i < plan->num_weights; i++)
         print_item(f, &plan->weights[i].item);
     print_edges(f, plan);
+    for (size_t i = 0; i < plan->num_others; i++)
+        print_other(f, &plan->others[i]);
     bool failed = ferror(f) != 0;
     if (fclose(f) != 0 || failed) {
         free(*out);
@@ -171,8 +183,8 @@ static enum lbw_status print_json(char **out, const struct lbw_plan *plan,
     json_t *edges = plan->num_edges ? json_array() : NULL;
     for (size_t i = 0; i < plan->num_edges && !failed; i++)
         failed = json_array_append_new(edges, edge_json(&plan->edges[i])) != 0;
-    json_t *root =
-        json_pack("{s:i, s:o, s:o*}", "lbw_plan", 1, "weights", list, "activations", edges);
+    json_t *root = json_pack("{s:i, s:o, s:o, s:o*}", "lbw_plan", 1, "weights", list, "others",
+                             lbw_others_json(plan), "activations", edges);
     char *text = root && !failed ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII) : NULL;
     json_decref(root);
     if (!text)

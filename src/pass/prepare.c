@@ -15,6 +15,8 @@
 #include "pass/clean.h"
 #include "pass/encode.h"
 #include "pass/functions.h"
+#include "pass/others.h"
+#include "pass/rewrite.h"
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 
@@ -302,7 +304,7 @@ static enum lbw_status refuse_encoded(struct lbw_model *model, const char *ops,
 static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare_params *params,
                                const char *ops, struct lbw_error *err)
 {
-    size_t num_opened;
+    size_t num_opened, num_split, num_made;
     LBW_TRY(lbw_model_check_imports(model, err));
     if (params->requantize)
         LBW_TRY(lbw_expand(model, NULL, err));
@@ -312,6 +314,10 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
     if (status == LBW_OK)
         status = lbw_stem_remember(model, err);
     lbw_begin_rewrite(model);
+    if (status == LBW_OK)
+        status = lbw_split_fused(&num_split, model, err);
+    if (status == LBW_OK)
+        status = lbw_make_constants(&num_made, model, ops, err);
     if (status == LBW_OK && !params->keep_batchnorm)
         status = fold_and_clean(model, &model->num_folded, err);
     if (status == LBW_OK)
@@ -322,9 +328,12 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
 /* Brings hidden weights to light, and nothing else. */
 static enum lbw_status open_up(struct lbw_model *model, const char *ops, struct lbw_error *err)
 {
-    size_t num_opened = 0;
+    size_t num_opened = 0, num_split = 0;
     enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
-    return status != LBW_OK || num_opened ? lbw_model_rewritten(model, status) : LBW_OK;
+    if (status == LBW_OK)
+        status = lbw_split_fused(&num_split, model, err);
+    return status != LBW_OK || num_opened || num_split ? lbw_model_rewritten(model, status)
+                                                       : LBW_OK;
 }
 
 enum lbw_status lbw_model_prepare(struct lbw_model *model,
@@ -333,8 +342,9 @@ enum lbw_status lbw_model_prepare(struct lbw_model *model,
 {
     static const struct lbw_prepare_params by_default;
     params = params ? params : &by_default;
-    const char *ops = params->ops ? params->ops : LBW_DEFAULT_OPS;
+    const char *ops;
     LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(lbw_ops_of(&ops, model, params->ops, err));
     LBW_TRY(lbw_weight_check_ops(ops, err));
     uint64_t size = lbw_model_size(model);
     if (params->as_is)

@@ -67,6 +67,19 @@ static int shift_of(const struct lbw_encoded *encoded)
                                                            : 0;
 }
 
+bool lbw_recover_has_grid(const float *numbers, size_t n, const struct lbw_encoded *encoded)
+{
+    int shift = shift_of(encoded);
+    for (const struct lbw_grid *grid = next_grid(NULL); grid; grid = next_grid(grid)) {
+        size_t i = 0;
+        while (i < n && code_of(grid, ldexpf(numbers[i], shift)) >= 0)
+            i++;
+        if (i == n)
+            return true;
+    }
+    return false;
+}
+
 /* steps × 2^-shift */
 static enum lbw_status read_steps(struct lbw_codes *codes, struct lbw_model *model,
                                   const struct lbw_encoded *encoded, int shift,

@@ -8,6 +8,9 @@
 /* Of a scale that runs along an axis of length 1, whichever that is. */
 #define LBW_ANY_AXIS (-2)
 
+/* Whether some grid has all of these numbers, as the codes of `encoded` stand for them. */
+bool lbw_recover_has_grid(const float *numbers, size_t n, const struct lbw_encoded *encoded);
+
 /*
  * The codes of an encoded weight as they stand in the model. For dq, which does not name its
  * grid, the one with the fewest levels that has all of them. *grid is NULL (and *out untouched)

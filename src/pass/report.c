@@ -77,6 +77,22 @@ static json_t *text(const char *name)
     return value;
 }
 
+json_t *lbw_others_json(const struct lbw_plan *plan)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < plan->num_others; i++) {
+        const struct lbw_plan_other *other = &plan->others[i];
+        if (json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:s}", "op", text(other->op),
+                                                  "weights", (json_int_t)other->num_weights,
+                                                  "bytes", (json_int_t)other->bytes, "note",
+                                                  other->note)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 static json_t *row_json(const struct lbw_report_row *row)
 {
     json_t *shape = json_array();
@@ -129,13 +145,14 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         failed =
             json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
-        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o*}", "calibrated",
+        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o*}", "calibrated",
         report->calibrated, "num_calibrated", (json_int_t)report->num_calibrated,
         "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
         "snr", number(report->snr), "num_measured", (json_int_t)report->num_measured,
         "bytes_before", (json_int_t)report->bytes_before, "bytes_after",
-        (json_int_t)report->bytes_after, "weights", rows, "activations",
+        (json_int_t)report->bytes_after, "weights", rows, "others",
+        lbw_others_json(((const struct owner *)report)->plan), "activations",
         edges_json(((const struct owner *)report)->plan));
     char *made =
         root && !failed

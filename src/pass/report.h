@@ -13,4 +13,7 @@ enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *p
 /* lbw_report_row() for those who fill it in; i < num_rows. */
 struct lbw_report_row *lbw_report_edit(struct lbw_report *report, size_t i);
 
+/* The operators that were not looked at, as JSON; NULL out of memory. */
+struct json_t *lbw_others_json(const struct lbw_plan *plan);
+
 #endif

@@ -386,6 +386,153 @@ static void test_levels(void **state)
     run_release(&r);
 }
 
+/* ---- what others have quantized, and what is not looked at ---- */
+
+static void put_codes(struct text *graph, const char *name, const int64_t *dims,
+                      size_t num_dims, size_t num)
+{
+    struct text tensor = {0};
+    signed char *values = malloc(num);
+    for (size_t i = 0; i < num; i++)
+        values[i] = (signed char)(i * 37 % 255 - 127);
+    for (size_t i = 0; i < num_dims; i++)
+        put_int(&tensor, 1, (uint64_t)dims[i]);
+    put_int(&tensor, 2, TYPE(INT8));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, values, num);
+    put_message(graph, 5, &tensor);
+    free(values);
+}
+
+/* int8 weights with and without zero points, and one that is quantized in the graph. */
+static struct text quantized_by_others(void)
+{
+    struct text graph = {0}, attributes = {0};
+    static const int64_t dims[] = {32, 3, 3, 3}, deep[] = {32, 32, 3, 3}, channels = 32;
+    put_codes(&graph, "a.q", dims, 4, 32 * 27);
+    put_codes(&graph, "b.q", deep, 4, 32 * 32 * 9);
+    put_codes(&graph, "zeros", &channels, 1, 32);
+    put_vector(&graph, "steps", 32, 0.01f, 0.005f);
+    attribute_int(&attributes, "axis", 0);
+    put_op(&graph, "DequantizeLinear", "a.q steps zeros", "a.w", &attributes);
+    put_op(&graph, "Conv", "x a.w", "a", NULL);
+    attribute_int(&attributes, "axis", 0);
+    put_op(&graph, "DequantizeLinear", "b.q steps", "b.w", &attributes);
+    put_op(&graph, "Conv", "a b.w", "b", NULL);
+    put_weight(&graph, "c.f", 32, 32, 3);
+    attribute_int(&attributes, "axis", 0);
+    put_op(&graph, "QuantizeLinear", "c.f steps zeros", "c.q", &attributes);
+    attribute_int(&attributes, "axis", 0);
+    put_op(&graph, "DequantizeLinear", "c.q steps zeros", "c.w", &attributes);
+    put_op(&graph, "Conv", "b c.w", "c", NULL);
+    put_conv(&graph, "c", "y", 32, 32);
+    return finish(&graph, "y", 13);
+}
+
+static void test_quantized_by_others(void **state)
+{
+    (void)state;
+    struct text bytes = quantized_by_others();
+    struct lbw_error err = {0};
+    size_t size = bytes.size;
+    struct run r;
+    all_load(&bytes, &(struct lbw_plan_params){0}, 0);
+    for (enum lbw_encoding e = LBW_ENCODING_PACKED; e <= LBW_ENCODING_FLOAT; e++) {
+        struct lbw_model *model = NULL;
+        size_t num = 99;
+        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        check(lbw_reencode(&num, NULL, NULL, model, &(struct lbw_encode_params){.encoding = e},
+                           &err),
+              &err);
+        assert_int_equal(num, 0);
+        assert_int_equal(lbw_model_size(model), size);
+        check(lbw_expand(model, &num, &err), &err);
+        assert_int_equal(num, 0);
+        lbw_model_close(&model);
+    }
+    run_all(&r, &bytes, &(struct lbw_plan_params){0});
+    says(&r, "a", "quantized by another tool: int8 with zero points");
+    says(&r, "b", "quantized by another tool: int8");
+    says(&r, "c", "quantized by another tool: QuantizeLinear and DequantizeLinear");
+    says(&r, "y", "reconstruction");
+    assert_int_equal(r.report->num_converted, 1);
+    assert_true(r.report->bytes_after < size);
+    run_release(&r);
+}
+
+static void test_other_operators(void **state)
+{
+    (void)state;
+    struct text graph = {0}, node = {0}, equation = {0}, attribute = {0};
+    static const int64_t dims[] = {32, 32};
+    put_conv(&graph, "x", "a", 3, 32);
+    put_random(&graph, "matrix", TYPE(FLOAT), dims, 2, 0, 1);
+    put_text(&attribute, 1, "equation");
+    put_text(&attribute, 4, "bchw,cd->bdhw");
+    put_int(&attribute, 20, 3);
+    put_message(&equation, 5, &attribute);
+    put_op(&graph, "Einsum", "a matrix", "e", &equation);
+    put_names(&node, "Conv", "e packed", "p");
+    put_text(&node, 7, "com.microsoft.nchwc");
+    put_message(&graph, 1, &node);
+    put_weight(&graph, "packed", 32, 32, 3);
+    put_op(&graph, "Add", "p anchors", "y", NULL);
+    put_weight(&graph, "anchors", 1, 32, 32);
+    struct text bytes = finish(&graph, "y", 13);
+    struct lbw_model *model = open_text(&bytes);
+    struct lbw_plan *plan = NULL;
+    char *text = NULL;
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, NULL),
+          &(struct lbw_error){0});
+    assert_int_equal(lbw_plan_num_others(plan), 2);
+    assert_string_equal(lbw_plan_other(plan, 0)->op, "com.microsoft.nchwc:Conv");
+    assert_int_equal(lbw_plan_other(plan, 0)->bytes, 4 * 32 * 32 * 9);
+    assert_non_null(strstr(lbw_plan_other(plan, 0)->note, "before"));
+    assert_string_equal(lbw_plan_other(plan, 1)->op, "Einsum");
+    assert_int_equal(lbw_plan_other(plan, 1)->bytes, 4 * 32 * 32);
+    assert_null(lbw_plan_other(plan, 2));
+    check(lbw_plan_print(&text, plan, false, NULL), &(struct lbw_error){0});
+    assert_non_null(strstr(text, "# not looked at: Einsum, 4096 bytes in 1 weight"));
+    check(lbw_plan_apply_memory(plan, text, strlen(text), "plan", NULL),
+          &(struct lbw_error){0});
+    lbw_free(text);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+}
+
+/* What an input makes, what several read, and what is no operator of ours: told apart. */
+static void test_reasons(void **state)
+{
+    (void)state;
+    struct text graph = {0}, attributes = {0};
+    static const int64_t swap[] = {1, 0, 2, 3};
+    put_conv(&graph, "x", "a", 3, 16);
+    attribute_ints(&attributes, "perm", swap, 4);
+    put_op(&graph, "Transpose", "tied", "t", &attributes);
+    put_op(&graph, "Conv", "a t", "b", NULL);
+    put_op(&graph, "Mul", "b tied", "b2", NULL);
+    put_op(&graph, "Sin", "sine", "s", NULL);
+    put_op(&graph, "Conv", "b2 s", "c", NULL);
+    put_op(&graph, "GlobalAveragePool", "c", "pool", NULL);
+    put_op(&graph, "Add", "pool w", "dynamic", NULL);
+    put_op(&graph, "Conv", "c dynamic", "y", NULL);
+    put_weight(&graph, "tied", 16, 16, 1);
+    put_weight(&graph, "sine", 16, 16, 1);
+    put_weight(&graph, "w", 16, 16, 1);
+    struct text bytes = finish(&graph, "y", 13);
+    struct lbw_model *model = open_text(&bytes);
+    struct lbw_plan *plan = NULL;
+    static const char *const reasons[] = {"made of constants that 'b2' reads too",
+                                          "made of constants by Sin, which is not folded",
+                                          "computed at run time from an input"};
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, NULL),
+          &(struct lbw_error){0});
+    for (size_t i = 0; i < 3; i++)
+        assert_string_equal(lbw_plan_item(plan, i + 1)->reason, reasons[i]);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -393,6 +540,9 @@ int main(void)
         cmocka_unit_test(test_no_rows),
         cmocka_unit_test(test_stem),
         cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_quantized_by_others),
+        cmocka_unit_test(test_other_operators),
+        cmocka_unit_test(test_reasons),
         cmocka_unit_test(test_imports),
         cmocka_unit_test(test_no_import),
         cmocka_unit_test(test_names),

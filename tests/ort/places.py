@@ -277,7 +277,7 @@ places = {
     "input": (model([conv("x", "k", "y")], inputs=[port("k", w.shape)]), 1, 0,
               "an input of the model"),
     "computed": (model([h.make_node("Mul", ["w", "k"], ["m"]), conv("x", "m", "y")], [("w", w)],
-                       inputs=[port("k", [1])]), 1, 0, "computed at run time"),
+                       inputs=[port("k", [1])]), 1, 0, "computed at run time from an input"),
     "sparse": (model([conv("x", "w", "y")], sparse=[h.make_sparse_tensor(
         nh.from_array(values(9), "w"), nh.from_array(np.arange(0, 900, 100)),
         list(w.shape))]), 1, 0, "a sparse initializer"),

@@ -253,6 +253,125 @@ static void test_fold_oldest(void **state)
     check_folding(&graph, 7, 1);
 }
 
+/* ---- weights that constants make, and fused ones ---- */
+
+/* Prepared, the model gives the same outputs, is no larger, and all its weights are constants.
+ */
+static void check_made(struct text *bytes, size_t num_weights, double rtol)
+{
+    struct text out = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    struct lbw_error err = {0};
+    void *data = NULL;
+    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
+    check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){.all = true}, &err), &err);
+    assert_int_equal(lbw_plan_num_items(plan), num_weights);
+    for (size_t i = 0; i < num_weights; i++)
+        if (!plan->weights[i].tensor)
+            fail_msg("'%s': %s", plan->weights[i].item.node, plan->weights[i].item.reason);
+    check(lbw_model_save_memory(model, &data, &out.size, &err), &err);
+    assert_true(out.size <= bytes->size + 64 * num_weights); /* biases of 8 channels */
+    out.data = data;
+    same_outputs(bytes, &out, rtol);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    free(bytes->data);
+    free(out.data);
+}
+
+static void put_ints(struct text *graph, const char *name, const int64_t *values, int64_t num)
+{
+    struct text tensor = {0};
+    put_int(&tensor, 1, (uint64_t)num);
+    put_int(&tensor, 2, TYPE(INT64));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, values, (size_t)num * sizeof *values);
+    put_message(graph, 5, &tensor);
+}
+
+static void test_made(void **state)
+{
+    (void)state;
+    static const int64_t order[] = {3, 2, 0, 1}, hwio[] = {1, 1, 8, 8}, flat[] = {8, 8};
+    static const int64_t shape[] = {8, 8, 1, 1}, sizes[] = {0, -1, 1, 1}, axes[] = {1, 2, 3};
+    static const int64_t pads[] = {0, 0, 1, 1, 0, 0, 1, 1}, ring[] = {1, 1, 1, 1};
+    static const int64_t gain[] = {8, 1, 1, 1}, half[] = {4, 8, 1, 1};
+    struct text graph = {0}, a = {0};
+    attribute_ints(&a, "perm", order, 4);
+    put_random(&graph, "hwio", TYPE(FLOAT), hwio, 4, 0, 1);
+    put_op(&graph, "Transpose", "hwio", "w1", &a);
+    put_op(&graph, "Conv", "x w1", "c1", NULL);
+    put_random(&graph, "flat", TYPE(FLOAT), flat, 2, 0, 1);
+    put_ints(&graph, "sizes", sizes, 4);
+    put_op(&graph, "Reshape", "flat sizes", "w2", NULL);
+    put_op(&graph, "Conv", "c1 w2", "c2", NULL);
+    put_random(&graph, "v", TYPE(FLOAT), shape, 4, 0, 1);
+    put_random(&graph, "gain", TYPE(FLOAT), gain, 4, 1, 0.5f);
+    attribute_ints(&a, "axes", axes, 3);
+    put_op(&graph, "ReduceL2", "v", "norm", &a);
+    put_op(&graph, "Div", "v norm", "unit", NULL);
+    put_op(&graph, "Mul", "unit gain", "w3", NULL);
+    put_op(&graph, "Conv", "c2 w3", "c3", NULL);
+    put_weight(&graph, "rep1", 8, 8, 1);
+    put_weight(&graph, "rep3", 8, 8, 3);
+    put_ints(&graph, "pads", pads, 8);
+    put_op(&graph, "Pad", "rep1 pads", "padded", NULL);
+    put_op(&graph, "Add", "rep3 padded", "w4", NULL);
+    attribute_ints(&a, "pads", ring, 4);
+    put_op(&graph, "Conv", "c3 w4", "c4", &a);
+    put_random(&graph, "upper", TYPE(FLOAT), half, 4, 0, 1);
+    put_random(&graph, "lower", TYPE(FLOAT), half, 4, 0, 1);
+    attribute_int(&a, "axis", 0);
+    put_op(&graph, "Concat", "upper lower", "w5", &a);
+    put_op(&graph, "Conv", "c4 w5", "y", NULL);
+    put_ports(&graph, "y");
+    struct text bytes = finish_model(&graph, 8, 13);
+    check_made(&bytes, 5, 1e-5);
+}
+
+/* FusedConv of ONNX Runtime, with every activation that it may have, and with a summand. */
+static void test_fused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *activation;
+        float params[2];
+        size_t num_params;
+    } cases[] = {
+        {"Relu", {0, 0}, 0},         {"Tanh", {0, 0}, 0},  {"Sigmoid", {0, 0}, 0},
+        {"LeakyRelu", {0.1f, 0}, 1}, {"Clip", {-1, 2}, 2}, {"HardSigmoid", {0.3f, 0.4f}, 2},
+    };
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        struct text graph = {0}, node = {0}, a = {0}, import = {0};
+        put_text(&a, 1, "activation");
+        put_text(&a, 4, cases[i / 2].activation);
+        put_int(&a, 20, 3);
+        put_names(&node, "FusedConv", i % 2 ? "x w b x" : "x w b", "y");
+        put_message(&node, 5, &a);
+        put_text(&a, 1, "activation_params");
+        for (size_t k = 0; k < cases[i / 2].num_params; k++) {
+            unsigned char bytes[5] = {7 << 3 | 5};
+            lbw_store_le(bytes + 1, lbw_float_bits(cases[i / 2].params[k]), 4);
+            put(&a, bytes, sizeof bytes);
+        }
+        put_int(&a, 20, 6);
+        if (cases[i / 2].num_params)
+            put_message(&node, 5, &a);
+        free(a.data);
+        put_text(&node, 7, "com.microsoft");
+        put_message(&graph, 1, &node);
+        put_weight(&graph, "w", 8, 8, 1);
+        put_vector(&graph, "b", 8, 0, 1);
+        put_ports(&graph, "y");
+        struct text bytes = finish_model(&graph, 8, 17);
+        put_text(&import, 1, "com.microsoft");
+        put_int(&import, 2, 1);
+        put_message(&bytes, 8, &import);
+        check_made(&bytes, 1, 1e-5);
+    }
+}
+
 /* ---- encodings ---- */
 
 static struct text convert(const struct text *bytes, const struct lbw_plan_params *params,
@@ -467,13 +586,20 @@ static void test_dense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fold_conv),    cmocka_unit_test(test_fold_transposed),
-        cmocka_unit_test(test_fold_shared),  cmocka_unit_test(test_fold_no_copies),
+        cmocka_unit_test(test_fold_conv),
+        cmocka_unit_test(test_fold_transposed),
+        cmocka_unit_test(test_fold_shared),
+        cmocka_unit_test(test_fold_no_copies),
         cmocka_unit_test(test_fold_partly),
-        cmocka_unit_test(test_fold_in_body), cmocka_unit_test(test_fold_oldest),
-        cmocka_unit_test(test_opsets),       cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_function),     cmocka_unit_test(test_function_of_other_opset),
+        cmocka_unit_test(test_fold_in_body),
+        cmocka_unit_test(test_fold_oldest),
+        cmocka_unit_test(test_opsets),
+        cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_function),
+        cmocka_unit_test(test_function_of_other_opset),
         cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_made),
+        cmocka_unit_test(test_fused),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;

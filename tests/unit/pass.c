@@ -298,7 +298,8 @@ static void test_out_of_reach(void **state)
     struct lbw_model *model = open_text(&bytes);
     struct lbw_plan *plan = plan_of(model, &by_default);
     assert_int_equal(lbw_plan_num_items(plan), 5);
-    assert_string_equal(item_of(plan, "dynamic")->reason, "computed at run time");
+    assert_string_equal(item_of(plan, "dynamic")->reason,
+                        "computed at run time from an input");
     assert_string_equal(item_of(plan, "given")->reason, "an input of the model");
     assert_string_equal(item_of(plan, "flat")->reason, "shape does not fit its operator");
     assert_string_equal(item_of(plan, "uneven")->reason, "shape does not fit its operator");

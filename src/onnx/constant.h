@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Values that constants alone make: Transpose, Reshape, Concat, sums, the norm of a weight and
+ * the like, computed as a runtime would when it loads the model (ONNX operator specification).
+ */
+#ifndef LBW_SRC_ONNX_CONSTANT_H
+#define LBW_SRC_ONNX_CONSTANT_H
+
+#include "onnx/index.h"
+
+/* Whether nothing but constants goes into the value, whatever the operators between. */
+bool lbw_constant_is_made(const struct lbw_index *index, const struct lbw_value *value);
+
+/*
+ * The value as a tensor in the model's arena, under its own name. *out is NULL where the value
+ * is not made of constants alone or by an operator that is not computed here: *node (NULL is
+ * fine) is then that operator's node, or NULL.
+ */
+enum lbw_status lbw_constant_make(Onnx__TensorProto **out, const Onnx__NodeProto **node,
+                                  const struct lbw_index *index, const struct lbw_value *value,
+                                  struct lbw_error *err);
+
+/*
+ * Bytes of the constants that nothing would read any more if the value were a constant itself;
+ * *reader (NULL is fine) receives a node that reads one of the others, or NULL.
+ */
+uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_index *index,
+                             const struct lbw_value *value);
+
+#endif

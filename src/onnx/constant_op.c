@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: MIT */
+/* One function per kind of operator; sums run in the order of the values. */
+#include "onnx/constant_op.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/bits.h"
+
+#define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
+#define MOST_DIM   ((int64_t)1 << 40)
+
+bool lbw_numbers_is_float(int32_t type)
+{
+    return type == TYPE(FLOAT) || type == TYPE(FLOAT16) || type == TYPE(BFLOAT16) ||
+           type == TYPE(DOUBLE);
+}
+
+static enum lbw_status refuse(struct lbw_error *err)
+{
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED, "not computed here");
+}
+
+enum lbw_status lbw_numbers_alloc(struct lbw_numbers *out, struct lbw_arena *arena,
+                                  int32_t type, const int64_t *dims, size_t num_dims,
+                                  struct lbw_error *err)
+{
+    struct lbw_numbers made = {.type = type, .num_dims = num_dims, .count = 1};
+    if (num_dims > LBW_NUMBERS_DIMS)
+        return refuse(err);
+    for (size_t i = 0; i < num_dims; i++) {
+        made.dims[i] = dims[i];
+        if (dims[i] < 0 || dims[i] > MOST_DIM ||
+            !lbw_size_mul(&made.count, made.count, (size_t)dims[i]) ||
+            made.count > (size_t)MOST_DIM)
+            return refuse(err);
+    }
+    made.values = lbw_arena_calloc(arena, made.count + 1, sizeof *made.values);
+    if (!made.values)
+        return lbw_fail_memory(err);
+    *out = made;
+    return LBW_OK;
+}
+
+static double rounded(double value, int32_t type)
+{
+    if (type == TYPE(DOUBLE))
+        return value;
+    if (type == TYPE(FLOAT16))
+        return (double)lbw_half_to_float(lbw_half_from_float((float)value));
+    if (type == TYPE(BFLOAT16))
+        return (double)lbw_bfloat16_to_float(lbw_bfloat16_from_float((float)value));
+    return type == TYPE(FLOAT) ? (double)(float)value : trunc(value);
+}
+
+void lbw_numbers_round(struct lbw_numbers *n)
+{
+    for (size_t i = 0; i < n->count; i++)
+        n->values[i] = rounded(n->values[i], n->type);
+}
+
+/* Input i, or NULL where it is left out. */
+static const struct lbw_numbers *input(const struct lbw_constant_call *call, size_t i)
+{
+    return i < call->num_inputs && call->inputs[i].values ? &call->inputs[i] : NULL;
+}
+
+/* The steps of each axis in the values. */
+static void strides_of(size_t *out, const struct lbw_numbers *n)
+{
+    size_t step = 1;
+    for (size_t i = n->num_dims; i-- > 0; step *= (size_t)n->dims[i])
+        out[i] = step;
+}
+
+/* Position `at` of a tensor of these dims as one index per axis. */
+static void unravel(int64_t *index, const struct lbw_numbers *n, size_t at)
+{
+    for (size_t i = n->num_dims; i-- > 0; at /= (size_t)n->dims[i])
+        index[i] = (int64_t)(at % (size_t)n->dims[i]);
+}
+
+static bool fix_axis(int64_t *axis, size_t rank)
+{
+    *axis += *axis < 0 ? (int64_t)rank : 0;
+    return *axis >= 0 && *axis < (int64_t)rank;
+}
+
+/* Whole numbers of an attribute, or of an input where operators have moved them there. */
+static bool whole_numbers(int64_t *out, size_t *num, const struct lbw_constant_call *call,
+                          const char *name, size_t at)
+{
+    const Onnx__AttributeProto *a = lbw_node_attribute(call->node, name);
+    const struct lbw_numbers *n = a ? NULL : input(call, at);
+    *num = a ? a->n_ints : n ? n->count : 0;
+    if (*num > 2 * LBW_NUMBERS_DIMS)
+        return false;
+    for (size_t i = 0; i < *num; i++)
+        out[i] = a ? a->ints[i]
+                   : (int64_t)fmax(-(double)MOST_DIM, fmin((double)MOST_DIM, n->values[i]));
+    return a || n;
+}
+
+/* ---- value by value ---- */
+
+static enum lbw_status binary(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                              struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0), *b = input(call, 1);
+    const char op = call->node->op_type[0], second = call->node->op_type[1];
+    int64_t dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
+    size_t sa[LBW_NUMBERS_DIMS], sb[LBW_NUMBERS_DIMS];
+    if (!a || !b || call->opset < 7 || a->type != b->type)
+        return refuse(err);
+    size_t rank = a->num_dims > b->num_dims ? a->num_dims : b->num_dims;
+    size_t skip_a = rank - a->num_dims, skip_b = rank - b->num_dims;
+    for (size_t i = 0; i < rank; i++) {
+        int64_t da = i < skip_a ? 1 : a->dims[i - skip_a],
+                db = i < skip_b ? 1 : b->dims[i - skip_b];
+        if (da != db && da != 1 && db != 1)
+            return refuse(err);
+        dims[i] = da == 1 ? db : da;
+    }
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, rank, err));
+    strides_of(sa, a);
+    strides_of(sb, b);
+    for (size_t k = 0; k < out->count; k++) {
+        size_t ia = 0, ib = 0;
+        unravel(at, out, k);
+        for (size_t i = 0; i < rank; i++) {
+            ia += i >= skip_a && a->dims[i - skip_a] > 1 ? (size_t)at[i] * sa[i - skip_a] : 0;
+            ib += i >= skip_b && b->dims[i - skip_b] > 1 ? (size_t)at[i] * sb[i - skip_b] : 0;
+        }
+        double x = a->values[ia], y = b->values[ib];
+        out->values[k] = op == 'A'                    ? x + y
+                         : op == 'S'                  ? x - y
+                         : op == 'M'                  ? x * y
+                         : op == 'P' && second == 'o' ? pow(x, y)
+                                                      : x / y;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status unary(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                             struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    const char *op = call->node->op_type;
+    if (!a || !lbw_numbers_is_float(a->type))
+        return refuse(err);
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, a->dims, a->num_dims, err));
+    for (size_t i = 0; i < a->count; i++) {
+        double x = a->values[i];
+        out->values[i] = op[0] == 'N'   ? -x
+                         : op[0] == 'A' ? fabs(x)
+                         : op[0] == 'S' ? sqrt(x)
+                                        : 1 / x;
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status same(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                            struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    if (!a)
+        return refuse(err);
+    *out = *a;
+    return LBW_OK;
+}
+
+static enum lbw_status cast(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                            struct lbw_error *err)
+{
+    int64_t to = lbw_node_int(call->node, "to", 0);
+    const struct lbw_numbers *a = input(call, 0);
+    bool is_known = lbw_numbers_is_float((int32_t)to) || to == TYPE(INT64) || to == TYPE(INT32);
+    if (!a || !is_known)
+        return refuse(err);
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, (int32_t)to, a->dims, a->num_dims, err));
+    memcpy(out->values, a->values, a->count * sizeof *a->values);
+    return LBW_OK;
+}
+
+/* ---- shapes ---- */
+
+static enum lbw_status with_dims(struct lbw_numbers *out, const struct lbw_numbers *a,
+                                 const int64_t *dims, size_t num_dims, struct lbw_error *err)
+{
+    size_t count = 1;
+    struct lbw_numbers made = *a;
+    if (num_dims > LBW_NUMBERS_DIMS)
+        return refuse(err);
+    for (size_t i = 0; i < num_dims; i++) {
+        made.dims[i] = dims[i];
+        if (dims[i] < 0 || !lbw_size_mul(&count, count, (size_t)dims[i]))
+            return refuse(err);
+    }
+    made.num_dims = num_dims;
+    if (count != a->count)
+        return refuse(err);
+    *out = made;
+    return LBW_OK;
+}
+
+static enum lbw_status reshape(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                               struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    int64_t dims[2 * LBW_NUMBERS_DIMS];
+    size_t num, open = SIZE_MAX, count = 1;
+    if (!a || !whole_numbers(dims, &num, call, "shape", 1) || num > LBW_NUMBERS_DIMS)
+        return refuse(err);
+    for (size_t i = 0; i < num; i++) {
+        if (dims[i] == 0 && !lbw_node_int(call->node, "allowzero", 0))
+            dims[i] = i < a->num_dims ? a->dims[i] : -2;
+        if (dims[i] == -1 && open == SIZE_MAX)
+            open = i;
+        else if (dims[i] < 0 || !lbw_size_mul(&count, count, (size_t)dims[i]))
+            return refuse(err);
+    }
+    if (open != SIZE_MAX && (count == 0 || a->count % count))
+        return refuse(err);
+    if (open != SIZE_MAX)
+        dims[open] = (int64_t)(a->count / count);
+    return with_dims(out, a, dims, num, err);
+}
+
+static enum lbw_status flatten(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                               struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    int64_t axis = lbw_node_int(call->node, "axis", 1), dims[2] = {1, 1};
+    if (!a)
+        return refuse(err);
+    axis += axis < 0 ? (int64_t)a->num_dims : 0;
+    for (size_t i = 0; i < a->num_dims; i++)
+        dims[(int64_t)i >= axis] *= a->dims[i];
+    return with_dims(out, a, dims, 2, err);
+}
+
+static enum lbw_status squeeze(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                               struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    int64_t axes[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS];
+    size_t num, rank = 0;
+    bool goes[LBW_NUMBERS_DIMS] = {false};
+    if (!a)
+        return refuse(err);
+    bool is_given = whole_numbers(axes, &num, call, "axes", 1);
+    for (size_t i = 0; i < num; i++) {
+        if (!fix_axis(&axes[i], a->num_dims) || a->dims[axes[i]] != 1)
+            return refuse(err);
+        goes[axes[i]] = true;
+    }
+    for (size_t i = 0; i < a->num_dims; i++)
+        if (!(is_given ? goes[i] : a->dims[i] == 1))
+            dims[rank++] = a->dims[i];
+    return with_dims(out, a, dims, rank, err);
+}
+
+static enum lbw_status unsqueeze(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                                 struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    int64_t axes[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS] = {0};
+    size_t num, from = 0;
+    if (!a || !whole_numbers(axes, &num, call, "axes", 1) ||
+        a->num_dims + num > LBW_NUMBERS_DIMS)
+        return refuse(err);
+    for (size_t i = 0; i < num; i++) {
+        if (!fix_axis(&axes[i], a->num_dims + num) || dims[axes[i]])
+            return refuse(err);
+        dims[axes[i]] = 1;
+    }
+    for (size_t i = 0; i < a->num_dims + num; i++)
+        if (!dims[i])
+            dims[i] = a->dims[from++];
+    return with_dims(out, a, dims, a->num_dims + num, err);
+}
+
+static enum lbw_status shape(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                             struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    if (!a || call->node->n_attribute)
+        return refuse(err);
+    const int64_t rank = (int64_t)a->num_dims;
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, TYPE(INT64), &rank, 1, err));
+    for (size_t i = 0; i < a->num_dims; i++)
+        out->values[i] = (double)a->dims[i];
+    return LBW_OK;
+}
+
+/* ---- places ---- */
+
+static enum lbw_status transpose(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                                 struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    const Onnx__AttributeProto *perm = lbw_node_attribute(call->node, "perm");
+    int64_t dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS], from[LBW_NUMBERS_DIMS];
+    size_t steps[LBW_NUMBERS_DIMS], used = 0;
+    if (!a || (perm && perm->n_ints != a->num_dims))
+        return refuse(err);
+    for (size_t i = 0; i < a->num_dims; i++) {
+        from[i] = perm ? perm->ints[i] : (int64_t)(a->num_dims - 1 - i);
+        if (from[i] < 0 || from[i] >= (int64_t)a->num_dims)
+            return refuse(err);
+        used |= (size_t)1 << from[i];
+        dims[i] = a->dims[from[i]];
+    }
+    if (used != ((size_t)1 << a->num_dims) - 1)
+        return refuse(err);
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
+    strides_of(steps, a);
+    for (size_t k = 0; k < out->count; k++) {
+        size_t source = 0;
+        unravel(at, out, k);
+        for (size_t i = 0; i < a->num_dims; i++)
+            source += (size_t)at[i] * steps[from[i]];
+        out->values[k] = a->values[source];
+    }
+    return LBW_OK;
+}
+
+static enum lbw_status concat(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                              struct lbw_error *err)
+{
+    const struct lbw_numbers *first = input(call, 0);
+    int64_t axis = lbw_node_int(call->node, "axis", 0), dims[LBW_NUMBERS_DIMS];
+    if (!first || !fix_axis(&axis, first->num_dims))
+        return refuse(err);
+    memcpy(dims, first->dims, sizeof dims);
+    for (size_t i = 1; i < call->num_inputs; i++) {
+        const struct lbw_numbers *a = input(call, i);
+        if (!a || a->num_dims != first->num_dims || a->type != first->type)
+            return refuse(err);
+        for (size_t k = 0; k < a->num_dims; k++)
+            if ((int64_t)k != axis && a->dims[k] != first->dims[k])
+                return refuse(err);
+        dims[axis] += a->dims[axis];
+    }
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, first->type, dims, first->num_dims, err));
+    size_t outer = 1, at = 0;
+    for (int64_t i = 0; i < axis; i++)
+        outer *= (size_t)first->dims[i];
+    for (size_t o = 0; o < outer; o++)
+        for (size_t i = 0; i < call->num_inputs; i++) {
+            size_t size = call->inputs[i].count / outer;
+            memcpy(out->values + at, call->inputs[i].values + o * size, size * sizeof(double));
+            at += size;
+        }
+    return LBW_OK;
+}
+
+static enum lbw_status pad(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                           struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0), *fill = input(call, 2);
+    const Onnx__AttributeProto *mode = lbw_node_attribute(call->node, "mode");
+    int64_t pads[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
+    size_t num, steps[LBW_NUMBERS_DIMS];
+    if (!a || input(call, 3) || !whole_numbers(pads, &num, call, "pads", 1) ||
+        num != 2 * a->num_dims ||
+        (mode && (mode->s.len != 8 || memcmp(mode->s.data, "constant", 8))))
+        return refuse(err);
+    for (size_t i = 0; i < num; i++)
+        if (pads[i] < 0 || pads[i] > MOST_DIM)
+            return refuse(err);
+    for (size_t i = 0; i < a->num_dims; i++)
+        dims[i] = a->dims[i] + pads[i] + pads[a->num_dims + i];
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
+    double value = fill && fill->count == 1 ? fill->values[0]
+                                            : (double)lbw_node_float(call->node, "value", 0);
+    for (size_t i = 0; i < out->count; i++)
+        out->values[i] = value;
+    strides_of(steps, out);
+    for (size_t k = 0; k < a->count; k++) {
+        size_t target = 0;
+        unravel(at, a, k);
+        for (size_t i = 0; i < a->num_dims; i++)
+            target += (size_t)(at[i] + pads[i]) * steps[i];
+        out->values[target] = a->values[k];
+    }
+    return LBW_OK;
+}
+
+/* ---- sums ---- */
+
+static enum lbw_status reduce(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                              struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0);
+    const char *kind = call->node->op_type + strlen("Reduce");
+    bool is_square = strcmp(kind, "L2") == 0 || strcmp(kind, "SumSquare") == 0;
+    bool goes[LBW_NUMBERS_DIMS] = {false}, keeps = lbw_node_int(call->node, "keepdims", 1) != 0;
+    int64_t axes[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
+    int64_t shorter[LBW_NUMBERS_DIMS];
+    size_t num, steps[LBW_NUMBERS_DIMS], rank = 0;
+    if (!a || !lbw_numbers_is_float(a->type) || a->count == 0)
+        return refuse(err);
+    if ((!whole_numbers(axes, &num, call, "axes", 1) || num == 0) &&
+        lbw_node_int(call->node, "noop_with_empty_axes", 0))
+        return refuse(err);
+    for (size_t i = 0; i < num; i++) {
+        if (!fix_axis(&axes[i], a->num_dims))
+            return refuse(err);
+        goes[axes[i]] = true;
+    }
+    for (size_t i = 0; i < a->num_dims; i++) {
+        goes[i] = goes[i] || num == 0;
+        dims[i] = goes[i] ? 1 : a->dims[i];
+        if (!goes[i] || keeps)
+            shorter[rank++] = dims[i];
+    }
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
+    strides_of(steps, out);
+    for (size_t k = 0; k < a->count; k++) {
+        size_t target = 0;
+        unravel(at, a, k);
+        for (size_t i = 0; i < a->num_dims; i++)
+            target += goes[i] ? 0 : (size_t)at[i] * steps[i];
+        double x = strcmp(kind, "L1") == 0 ? fabs(a->values[k]) : a->values[k];
+        out->values[target] += is_square ? x * x : x;
+    }
+    for (size_t i = 0; i < out->count; i++)
+        if (strcmp(kind, "L2") == 0)
+            out->values[i] = sqrt(out->values[i]);
+        else if (strcmp(kind, "Mean") == 0)
+            out->values[i] /= (double)(a->count / out->count);
+    return with_dims(out, out, shorter, rank, err);
+}
+
+static enum lbw_status matmul(struct lbw_numbers *out, const struct lbw_constant_call *call,
+                              struct lbw_error *err)
+{
+    const struct lbw_numbers *a = input(call, 0), *b = input(call, 1);
+    if (!a || !b || a->num_dims != 2 || b->num_dims != 2 || a->dims[1] != b->dims[0] ||
+        a->type != b->type || !lbw_numbers_is_float(a->type))
+        return refuse(err);
+    const int64_t dims[] = {a->dims[0], b->dims[1]};
+    size_t m = (size_t)dims[0], n = (size_t)dims[1], k = (size_t)a->dims[1];
+    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, 2, err));
+    for (size_t i = 0; i < m; i++)
+        for (size_t p = 0; p < k; p++)
+            for (size_t j = 0; j < n; j++)
+                out->values[i * n + j] += a->values[i * k + p] * b->values[p * n + j];
+    return LBW_OK;
+}
+
+static const struct lbw_constant_op ops[] = {
+    {"Abs", unary},           {"Add", binary},       {"Cast", cast},
+    {"Concat", concat},       {"Div", binary},       {"Flatten", flatten},
+    {"Identity", same},       {"MatMul", matmul},    {"Mul", binary},
+    {"Neg", unary},           {"Pad", pad},          {"Pow", binary},
+    {"Reciprocal", unary},    {"ReduceL1", reduce},  {"ReduceL2", reduce},
+    {"ReduceMean", reduce},   {"ReduceSum", reduce}, {"ReduceSumSquare", reduce},
+    {"Reshape", reshape},     {"Shape", shape},      {"Sqrt", unary},
+    {"Squeeze", squeeze},     {"Sub", binary},       {"Transpose", transpose},
+    {"Unsqueeze", unsqueeze},
+};
+
+const struct lbw_constant_op *lbw_constant_op_find(const Onnx__NodeProto *node)
+{
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (lbw_node_is(node, ops[i].op_type))
+            return &ops[i];
+    return NULL;
+}
