@@ -58,6 +58,7 @@ struct lbw_compare_params {
 struct lbw_compare_row {
     const char *name;
     const char *type; /* of model A: "float32" */
+    bool is_skipped;  /* not compared, as it is no tensor of numbers; nothing below is known */
     int num_dims;
     int64_t dims[8];     /* of the first sample in model A */
     bool has_same_shape; /* else max_error and relative_error are infinite, counts partial */
@@ -79,8 +80,8 @@ struct lbw_comparison {
 /*
  * Runs both models on the same inputs. LBW_ERR_ARGUMENT when their inputs or outputs have other
  * names (the order may differ); LBW_ERR_RUNTIME when ONNX Runtime is missing or refuses one,
- * with "A" or "B" named; LBW_ERR_UNSUPPORTED for outputs that are no tensors of numbers. Freed
- * by lbw_comparison_free().
+ * with "A" or "B" named; LBW_ERR_UNSUPPORTED where no output is a tensor of numbers. Freed by
+ * lbw_comparison_free().
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out,
                                                   struct lbw_model *a, struct lbw_model *b,

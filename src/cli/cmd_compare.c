@@ -67,7 +67,14 @@ static void print_table(const struct lbw_comparison *comparison)
         char shape[96];
         lbw_table_cell(&table, "%s", row->name);
         lbw_table_cell(&table, "%s", row->type);
-        lbw_table_cell(&table, "%s", lbw_text_shape(shape, (size_t)row->num_dims, row->dims));
+        lbw_table_cell(
+            &table, "%s",
+            row->is_skipped ? "?" : lbw_text_shape(shape, (size_t)row->num_dims, row->dims));
+        if (row->is_skipped) {
+            for (int k = 0; k < 4; k++)
+                lbw_table_cell(&table, k ? "-" : "not compared");
+            continue;
+        }
         if (row->has_same_shape)
             lbw_table_cell(&table, "%.3g", row->max_error);
         else
@@ -90,8 +97,9 @@ static json_t *json_row(const struct lbw_compare_row *row)
     json_t *dims = json_array();
     for (int i = 0; i < row->num_dims; i++)
         lbw_json_append(&dims, json_integer(row->dims[i]));
-    return json_pack("{s:o, s:s, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
-                     lbw_json_text(row->name), "type", row->type, "shape", dims, "same_shape",
+    return json_pack("{s:o, s:s, s:b, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
+                     lbw_json_text(row->name), "type", row->type, "compared",
+                     (int)!row->is_skipped, "shape", dims, "same_shape",
                      (int)row->has_same_shape, "values", (json_int_t)row->num_values, "unlike",
                      (json_int_t)row->num_unlike, "max_error", lbw_json_real(row->max_error),
                      "max_value", lbw_json_real(row->max_value), "relative_error",

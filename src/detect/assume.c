@@ -22,6 +22,8 @@
 #define SIDE         96 /* of the pictures the statistics are taken from */
 #define MAX_WINDOW   (3 * 7 * 7)
 
+static const char nothing_known[] = "assumed: nothing in the model says otherwise";
+
 static const struct candidate {
     const char *why;
     float mean[3], std[3];
@@ -202,8 +204,7 @@ static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char 
                                          struct lbw_model *model, const char *input,
                                          int channels, bool is_sized, struct lbw_error *err)
 {
-    static const struct candidate unknown = {
-        "assumed: nothing in the model says otherwise", {0, 0, 0}, {255, 255, 255}};
+    static const struct candidate unknown = {nothing_known, {0, 0, 0}, {255, 255, 255}};
     struct lbw_look look;
     LBW_TRY(lbw_look_init(&look, model, err));
     const struct lbw_profile *profile = channels == 3 ? lbw_profile_guess(model) : NULL;
@@ -254,11 +255,12 @@ enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out, struct lbw_mod
     return lbw_within(err, status, "%s", model->name);
 }
 
-enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *model,
-                                      const struct lbw_feed_params *params,
-                                      const char **assumed, struct lbw_error *err)
+enum lbw_status lbw_assumed_feed_open_of(struct lbw_feed **out, struct lbw_model *const *models,
+                                         size_t num_models,
+                                         const struct lbw_feed_params *params,
+                                         const char **assumed, struct lbw_error *err)
 {
-    struct lbw_preprocess preprocess;
+    struct lbw_preprocess preprocess, other;
     struct lbw_feed_params resolved = *params;
     LBW_TRY(lbw_sides_check(params->width, params->height, err));
     if (params->preprocess)
@@ -267,10 +269,27 @@ enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *m
         struct lbw_arena arena = {0};
         bool is_sized = params->width > 0 || params->height > 0;
         enum lbw_status status =
-            assume(&preprocess, &resolved.why, &arena, model, is_sized, err);
+            assume(&preprocess, &resolved.why, &arena, models[0], is_sized, err);
+        for (size_t i = 1; i < num_models && status == LBW_OK; i++) {
+            const char *why = "";
+            if (strcmp(resolved.why, nothing_known) != 0)
+                break;
+            if (assume(&other, &why, &arena, models[i], is_sized, NULL) == LBW_OK &&
+                strcmp(why, nothing_known) != 0) {
+                preprocess = other;
+                resolved.why = why;
+            }
+        }
         lbw_arena_release(&arena);
         LBW_TRY(status);
         resolved.preprocess = &preprocess;
     }
-    return lbw_feed_open(out, model, &resolved, assumed, err);
+    return lbw_feed_open(out, models[0], &resolved, assumed, err);
+}
+
+enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *model,
+                                      const struct lbw_feed_params *params,
+                                      const char **assumed, struct lbw_error *err)
+{
+    return lbw_assumed_feed_open_of(out, &model, 1, params, assumed, err);
 }

@@ -87,6 +87,7 @@ static enum lbw_status lane_open(struct lane *lane, struct lbw_bench_model *resu
         .decode_once = lbw_session_decodes(model),
         .native = !params->no_native,
         .spin = 1,
+        .numbers_only = 1,
     };
     static const struct lbw_part whole;
     void *data = NULL;

@@ -54,6 +54,7 @@ static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *
         .num_threads = wanted->num_threads,
         .optimize = 99,
         .native = !wanted->no_native,
+        .numbers_only = 1,
     };
     return lbw_within(err, lbw_session_open_model(out, model, &params, err), "model %s", which);
 }
@@ -119,7 +120,8 @@ static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct
     };
     LBW_TRY(open_session(&pair->a, a, params, "A", err));
     LBW_TRY(open_session(&pair->b, b, params, "B", err));
-    LBW_TRY(lbw_assumed_feed_open(&pair->feed, a, &feed, assumed, err));
+    struct lbw_model *const models[] = {a, b};
+    LBW_TRY(lbw_assumed_feed_open_of(&pair->feed, models, 2, &feed, assumed, err));
     LBW_TRY(match_inputs(&pair->inputs_a, pair->a, pair->feed, "A", err));
     LBW_TRY(match_inputs(&pair->inputs_b, pair->b, pair->feed, "B", err));
     LBW_TRY(match_outputs(pair, err));
@@ -140,8 +142,18 @@ static void pair_release(struct pair *pair)
     free(pair->arrays);
 }
 
+/* As the model declares it: "float32", "string", "sequence". */
+static const char *type_of(const struct lbw_model_info *info, const char *name)
+{
+    for (size_t i = 0; i < info->num_outputs; i++)
+        if (strcmp(info->outputs[i].name, name) == 0)
+            return info->outputs[i].type;
+    return "?";
+}
+
 static enum lbw_status result_init(struct result *result, const struct lbw_session *session,
-                                   const char *assumed, struct lbw_error *err)
+                                   const struct lbw_model_info *info, const char *assumed,
+                                   struct lbw_error *err)
 {
     struct lbw_comparison *base = &result->base;
     size_t num_rows = lbw_session_num_outputs(session);
@@ -153,6 +165,7 @@ static enum lbw_status result_init(struct result *result, const struct lbw_sessi
     for (; base->num_rows < num_rows; base->num_rows++) {
         struct lbw_compare_row *row = &result->rows[base->num_rows];
         row->has_same_shape = true;
+        row->type = type_of(info, lbw_session_output_name(session, base->num_rows));
         row->name = strdup(lbw_session_output_name(session, base->num_rows));
         if (!row->name)
             return lbw_fail_memory(err);
@@ -180,16 +193,16 @@ static void add_value(struct lbw_compare_row *row, struct sums *sums, double a, 
 }
 
 /* Adds one sample of one output. */
-static enum lbw_status add_sample(struct lbw_compare_row *row, struct sums *sums,
-                                  const struct lbw_array *a, const struct lbw_array *b,
-                                  struct lbw_error *err)
+static void add_sample(struct lbw_compare_row *row, struct sums *sums,
+                       const struct lbw_array *a, const struct lbw_array *b)
 {
     size_t width_a = lbw_data_type_bits(a->data_type) / 8;
     size_t width_b = lbw_data_type_bits(b->data_type) / 8;
-    if (!lbw_array_has_numbers(a->data_type) || !lbw_array_has_numbers(b->data_type))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "output '%s' is %s and %s", row->name,
-                        lbw_data_type_name(a->data_type), lbw_data_type_name(b->data_type));
-    if (!row->type) {
+    row->is_skipped = row->is_skipped || !lbw_array_has_numbers(a->data_type) ||
+                      !lbw_array_has_numbers(b->data_type);
+    if (row->is_skipped)
+        return;
+    if (!row->num_values && row->has_same_shape) {
         row->type = lbw_data_type_name(a->data_type);
         row->num_dims = (int)a->num_dims;
         memcpy(row->dims, a->dims, sizeof row->dims);
@@ -198,7 +211,7 @@ static enum lbw_status add_sample(struct lbw_compare_row *row, struct sums *sums
         memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) != 0) {
         row->has_same_shape = false;
         row->max_error = INFINITY;
-        return LBW_OK;
+        return;
     }
     for (size_t i = 0; i < a->size / width_a; i++) {
         double value_a = 0, value_b = 0;
@@ -206,7 +219,6 @@ static enum lbw_status add_sample(struct lbw_compare_row *row, struct sums *sums
         lbw_number_load(&value_b, (const char *)b->data + i * width_b, b->data_type);
         add_value(row, sums, value_a, value_b);
     }
-    return LBW_OK;
 }
 
 static enum lbw_status run_one(struct lbw_array *outputs, struct lbw_session *session,
@@ -234,8 +246,7 @@ static enum lbw_status compare_sample(struct result *result, struct pair *pair, 
     if (status == LBW_OK)
         status = run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err);
     for (size_t i = 0; i < num_outputs && status == LBW_OK; i++)
-        status =
-            add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]], err);
+        add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]]);
     for (size_t i = 0; i < num_inputs; i++)
         lbw_array_release(&fed[i]);
     for (size_t i = 0; i < 2 * num_outputs; i++)
@@ -261,16 +272,23 @@ static enum lbw_status compare(struct result *result, struct pair *pair, struct 
                                struct lbw_error *err)
 {
     const char *assumed = NULL;
+    struct lbw_model_info info;
     LBW_TRY(pair_open(pair, &assumed, a, b, params, err));
-    LBW_TRY(result_init(result, pair->a, assumed, err));
+    LBW_TRY(lbw_model_describe(&info, a, err));
+    LBW_TRY(result_init(result, pair->a, &info, assumed, err));
     size_t num_samples = lbw_feed_num_samples(pair->feed);
     for (size_t i = 0; i < num_samples; i++) {
         if (params->progress && params->progress(params->user, NULL, i, num_samples))
             return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
         LBW_TRY(compare_sample(result, pair, i, err));
     }
-    for (size_t i = 0; i < result->base.num_rows; i++)
+    size_t num_skipped = 0;
+    for (size_t i = 0; i < result->base.num_rows; i++) {
         finish_row(&result->rows[i], &result->sums[i]);
+        num_skipped += result->rows[i].is_skipped;
+    }
+    if (num_skipped && num_skipped == result->base.num_rows)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "no output is a tensor of numbers");
     result->base.num_samples = num_samples;
     if (params->progress)
         params->progress(params->user, NULL, num_samples, num_samples);

@@ -21,6 +21,7 @@ struct lbw_session {
     size_t num_inputs;
     size_t num_outputs;
     char **names; /* inputs, then outputs; owned by the runtime's allocator */
+    bool numbers_only;
 };
 
 static enum lbw_status set_options(const struct lbw_runtime *runtime,
@@ -115,6 +116,7 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
     if (!self)
         return lbw_fail_memory(err);
     self->runtime = runtime;
+    self->numbers_only = params->numbers_only;
     enum lbw_status status = lbw_runtime_check(
         runtime, runtime->create_session_options(&options), "session options", err);
     if (status == LBW_OK)
@@ -308,9 +310,12 @@ static enum lbw_status run(struct lbw_session *self, struct ort_value **values,
         runtime->run(self->session, NULL, names, (const struct ort_value *const *)values,
                      self->num_inputs, names + self->num_inputs, self->num_outputs, results),
         "run", err));
-    for (size_t i = 0; i < self->num_outputs; i++)
-        LBW_TRY(
-            copy_output(&outputs[i], runtime, results[i], names[self->num_inputs + i], err));
+    for (size_t i = 0; i < self->num_outputs; i++) {
+        enum lbw_status status =
+            copy_output(&outputs[i], runtime, results[i], names[self->num_inputs + i], err);
+        if (status != LBW_ERR_UNSUPPORTED || !self->numbers_only)
+            LBW_TRY(status);
+    }
     return LBW_OK;
 }
 

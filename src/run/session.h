@@ -24,6 +24,7 @@ struct lbw_session_params {
     int optimize;         /* 0: none, 1: basic, 99: all */
     int decode_once;      /* fold DequantizeLinear of constants at load, not on every run */
     int short_lived;      /* no memory pool kept between runs */
+    int numbers_only;     /* outputs that no array can hold come back as type 0, without data */
     int native;           /* use the operator library where there is one */
     int spin;             /* waiting threads spin, as in the runtime's own default */
     const char *profile; /* the runtime writes PREFIX_….json, times of all nodes; NULL: none */
