@@ -101,7 +101,7 @@ struct lbw_plan_item {
     size_t count;
     uint64_t bytes; /* that the values take in the model; 0 where nodes compute them */
     size_t num_uses;
-    float max_magnitude;
+    double max_magnitude;
     size_t num_zeros;
     const struct lbw_grid *grid; /* NULL: stays as it is, and `reason` says why */
     enum lbw_scale scale;

@@ -105,7 +105,7 @@ static void add_numbers(struct lbw_table *table, const struct lbw_plan_item *ite
     lbw_table_cell(table, "%s", item->type);
     lbw_table_cell(table, "%s", lbw_text_count(count, item->count));
     bool is_known = item->max_magnitude > 0 || item->num_zeros > 0;
-    lbw_table_cell(table, is_known ? "%.4g" : "?", (double)item->max_magnitude);
+    lbw_table_cell(table, is_known ? "%.4g" : "?", item->max_magnitude);
     lbw_table_cell(table, is_known ? "%.1f %%" : "?",
                    100.0 * (double)item->num_zeros / (double)item->count);
     lbw_table_cell(table, "%s", item->encoded);
@@ -185,7 +185,7 @@ static json_t *json_weight(const struct lbw_plan_item *item)
                      lbw_json_text(item->tensor), "scope", lbw_json_text(item->scope), "shape",
                      dims, "type", item->type, "parameters", (json_int_t)item->count, "uses",
                      (json_int_t)item->num_uses, "largest",
-                     lbw_json_real((double)item->max_magnitude), "zeros",
+                     lbw_json_real(item->max_magnitude), "zeros",
                      (json_int_t)item->num_zeros, "encoding", item->encoded);
 }
 

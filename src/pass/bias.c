@@ -53,7 +53,7 @@ static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index
     if (value && lbw_weight_constant(&proto, &root, index, value, NULL) != LBW_OK)
         return true; /* the plan will say what is wrong with it */
     if (!proto || lbw_tensor_view(&weight, model, proto, NULL) != LBW_OK ||
-        !lbw_layout_of(&layout, node, weight.dims, weight.num_dims))
+        !lbw_layout_of(&layout, node, 1, weight.dims, weight.num_dims))
         return true;
     int64_t channels = (int64_t)(layout.groups * layout.rows);
     size_t size = (size_t)channels * lbw_data_type_bits(weight.data_type) / 8;
@@ -86,13 +86,17 @@ enum lbw_status lbw_bias_own(struct lbw_model *model, const struct lbw_index *in
 struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_plan *plan,
                                   const struct lbw_weight *weight, const Onnx__NodeProto *node)
 {
-    if (lbw_node_is(node, "MatMul"))
+    /* as the first factor a weight has rows where its Gemm's bias has columns */
+    if (lbw_node_is(node, "MatMul") ||
+        (lbw_node_is(node, "Gemm") && weight->consumers[0].input == 0))
         return NULL;
     struct lbw_value *value = lbw_index_find(weight->value->scope, lbw_node_input(node, 2));
     Onnx__TensorProto *proto = value ? lbw_index_constant(&plan->index, value, true) : NULL;
     bool fits = proto && value->uses && !value->uses->next && !value->is_output &&
                 lbw_tensor_view(tensor, plan->model, proto, NULL) == LBW_OK &&
                 tensor->count == weight->layout.groups * weight->layout.rows &&
+                tensor->num_dims > 0 &&
+                (size_t)tensor->dims[tensor->num_dims - 1] == tensor->count &&
                 tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
     return fits ? value : NULL;
 }

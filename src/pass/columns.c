@@ -27,13 +27,28 @@ static void read_ints(int64_t *out, size_t num, const Onnx__NodeProto *node, con
         out[i] = a->ints[first + i];
 }
 
-bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
-                     const Onnx__NodeProto *node)
+/* Of Gemm and MatMul: whether the columns run along the last axis but one of the data. */
+static bool has_columns_across(const struct lbw_consumer *consumer)
 {
+    bool is_gemm = lbw_node_is(consumer->node, "Gemm");
+    if (consumer->input == 0)
+        return !(is_gemm && lbw_node_int(consumer->node, "transB", 0));
+    return is_gemm && lbw_node_int(consumer->node, "transA", 0);
+}
+
+bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
+                     const struct lbw_consumer *consumer)
+{
+    const Onnx__NodeProto *node = consumer->node;
     struct lbw_geometry g = {.auto_pad = 'N'};
-    if (lbw_node_is(node, "Gemm") || lbw_node_is(node, "MatMul")) {
+    if (lbw_layout_is_linear(node)) {
+        if (has_columns_across(consumer)) { /* a convolution of one tap over [batch, k, n] */
+            g.num_spatial = 1;
+            g.kernel[0] = g.stride[0] = g.dilation[0] = 1;
+            g.is_across = true;
+        }
         *out = g;
-        return lbw_node_int(node, "transA", 0) == 0;
+        return true;
     }
     g.num_spatial = weight->item.num_dims - 2;
     if (g.num_spatial < 1 || g.num_spatial > 3)
@@ -100,6 +115,22 @@ struct view {
     size_t num_positions; /* output positions, batch included */
 };
 
+/* Data [batch…, k, n], or one column [k]. */
+static bool view_across(struct view *v, const struct lbw_layout *layout,
+                        const struct lbw_activation *a)
+{
+    size_t rank = a->num_dims;
+    if (rank == 0 || a->dims[rank > 1 ? rank - 2 : 0] != (int64_t)layout->k)
+        return false;
+    for (size_t i = 0; i + 2 < rank; i++)
+        v->batch *= a->dims[i];
+    v->input[0] = v->output[0] = rank > 1 ? a->dims[rank - 1] : 1;
+    v->plane = (size_t)v->input[0];
+    v->num_channels = layout->k;
+    v->num_positions = (size_t)v->batch * v->plane;
+    return true;
+}
+
 static bool view_init(struct view *v, const struct lbw_columns *c,
                       const struct lbw_activation *a)
 {
@@ -115,6 +146,8 @@ static bool view_init(struct view *v, const struct lbw_columns *c,
         v->num_positions = (size_t)v->batch;
         return true;
     }
+    if (g->is_across)
+        return view_across(v, layout, a);
     if (a->num_dims != g->num_spatial + 2)
         return false;
     v->batch = a->dims[0];
@@ -305,13 +338,13 @@ enum lbw_status lbw_columns_flush(struct lbw_columns *columns, struct lbw_error 
                : LBW_OK;
 }
 
-bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node)
+bool lbw_columns_begin(struct lbw_columns *columns, const struct lbw_consumer *consumer)
 {
     size_t size = columns->weight->layout.groups * columns->weight->layout.k;
     memset(columns->own_x, 0, size * sizeof(double));
     memset(columns->own_y, 0, size * sizeof(double));
     columns->own_count = 0;
-    return lbw_geometry_of(&columns->geometry, columns->weight, node);
+    return lbw_geometry_of(&columns->geometry, columns->weight, consumer);
 }
 
 uint64_t lbw_columns_bytes(const struct lbw_weight *weight, size_t num)

@@ -11,6 +11,7 @@
 struct lbw_geometry {
     size_t num_spatial; /* 0 for Gemm and MatMul: rows of the last axis */
     bool is_transposed;
+    bool is_across; /* Gemm and MatMul with columns along the last axis but one */
     int64_t kernel[3], stride[3], dilation[3], pad_begin[3], pad_end[3], output_padding[3];
     int64_t output_shape[3]; /* of ConvTranspose where given, else 0 */
     char auto_pad;           /* 'N'otset, 'V'alid, 'U'pper, 'L'ower */
@@ -18,7 +19,7 @@ struct lbw_geometry {
 
 /* False for a node whose columns cannot be formed (odd rank, contradictory attributes). */
 bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
-                     const Onnx__NodeProto *node);
+                     const struct lbw_consumer *consumer);
 
 /* Collects the columns of one weight over samples and consumers; one moment set per group. */
 struct lbw_columns {
@@ -59,7 +60,7 @@ enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weigh
 void lbw_columns_release(struct lbw_columns *columns);
 
 /* Starts on another consumer: its geometry, and its own means from zero. */
-bool lbw_columns_begin(struct lbw_columns *columns, const Onnx__NodeProto *node);
+bool lbw_columns_begin(struct lbw_columns *columns, const struct lbw_consumer *consumer);
 
 /* Adds one sample's columns; an lbw_activation_fn with the columns as `user`. */
 enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,

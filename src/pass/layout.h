@@ -34,8 +34,17 @@ static inline bool lbw_layout_is_contiguous(const struct lbw_layout *layout)
     return layout->in_stride == layout->taps || layout->k == layout->taps;
 }
 
-/* Layout of a weight read by `node`; false when its rank or group count makes no sense. */
-bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, const int64_t *dims,
-                   size_t num_dims);
+/*
+ * Layout of a weight that is input `input` of `node`; false when its rank or group count makes
+ * no sense. Of a batch of matrices [H, K, N] a row runs through all H: it shares a step.
+ */
+bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, size_t input,
+                   const int64_t *dims, size_t num_dims);
+
+/* The axis of the weight that the rows run along. */
+int lbw_layout_axis(const Onnx__NodeProto *node, size_t input, size_t num_dims);
+
+/* MatMul or Gemm. */
+bool lbw_layout_is_linear(const Onnx__NodeProto *node);
 
 #endif

@@ -19,6 +19,8 @@
 /* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
 
+#define DOUBLE ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
+
 #define MOST_MU 1.5 /* as a share of the largest weight, see lbw_quantize() */
 
 static const char *const method_names[] = {"optimal", "ternary", "threshold"};
@@ -225,15 +227,29 @@ static enum lbw_status reserve_values(struct planner *planner, size_t count,
 
 static void count_values(struct lbw_weight *weight, const float *values, size_t count)
 {
-    float greatest = weight->item.max_magnitude;
+    double greatest = weight->item.max_magnitude;
     size_t num_zeros = 0;
     for (size_t i = 0; i < count; i++) {
-        float magnitude = fabsf(values[i]);
+        double magnitude = (double)fabsf(values[i]);
         greatest = magnitude > greatest ? magnitude : greatest;
         num_zeros += values[i] == 0;
     }
     weight->item.max_magnitude = greatest;
     weight->item.num_zeros += num_zeros;
+}
+
+/* The largest magnitude of doubles as they are stored, infinite where one is NaN. */
+static double max_double(const struct lbw_tensor *tensor, double otherwise)
+{
+    double greatest = 0;
+    if (tensor->data_type != DOUBLE || !tensor->data)
+        return otherwise;
+    for (size_t i = 0; i < tensor->count; i++) {
+        double value;
+        memcpy(&value, tensor->data + i * sizeof value, sizeof value);
+        greatest = isnan(value) ? (double)INFINITY : fmax(greatest, fabs(value));
+    }
+    return greatest;
 }
 
 /* Every consumer sees the weight in the same layout, and nothing else reads it. */
@@ -242,8 +258,9 @@ static bool uses_agree(const struct lbw_index *index, const struct lbw_weight *w
     struct lbw_layout layout;
     size_t num_uses;
     for (size_t i = 0; i < weight->num_consumers; i++)
-        if (!lbw_layout_of(&layout, weight->consumers[i].node, weight->item.dims,
-                           weight->item.num_dims) ||
+        if (!lbw_layout_of(&layout, weight->consumers[i].node, weight->consumers[i].input,
+                           weight->item.dims, weight->item.num_dims) ||
+            weight->consumers[i].input != weight->consumers[0].input ||
             memcmp(&layout, &weight->layout, sizeof layout) != 0)
             return false;
     return lbw_weight_count_uses(&num_uses, index, weight->value) &&
@@ -262,7 +279,11 @@ static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight
     }
     count_values(weight, w, tensor->count);
     if (!lbw_all_finite(w, tensor->count)) {
-        keep(weight, "holds NaN or infinity", true);
+        weight->item.max_magnitude = max_double(tensor, weight->item.max_magnitude);
+        bool is_wide = tensor->data_type == DOUBLE && isfinite(weight->item.max_magnitude);
+        keep(weight,
+             is_wide ? "holds values that float32 does not reach" : "holds NaN or infinity",
+             true);
         return LBW_OK;
     }
     const char *structure = structure_of(w, tensor->count);
@@ -325,7 +346,7 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
         .scope = scope_label(model, weight->value->scope),
         .type = "?",
         .encoded = "",
-        .axis = lbw_node_is(first->node, "ConvTranspose") ? 1 : 0,
+        .axis = lbw_layout_axis(first->node, first->input, 0),
         .num_uses = weight->num_consumers,
         .scale = planner->params->scale,
         .group = planner->params->group,
@@ -347,9 +368,7 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
     item->num_dims = tensor->num_dims;
     item->dims = tensor->dims;
     item->count = tensor->count;
-    if (lbw_node_is(first->node, "MatMul") ||
-        (lbw_node_is(first->node, "Gemm") && !lbw_node_int(first->node, "transB", 0)))
-        item->axis = 1;
+    item->axis = lbw_layout_axis(first->node, first->input, tensor->num_dims);
     return LBW_OK;
 }
 
@@ -404,6 +423,20 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     return LBW_OK;
 }
 
+/* Why the weight is not laid out as its operator wants it. */
+static const char *misfit_of(const struct lbw_consumer *consumer,
+                             const struct lbw_tensor *tensor)
+{
+    bool is_linear = lbw_layout_is_linear(consumer->node);
+    if (tensor->count == 0)
+        return "holds no values";
+    if (is_linear && tensor->num_dims < 2)
+        return "a vector, not a matrix";
+    if (is_linear && tensor->num_dims > 2)
+        return "a batch of matrices in the first place of a product";
+    return "shape does not fit its operator";
+}
+
 static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight,
                               struct lbw_error *err)
 {
@@ -416,9 +449,9 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
         keep(weight, "no float type", true);
         return LBW_OK;
     }
-    if (!lbw_layout_of(&weight->layout, weight->consumers[0].node, tensor.dims,
-                       tensor.num_dims)) {
-        keep(weight, "shape does not fit its operator", true);
+    if (!lbw_layout_of(&weight->layout, weight->consumers[0].node, weight->consumers[0].input,
+                       tensor.dims, tensor.num_dims)) {
+        keep(weight, misfit_of(&weight->consumers[0], &tensor), true);
         return LBW_OK;
     }
     weight->is_uniform = uses_agree(&planner->plan->index, weight);

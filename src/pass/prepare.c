@@ -127,7 +127,7 @@ static bool fold_read(struct fold *f, const struct lbw_index *index)
 static bool fold_values(struct fold *f)
 {
     struct lbw_layout layout;
-    if (!lbw_layout_of(&layout, f->conv, f->weight.dims, f->weight.num_dims) ||
+    if (!lbw_layout_of(&layout, f->conv, 1, f->weight.dims, f->weight.num_dims) ||
         layout.groups * layout.rows != f->channels)
         return false;
     double epsilon = lbw_node_float(f->norm, "epsilon", 1e-5f);

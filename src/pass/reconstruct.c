@@ -154,10 +154,19 @@ static void codes_to_tensor(struct lbw_codes *codes, const struct lbw_weight *we
         }
 }
 
-/* The input that carries the layer's data, "" where it is not what we can form columns of. */
+/* The input that carries the layer's data. */
 static const char *data_input(const struct lbw_consumer *consumer)
 {
-    return consumer->input == 1 ? lbw_node_input(consumer->node, 0) : "";
+    return lbw_node_input(consumer->node, consumer->input == 1 ? 0 : 1);
+}
+
+/* A different matrix for each entry of a batch: what each of them sees is not told apart. */
+static bool is_batch(const struct lbw_weight *weight)
+{
+    for (size_t i = 0; i + 2 < weight->item.num_dims; i++)
+        if (weight->item.dims[i] > 1)
+            return lbw_layout_is_linear(weight->consumers[0].node);
+    return false;
 }
 
 const char *lbw_weight_out_of_reach(const struct lbw_weight *weight)
@@ -174,10 +183,7 @@ const char *lbw_weight_out_of_reach(const struct lbw_weight *weight)
     }
     if (!weight->is_uniform || scope->parent)
         return "its uses differ";
-    for (size_t i = 0; i < weight->num_consumers; i++)
-        if (!*data_input(&weight->consumers[i]))
-            return "it is the first factor of a product";
-    return NULL;
+    return is_batch(weight) ? "a batch of matrices" : NULL;
 }
 
 /* The means of one consumer's own inputs. */
@@ -206,8 +212,7 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     activations->watch = calibrator->watch;
     LBW_TRY(activations->settle(activations, weight->consumers[0].position, err));
     for (size_t i = 0; i < weight->num_consumers; i++) {
-        const Onnx__NodeProto *node = weight->consumers[i].node;
-        if (!lbw_columns_begin(columns, node))
+        if (!lbw_columns_begin(columns, &weight->consumers[i]))
             return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                             "%zu spatial dimensions, or a stride or dilation below 1",
                             weight->item.num_dims - 2);

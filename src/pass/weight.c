@@ -13,7 +13,7 @@
 static const struct {
     const char *op;
     size_t first, last;
-} weight_ops[] = {{"Conv", 1, 1}, {"ConvTranspose", 1, 1}, {"Gemm", 1, 1}, {"MatMul", 0, 1}};
+} weight_ops[] = {{"Conv", 1, 1}, {"ConvTranspose", 1, 1}, {"Gemm", 0, 1}, {"MatMul", 0, 1}};
 
 #define NUM_WEIGHT_OPS (sizeof weight_ops / sizeof *weight_ops)
 
