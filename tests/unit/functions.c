@@ -73,12 +73,15 @@ static void test_reference_behind_codes(void **state)
 {
     (void)state;
     for (int is_given = 0; is_given < 2; is_given++) {
-        struct text graph = {0}, body = {0}, attributes = {0}, codes = {0}, scale;
+        struct text graph = {0}, body = {0}, attributes = {0}, codes = {0}, values = {0}, scale;
         const float one = 0.5f;
         put_int(&codes, 1, 64);
         put_int(&codes, 2, TYPE(INT8));
-        put_bytes(&codes, 9, "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
-                  64);
+        for (signed char code = 8; code > 0;
+             code /= 2) /* on a grid: another's stay as they are */
+            for (size_t i = 0; i < 16; i++)
+                put(&values, &code, 1);
+        put_message(&codes, 9, &values);
         scale = tensor_of("", TYPE(FLOAT), NULL, 0, &one);
         attribute_message(&attributes, "value", 5, 4, &codes);
         put_op(&body, "Constant", "", "codes", &attributes);
