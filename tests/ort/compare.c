@@ -99,6 +99,26 @@ static void test_numbers(void **state)
     assert_null(c);
 }
 
+/* A sequence is named and left out; the others are compared. */
+static void test_sequence(void **state)
+{
+    (void)state;
+    const char *const a[] = {"SequenceConstruct x > q", "Mul x two > y", NULL};
+    const char *const alone[] = {"SequenceConstruct x > q", NULL};
+    struct lbw_comparison *c = NULL;
+    struct lbw_error err = {0};
+    if (compare(&c, "x", a, "x", a, &err) != LBW_OK)
+        fail_msg("%s", err.message);
+    assert_true(lbw_comparison_row(c, 0)->is_skipped);
+    assert_string_equal(lbw_comparison_row(c, 0)->name, "q");
+    assert_false(lbw_comparison_row(c, 1)->is_skipped);
+    assert_true(lbw_comparison_row(c, 1)->max_error == 0);
+    assert_true(lbw_comparison_row(c, 1)->num_values > 0);
+    lbw_comparison_free(&c);
+    assert_int_equal(compare(&c, "x", alone, "x", alone, &err), LBW_ERR_UNSUPPORTED);
+    assert_non_null(strstr(err.message, "no output is a tensor of numbers"));
+}
+
 /* NaN against NaN agrees; a number against NaN or infinity does not; nor do other shapes. */
 static void test_unlike(void **state)
 {
@@ -170,9 +190,8 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_unlike),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_numbers),  cmocka_unit_test(test_unlike),
+        cmocka_unit_test(test_sequence), cmocka_unit_test(test_names),
         cmocka_unit_test(test_stop),
     };
     if (!has_runtime())

@@ -533,6 +533,126 @@ static void test_reasons(void **state)
     lbw_model_close(&model);
 }
 
+/* ---- Gemm and MatMul ---- */
+
+static void put_sizes(struct text *graph, const char *name, const int64_t *sizes, size_t num)
+{
+    struct text tensor = {0};
+    put_int(&tensor, 1, num);
+    put_int(&tensor, 2, TYPE(INT64));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, sizes, num * sizeof *sizes);
+    put_message(graph, 5, &tensor);
+}
+
+static void put_matrix(struct text *graph, const char *name, int64_t batch, int64_t a,
+                       int64_t b)
+{
+    const int64_t dims[] = {batch, a, b};
+    put_random(graph, name, TYPE(FLOAT), batch ? dims : dims + 1, batch ? 3 : 2, 0, 1);
+}
+
+/* A weight in every place of a product; they hold all there is, so nobody has to ask for it. */
+static void test_linear(void **state)
+{
+    (void)state;
+    static const int64_t deep[] = {1, 96, 32}, flat[] = {96, 32}, swap[] = {0, 2, 1};
+    struct text graph = {0}, a = {0};
+    put_sizes(&graph, "deep", deep, 3);
+    put_sizes(&graph, "flat", flat, 2);
+    put_op(&graph, "Reshape", "x deep", "r", NULL);
+    put_op(&graph, "Reshape", "x flat", "f", NULL);
+    put_op(&graph, "MatMul", "r w1", "right", NULL);
+    put_op(&graph, "MatMul", "w2 r", "left", NULL);
+    put_op(&graph, "MatMul", "r w3", "batch", NULL);
+    attribute_int(&a, "transA", 1);
+    attribute_int(&a, "transB", 1);
+    put_op(&graph, "Gemm", "f w4 b", "across", &a);
+    put_op(&graph, "Gemm", "w5 f b32", "first", NULL);
+    put_op(&graph, "MatMul", "f v", "vector", NULL);
+    put_op(&graph, "Transpose", "w6", "t", NULL);
+    put_op(&graph, "MatMul", "f t", "tied", NULL);
+    put_op(&graph, "Neg", "w6", "negative", NULL);
+    attribute_ints(&a, "perm", swap, 3);
+    put_op(&graph, "Transpose", "r", "q", &a);
+    put_op(&graph, "MatMul", "r q", "attention", NULL);
+    put_op(&graph, "Identity", "left", "y", NULL);
+    put_matrix(&graph, "w1", 1, 32, 32);
+    put_matrix(&graph, "w2", 0, 16, 96);
+    put_matrix(&graph, "w3", 3, 32, 32);
+    put_matrix(&graph, "w4", 0, 16, 96);
+    put_matrix(&graph, "w5", 0, 32, 96);
+    put_matrix(&graph, "w6", 0, 64, 32);
+    put_vector(&graph, "b", 16, 0, 1);
+    put_vector(&graph, "b32", 32, 0, 1);
+    put_vector(&graph, "v", 32, 0, 1);
+    struct text bytes = finish(&graph, "y", 13);
+    all_load(&bytes, &(struct lbw_plan_params){0}, 0);
+    struct run r;
+    run_all(&r, &bytes, &(struct lbw_plan_params){0});
+    assert_int_equal(r.report->num_rows, 7);
+    assert_int_equal(r.report->num_converted, 5);
+    assert_int_equal(r.report->num_calibrated, 4);
+    static const char *const calibrated[] = {"right", "left", "across", "first"};
+    for (size_t i = 0; i < 4; i++) {
+        const struct lbw_report_row *row = row_of(&r, calibrated[i]);
+        says(&r, calibrated[i], "reconstruction");
+        /* fitted to the wrong columns it would be worse than rounded */
+        if (!(row->snr > row->snr_projection + 1))
+            fail_msg("'%s': %.1f dB, rounded %.1f dB", calibrated[i], row->snr,
+                     row->snr_projection);
+    }
+    assert_int_equal(row_of(&r, "right")->item->axis, 2);
+    assert_int_equal(row_of(&r, "left")->item->axis, 0);
+    says(&r, "batch", "projection: a batch of matrices");
+    says(&r, "vector", "a vector, not a matrix");
+    says(&r, "tied", "made of constants that 'negative' reads too");
+    run_release(&r);
+}
+
+/* ---- values ---- */
+
+static void test_values(void **state)
+{
+    (void)state;
+    static const int64_t dims[] = {16, 3, 3, 3}, none[] = {0, 3, 1, 1};
+    static const struct {
+        double value;
+        const char *reason;
+        double largest;
+    } cases[] = {{1e300, "holds values that float32 does not reach", 1e300},
+                 {NAN, "holds NaN or infinity", INFINITY}};
+    for (size_t i = 0; i < 2; i++) {
+        struct text graph = {0}, tensor = {0}, empty = {0};
+        double values[16 * 27] = {1, -2, cases[i].value};
+        for (size_t k = 3; k < 16 * 27; k++)
+            values[k] = (double)k / 100;
+        put_op(&graph, "Conv", "x w", "y", NULL);
+        put_op(&graph, "Conv", "x z", "nothing", NULL);
+        for (size_t k = 0; k < 4; k++) {
+            put_int(&tensor, 1, (uint64_t)dims[k]);
+            put_int(&empty, 1, (uint64_t)none[k]);
+        }
+        put_int(&tensor, 2, TYPE(DOUBLE));
+        put_text(&tensor, 8, "w");
+        put_bytes(&tensor, 9, values, sizeof values);
+        put_message(&graph, 5, &tensor);
+        put_int(&empty, 2, TYPE(FLOAT));
+        put_text(&empty, 8, "z");
+        put_message(&graph, 5, &empty);
+        struct text bytes = finish(&graph, "y", 13);
+        struct lbw_model *model = open_text(&bytes);
+        struct lbw_plan *plan = NULL;
+        check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, NULL),
+              &(struct lbw_error){0});
+        assert_string_equal(lbw_plan_item(plan, 0)->reason, cases[i].reason);
+        assert_true(lbw_plan_item(plan, 0)->max_magnitude == cases[i].largest);
+        assert_string_equal(lbw_plan_item(plan, 1)->reason, "holds no values");
+        lbw_plan_free(&plan);
+        lbw_model_close(&model);
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
@@ -543,6 +663,8 @@ int main(void)
         cmocka_unit_test(test_quantized_by_others),
         cmocka_unit_test(test_other_operators),
         cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_values),
         cmocka_unit_test(test_imports),
         cmocka_unit_test(test_no_import),
         cmocka_unit_test(test_names),
