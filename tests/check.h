@@ -16,6 +16,7 @@ static inline struct lbw_model *open_text(struct text *bytes)
 {
     struct lbw_model *model = NULL;
     struct lbw_error err = {0};
+    keep_fixture(bytes->data, bytes->size);
     check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
     free(bytes->data);
     *bytes = (struct text){0};

@@ -154,4 +154,22 @@ static inline void write_file(const char *path, const void *data, size_t size)
         abort();
 }
 
+/*
+ * Leaves a model in the folder that LBW_FIXTURES names, where it is set: tests/ort/every.py
+ * takes all of a suite through every command. The same bytes have the same name.
+ */
+static inline void keep_fixture(const void *data, size_t size)
+{
+    const char *folder = getenv("LBW_FIXTURES");
+    const unsigned char *bytes = data;
+    char path[4096];
+    uint64_t hash = 0xcbf29ce484222325;
+    if (!folder)
+        return;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3;
+    snprintf(path, sizeof path, "%s/%016llx.onnx", folder, (unsigned long long)hash);
+    write_file(path, data, size);
+}
+
 #endif

@@ -51,7 +51,7 @@ def inspect(model: Model, *, ops: str | None = None) -> Inspection:
     """What `model` is, and its weights.
 
     ops: operators whose weights are listed, "Conv,ConvTranspose" by default; "Gemm" and
-    "MatMul" may join.
+    "MatMul" join where they hold more than a tenth of the weights.
     """
     with Call() as call:
         handle = options.open_model(call, model)
@@ -322,7 +322,8 @@ def quantize(
     skip: regular expressions on names; these weights stay as they are.
     plan: what `plan()` or `search()` gave, its text, or a file with it.
     per_channel: one scale per output channel; False: one per tensor.
-    ops: operators whose weights are converted, default "Conv,ConvTranspose".
+    ops: operators whose weights are converted, default "Conv,ConvTranspose", and "Gemm" and
+    "MatMul" where they hold more than a tenth of the weights.
     method: "optimal", "ternary" or "threshold", the latter with `mu`.
     scale: "real" (default) or "pow2".
     keep_batchnorm, all_weights, requantize, independent, seed, damping, memory (bytes), state:

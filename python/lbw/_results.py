@@ -351,6 +351,8 @@ class CompareRow(Record):
 
     name: str
     type: str
+    # No tensor of numbers: nothing below is known.
+    is_skipped: bool
     shape: list[int]
     has_same_shape: bool
     num_values: int

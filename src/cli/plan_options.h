@@ -35,8 +35,8 @@ struct lbw_plan_values {
     {"skip", 0, LBW_OPTION_LIST, offsetof(values, member.skip), "REGEX",                       \
      "do not convert nodes and tensors that match; may be repeated"},                          \
     {"ops", 0, LBW_OPTION_STRING, offsetof(values, member.ops), "A,B",                         \
-     "convert the weights of these operators (default Conv,ConvTranspose; also Gemm, "         \
-     "MatMul)"},                                                                               \
+     "convert the weights of these operators (default Conv,ConvTranspose; Gemm and MatMul "    \
+     "too where they hold more than a tenth of the weights)"},                                 \
     {"method", 0, LBW_OPTION_CHOICE, offsetof(values, member.method), NULL,                    \
      "how weights are projected: the exact optimum, the paper's theorem for 2 bits, or "       \
      "its thresholds (default optimal)", .choice = lbw_method_choice},                         \

@@ -177,6 +177,7 @@ static void all_load(const struct text *bytes, const struct lbw_plan_params *pla
         struct lbw_plan *plan = NULL;
         void *data = NULL;
         size_t size;
+        keep_fixture(bytes->data, bytes->size);
         check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
         if (opset)
             check(lbw_model_lift(model, opset, &err), &err);
@@ -440,7 +441,8 @@ static void test_quantized_by_others(void **state)
     for (enum lbw_encoding e = LBW_ENCODING_PACKED; e <= LBW_ENCODING_FLOAT; e++) {
         struct lbw_model *model = NULL;
         size_t num = 99;
-        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        keep_fixture(bytes.data, bytes.size);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
         check(lbw_reencode(&num, NULL, NULL, model, &(struct lbw_encode_params){.encoding = e},
                            &err),
               &err);

@@ -117,6 +117,7 @@ static void check_folding(struct text *graph, int64_t opset, size_t num_folded)
     struct lbw_plan *plan = NULL;
     struct lbw_error err = {0};
     void *data = NULL;
+    keep_fixture(bytes.data, bytes.size);
     check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
     check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
     assert_int_equal(lbw_plan_num_folded(plan), num_folded);
@@ -544,7 +545,8 @@ static void test_function_of_other_opset(void **state)
         struct lbw_model *model = NULL;
         struct lbw_plan *plan = NULL;
         struct lbw_error err = {0};
-        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        keep_fixture(bytes.data, bytes.size);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
         check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
         const struct lbw_plan_item *item = lbw_plan_item(plan, 0);
         assert_int_equal(lbw_plan_num_items(plan), cases[i].is_kept ? 1 : 2);
