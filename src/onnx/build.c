@@ -216,6 +216,15 @@ void lbw_graph_remove(Onnx__GraphProto *graph, const struct lbw_strmap *gone)
     graph->n_initializer = num;
 }
 
+void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorProto *tensor)
+{
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (graph->initializer[i] == tensor) {
+            remove_at(graph->initializer, &graph->n_initializer, i);
+            return;
+        }
+}
+
 void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name)
 {
     for (size_t i = 0; i < graph->n_input; i++) {

@@ -48,6 +48,7 @@ bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
  */
 void lbw_graph_remove(Onnx__GraphProto *graph, const struct lbw_strmap *gone);
 void lbw_graph_remove_input(Onnx__GraphProto *graph, const char *name);
+void lbw_graph_remove_initializer(Onnx__GraphProto *graph, const Onnx__TensorProto *tensor);
 
 /* Replaces the node list by `nodes` (copied). */
 bool lbw_graph_set_nodes(struct lbw_model *model, Onnx__GraphProto *graph,

@@ -326,22 +326,6 @@ static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model
     return LBW_OK;
 }
 
-/* Integers and floats of few bits as float32 values, exactly. */
-static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
-                                    struct lbw_error *err)
-{
-    if (lbw_tensor_read_float(t, out, NULL) == LBW_OK)
-        return LBW_OK;
-    int64_t *values = malloc((t->count + 1) * sizeof *values);
-    if (!values)
-        return lbw_fail_memory(err);
-    enum lbw_status status = lbw_tensor_read_int64(t, values, err);
-    for (size_t i = 0; i < t->count && status == LBW_OK; i++)
-        out[i] = (float)values[i];
-    free(values);
-    return status;
-}
-
 /* The numbers that the codes are, each once where they are of few bits. */
 static enum lbw_status distinct_numbers(float **out, size_t *num, const struct lbw_tensor *t,
                                         struct lbw_error *err)
