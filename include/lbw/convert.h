@@ -66,7 +66,8 @@ struct lbw_calibrate_params {
     size_t num_samples; /* at most that many; 0: 32 generated, 64 of anything else */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* of dynamic inputs; 0: the model's own */
-    uint64_t memory;  /* bytes for kept tensors; 0: 1 GiB; beyond it a temporary file serves */
+    /* bytes for kept tensors and a layer's fit; 0: 1 GiB; beyond it a temporary file serves */
+    uint64_t memory;
     uint64_t seed;    /* of generated images */
     size_t hold_back; /* leave out the last so many of the samples */
     bool independent; /* layers see the float model's activations only */
