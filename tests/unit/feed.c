@@ -79,107 +79,108 @@ static const char *first_sample(struct lbw_array *out, struct lbw_model *model,
     return message;
 }
 
+static const struct {
+    int64_t dims[7];
+    int width, height; /* given by the user */
+    int64_t expected[6];
+    const char *message;
+} shapes[] = {
+    {{1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
+    {{1, 24, 32, 3, -2}, 0, 0, {1, 24, 32, 3}, ""},
+    {{-1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
+    {{2, 1, 24, 32, -2}, 0, 0, {2, 1, 24, 32}, ""},
+    {{3, 24, 32, -2}, 0, 0, {3, 24, 32}, ""},
+    {{3, -1, -1, -2}, 32, 64, {3, 64, 32}, ""},
+    {{1, 24, 24, -2}, 0, 0, {1, 24, 24}, ""},
+    {{-1, 3, -1, -1, -2}, 60, 33, {1, 3, 64, 64}, ""}, /* multiples of 32 */
+    {{-1, -1, -1, -1, -2}, 64, 32, {1, 3, 32, 64}, ""},
+    {{1, 3, 24, 32, -2}, 32, 24, {1, 3, 24, 32}, ""},
+    {{1, 3, 24, 32, -2},
+     64,
+     24,
+     {0},
+     "input 'x' has a fixed side of 32; --size cannot change it to 64"},
+    {{-1, 3, -1, -1, -2},
+     0,
+     0,
+     {0},
+     "input 'x' has a dynamic size (?x3x?x?): use --size WIDTHxHEIGHT"},
+    {{1, 7, 24, 32, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays "
+     "of that shape: FILE.npz"},
+    {{-1, 1, -1, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is ?x1x?); give arrays of that shape: "
+     "FILE.npz"},
+    {{1, 1, 16000, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x1x16000); give arrays of that shape: "
+     "FILE.npz"},
+    {{-1, 50, 1, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is ?x50x1); give arrays of that shape: "
+     "FILE.npz"},
+    {{-1, 3, 1024, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is ?x3x1024); give arrays of that shape: "
+     "FILE.npz"},
+    {{1, 3, 1024, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x3x1024); give arrays of that shape: "
+     "FILE.npz"},
+    {{1, 197, 768, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x197x768); give arrays of that shape: "
+     "FILE.npz"},
+    {{-1, -1, 3, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is ?x?x3); give arrays of that shape: "
+     "FILE.npz"},
+    {{1, 1, 16, 32, 32, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x1x16x32x32); give arrays of that "
+     "shape: FILE.npz"},
+    {{1, 10, -2},
+     0,
+     0,
+     {0},
+     "no input takes pictures (the first, 'x', is 1x10); give arrays "
+     "of that shape: FILE.npz"},
+};
+
 static void test_shapes(void **state)
 {
     (void)state;
-    static const struct {
-        int64_t dims[7];
-        int width, height; /* given by the user */
-        int64_t expected[6];
-        const char *message;
-    } cases[] = {
-        {{1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
-        {{1, 24, 32, 3, -2}, 0, 0, {1, 24, 32, 3}, ""},
-        {{-1, 3, 24, 32, -2}, 0, 0, {1, 3, 24, 32}, ""},
-        {{2, 1, 24, 32, -2}, 0, 0, {2, 1, 24, 32}, ""},
-        {{3, 24, 32, -2}, 0, 0, {3, 24, 32}, ""},
-        {{3, -1, -1, -2}, 32, 64, {3, 64, 32}, ""},
-        {{1, 24, 24, -2}, 0, 0, {1, 24, 24}, ""},
-        {{-1, 3, -1, -1, -2}, 60, 33, {1, 3, 64, 64}, ""}, /* multiples of 32 */
-        {{-1, -1, -1, -1, -2}, 64, 32, {1, 3, 32, 64}, ""},
-        {{1, 3, 24, 32, -2}, 32, 24, {1, 3, 24, 32}, ""},
-        {{1, 3, 24, 32, -2},
-         64,
-         24,
-         {0},
-         "input 'x' has a fixed side of 32; --size cannot change it to 64"},
-        {{-1, 3, -1, -1, -2},
-         0,
-         0,
-         {0},
-         "input 'x' has a dynamic size (?x3x?x?): use --size WIDTHxHEIGHT"},
-        {{1, 7, 24, 32, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays "
-         "of that shape: FILE.npz"},
-        {{-1, 1, -1, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is ?x1x?); give arrays of that shape: "
-         "FILE.npz"},
-        {{1, 1, 16000, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x1x16000); give arrays of that shape: "
-         "FILE.npz"},
-        {{-1, 50, 1, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is ?x50x1); give arrays of that shape: "
-         "FILE.npz"},
-        {{-1, 3, 1024, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is ?x3x1024); give arrays of that shape: "
-         "FILE.npz"},
-        {{1, 3, 1024, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x3x1024); give arrays of that shape: "
-         "FILE.npz"},
-        {{1, 197, 768, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x197x768); give arrays of that shape: "
-         "FILE.npz"},
-        {{-1, -1, 3, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is ?x?x3); give arrays of that shape: "
-         "FILE.npz"},
-        {{1, 1, 16, 32, 32, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x1x16x32x32); give arrays of that "
-         "shape: FILE.npz"},
-        {{1, 10, -2},
-         0,
-         0,
-         {0},
-         "no input takes pictures (the first, 'x', is 1x10); give arrays "
-         "of that shape: FILE.npz"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct lbw_model *model = model_of(TYPE(FLOAT), cases[i].dims, DIMS(1));
-        struct lbw_feed_params params = {.width = cases[i].width, .height = cases[i].height};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        struct lbw_model *model = model_of(TYPE(FLOAT), shapes[i].dims, DIMS(1));
+        struct lbw_feed_params params = {.width = shapes[i].width, .height = shapes[i].height};
         struct lbw_array array = {0};
-        assert_string_equal(first_sample(&array, model, &params), cases[i].message);
+        assert_string_equal(first_sample(&array, model, &params), shapes[i].message);
         size_t size = 4;
         for (size_t k = 0; k < array.num_dims; k++) {
-            assert_int_equal(array.dims[k], cases[i].expected[k]);
+            assert_int_equal(array.dims[k], shapes[i].expected[k]);
             size *= (size_t)array.dims[k];
         }
-        if (!*cases[i].message)
+        if (!*shapes[i].message)
             assert_int_equal(array.size, size);
         lbw_array_release(&array);
         lbw_model_close(&model);
