@@ -26,6 +26,21 @@
 static const char *const method_names[] = {"optimal", "ternary", "threshold"};
 static const char *const scale_names[] = {"real", "pow2"};
 static const char *const group_names[] = {"channel", "tensor"};
+
+const char *lbw_method_name(enum lbw_method method)
+{
+    return lbw_name_of(method_names, LBW_NUM(method_names), method);
+}
+
+const char *lbw_scale_name(enum lbw_scale scale)
+{
+    return lbw_name_of(scale_names, LBW_NUM(scale_names), scale);
+}
+
+const char *lbw_group_name(enum lbw_group group)
+{
+    return lbw_name_of(group_names, LBW_NUM(group_names), group);
+}
 static const char *const activations_names[] = {"float", "int8"};
 
 const char *lbw_activations_name(enum lbw_activations_type type)
@@ -549,5 +564,25 @@ enum lbw_status lbw_plan_check(const struct lbw_plan *plan, struct lbw_error *er
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "%s: the model has changed since it was planned: plan it again",
                         plan->model->name);
+    return LBW_OK;
+}
+
+enum lbw_status lbw_plan_set_grid(struct lbw_plan *plan, size_t i, const struct lbw_grid *grid,
+                                  struct lbw_error *err)
+{
+    if (i >= plan->num_weights)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight %zu: the plan has %zu", i,
+                        plan->num_weights);
+    LBW_TRY(check_grid(grid, err));
+    struct lbw_weight *weight = &plan->weights[i];
+    if (grid && weight->is_fixed)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "weight '%s' cannot be converted: %s",
+                        weight->item.tensor, weight->item.reason);
+    weight->is_small = weight->is_small && grid == weight->item.grid;
+    if (!grid && weight->item.grid)
+        weight->item.reason = "kept on request";
+    else if (grid)
+        weight->item.reason = "";
+    weight->item.grid = grid;
     return LBW_OK;
 }
