@@ -176,19 +176,14 @@ static enum lbw_status run_once(struct lbw_seen *seen, const struct lbw_look *lo
     const struct lbw_session_params params = {.optimize = 1, .short_lived = 1};
     struct lbw_runtime *runtime;
     struct lbw_session *session = NULL;
-    void *bytes = NULL;
-    size_t size = 0;
     if (look->info.num_inputs > MAX_INPUTS || look->info.num_outputs > LBW_MAX_OUTPUTS)
         return LBW_OK;
     enum lbw_status status = lbw_runtime_load(&runtime, NULL, err);
     if (status == LBW_OK)
-        status = lbw_model_save_memory(look->model, &bytes, &size, err);
-    if (status == LBW_OK)
-        status = lbw_session_open(&session, bytes, size, &params, err);
+        status = lbw_session_open_model(&session, look->model, &params, err);
     if (status == LBW_OK)
         status = run_sizes(seen, session, look, err);
     lbw_session_close(&session);
-    lbw_free(bytes);
     return status == LBW_ERR_MEMORY ? status : LBW_OK;
 }
 

@@ -76,6 +76,7 @@ static struct lbw_profile two_classes(void)
 {
     struct lbw_profile profile = *lbw_profile_by_name("yolov8");
     profile.num_classes = 2;
+    profile.preprocess.width = profile.preprocess.height = 0; /* no usual size */
     return profile;
 }
 
