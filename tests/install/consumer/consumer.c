@@ -13,7 +13,8 @@ int main(void)
     memset(&err, 0, sizeof err);
     if (lbw_model_open(&model, "missing.onnx", &err) != LBW_ERR_IO)
         return 1;
-    printf("lbw %s, %d grids, %s\n", lbw_version(), lbw_grids(&num) ? (int)num : 0,
-           err.message);
+    for (num = 0; lbw_grid_at(num); num++)
+        ;
+    printf("lbw %s, %d grids, %s\n", lbw_version(), (int)num, err.message);
     return 0;
 }
