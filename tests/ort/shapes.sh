@@ -41,11 +41,11 @@ EOF
 odd=$(printf 'mod\351l.onnx')
 cp rounded.onnx "$odd"
 lbw eval "$odd" -p "$shapes/profile.json" --images "$shapes/eval" --labels "$shapes/eval" -n 2 \
-    --json -q | grep -q '"model": "mod.ufffdl.onnx"'
+    --json -q | grep -q -F '"model": "mod\uFFFDl.onnx"'
 picture=$(find "$shapes/eval" -name '*.png' -o -name '*.jpg' | sort | head -n 1)
 cp "$picture" "$(printf 'caf\351.png')"
 lbw detect "$odd" "$(printf 'caf\351.png')" -p "$shapes/profile.json" --score .01 -o drawn.png --json |
-    grep -q '"image": "caf.ufffd.png"'
+    grep -q -F '"image": "caf\uFFFD.png"'
 [ -s drawn.png ]
 
 # On a terminal of 80 columns a path loses its folders, not the name.
