@@ -6,7 +6,6 @@
 
 #include "cli/progress.h"
 #include "cli/talk.h"
-#include "cli/talk.h"
 
 bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char *command)
 {
@@ -40,12 +39,13 @@ static bool plans_any(const struct lbw_plan *plan)
 /* The float model's answers to what conversion will not see. */
 static enum lbw_status open_check(struct lbw_conversion *c)
 {
-    if (!c->wants_check || strcmp(c->v->calib.source, "none") == 0 || !plans_any(c->plan))
+    if (!c->wants_check || c->check || strcmp(c->v->calib.source, "none") == 0 ||
+        !plans_any(c->plan))
         return LBW_OK;
     const struct lbw_calibrate_params calibrate =
         lbw_calibrate_from_options(&c->v->calib, &c->picture);
-    const struct lbw_check_params params = {.calibrate = &calibrate,
-                                            .profile = c->picture.detector};
+    const struct lbw_check_params params = {
+        .calibrate = &calibrate, .profile = c->picture.detector, .num_samples = c->num_held};
     lbw_progress_note("running the float model");
     enum lbw_status status = lbw_check_open(&c->check, c->model, &params, &c->err);
     lbw_progress_clear();
@@ -61,6 +61,7 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
     const struct lbw_budget_params params = {
         .bits = v->plan.bpw,
         .size = v->plan.target_size,
+        .loss = c->loss,
         .calibrate = &calibrate,
         .profile = c->picture.detector,
         .progress = lbw_progress_step,
@@ -101,7 +102,7 @@ void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
         snprintf(c->data, sizeof c->data, "%zu sample%s of %s", num, plural, calib);
 }
 
-enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner)
+enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tuner *tuner)
 {
     const struct lbw_conversion_values *v = c->v;
     struct lbw_convert_params params = {
@@ -116,10 +117,37 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
     lbw_progress_clear();
     if (status == LBW_OK && c->check)
         status = lbw_check_run(&c->kept, c->check, c->model, &c->err);
-    if (status == LBW_OK)
-        status = lbw_output_save(&v->output, c->model, &c->err);
-    return status == LBW_OK ? lbw_report_save(&v->report, c->report, &c->kept, &c->err)
+    return status;
+}
+
+enum lbw_status lbw_conversion_save(struct lbw_conversion *c)
+{
+    enum lbw_status status = lbw_output_save(&c->v->output, c->model, &c->err);
+    return status == LBW_OK ? lbw_report_save(&c->v->report, c->report, &c->kept, &c->err)
                             : status;
+}
+
+enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner)
+{
+    enum lbw_status status = lbw_conversion_convert(c, tuner);
+    return status == LBW_OK ? lbw_conversion_save(c) : status;
+}
+
+/* What belongs to one conversion; the float model's answers stay. */
+static void close_one(struct lbw_conversion *c)
+{
+    lbw_report_free(&c->report);
+    lbw_calibrate_close(&c->activations);
+    lbw_picture_release(&c->picture);
+    lbw_plan_free(&c->plan);
+    lbw_model_close(&c->model);
+}
+
+enum lbw_status lbw_conversion_again(struct lbw_conversion *c)
+{
+    close_one(c);
+    c->picture = (struct lbw_picture){0};
+    return lbw_conversion_open(c);
 }
 
 /* Which layers calibration did not reach is no detail: their rounding ruins detectors. */
@@ -159,10 +187,6 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
 
 void lbw_conversion_close(struct lbw_conversion *c)
 {
-    lbw_report_free(&c->report);
-    lbw_calibrate_close(&c->activations);
+    close_one(c);
     lbw_check_close(&c->check);
-    lbw_picture_release(&c->picture);
-    lbw_plan_free(&c->plan);
-    lbw_model_close(&c->model);
 }

@@ -37,6 +37,8 @@ struct lbw_conversion {
     bool wants_check; /* samples are held back, and what is kept is measured on them */
     struct lbw_check *check;
     struct lbw_check_result kept; /* num_samples is 0 where nothing was measured */
+    size_t num_held;              /* samples to hold back; 0: as the library does */
+    double loss;                  /* predicted loss allowed to --bits auto; 0: the library's */
     char data[320];               /* what it learned from, for the summary */
     struct lbw_error err;
 };
@@ -52,6 +54,13 @@ void lbw_conversion_describe(struct lbw_conversion *c, size_t num);
 
 /* Converts, with training where there is a tuner, and saves model and report. */
 enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner);
+
+/* The two halves of it: all but saving, and that. */
+enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tuner *tuner);
+enum lbw_status lbw_conversion_save(struct lbw_conversion *c);
+
+/* Opens and plans anew after a conversion, with the same samples held back. */
+enum lbw_status lbw_conversion_again(struct lbw_conversion *c);
 
 /* Prints the summary, or what the options want instead. */
 enum lbw_status lbw_conversion_show(struct lbw_conversion *c);
