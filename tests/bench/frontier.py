@@ -59,7 +59,7 @@ def measure(detector, name, options):
     result = {"bits": report["bits_per_weight"], "size": row["size"], "kept": report.get("kept"),
               **{key: row["agreement"][key]
                  for key in ("ap", "ap75", "wanted", "lost", "invented")},
-              "labelled": row.get("ap", {}).get("ap") if labels else None}
+              "labelled": row["labels"]["ap"] if labels else None}
     note.write_text(json.dumps(result))
     print(detector, name, result, file=sys.stderr)
     return result
