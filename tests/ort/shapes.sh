@@ -37,6 +37,23 @@ assert kept["samples"] == 4 and kept["boxes"] >= 10, kept
 assert kept["lost"] <= 2 and kept["invented"] <= 2 and kept["outputs"][0]["snr"] > 10, kept
 EOF
 
+# The smallest file that keeps nine of ten is smaller than the default's, and does.
+lbw quantize "$shapes/shapes.onnx" -o nine.onnx --keep 90% -p "$shapes/profile.json" \
+    -c "$shapes/calib" --report nine.json -q
+python3 - nine.json <<'EOF'
+import json, sys
+kept = json.load(open(sys.argv[1]))["kept"]
+assert kept["samples"] == 16 and kept["boxes"] - kept["lost"] >= .9 * kept["boxes"] > 20, kept
+EOF
+[ "$(wc -c <nine.onnx)" -lt "$(wc -c <calibrated.onnx)" ]
+# Without boxes there is nothing to keep: nothing is written, and the reason is said.
+if lbw quantize "$shapes/shapes.onnx" -o none.onnx --keep 90% -b 4 -c "$shapes/calib" -n 4 -q \
+    -p "$shapes/profile.json" 2>why; then
+    exit 1
+fi
+grep -q -e '--keep: goes with --bits auto' why
+[ ! -e none.onnx ]
+
 # Names are bytes, and some are no UTF-8: they are in JSON and in drawings all the same.
 odd=$(printf 'mod\351l.onnx')
 cp rounded.onnx "$odd"
