@@ -67,8 +67,9 @@ def measure(detector, name, options):
 
 def frontier(detector):
     """One table."""
+    has_labels = DETECTORS[detector][3] is not None
     text = (f"## {detector}\n\n| plan | bits per weight | file | agreement | at IoU .75 | lost | "
-            "invented | AP |\n|---|--:|--:|--:|--:|--:|--:|--:|\n")
+            f"invented |{' AP |' * has_labels}\n|---{'|--:' * (6 + has_labels)}|\n")
     ways = [(f"{g} everywhere", g, ["--bits", g]) for g in ("4", "6", "4x2")]
     ways += [(f"auto, {b}", f"auto-{b}", ["--bpw", b]) for b in BUDGETS]
     ways += [("auto, the default", "auto", [])]
@@ -76,10 +77,10 @@ def frontier(detector):
         if os.environ.get("FRONTIER") and name not in os.environ["FRONTIER"].split(","):
             continue
         r = measure(detector, name, options)
-        labelled = "" if r["labelled"] is None else f"{r['labelled']:.4f}"
+        labelled = f" {r['labelled']:.4f} |" if has_labels and r["labelled"] else ""
         text += (f"| {title} | {r['bits']:.2f} | {r['size'] / 1000:.0f} kB | {r['ap']:.4f} | "
-                 f"{r['ap75']:.4f} | {r['lost']} of {r['wanted']} | {r['invented']} | "
-                 f"{labelled} |\n")
+                 f"{r['ap75']:.4f} | {r['lost']} of {r['wanted']} | {r['invented']} |"
+                 f"{labelled}\n")
     return text
 
 
