@@ -5,13 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/calls.h"
 #include "onnx/opset.h"
 #include "onnx/rename.h"
-
-#define MAX_DEPTH  32                /* of calls within calls; a ring of calls goes deeper */
-#define MAX_NODES  ((size_t)1 << 16) /* made in all, bodies included: calls can multiply */
-#define MAX_GROWTH 16                /* what they hold takes so many times the model's size, */
-#define MAX_EXTRA  ((uint64_t)64 << 20) /* and so many bytes */
 
 static const char *text(const char *s)
 {
@@ -31,8 +27,6 @@ struct inliner {
     const bool *wanted;
     struct host host;
     size_t num_inlined;
-    size_t num_made;
-    uint64_t size_made; /* bytes of those in a file */
     struct lbw_error *err;
 };
 
@@ -235,13 +229,13 @@ static bool copy_body(struct inliner *in, struct lbw_node_list *out,
 }
 
 static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out,
-                                   Onnx__NodeProto *const *nodes, size_t num, unsigned depth);
+                                   Onnx__NodeProto *const *nodes, size_t num);
 
-static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph, unsigned depth)
+static enum lbw_status expand_graph(struct inliner *in, Onnx__GraphProto *graph)
 {
     struct lbw_node_list list = {0};
     enum lbw_status status;
-    LBW_OR_OUT(expand_list(in, &list, graph->node, graph->n_node, depth));
+    LBW_OR_OUT(expand_list(in, &list, graph->node, graph->n_node));
     if (!lbw_graph_set_nodes(in->model, graph, list.nodes, list.num))
         status = lbw_fail_memory(in->err);
 out:
@@ -249,41 +243,14 @@ out:
     return status;
 }
 
-static size_t count_nodes(Onnx__NodeProto *const *nodes, size_t num)
-{
-    size_t total = num;
-    for (size_t i = 0; i < num; i++)
-        for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
-            const Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
-            if (attribute->g)
-                total += count_nodes(attribute->g->node, attribute->g->n_node);
-            for (size_t g = 0; g < attribute->n_graphs; g++)
-                total += count_nodes(attribute->graphs[g]->node, attribute->graphs[g]->n_node);
-        }
-    return total;
-}
-
 static enum lbw_status expand_call(struct inliner *in, struct lbw_node_list *out,
-                                   const Onnx__NodeProto *call, const Onnx__FunctionProto *f,
-                                   unsigned depth)
+                                   const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
 {
     struct lbw_node_list body = {0};
-    if (depth >= MAX_DEPTH)
-        return lbw_fail(in->err, LBW_ERR_FORMAT,
-                        "function '%s': calls itself, or goes more than %d calls deep",
-                        text(f->name), MAX_DEPTH);
-    in->num_made += count_nodes(f->node, f->n_node);
-    if (in->num_made > MAX_NODES)
-        return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
-                        "its functions stand for more than %zu nodes", MAX_NODES);
-    in->size_made += onnx__function_proto__get_packed_size(f);
-    if (in->size_made > MAX_EXTRA + MAX_GROWTH * in->model->file_size)
-        return lbw_fail(in->err, LBW_ERR_UNSUPPORTED,
-                        "its functions stand for more than %d times its size", MAX_GROWTH);
     in->num_inlined++;
     enum lbw_status status;
     LBW_OR_OUT(copy_body(in, &body, call, f) ? LBW_OK : lbw_fail_memory(in->err));
-    status = expand_list(in, out, body.nodes, body.num, depth + 1);
+    status = expand_list(in, out, body.nodes, body.num);
 out:
     free(body.nodes);
     return status;
@@ -291,22 +258,22 @@ out:
 
 /* Appends the nodes to `out`, wanted calls among them and in their bodies expanded. */
 static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out,
-                                   Onnx__NodeProto *const *nodes, size_t num, unsigned depth)
+                                   Onnx__NodeProto *const *nodes, size_t num)
 {
     for (size_t i = 0; i < num; i++) {
         const struct lbw_scope *called = lbw_index_function(&in->index, nodes[i]);
         Onnx__FunctionProto *f =
             called && in->wanted[called->position] ? called->function : NULL;
         if (f && !obstacle(&in->index, &in->host, f)) {
-            LBW_TRY(expand_call(in, out, nodes[i], f, depth));
+            LBW_TRY(expand_call(in, out, nodes[i], f));
             continue;
         }
         for (size_t k = 0; k < nodes[i]->n_attribute; k++) {
             Onnx__AttributeProto *attribute = nodes[i]->attribute[k];
             if (attribute->g)
-                LBW_TRY(expand_graph(in, attribute->g, depth));
+                LBW_TRY(expand_graph(in, attribute->g));
             for (size_t g = 0; g < attribute->n_graphs; g++)
-                LBW_TRY(expand_graph(in, attribute->graphs[g], depth));
+                LBW_TRY(expand_graph(in, attribute->graphs[g]));
         }
         if (!lbw_node_list_add(out, nodes[i]))
             return lbw_fail_memory(in->err);
@@ -319,7 +286,7 @@ static enum lbw_status expand_function(struct inliner *in, Onnx__FunctionProto *
     struct lbw_node_list list = {0};
     in->host = (struct host){&f->opset_import, &f->n_opset_import};
     enum lbw_status status;
-    LBW_OR_OUT(expand_list(in, &list, f->node, f->n_node, 1));
+    LBW_OR_OUT(expand_list(in, &list, f->node, f->n_node));
     if (!lbw_function_set_nodes(in->model, f, list.nodes, list.num))
         status = lbw_fail_memory(in->err);
 out:
@@ -388,7 +355,7 @@ static enum lbw_status inline_all(struct inliner *in)
     enum lbw_status status = kept.is_kept && kept.queue ? LBW_OK : lbw_fail_memory(in->err);
     in->host = (struct host){&proto->opset_import, &proto->n_opset_import};
     if (status == LBW_OK)
-        status = expand_graph(in, proto->graph, 0);
+        status = expand_graph(in, proto->graph);
     if (status == LBW_OK)
         status = expand_functions(in, &kept);
     free(kept.is_kept);
@@ -402,6 +369,7 @@ enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const boo
     struct inliner in = {.model = model, .wanted = wanted, .err = err};
     LBW_TRY(lbw_index_init(&in.index, model, err));
     enum lbw_status status;
+    LBW_OR_OUT(lbw_calls_check(&in.index, wanted, err));
     LBW_OR_OUT(lbw_names_new(&in.names, model, err));
     status = inline_all(&in);
 out:

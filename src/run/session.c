@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/calls.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "onnx/walk.h"
@@ -137,6 +138,16 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
     return status;
 }
 
+/* A runtime expands every call as it loads, without end if it has to. */
+static enum lbw_status check_calls(struct lbw_model *model, struct lbw_error *err)
+{
+    struct lbw_index index;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = lbw_calls_check(&index, NULL, err);
+    lbw_index_release(&index);
+    return status;
+}
+
 enum lbw_status lbw_session_open_part(struct lbw_session **out, struct lbw_model *model,
                                       const struct lbw_part *part,
                                       const struct lbw_session_params *params,
@@ -144,6 +155,8 @@ enum lbw_status lbw_session_open_part(struct lbw_session **out, struct lbw_model
 {
     void *data = NULL;
     size_t size = 0;
+    if (model->proto->n_functions && !part->no_functions)
+        LBW_TRY(check_calls(model, err));
     LBW_TRY(lbw_extract(&data, &size, model, part, err));
     enum lbw_status status = lbw_session_open(out, data, size, params, err);
     free(data);
