@@ -137,6 +137,8 @@ struct lbw_report {
     size_t num_edges;      /* activations that the plan lists */
     size_t num_rounded;    /* those that got 8 bits */
     size_t num_integer;    /* weights whose layers run on integers */
+    /* that calibration spent running the models, and fitting layers to what they showed */
+    double runtime_seconds, fit_seconds;
 };
 
 /*

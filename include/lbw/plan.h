@@ -85,6 +85,7 @@ struct lbw_plan_params {
     enum lbw_activations_type activations;
     const char *const *float_activations; /* regexes: of tensors, or of nodes that write them */
     size_t num_float_activations;
+    uint64_t memory; /* of calibration, as in struct lbw_calibrate_params; 0: 1 GiB */
 };
 
 /* One weight. Strings and dims belong to the plan. */
@@ -110,6 +111,14 @@ struct lbw_plan_item {
     bool is_chosen;        /* the grid, by lbw_plan_choose_bits(): */
     double predicted_loss; /* of this weight, in the unit of struct lbw_budget; NaN: unknown */
     uint64_t packed_bytes; /* codes and scales on the chosen grid */
+    /*
+     * How calibration fits the weight within half of `memory`: "covariance" (of its input
+     * columns), "samples" (the columns themselves, as many as there is room for), "rounding"
+     * (too little memory even for that), or "" where it cannot be fitted; and the bytes that
+     * this takes at the most.
+     */
+    const char *fit;
+    uint64_t fit_bytes;
 };
 
 /* One activation between layers. Strings belong to the plan. */

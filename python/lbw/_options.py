@@ -82,6 +82,7 @@ PLAN: Table = {
     "scale": ("scale", choice(SCALES)),
     "mu": ("mu", number),
     "all_weights": ("all", flag),
+    "memory": ("memory", number),
 }
 ENCODE: Table = {
     "encoding": ("encoding", choice(ENCODINGS)),

@@ -8,7 +8,6 @@
 #include "detect/assume.h"
 #include "calib/stages.h"
 
-#define DEFAULT_MEMORY  ((uint64_t)1 << 30)
 #define DEFAULT_SAMPLES ((size_t)64)
 
 /* The public handle is the interface itself; what it stands on hangs behind it. */
@@ -25,7 +24,9 @@ static enum lbw_status show(struct lbw_activations *self, const char *name,
     struct lbw_activations *stages = ((struct calibration *)self)->stages;
     stages->reserved = self->reserved;
     stages->watch = self->watch;
-    return stages->show(stages, name, fn, user, err);
+    enum lbw_status status = stages->show(stages, name, fn, user, err);
+    self->seconds = stages->seconds;
+    return status;
 }
 
 static enum lbw_status replace(struct lbw_activations *self, const char *name,
@@ -65,14 +66,14 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
     if (!feed.max_samples && (params->samples || !lbw_source_is_generated(params->source)))
         feed.max_samples = DEFAULT_SAMPLES;
     struct lbw_stages_params stages = {
-        .memory = params->memory ? params->memory : DEFAULT_MEMORY,
+        .memory = params->memory ? params->memory : LBW_DEFAULT_MEMORY,
         .sequential = !params->independent,
     };
     LBW_TRY(lbw_assumed_feed_open(&c->feed, model, &feed, assumed, err));
     LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
     c->face.num_samples = c->stages->num_samples;
     c->face.identity = c->stages->identity;
-    c->face.memory = stages.memory / 2;
+    c->face.memory = LBW_FIT_MEMORY(stages.memory);
     return LBW_OK;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/clock.h"
 #include "base/record.h"
 #include "base/thread.h"
 #include "onnx/tensor.h"
@@ -58,10 +59,11 @@ struct viewer {
     const char *name;
     lbw_activation_fn fn;
     void *user;
+    double seconds; /* that fn has taken */
 };
 
 /* `converted` may be the same as `reference`. */
-static enum lbw_status emit(const struct viewer *viewer, size_t sample,
+static enum lbw_status emit(struct viewer *viewer, size_t sample,
                             const struct lbw_array *reference,
                             const struct lbw_array *converted, struct lbw_error *err)
 {
@@ -79,15 +81,17 @@ static enum lbw_status emit(const struct viewer *viewer, size_t sample,
     values.reference = as_float(reference, &made[0]);
     values.converted =
         converted->data == reference->data ? values.reference : as_float(converted, &made[1]);
+    double start = lbw_now();
     enum lbw_status status = values.reference && values.converted
                                  ? viewer->fn(viewer->user, &values, err)
                                  : lbw_fail_memory(err);
+    viewer->seconds += lbw_now() - start;
     free(made[0]);
     free(made[1]);
     return status;
 }
 
-static enum lbw_status show_kept(struct stages *self, const struct viewer *viewer,
+static enum lbw_status show_kept(struct stages *self, struct viewer *viewer,
                                  const struct lbw_flow_value *value, size_t sample,
                                  struct lbw_error *err)
 {
@@ -128,7 +132,7 @@ static void run_sample(void *user, size_t i)
 
 /* Computes a value that lies beyond the frontier, a few samples at a time, and keeps nothing.
  */
-static enum lbw_status show_ahead(struct stages *self, const struct viewer *viewer,
+static enum lbw_status show_ahead(struct stages *self, struct viewer *viewer,
                                   const struct lbw_stage *stage, struct lbw_error *err)
 {
     const size_t at_once = self->frontier.num_threads;
@@ -159,7 +163,7 @@ static enum lbw_status show_ahead(struct stages *self, const struct viewer *view
     return status;
 }
 
-static enum lbw_status open_and_show(struct stages *self, const struct viewer *viewer,
+static enum lbw_status open_and_show(struct stages *self, struct viewer *viewer,
                                      struct lbw_flow_value *value, struct lbw_error *err)
 {
     struct lbw_stage stage;
@@ -179,12 +183,12 @@ static enum lbw_status open_and_show(struct stages *self, const struct viewer *v
     return status;
 }
 
-static enum lbw_status show(struct lbw_activations *base, const char *name,
-                            lbw_activation_fn fn, void *user, struct lbw_error *err)
+static enum lbw_status show_to(struct viewer *viewer, struct stages *self,
+                               struct lbw_error *err)
 {
-    struct stages *self = stages_of(base);
+    const struct lbw_activations *base = &self->base;
+    const char *name = viewer->name;
     struct lbw_frontier *frontier = &self->frontier;
-    const struct viewer viewer = {name, fn, user};
     struct lbw_flow_value *value = lbw_flow_find(&frontier->flow, name);
     if (!value || value->kind == LBW_FLOW_CONSTANT)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "'%s' is not an activation of the main graph",
@@ -203,14 +207,24 @@ static enum lbw_status show(struct lbw_activations *base, const char *name,
         LBW_TRY(status);
     if (frontier->live[value->id].reference) {
         for (size_t i = 0; i < frontier->num_samples; i++)
-            LBW_TRY(show_kept(self, &viewer, value, i, err));
+            LBW_TRY(show_kept(self, viewer, value, i, err));
         return LBW_OK;
     }
     if (value->kind != LBW_FLOW_DERIVED &&
         (value->producer == LBW_FLOW_NOWHERE || value->producer < frontier->position))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "tensor '%s' has already been released",
                         name);
-    return open_and_show(self, &viewer, value, err);
+    return open_and_show(self, viewer, value, err);
+}
+
+static enum lbw_status show(struct lbw_activations *base, const char *name,
+                            lbw_activation_fn fn, void *user, struct lbw_error *err)
+{
+    struct viewer viewer = {.name = name, .fn = fn, .user = user};
+    double start = lbw_now();
+    enum lbw_status status = show_to(&viewer, stages_of(base), err);
+    base->seconds += lbw_now() - start - viewer.seconds;
+    return status;
 }
 
 /* One element from float32, rounded to nearest, in the bits of `type`. */

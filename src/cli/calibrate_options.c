@@ -13,5 +13,6 @@ lbw_calibrate_from_options(const struct lbw_calibrate_values *values,
         .width = picture->width,
         .height = picture->height,
         .seed = (uint64_t)values->seed,
+        .memory = values->memory,
     };
 }

@@ -12,7 +12,8 @@
 struct lbw_calibrate_values {
     const char *source; /* "generated" by default */
     int64_t samples, seed;
-    double damping; /* 0: the library's */
+    double damping;  /* 0: the library's */
+    uint64_t memory; /* 0: the library's */
 };
 
 /* clang-format off */
@@ -28,7 +29,10 @@ struct lbw_calibrate_values {
      "seed of generated images (default 0)", .min = 0, .max = 9007199254740992.0},             \
     {"damping", 0, LBW_OPTION_FLOAT, offsetof(values, member.damping), "X",                    \
      "damping of a layer's input moments, relative to their mean (default 0.1)", .min = 1e-9,  \
-     .max = 10}
+     .max = 10},                                                                               \
+    {"memory", 0, LBW_OPTION_BYTES, offsetof(values, member.memory), "SIZE",                   \
+     "memory for kept tensors and the fit of a layer; tensors beyond it spill to a temporary " \
+     "file (default 1G)"}
 /* clang-format on */
 
 /* Parameters that borrow from both; damping is one of conversion. */

@@ -13,7 +13,6 @@
 
 struct quantize_values {
     struct lbw_conversion_values all;
-    uint64_t memory;
     bool no_sequential;
     const char *keep;
 };
@@ -43,7 +42,6 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
                                         const struct quantize_values *v)
 {
     struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->all.calib, &c->picture);
-    params.memory = v->memory;
     params.independent = v->no_sequential;
     params.hold_back = lbw_check_hold_back(c->check);
     const char *assumed = NULL;
@@ -198,8 +196,6 @@ static const struct lbw_option options[] = {
     {"no-sequential", 0, LBW_OPTION_FLAG, AT(no_sequential), NULL,
      "fit each layer to the float model's activations, not to those of the model as "
      "converted so far"},
-    {"memory", 0, LBW_OPTION_BYTES, AT(memory), "SIZE",
-     "memory for tensors kept during calibration; more spill to a temporary file (default 1G)"},
     {"state", 0, LBW_OPTION_OUTPUT, AT(all.state), "FILE",
      "resume from this file if it exists; update it after each layer", .is_in_place = true},
     LBW_REPORT_OPTIONS(struct quantize_values, all.report),

@@ -100,7 +100,8 @@ static enum lbw_status open_all(struct job *job)
     if (status == LBW_OK)
         status = open_dataset(job, &job->quick, true);
     if (status == LBW_OK)
-        status = lbw_plan_from_options(&plan, NULL, model, &job->v->plan, &job->err);
+        status = lbw_plan_from_options(&plan, NULL, model, &job->v->plan, job->v->calib.memory,
+                                       &job->err);
     lbw_plan_free(&plan);
     lbw_model_close(&model);
     return status;

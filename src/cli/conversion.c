@@ -86,7 +86,8 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
     if (status == LBW_OK)
         status = lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err);
     if (status == LBW_OK)
-        status = lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, &c->err);
+        status = lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan,
+                                       v->calib.memory, &c->err);
     if (status == LBW_OK)
         status = open_check(c);
     c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;

@@ -183,7 +183,7 @@ static enum lbw_status lift(struct lbw_model *model, const struct lbw_plan_value
 
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
                                       struct lbw_model *model, const struct lbw_plan_values *v,
-                                      struct lbw_error *err)
+                                      uint64_t memory, struct lbw_error *err)
 {
     struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
@@ -192,6 +192,7 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
         status = lift(model, v, err);
     if (status == LBW_OK)
         status = lbw_model_prepare(model, &wishes.prepare, err);
+    wishes.params.memory = memory;
     if (status == LBW_OK)
         status = lbw_plan_new(&plan, model, &wishes.params, err);
     if (status == LBW_OK)

@@ -102,11 +102,12 @@ void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
 /*
  * Plans `model` as the options say, and warns of patterns that match nothing. *is_auto (NULL is
- * fine) tells whether bits are still to be chosen. LBW_ERR_ARGUMENT names the option.
+ * fine) tells whether bits are still to be chosen. `memory` is that of calibration.
+ * LBW_ERR_ARGUMENT names the option.
  */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
                                       struct lbw_model *model,
-                                      const struct lbw_plan_values *values,
+                                      const struct lbw_plan_values *values, uint64_t memory,
                                       struct lbw_error *err);
 
 #endif

@@ -275,6 +275,16 @@ void lbw_print_others(FILE *to, const struct lbw_plan *plan)
     }
 }
 
+/* Where the time of calibration went. */
+static void print_seconds(FILE *to, const struct lbw_report *report)
+{
+    char runtime[LBW_TEXT_SIZE], fit[LBW_TEXT_SIZE];
+    if (report->calibrated)
+        fprintf(to, "%s in ONNX Runtime, %s fitting layers\n",
+                lbw_text_seconds(runtime, report->runtime_seconds),
+                lbw_text_seconds(fit, report->fit_seconds));
+}
+
 static void print_summary(FILE *to, const struct lbw_report *report,
                           const struct lbw_summary *summary, bool all_layers)
 {
@@ -298,6 +308,7 @@ static void print_summary(FILE *to, const struct lbw_report *report,
     else
         fputs("projected without calibration", to);
     lbw_print_line(to, report->calibrated ? summary->data : "");
+    print_seconds(to, report);
     if (summary->kept)
         print_kept(to, summary->kept);
     putc('\n', to);

@@ -4,8 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/error.h"
 #include "detect/assume.h"
 #include "run/session.h"
@@ -30,13 +30,6 @@ struct race {
     size_t num_rounds, capacity;
     double *ratios; /* scratch, `capacity` items */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 /* The first sample of the feed, in the session's order. */
 static enum lbw_status fill_inputs(struct lane *lane, struct lbw_error *err)
@@ -94,9 +87,9 @@ static enum lbw_status lane_open(struct lane *lane, struct lbw_bench_model *resu
     size_t size = 0;
     LBW_TRY(lbw_assumed_feed_open(&lane->feed, model, &feed, NULL, err));
     LBW_TRY(lbw_extract(&data, &size, model, &whole, err));
-    double start = now();
+    double start = lbw_now();
     enum lbw_status status = lbw_session_open(&lane->session, data, size, &session, err);
-    result->load_seconds = now() - start;
+    result->load_seconds = lbw_now() - start;
     free(data);
     LBW_TRY(status);
     return fill_inputs(lane, err);
@@ -116,9 +109,9 @@ static void lane_release(struct lane *lane)
 /* One run; what came out is dropped. */
 static enum lbw_status lane_run(double *seconds, struct lane *lane, struct lbw_error *err)
 {
-    double start = now();
+    double start = lbw_now();
     LBW_TRY(lbw_session_run(lane->session, lane->inputs, lane->outputs, err));
-    *seconds = now() - start;
+    *seconds = lbw_now() - start;
     for (size_t i = 0; i < lbw_session_num_outputs(lane->session); i++)
         lbw_array_release(&lane->outputs[i]);
     return LBW_OK;

@@ -9,9 +9,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/thread.h"
 #include "eval/dataset.h"
 #include "detect/detector.h"
@@ -62,13 +62,6 @@ struct owner {
     bool is_interrupted;
 };
 
-static double seconds_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 /* Truths given as shares of the sides become pixels once the sides are known. */
 static enum lbw_status scale_truths(struct shot *shot, const struct lbw_image *image)
 {
@@ -100,9 +93,9 @@ static enum lbw_status detect(const struct owner *owner, struct shot *shot,
     struct lbw_array *outputs = calloc(detector->num_outputs + 1, sizeof *outputs);
     if (!outputs)
         return lbw_fail_memory(&shot->err);
-    double start = seconds_now();
+    double start = lbw_now();
     enum lbw_status status = lbw_detector_infer(detector, outputs, input, &shot->err);
-    double middle = seconds_now();
+    double middle = lbw_now();
     if (status == LBW_OK && owner->is_labelled)
         status = lbw_detector_decode(detector, &find->labelled, outputs, placement, image,
                                      params->profile->score, params->profile->nms, &shot->err);
@@ -111,7 +104,7 @@ static enum lbw_status detect(const struct owner *owner, struct shot *shot,
             lbw_detector_decode(detector, &find->agreement, outputs, placement, image,
                                 params->agreement_score, params->reference_nms, &shot->err);
     find->runtime_seconds = middle - start;
-    find->decode_seconds = seconds_now() - middle;
+    find->decode_seconds = lbw_now() - middle;
     lbw_detector_release_outputs(detector, outputs);
     free(outputs);
     return status;
@@ -127,10 +120,10 @@ static enum lbw_status detect_all(const struct owner *owner, struct shot *shot,
     for (size_t d = 0; status == LBW_OK && d < owner->num_detectors; d++) {
         const struct lbw_detector *detector = owner->detectors[d];
         if (d == 0 || !lbw_detector_same_input(detector, owner->detectors[d - 1])) {
-            double start = seconds_now();
+            double start = lbw_now();
             lbw_array_release(&input);
             status = lbw_detector_prepare(detector, &input, &placement, image, &shot->err);
-            shot->read_seconds += seconds_now() - start;
+            shot->read_seconds += lbw_now() - start;
         }
         if (status == LBW_OK)
             status = detect(owner, shot, detector, &shot->finds[d], &input, &placement, image);
@@ -164,9 +157,9 @@ static void run_shot(void *user, size_t i)
     struct lbw_image image = {0};
     if (!step(owner, NULL))
         return;
-    double start = seconds_now();
+    double start = lbw_now();
     shot->status = lbw_image_read(&image, shot->picture->path, &shot->err);
-    shot->read_seconds = seconds_now() - start;
+    shot->read_seconds = lbw_now() - start;
     if (shot->status == LBW_OK) {
         shot->status = scale_truths(shot, &image);
         if (shot->status == LBW_OK)
@@ -447,9 +440,9 @@ static enum lbw_status evaluate(struct owner *owner, struct lbw_model *const *mo
     owner->models = lbw_arena_calloc(&owner->arena, num_models, sizeof *owner->models);
     if (!owner->models)
         return lbw_fail_memory(err);
-    double start = seconds_now();
+    double start = lbw_now();
     lbw_parallel_for(owner->num_shots, params->num_threads, run_shot, owner);
-    owner->result.wall_seconds = seconds_now() - start;
+    owner->result.wall_seconds = lbw_now() - start;
     LBW_TRY(first_failure(owner, err));
     LBW_TRY(sort_out(owner, err));
     LBW_TRY(count_classes(owner, err));

@@ -17,13 +17,13 @@
 /* Lanes that a thread of lbw_reconstruct() rounds side by side. */
 #define LANES ((uint64_t)256)
 
-uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num)
+uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num, size_t groups)
 {
     uint64_t side = num ? num : k;
     uint64_t data = num ? 4 * side * (3 * (uint64_t)k + 2 * (uint64_t)m) + 16 * side * side
                         : 8 * side * side;
     uint64_t workspace = lbw_num_processors() * LANES * 8 * (side + k / 4);
-    return data + 12 * (uint64_t)m * k + workspace;
+    return groups * (data + 12 * (uint64_t)m * k) + workspace;
 }
 
 enum lbw_status lbw_moments_init(struct lbw_moments *out, const float *w, size_t m, size_t k,

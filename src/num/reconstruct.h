@@ -33,9 +33,11 @@ struct lbw_moments {
     float *yy, *zy;            /* K × K: Σ y yᵀ, M × K: Σ z yᵀ, once they are not */
 };
 
-/* The bytes that `num` kept columns, or statistics (num = 0), take here and in a fit of them.
+/*
+ * The bytes that `num` kept columns, or statistics (num = 0), of each of the groups take here
+ * and in fits of them all.
  */
-uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num);
+uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num, size_t groups);
 
 /*
  * Zero-initialised storage may be released. `num` columns are kept; with is_final there will be

@@ -13,6 +13,10 @@
 #include "base/watch.h"
 #include "num/range.h"
 
+/* Where --memory gives none, and the share of it that the fit of a layer may take. */
+#define LBW_DEFAULT_MEMORY     ((uint64_t)1 << 30)
+#define LBW_FIT_MEMORY(memory) (((memory) ? (memory) : LBW_DEFAULT_MEMORY) / 2)
+
 /* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
  */
 struct lbw_activation {
@@ -62,6 +66,7 @@ struct lbw_activations {
      */
     enum lbw_status (*round)(struct lbw_activations *self, const char *name,
                              const struct lbw_range *range, struct lbw_error *err);
+    double seconds; /* that show() has taken so far, without those spent in its callbacks */
 };
 
 #endif

@@ -350,7 +350,7 @@ bool lbw_columns_begin(struct lbw_columns *columns, const struct lbw_consumer *c
 uint64_t lbw_columns_bytes(const struct lbw_weight *weight, size_t num)
 {
     const struct lbw_layout *layout = &weight->layout;
-    return layout->groups * lbw_moments_bytes(layout->k, layout->rows, num);
+    return lbw_moments_bytes(layout->k, layout->rows, num, layout->groups);
 }
 
 bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
@@ -379,8 +379,10 @@ enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weigh
     size_t num_kept, wanted = wanted_columns(layout->k), size = layout->rows * layout->k;
     if (!lbw_columns_fit(&num_kept, weight, num_samples, memory))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "a fit of %zu rows of %zu weights needs more than %llu MB of memory",
-                        layout->rows, layout->k, (unsigned long long)(memory >> 20));
+                        "a fit of %zu row%s of %zu weight%s needs more than half of --memory",
+                        layout->groups * layout->rows,
+                        layout->groups * layout->rows == 1 ? "" : "s", layout->k,
+                        layout->k == 1 ? "" : "s");
     struct lbw_columns c = {
         .weight = weight,
         .num_samples = num_samples,

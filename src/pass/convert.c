@@ -3,9 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "pass/activations.h"
 #include "onnx/ends.h"
 #include "pass/bias.h"
@@ -39,18 +39,13 @@ struct conversion {
     double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
     size_t num_measured;  /* those with an error that can be measured */
     size_t num_planned, num_done;
-    const char *current; /* the weight at hand */
+    const char *current;   /* the weight at hand */
+    double seconds;        /* of quantize() */
+    double seconds_before; /* that the activations had taken by then */
     struct lbw_watch watch;
-    double asked; /* when progress was last told */
+    double asked;                   /* when progress was last told */
     enum lbw_range_kind range_kind; /* of activations, for the target */
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* The values in place where that can be, else in *owned, which the caller frees. */
 static enum lbw_status read_weight(const float **out, float **owned, const struct conversion *c,
@@ -120,7 +115,7 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
 {
     const struct lbw_weight *weight = &c->plan->weights[i];
     struct lbw_layer_stats stats = {0};
-    double start = now(), error, energy;
+    double start = lbw_now(), error, energy;
     LBW_TRY(lbw_project(&c->codes[i], weight, values, &c->plan->params, err));
     lbw_codes_error(&stats.error_before, &stats.energy, weight, &c->codes[i], values);
     stats.error_after = stats.error_before;
@@ -141,13 +136,13 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
     lbw_codes_error(&error, &energy, weight, &c->codes[i], values);
     c->error += error;
     c->energy += energy;
-    fill_row(c, i, &stats, now() - start);
+    fill_row(c, i, &stats, lbw_now() - start);
     return LBW_OK;
 }
 
 static bool tell(struct conversion *c)
 {
-    c->asked = now();
+    c->asked = lbw_now();
     return !c->params->progress ||
            c->params->progress(c->params->user, c->current, c->num_done, c->num_planned) == 0;
 }
@@ -156,7 +151,7 @@ static bool tell(struct conversion *c)
 static bool watch(void *user)
 {
     struct conversion *c = user;
-    return now() - c->asked < SECONDS_BETWEEN || tell(c);
+    return lbw_now() - c->asked < SECONDS_BETWEEN || tell(c);
 }
 
 /* Which weights are the last on the way to the outputs. */
@@ -189,6 +184,9 @@ static enum lbw_status fit_edges(struct conversion *c, size_t position, struct l
 
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 {
+    double start = lbw_now();
+    if (c->params->activations)
+        c->seconds_before = c->params->activations->seconds;
     LBW_TRY(lbw_report_new(&c->report, c->plan, err));
     LBW_TRY(find_ends(c, err));
     LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
@@ -211,6 +209,7 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
     }
     LBW_TRY(fit_edges(c, SIZE_MAX, err));
     c->current = NULL;
+    c->seconds = lbw_now() - start;
     return tell(c) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
@@ -286,6 +285,10 @@ static void sum_up(struct conversion *c)
                              : lbw_snr(c->energy, c->error);
     r->num_measured = c->num_measured;
     r->calibrated = c->params->activations != NULL;
+    if (r->calibrated) {
+        r->runtime_seconds = c->params->activations->seconds - c->seconds_before;
+        r->fit_seconds = fmax(c->seconds - r->runtime_seconds, 0);
+    }
     r->bytes_before = c->plan->model_size;
     r->bytes_after = lbw_model_size(c->model);
 }

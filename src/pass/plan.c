@@ -15,6 +15,7 @@
 #include "pass/encode.h"
 #include "pass/foreign.h"
 #include "pass/others.h"
+#include "pass/reconstruct.h"
 
 /* A weight is worth converting when that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
@@ -500,8 +501,10 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
     LBW_TRY(lbw_index_init(&plan->index, plan->model, err));
     for (struct lbw_scope *s = plan->index.scopes; s; s = s->next)
         LBW_TRY(collect(planner, s, err));
-    for (size_t i = 0; i < plan->num_weights; i++)
+    for (size_t i = 0; i < plan->num_weights; i++) {
         LBW_TRY(decide(planner, &plan->weights[i], err));
+        lbw_weight_plan_fit(&plan->weights[i], planner->params->memory);
+    }
     LBW_TRY(lbw_edges_find(plan, planner->params, err));
     return lbw_others_find(plan, err);
 }

@@ -51,6 +51,11 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
     if (item->grid && item->is_chosen)
         fprintf(f, "  # predicted loss %.3g, %llu bytes", item->predicted_loss,
                 (unsigned long long)item->packed_bytes);
+    if (item->grid && strcmp(item->fit, "samples") == 0)
+        fprintf(f, "  # fitted to as many columns as %llu bytes of memory hold",
+                (unsigned long long)item->fit_bytes);
+    else if (item->grid && strcmp(item->fit, "rounding") == 0)
+        fputs("  # rounded: too little memory for a fit", f);
     fputc('\n', f);
 }
 
@@ -121,13 +126,14 @@ static json_t *item_json(const struct lbw_plan_item *item)
     json_t *shape = json_array();
     for (size_t i = 0; i < item->num_dims; i++)
         json_array_append_new(shape, json_integer(item->dims[i]));
-    json_t *out =
-        json_pack("{s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:I, s:I}", "grid",
-                  item->grid ? item->grid->name : NULL, "scale", lbw_scale_name(item->scale),
-                  "group", lbw_group_name(item->group), "tensor", item->tensor, "node",
-                  item->node, "op", item->op, "scope", item->scope, "type", item->type,
-                  "reason", item->reason, "shape", shape, "axis", item->axis, "uses",
-                  (json_int_t)item->num_uses, "zeros", (json_int_t)item->num_zeros);
+    json_t *out = json_pack(
+        "{s:s?, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:I, s:I, s:s, s:I}", "grid",
+        item->grid ? item->grid->name : NULL, "scale", lbw_scale_name(item->scale), "group",
+        lbw_group_name(item->group), "tensor", item->tensor, "node", item->node, "op", item->op,
+        "scope", item->scope, "type", item->type, "reason", item->reason, "shape", shape,
+        "axis", item->axis, "uses", (json_int_t)item->num_uses, "zeros",
+        (json_int_t)item->num_zeros, "fit", item->grid ? item->fit : "", "fit_bytes",
+        (json_int_t)(item->grid ? item->fit_bytes : 0));
     if (out && item->grid && item->is_chosen) {
         json_object_set_new(out, "predicted_loss",
                             item->predicted_loss >= 0 ? json_real(item->predicted_loss)

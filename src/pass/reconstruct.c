@@ -186,6 +186,19 @@ const char *lbw_weight_out_of_reach(const struct lbw_weight *weight)
     return is_batch(weight) ? "a batch of matrices" : NULL;
 }
 
+void lbw_weight_plan_fit(struct lbw_weight *weight, uint64_t memory)
+{
+    size_t num_kept;
+    weight->item.fit = "";
+    weight->item.fit_bytes = 0;
+    if (!weight->layout.k || lbw_weight_out_of_reach(weight))
+        return;
+    bool fits = lbw_columns_fit(&num_kept, weight, 0, LBW_FIT_MEMORY(memory));
+    weight->item.fit = !fits ? "rounding" : num_kept ? "samples" : "covariance";
+    if (fits)
+        weight->item.fit_bytes = lbw_columns_bytes(weight, num_kept);
+}
+
 /* The means of one consumer's own inputs. */
 struct means {
     double *x, *y; /* groups × k */

@@ -35,6 +35,9 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
 /* Why calibration cannot look at what reads the weight, or NULL. */
 const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
 
+/* Fills item.fit and item.fit_bytes for calibration with that --memory. */
+void lbw_weight_plan_fit(struct lbw_weight *weight, uint64_t memory);
+
 /* Makes the converted side of the activations use these codes and biases from now on. */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 const struct lbw_weight *weight, const struct lbw_codes *codes,

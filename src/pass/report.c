@@ -145,13 +145,14 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         failed =
             json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
-        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o*}", "calibrated",
+        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o*}", "calibrated",
         report->calibrated, "num_calibrated", (json_int_t)report->num_calibrated,
         "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
         "snr", number(report->snr), "num_measured", (json_int_t)report->num_measured,
         "bytes_before", (json_int_t)report->bytes_before, "bytes_after",
-        (json_int_t)report->bytes_after, "weights", rows, "others",
+        (json_int_t)report->bytes_after, "runtime_seconds", report->runtime_seconds,
+        "fit_seconds", report->fit_seconds, "weights", rows, "others",
         lbw_others_json(((const struct owner *)report)->plan), "activations",
         edges_json(((const struct owner *)report)->plan));
     char *made =

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "search/layers.h"
 
 #define DEFAULT_TRIALS 16
@@ -32,13 +32,6 @@ struct search {
     const char *stage;
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 /* Whatever is under way counts as one step: trials. */
 static int tell(void *user, const char *what, size_t done, size_t total)
 {
@@ -52,7 +45,7 @@ static int tell(void *user, const char *what, size_t done, size_t total)
 static bool has_time(const struct search *s)
 {
     return s->result->num_trials < s->max_trials &&
-           (!(s->params->max_seconds > 0) || now() - s->started < s->params->max_seconds);
+           (!(s->params->max_seconds > 0) || lbw_now() - s->started < s->params->max_seconds);
 }
 
 static bool is_threshold(const struct search *s)
@@ -158,7 +151,7 @@ static enum lbw_status try(struct search *s, const char *what,
     struct lbw_trial trial = {0};
     struct lbw_search_trial t = {.what = what};
     char *text = NULL;
-    double start = now();
+    double start = lbw_now();
     s->stage = what;
     enum lbw_status status;
     LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, grids, s->mu, err));
@@ -166,7 +159,7 @@ static enum lbw_status try(struct search *s, const char *what,
     status = convert_and_judge(s, &trial, &t, err);
 out:
     if (status == LBW_OK) {
-        t.seconds = now() - start;
+        t.seconds = lbw_now() - start;
         score(s, &t, &text);
         *excess = (int64_t)t.size - (int64_t)s->result->target_size;
         status = remember(s, grids ? grids : s->layers.base, err);
@@ -437,7 +430,7 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
         .result = calloc(1, sizeof *s.result),
         .mu = params->plan->mu > 0 ? (double)params->plan->mu : PAPERS_MU,
         .max_trials = params->max_trials ? params->max_trials : DEFAULT_TRIALS,
-        .started = now(),
+        .started = lbw_now(),
     };
     s.log_stream = open_memstream(&s.log, &s.log_size);
     enum lbw_status status = LBW_OK;

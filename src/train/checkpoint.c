@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "base/bits.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/writer.h"
 #include "train/tuning.h"
@@ -73,7 +74,7 @@ enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err)
     struct lbw_record record = {0};
     struct lbw_writer *writer = NULL;
     unsigned char head[HEAD_SIZE];
-    double elapsed = lbw_tuning_now() - t->started;
+    double elapsed = lbw_now() - t->started;
     if (!t->params.checkpoint)
         return LBW_OK;
     const struct lbw_header header = header_of(t);
@@ -112,7 +113,7 @@ static enum lbw_status read_record(struct lbw_tuning *t, const struct lbw_bytes 
     carry(&record, t, &elapsed);
     if (!lbw_record_is_whole(&record))
         return lbw_fail(err, LBW_ERR_FORMAT, "corrupt");
-    t->started = lbw_tuning_now() - elapsed;
+    t->started = lbw_now() - elapsed;
     return LBW_OK;
 }
 

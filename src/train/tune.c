@@ -8,9 +8,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/thread.h"
 #include "detect/profile_check.h"
 #include "train/augment.h"
@@ -32,13 +32,6 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define AVERAGED  0.3  /* share of the steps after which float weights are averaged */
 #define FROZEN    0.7  /* share of the steps after which codes stay */
 #define NUM_LOOKS 16   /* at the held-back pictures */
-
-double lbw_tuning_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* The training sample of that turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
@@ -110,7 +103,7 @@ static void add_up(struct lbw_tuning *t)
 static double share_done(const struct lbw_tuning *t)
 {
     double share = (double)t->status.step / (double)t->params.num_steps;
-    double minutes = (lbw_tuning_now() - t->started) / 60;
+    double minutes = (lbw_now() - t->started) / 60;
     if (t->params.minutes > 0 && minutes / t->params.minutes > share)
         share = minutes / t->params.minutes;
     return share;
@@ -144,7 +137,7 @@ static enum lbw_status step(struct lbw_tuning *t, struct lbw_error *err)
 
 static enum lbw_status tell(struct lbw_tuning *t, struct lbw_error *err)
 {
-    double elapsed = lbw_tuning_now() - t->started, share = share_done(t);
+    double elapsed = lbw_now() - t->started, share = share_done(t);
     t->status.images_per_second =
         (double)(t->status.step * t->params.batch) / (elapsed > 0 ? elapsed : 1);
     t->status.seconds_left = share > 0 && share < 1 ? elapsed * (1 - share) / share : 0;
@@ -161,7 +154,7 @@ static enum lbw_status tell(struct lbw_tuning *t, struct lbw_error *err)
 static enum lbw_status begin(struct lbw_tuning *t, struct lbw_error *err)
 {
     bool found = false;
-    t->started = lbw_tuning_now();
+    t->started = lbw_now();
     LBW_TRY(lbw_tuning_restore(&found, t, err));
     t->result.num_resumed = t->status.step;
     if (found)
@@ -197,7 +190,7 @@ static enum lbw_status train(struct lbw_tuning *t, struct lbw_error *err)
     }
     t->result.held_back_after = t->status.best;
     t->result.num_steps = t->status.step;
-    t->result.seconds = lbw_tuning_now() - t->started;
+    t->result.seconds = lbw_now() - t->started;
     return LBW_OK;
 }
 

@@ -69,7 +69,4 @@ enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err);
 enum lbw_status lbw_tuning_save(struct lbw_tuning *t, struct lbw_error *err);
 enum lbw_status lbw_tuning_restore(bool *found, struct lbw_tuning *t, struct lbw_error *err);
 
-/* Seconds of a clock that never jumps. */
-double lbw_tuning_now(void);
-
 #endif

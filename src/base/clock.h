@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Time that only moves forward. */
+#ifndef LBW_SRC_BASE_CLOCK_H
+#define LBW_SRC_BASE_CLOCK_H
+
+#include <time.h>
+
+/* Seconds since some moment before the program began. */
+static inline double lbw_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+#endif
