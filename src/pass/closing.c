@@ -30,19 +30,44 @@ static bool is_layout(const Onnx__NodeProto *node)
     return false;
 }
 
-/* Whether a Sigmoid reads the value, directly or behind changes of layout. */
-static bool is_score(const struct lbw_value *value, int hops)
+/* What a layer's outputs are, by who reads them, directly or behind changes of layout. */
+enum kind {
+    KIND_OTHER,   /* boxes and the like */
+    KIND_CLASSES, /* of a Softmax */
+    KIND_SCORES,  /* of a Sigmoid */
+};
+
+/* Whether a product reads the value: a Softmax over bins whose mean is taken. */
+static bool is_averaged(const struct lbw_value *value, int hops)
 {
     for (const struct lbw_use *use = value ? value->uses : NULL; use && hops; use = use->next) {
-        if (lbw_node_is(use->node, "Sigmoid") || lbw_node_is(use->node, "HardSigmoid"))
+        if (lbw_node_is(use->node, "Conv") || lbw_node_is(use->node, "MatMul"))
             return true;
-        if (!is_layout(use->node))
-            continue;
-        for (size_t i = 0; i < use->node->n_output; i++)
-            if (is_score(lbw_index_find(use->scope, use->node->output[i]), hops - 1))
+        for (size_t i = 0; is_layout(use->node) && i < use->node->n_output; i++)
+            if (is_averaged(lbw_index_find(use->scope, use->node->output[i]), hops - 1))
                 return true;
     }
     return false;
+}
+
+static enum kind kind_of(const struct lbw_value *value, int hops)
+{
+    enum kind found = KIND_OTHER;
+    for (const struct lbw_use *use = value ? value->uses : NULL; use && hops; use = use->next) {
+        const Onnx__NodeProto *node = use->node;
+        if (lbw_node_is(node, "Sigmoid") || lbw_node_is(node, "HardSigmoid"))
+            return KIND_SCORES;
+        for (size_t i = 0; i < node->n_output; i++) {
+            const struct lbw_value *output = lbw_index_find(use->scope, node->output[i]);
+            enum kind kind = KIND_OTHER;
+            if (is_layout(node))
+                kind = kind_of(output, hops - 1);
+            else if (lbw_node_is(node, "Softmax") && !is_averaged(output, hops))
+                kind = KIND_CLASSES;
+            found = kind > found ? kind : found;
+        }
+    }
+    return found;
 }
 
 /* Weighted sums over one channel: of the float model and of the converted one. */
@@ -53,7 +78,7 @@ struct channel {
 struct closing {
     struct channel *channels;
     size_t num;
-    bool is_score;
+    enum kind kind;
 };
 
 static double sigmoid(float logit)
@@ -76,7 +101,7 @@ static enum lbw_status add_sample(void *user, const struct lbw_activation *value
         const float *y = values->reference + row * places,
                     *z = values->converted + row * places;
         for (size_t i = 0; i < places; i++) {
-            double m = closing->is_score ? (sigmoid(y[i]) + sigmoid(z[i])) / 2 : 1;
+            double m = closing->kind == KIND_SCORES ? (sigmoid(y[i]) + sigmoid(z[i])) / 2 : 1;
             channel->weight += m;
             channel->sum[0] += m * (double)y[i];
             channel->sum[1] += m * (double)z[i];
@@ -140,7 +165,9 @@ enum lbw_status lbw_close_weight(struct lbw_codes *codes, struct lbw_calibrator 
         return LBW_OK;
     struct closing closing = {.num = weight->layout.groups * weight->layout.rows};
     const struct lbw_value *value = lbw_index_find(consumer->scope, consumer->node->output[0]);
-    closing.is_score = is_score(value, MOST_HOPS);
+    closing.kind = kind_of(value, MOST_HOPS);
+    if (closing.kind == KIND_OTHER)
+        return LBW_OK;
     closing.channels = calloc(closing.num, sizeof *closing.channels);
     double *shifts = calloc(closing.num, sizeof *shifts);
     enum lbw_status status =

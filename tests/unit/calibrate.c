@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* pass/reconstruct: what becomes of a layer's bias, with activations made up. */
+/* pass/reconstruct, closing: what becomes of a layer's bias, with activations made up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,25 +17,28 @@
 
 #define SIZE 16 /* inputs and outputs */
 
+/* Outputs "y" of the converted model are made too small, all else is the same in both. */
 static enum lbw_status show(struct lbw_activations *self, const char *name,
                             lbw_activation_fn fn, void *user, struct lbw_error *err)
 {
     enum { ROWS = 64 };
     static const int64_t dims[] = {ROWS, SIZE};
-    float values[ROWS * SIZE];
+    float values[ROWS * SIZE], converted[ROWS * SIZE];
     struct lbw_random random = {1};
-    (void)name;
-    for (size_t i = 0; i < ROWS * SIZE; i++)
+    bool is_output = strcmp(name, "y") == 0;
+    for (size_t i = 0; i < ROWS * SIZE; i++) {
         values[i] = 1 + (float)lbw_random_unit(&random);
+        converted[i] = is_output ? 0.8f * values[i] : values[i];
+    }
     for (size_t s = 0; s < self->num_samples; s++) {
-        const struct lbw_activation activation = {s, 2, dims, values, values};
+        const struct lbw_activation activation = {s, 2, dims, values, converted};
         LBW_TRY(fn(user, &activation, err));
     }
     return LBW_OK;
 }
 
-/* y = alpha · x·Wᵀ + beta · b */
-static struct text make_gemm(float alpha, float beta, bool shows_bias)
+/* y = alpha · x·Wᵀ + beta · b, and what reads it: operators one after the other. */
+static struct text make_gemm(float alpha, float beta, bool shows_bias, const char *const *tail)
 {
     struct text graph = {0}, attributes = {0};
     const int64_t dims[] = {SIZE, SIZE};
@@ -47,8 +50,14 @@ static struct text make_gemm(float alpha, float beta, bool shows_bias)
     put_op(&graph, "Gemm", "x w b", "y", &attributes);
     put_message(&graph, 5, &tensor);
     put_vector(&graph, "b", SIZE, 1, 0.5f);
+    put_vector(&graph, "v", SIZE, 1, 0.5f);
     put_port(&graph, 11, "x");
     put_port(&graph, 12, "y");
+    for (char in[] = "y", out[] = "z"; tail && *tail; tail++, in[0] = out[0], out[0]++) {
+        char inputs[] = "y v";
+        inputs[0] = in[0];
+        put_op(&graph, *tail, strcmp(*tail, "MatMul") == 0 ? inputs : in, out, NULL);
+    }
     if (shows_bias)
         put_port(&graph, 12, "b");
     free(values);
@@ -71,13 +80,14 @@ static void read_bias(float out[SIZE], struct lbw_model *model)
 }
 
 /* What calibration adds to the bias. */
-static void correction(float out[SIZE], float alpha, float beta, bool shows_bias)
+static void correction(float out[SIZE], float alpha, float beta, bool shows_bias,
+                       const char *const *tail)
 {
     struct lbw_activations activations = {show, ignore_values, ignore_position, 2, 0};
     const struct lbw_plan_params wishes = {
         .all = true, .ops = "Gemm", .grid = lbw_grid_by_name("2")};
     const struct lbw_convert_params params = {.activations = &activations};
-    struct text bytes = make_gemm(alpha, beta, shows_bias);
+    struct text bytes = make_gemm(alpha, beta, shows_bias, tail);
     struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL;
     float before[SIZE];
@@ -98,13 +108,13 @@ static void test_gemm(void **state)
     (void)state;
     static const float pairs[][2] = {{2, 1}, {1, 4}, {0.5f, -0.25f}, {1, 0}};
     float plain[SIZE], other[SIZE], most = 0;
-    correction(plain, 1, 1, false);
+    correction(plain, 1, 1, false, NULL);
     for (size_t i = 0; i < SIZE; i++)
         most = fmaxf(most, fabsf(plain[i]));
     assert_true(most > 0.1f);
     for (size_t k = 0; k < sizeof pairs / sizeof *pairs; k++) {
         float unit = pairs[k][1] != 0 ? pairs[k][0] / pairs[k][1] : 0;
-        correction(other, pairs[k][0], pairs[k][1], false);
+        correction(other, pairs[k][0], pairs[k][1], false, NULL);
         for (size_t i = 0; i < SIZE; i++)
             assert_true(fabsf(other[i] - unit * plain[i]) <= 1e-5f * fabsf(unit) * most);
     }
@@ -115,9 +125,39 @@ static void test_bias_that_is_an_output(void **state)
 {
     (void)state;
     float values[SIZE];
-    correction(values, 1, 1, true);
+    correction(values, 1, 1, true, NULL);
     for (size_t i = 0; i < SIZE; i++)
         assert_true(values[i] == 0);
+}
+
+/* Scores get the amplitude back that they lost, boxes and what has other readers do not. */
+static void test_closing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tail[4];
+        bool closes;
+    } cases[] = {
+        {{"Sigmoid"}, true},
+        {{"HardSigmoid"}, true},
+        {{"Identity", "Sigmoid"}, true},
+        {{"Softmax"}, true},
+        {{"Identity", "Softmax", "Identity"}, true},
+        {{"Relu"}, false},
+        {{"Relu", "Sigmoid"}, false},
+        {{"Softmax", "MatMul"}, false},
+        {{"Softmax", "Identity", "MatMul"}, false},
+        {{"Tanh"}, false},
+    };
+    float plain[SIZE], other[SIZE];
+    correction(plain, 1, 1, false, NULL);
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        correction(other, 1, 1, false, cases[k].tail);
+        for (size_t i = 0; i < SIZE; i++)
+            if ((other[i] != plain[i]) != cases[k].closes)
+                fail_msg("%s: channel %zu %g, without readers %g", cases[k].tail[0], i,
+                         (double)other[i], (double)plain[i]);
+    }
 }
 
 int main(void)
@@ -125,6 +165,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_bias_that_is_an_output),
+        cmocka_unit_test(test_closing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Quality of several builds of lbw over subsets of the calibration set: what is better, and what is
+chance. Each build converts with all pictures, then four times with a different quarter left out.
+Prints agreement with the float model and, where there are labels, AP: mean (lowest … highest).
+Results are kept in build/spread/; delete it to start over.
+
+usage: python3 tests/bench/spread.py [--grids 4,6,4x2] [--detectors A,B] [--subsets N]
+                                     [NAME=]LBW [NAME=]LBW…     (the first one also evaluates)
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ASSETS = pathlib.Path(os.environ.get("LBW_ASSETS", ROOT / "../shared/assets")).resolve()
+WORK = ROOT / "build/spread"
+COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json")
+DETECTORS = {"yolox_nano": COCO, "nanodet_m_416": COCO, "fastestdet": COCO,
+             "ultraface_rfb_320": (ASSETS / "faces", ASSETS / "faces", None)}
+PICTURES = (".jpg", ".jpeg", ".png")
+
+
+def run(*command):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"failed: {' '.join(str(c) for c in command)}\n{done.stderr}")
+    return done.stdout
+
+
+def subset(calib, left_out):
+    """A folder of links to all pictures but every fourth."""
+    if left_out is None:
+        return calib
+    folder = WORK / "calib" / calib.parent.name / f"{calib.name}-{left_out}"
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = sorted(p for p in calib.iterdir() if p.suffix.lower() in PICTURES)
+    for i, picture in enumerate(pictures):
+        link = folder / picture.name
+        if i % 4 != left_out and not link.exists():
+            link.symlink_to(picture)
+    return folder
+
+
+def measure(detector, grid, left_out, programs):
+    """One pair (agreement, AP or None) for each program."""
+    calib, pictures, labels = DETECTORS[detector]
+    folder = WORK / f"{detector}-{grid}-{left_out}"
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / ("-".join(programs) + ".json")
+    model = ASSETS / "models" / f"{detector}.onnx"
+    if not note.exists():
+        outs = [folder / f"{name}.onnx" for name in programs]
+        for out, program in zip(outs, programs.values()):
+            run(program, "quantize", model, "-o", out, "-q", "-b", grid, "-c",
+                subset(calib, left_out))
+        note.write_text(run(next(iter(programs.values())), "eval", *outs, "--reference", model,
+                            "--images", pictures, "--json", "-q",
+                            *(["--labels", labels] if labels else [])))
+    return [(row["agreement"]["ap"], row["labels"]["ap"] if labels else None)
+            for row in json.loads(note.read_text())["models"]]
+
+
+def show(values):
+    return "" if None in values else (f"{sum(values) / len(values):.4f} "
+                                      f"({min(values):.4f} … {max(values):.4f})")
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
+    parser.add_argument("--grids", default="4,6,4x2")
+    parser.add_argument("--detectors", default=",".join(DETECTORS))
+    parser.add_argument("--subsets", type=int, default=5)
+    parser.add_argument("programs", nargs="+")
+    args = parser.parse_args()
+    programs = dict(p.split("=", 1) if "=" in p else (f"lbw{i}", p)
+                    for i, p in enumerate(args.programs))
+    for title, at in (("agreement", 0), ("AP", 1)):
+        print(f"\n| {title} | bits | {' | '.join(programs)} |\n|---|---|{'--:|' * len(programs)}")
+        for detector in args.detectors.split(","):
+            for grid in args.grids.split(","):
+                rows = [measure(detector, grid, left_out, programs)
+                        for left_out in (None, 0, 1, 2, 3)[:args.subsets]]
+                cells = [show([row[i][at] for row in rows]) for i in range(len(programs))]
+                print(f"| {detector} | {grid} | {' | '.join(cells)} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
