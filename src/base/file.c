@@ -142,15 +142,16 @@ enum lbw_status lbw_bytes_read(struct lbw_bytes *out, const char *path, struct l
     if (fd < 0)
         return lbw_fail_errno(err, "%s: cannot open", path);
     struct lbw_bytes bytes = {0};
-    enum lbw_status status = read_fd(&bytes, fd, name, err);
+    enum lbw_status status;
+    LBW_OR_OUT(read_fd(&bytes, fd, name, err));
+    if (is_gzip(bytes.data, bytes.size))
+        LBW_OR_OUT(inflate_gzip(&bytes, name, err));
+    *out = bytes;
+    bytes = (struct lbw_bytes){0};
+out:
     if (!is_stdin)
         close(fd);
-    if (status == LBW_OK && is_gzip(bytes.data, bytes.size))
-        status = inflate_gzip(&bytes, name, err);
-    if (status != LBW_OK)
-        lbw_bytes_release(&bytes);
-    else
-        *out = bytes;
+    lbw_bytes_release(&bytes);
     return status;
 }
 

@@ -122,14 +122,16 @@ static enum lbw_status run_side(struct lbw_frontier *frontier, const struct lbw_
     const struct lbw_slice *slice = &side->slice;
     struct lbw_array *inputs = calloc(slice->num_inputs + 1, sizeof *inputs);
     bool *is_owned = calloc(slice->num_inputs + 1, sizeof *is_owned);
-    enum lbw_status status = inputs && is_owned ? LBW_OK : lbw_fail_memory(err);
-    for (size_t i = 0; i < slice->num_inputs && status == LBW_OK; i++)
-        status = lbw_store_view(
+    enum lbw_status status;
+    if (!inputs || !is_owned)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    for (size_t i = 0; i < slice->num_inputs; i++)
+        LBW_OR_OUT(lbw_store_view(
             &frontier->store,
             lbw_frontier_kept(frontier, slice->inputs[i], sample, side->is_converted),
-            &inputs[i], &is_owned[i], err);
-    if (status == LBW_OK)
-        status = lbw_session_run(side->session, inputs, outputs, err);
+            &inputs[i], &is_owned[i], err));
+    LBW_OR_OUT(lbw_session_run(side->session, inputs, outputs, err));
+out:
     for (size_t i = 0; is_owned && i < slice->num_inputs; i++)
         if (is_owned[i])
             lbw_array_release(&inputs[i]);

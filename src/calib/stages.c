@@ -100,13 +100,13 @@ static enum lbw_status show_kept(struct stages *self, struct viewer *viewer,
     const struct lbw_kept *other = lbw_frontier_kept(&self->frontier, value, sample, true);
     struct lbw_array reference, converted;
     bool owns_reference = false, owns_converted = false;
-    LBW_TRY(lbw_store_view(store, kept, &reference, &owns_reference, err));
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_store_view(store, kept, &reference, &owns_reference, err));
     converted = reference;
-    enum lbw_status status = LBW_OK;
     if (other != kept)
-        status = lbw_store_view(store, other, &converted, &owns_converted, err);
-    if (status == LBW_OK)
-        status = emit(viewer, sample, &reference, &converted, err);
+        LBW_OR_OUT(lbw_store_view(store, other, &converted, &owns_converted, err));
+    LBW_OR_OUT(emit(viewer, sample, &reference, &converted, err));
+out:
     if (owns_reference)
         lbw_array_release(&reference);
     if (owns_converted)

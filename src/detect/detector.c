@@ -120,22 +120,18 @@ enum lbw_status lbw_detector_prepare(const struct lbw_detector *detector,
     enum lbw_status status;
     LBW_OR_OUT(lbw_array_init(&floats, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, wanted->dims,
                               wanted->num_dims, err));
-    status =
-        lbw_preprocess_image(floats.data, placement, image, &detector->profile.preprocess, err);
-out:
-    if (status == LBW_OK && wanted->data_type != floats.data_type) {
-        status = lbw_array_init(&array, wanted->data_type, wanted->dims, wanted->num_dims, err);
-        if (status == LBW_OK)
-            lbw_numbers_convert(array.data, array.data_type, floats.data, floats.data_type,
-                                floats.size / sizeof(float));
-        lbw_array_release(&floats);
-    } else {
-        array = floats;
+    LBW_OR_OUT(lbw_preprocess_image(floats.data, placement, image,
+                                    &detector->profile.preprocess, err));
+    if (wanted->data_type == floats.data_type) {
+        *input = floats;
+        return LBW_OK;
     }
-    if (status != LBW_OK)
-        lbw_array_release(&array);
-    else
-        *input = array;
+    LBW_OR_OUT(lbw_array_init(&array, wanted->data_type, wanted->dims, wanted->num_dims, err));
+    lbw_numbers_convert(array.data, array.data_type, floats.data, floats.data_type,
+                        floats.size / sizeof(float));
+    *input = array;
+out:
+    lbw_array_release(&floats);
     return status;
 }
 

@@ -108,23 +108,23 @@ static enum lbw_status run_sample(struct lbw_seen *seen, struct lbw_session *ses
                                   struct lbw_feed *feed, struct lbw_model *model,
                                   const struct lbw_model_info *info, struct lbw_error *err)
 {
-    struct lbw_array made[MAX_INPUTS], inputs[MAX_INPUTS], outputs[LBW_MAX_OUTPUTS] = {{0}};
+    struct lbw_array made[MAX_INPUTS] = {{0}}, inputs[MAX_INPUTS];
+    struct lbw_array outputs[LBW_MAX_OUTPUTS] = {{0}};
     size_t num = lbw_feed_num_inputs(feed);
+    enum lbw_status status;
     if (num != lbw_session_num_inputs(session) ||
         lbw_session_num_outputs(session) != info->num_outputs)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime sees other inputs or outputs");
-    LBW_TRY(lbw_feed_get(feed, 0, made, err));
-    bool is_known = true;
+    LBW_OR_OUT(lbw_feed_get(feed, 0, made, err));
     for (size_t i = 0; i < num; i++) {
         size_t at = lbw_session_find_input(session, lbw_feed_input(feed, i)->name);
-        is_known = is_known && at < num;
-        inputs[at < num ? at : 0] = made[i];
+        if (at >= num)
+            LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime sees other inputs"));
+        inputs[at] = made[i];
     }
-    enum lbw_status status =
-        is_known ? lbw_session_run(session, inputs, outputs, err)
-                 : lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime sees other inputs");
-    if (status == LBW_OK)
-        status = keep(seen, model, info, outputs, err);
+    LBW_OR_OUT(lbw_session_run(session, inputs, outputs, err));
+    LBW_OR_OUT(keep(seen, model, info, outputs, err));
+out:
     for (size_t k = 0; k < info->num_outputs; k++)
         lbw_array_release(&outputs[k]);
     for (size_t i = 0; i < num; i++)
@@ -178,11 +178,11 @@ static enum lbw_status run_once(struct lbw_seen *seen, const struct lbw_look *lo
     struct lbw_session *session = NULL;
     if (look->info.num_inputs > MAX_INPUTS || look->info.num_outputs > LBW_MAX_OUTPUTS)
         return LBW_OK;
-    enum lbw_status status = lbw_runtime_load(&runtime, NULL, err);
-    if (status == LBW_OK)
-        status = lbw_session_open_model(&session, look->model, &params, err);
-    if (status == LBW_OK)
-        status = run_sizes(seen, session, look, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_runtime_load(&runtime, NULL, err));
+    LBW_OR_OUT(lbw_session_open_model(&session, look->model, &params, err));
+    LBW_OR_OUT(run_sizes(seen, session, look, err));
+out:
     lbw_session_close(&session);
     return status == LBW_ERR_MEMORY ? status : LBW_OK;
 }

@@ -195,18 +195,21 @@ static enum lbw_status infer(const struct lbw_check *c, struct held *held,
     size_t num = lbw_session_num_outputs(c->session);
     struct lbw_array *inputs = calloc(lbw_session_num_inputs(c->session) + 1, sizeof *inputs);
     struct lbw_array *made = calloc(num + 1, sizeof *made);
-    enum lbw_status status = inputs && made ? LBW_OK : lbw_fail_memory(&held->err);
-    for (size_t i = 0; status == LBW_OK && i < c->num_images; i++)
+    enum lbw_status status;
+    if (!inputs || !made)
+        LBW_OR_OUT(lbw_fail_memory(&held->err));
+    for (size_t i = 0; i < c->num_images; i++)
         if (c->image_slots[i] < lbw_session_num_inputs(c->session))
             inputs[c->image_slots[i]] = held->images[i];
-    if (status == LBW_OK)
-        status = lbw_session_run(c->session, inputs, made, &held->err);
-    for (size_t i = 0; status == LBW_OK && i < c->num_outputs; i++) {
+    LBW_OR_OUT(lbw_session_run(c->session, inputs, made, &held->err));
+    for (size_t i = 0; i < c->num_outputs; i++) {
         lbw_array_release(&outputs[i]);
         outputs[i] = made[c->output_slots[i]];
         made[c->output_slots[i]] = (struct lbw_array){0};
     }
-    release_arrays(made, num);
+out:
+    if (made)
+        release_arrays(made, num);
     free(inputs);
     free(made);
     return status;
@@ -284,26 +287,28 @@ enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
     static const struct lbw_check_params by_default;
     static const struct lbw_calibrate_params no_calibrate;
     struct lbw_feed *feed = NULL;
-    LBW_TRY(lbw_model_check(model, err));
+    struct lbw_check *c = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_model_check(model, err));
     params = params ? params : &by_default;
     const struct lbw_calibrate_params *calibrate =
         params->calibrate ? params->calibrate : &no_calibrate;
     bool is_generated = !calibrate->samples && lbw_source_is_generated(calibrate->source);
-    struct lbw_check *c = calloc(1, sizeof *c);
+    c = calloc(1, sizeof *c);
     if (!c)
-        return lbw_fail_memory(err);
-    enum lbw_status status = open_feed(&feed, model, calibrate, err);
-    if (status == LBW_OK)
-        status = settle_profile(c, feed, params->profile, err);
-    if (status == LBW_OK)
-        status = hold(c, feed, params->num_samples, is_generated, err);
-    if (status == LBW_OK && c->num_held)
-        status = learn_all(c, model, err);
-    lbw_feed_close(&feed);
-    if (status != LBW_OK || !c->num_held)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    LBW_OR_OUT(open_feed(&feed, model, calibrate, err));
+    LBW_OR_OUT(settle_profile(c, feed, params->profile, err));
+    LBW_OR_OUT(hold(c, feed, params->num_samples, is_generated, err));
+    if (c->num_held)
+        LBW_OR_OUT(learn_all(c, model, err));
+    else
         lbw_check_close(&c);
-    if (status == LBW_OK)
-        *out = c;
+    *out = c;
+    c = NULL;
+out:
+    lbw_feed_close(&feed);
+    lbw_check_close(&c);
     return status;
 }
 

@@ -240,11 +240,11 @@ static enum lbw_status compare_sample(struct result *result, struct pair *pair, 
     struct lbw_array *fed = pair->arrays, *ordered = fed + num_inputs;
     struct lbw_array *a = ordered + num_inputs, *b = a + num_outputs;
     memset(pair->arrays, 0, pair->num_arrays * sizeof *pair->arrays);
-    enum lbw_status status = lbw_feed_get(pair->feed, sample, fed, err);
-    if (status == LBW_OK)
-        status = run_one(a, pair->a, pair->inputs_a, fed, ordered, "A", err);
-    if (status == LBW_OK)
-        status = run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_feed_get(pair->feed, sample, fed, err));
+    LBW_OR_OUT(run_one(a, pair->a, pair->inputs_a, fed, ordered, "A", err));
+    LBW_OR_OUT(run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err));
+out:
     for (size_t i = 0; i < num_outputs && status == LBW_OK; i++)
         add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]]);
     for (size_t i = 0; i < num_inputs; i++)

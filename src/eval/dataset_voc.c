@@ -188,19 +188,13 @@ static enum lbw_status load_file(struct lbw_dataset *dataset, struct lbw_picture
 {
     struct voc voc = {.dataset = dataset, .err = err};
     struct lbw_bytes bytes = {0};
-    enum lbw_status status = lbw_bytes_read(&bytes, path, err);
-    if (status != LBW_OK)
-        return status;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_bytes_read(&bytes, path, err));
     voc.parser = XML_ParserCreate(NULL);
-    if (!voc.parser) {
-        status = lbw_fail_memory(err);
-        goto out;
-    }
-    status = parse(&voc, &bytes);
-    if (status == LBW_OK)
-        status = lbw_truths_store(&voc.truths, dataset, picture, err);
-    else
-        status = lbw_within(err, status, "%s", path);
+    if (!voc.parser)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    LBW_OR_OUT(lbw_within(err, parse(&voc, &bytes), "%s", path));
+    LBW_OR_OUT(lbw_truths_store(&voc.truths, dataset, picture, err));
 out:
     if (voc.parser)
         XML_ParserFree(voc.parser);

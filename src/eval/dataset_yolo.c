@@ -77,23 +77,17 @@ static enum lbw_status load_file(struct lbw_dataset *dataset, struct lbw_picture
     struct lbw_bytes bytes = {0};
     struct lbw_truths truths = {0};
     char *text = NULL;
-    enum lbw_status status = lbw_bytes_read(&bytes, path, err);
-    if (status != LBW_OK)
-        goto out;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_bytes_read(&bytes, path, err));
     text = malloc(bytes.size + 1);
-    if (!text) {
-        status = lbw_fail_memory(err);
-        goto out;
-    }
+    if (!text)
+        LBW_OR_OUT(lbw_fail_memory(err));
     if (bytes.size)
         memcpy(text, bytes.data, bytes.size);
     text[bytes.size] = '\0';
-    status = parse_lines(&truths, dataset, text, err);
-    if (status == LBW_OK)
-        status = lbw_truths_store(&truths, dataset, picture, err);
-    else
-        status = lbw_within(err, status, "%s", path);
     picture->is_relative = true;
+    LBW_OR_OUT(lbw_within(err, parse_lines(&truths, dataset, text, err), "%s", path));
+    LBW_OR_OUT(lbw_truths_store(&truths, dataset, picture, err));
 out:
     free(text);
     free(truths.items);

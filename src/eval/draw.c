@@ -404,18 +404,19 @@ enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
                          const struct lbw_panel *panels, size_t num_panels,
                          const char *const *names, size_t num_names, struct lbw_error *err)
 {
-    LBW_TRY(check(path, image, panels, num_panels, err));
+    cairo_surface_t *picture = NULL, *canvas = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(check(path, image, panels, num_panels, err));
     struct layout layout = layout_of(image, panels, num_panels);
     double step_x = layout.width + layout.margin;
     double step_y = layout.height + layout.margin + layout.header;
     double columns = layout.is_stacked ? 1 : (double)num_panels;
     double rows = layout.is_stacked ? (double)num_panels : 1;
-    cairo_surface_t *picture = surface_of(image);
-    cairo_surface_t *canvas =
+    picture = surface_of(image);
+    canvas =
         cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)(columns * step_x + layout.margin),
                                    (int)(rows * step_y + layout.margin));
     cairo_t *cairo = cairo_create(canvas);
-    enum lbw_status status = LBW_OK;
     cairo_set_source_rgb(cairo, 1, 1, 1);
     cairo_paint(cairo);
     for (size_t i = 0; status == LBW_OK && i < num_panels; i++) {
@@ -428,11 +429,12 @@ enum lbw_status lbw_draw(const char *path, const struct lbw_image *image,
         cairo_restore(cairo);
     }
     cairo_status_t drawn = cairo_status(cairo);
-    if (status == LBW_OK && drawn != CAIRO_STATUS_SUCCESS)
-        status = lbw_fail(err, LBW_ERR_MEMORY, "drawing: %s", cairo_status_to_string(drawn));
     cairo_destroy(cairo);
-    if (status == LBW_OK)
-        status = save(canvas, path, err);
+    LBW_OR_OUT(status);
+    if (drawn != CAIRO_STATUS_SUCCESS)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_MEMORY, "drawing: %s", cairo_status_to_string(drawn)));
+    LBW_OR_OUT(save(canvas, path, err));
+out:
     cairo_surface_destroy(canvas);
     cairo_surface_destroy(picture);
     return status;

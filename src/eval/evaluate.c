@@ -90,19 +90,22 @@ static enum lbw_status detect(const struct owner *owner, struct shot *shot,
                               const struct lbw_image *image)
 {
     const struct lbw_eval_params *params = &owner->params;
+    double start = lbw_now(), middle = start;
+    enum lbw_status status;
     struct lbw_array *outputs = calloc(detector->num_outputs + 1, sizeof *outputs);
     if (!outputs)
         return lbw_fail_memory(&shot->err);
-    double start = lbw_now();
-    enum lbw_status status = lbw_detector_infer(detector, outputs, input, &shot->err);
-    double middle = lbw_now();
-    if (status == LBW_OK && owner->is_labelled)
-        status = lbw_detector_decode(detector, &find->labelled, outputs, placement, image,
-                                     params->profile->score, params->profile->nms, &shot->err);
-    if (status == LBW_OK && params->reference)
-        status =
-            lbw_detector_decode(detector, &find->agreement, outputs, placement, image,
-                                params->agreement_score, params->reference_nms, &shot->err);
+    LBW_OR_OUT(lbw_detector_infer(detector, outputs, input, &shot->err));
+    middle = lbw_now();
+    if (owner->is_labelled)
+        LBW_OR_OUT(lbw_detector_decode(detector, &find->labelled, outputs, placement, image,
+                                       params->profile->score, params->profile->nms,
+                                       &shot->err));
+    if (params->reference)
+        LBW_OR_OUT(lbw_detector_decode(detector, &find->agreement, outputs, placement, image,
+                                       params->agreement_score, params->reference_nms,
+                                       &shot->err));
+out:
     find->runtime_seconds = middle - start;
     find->decode_seconds = lbw_now() - middle;
     lbw_detector_release_outputs(detector, outputs);

@@ -142,25 +142,25 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
                               struct lbw_error *err)
 {
     struct lbw_model_info info;
-    LBW_TRY(lbw_model_describe(&info, model, err));
+    enum lbw_status status;
     struct lbw_feed *feed = calloc(1, sizeof *feed);
     if (!feed)
         return lbw_fail_memory(err);
-    enum lbw_status status = lbw_within(err, list_inputs(feed, &info, err), "%s", model->name);
-    if (status == LBW_OK && lbw_feed_takes_arrays(params))
-        status = open_arrays(feed, &info, params, err);
-    else if (status == LBW_OK)
-        status = open_pictures(feed, &info, params, err);
-    if (status != LBW_OK) {
-        lbw_feed_close(&feed);
-        return status;
-    }
+    LBW_OR_OUT(lbw_model_describe(&info, model, err));
+    LBW_OR_OUT(lbw_within(err, list_inputs(feed, &info, err), "%s", model->name));
+    if (lbw_feed_takes_arrays(params))
+        LBW_OR_OUT(open_arrays(feed, &info, params, err));
+    else
+        LBW_OR_OUT(open_pictures(feed, &info, params, err));
     feed->num_samples -=
         params->hold_back < feed->num_samples ? params->hold_back : feed->num_samples - 1;
     *out = feed;
     if (assumed)
         *assumed = feed->assumed;
-    return LBW_OK;
+    feed = NULL;
+out:
+    lbw_feed_close(&feed);
+    return status;
 }
 
 void lbw_feed_close(struct lbw_feed **feed)

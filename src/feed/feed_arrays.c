@@ -166,18 +166,16 @@ enum lbw_status lbw_feed_arrays_open(struct lbw_feed_arrays **out, const char *p
                                      size_t num_inputs, size_t most, struct lbw_error *err)
 {
     struct lbw_feed_arrays *arrays = NULL;
-    LBW_TRY(init(&arrays, inputs, num_inputs, err));
     enum lbw_status status;
+    LBW_OR_OUT(init(&arrays, inputs, num_inputs, err));
     LBW_OR_OUT(lbw_npz_read(&arrays->npz, path, err));
-    status = lbw_within(err, match(arrays, has_rank, err), "%s", path);
-out:
-    if (status != LBW_OK) {
-        lbw_feed_arrays_close(&arrays);
-        return status;
-    }
+    LBW_OR_OUT(lbw_within(err, match(arrays, has_rank, err), "%s", path));
     arrays->num_samples = most && most < arrays->num_present ? most : arrays->num_present;
     *out = arrays;
-    return LBW_OK;
+    arrays = NULL;
+out:
+    lbw_feed_arrays_close(&arrays);
+    return status;
 }
 
 static enum lbw_status take_view(struct lbw_npz_array *out, const struct lbw_array_view *view,

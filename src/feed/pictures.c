@@ -83,22 +83,22 @@ static enum lbw_status list_folder(struct listing *out, const char *folder,
     if (!handle)
         return lbw_fail_errno(err, "%s: cannot open", folder);
     struct dirent *entry;
-    while (status == LBW_OK && (errno = 0, entry = readdir(handle))) {
+    while ((errno = 0, entry = readdir(handle))) {
         mode_t mode = lbw_entry_mode(handle, entry->d_name);
         has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
         if (mode && !S_ISREG(mode)) /* a pipe would be waited for */
             continue;
         if (is_picture_name(entry->d_name) && !listing_add(out, folder, entry->d_name))
-            status = lbw_fail_memory(err);
+            LBW_OR_OUT(lbw_fail_memory(err));
     }
-    if (status == LBW_OK && errno)
-        status = lbw_fail_errno(err, "%s: cannot read", folder);
+    if (errno)
+        LBW_OR_OUT(lbw_fail_errno(err, "%s: cannot read", folder));
+    if (!out->num)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_FORMAT, "%s: holds no .jpg, .jpeg or .png%s", folder,
+                            has_folders ? "; the folders in it are not searched" : ""));
+    qsort(out->paths, out->num, sizeof *out->paths, compare_paths);
+out:
     closedir(handle);
-    if (out->num)
-        qsort(out->paths, out->num, sizeof *out->paths, compare_paths);
-    if (status == LBW_OK && !out->num)
-        status = lbw_fail(err, LBW_ERR_FORMAT, "%s: holds no .jpg, .jpeg or .png%s", folder,
-                          has_folders ? "; the folders in it are not searched" : "");
     return status;
 }
 

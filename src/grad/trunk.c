@@ -67,20 +67,19 @@ enum lbw_status lbw_trunk_init(struct lbw_trunk *out, const struct lbw_index *in
 {
     struct lbw_trunk trunk = {0};
     enum lbw_status status = LBW_OK;
-    for (size_t i = 0; i < num_targets && status == LBW_OK; i++) {
+    for (size_t i = 0; i < num_targets; i++) {
         struct lbw_value *value = lbw_index_find(index->scopes, targets[i]);
         if (!value || !value->producer)
-            status = lbw_fail(err, LBW_ERR_ARGUMENT, "no node of the main graph produces '%s'",
-                              targets[i]);
-        else if (!lbw_strmap_put(&trunk.names, value->name, value))
-            status = lbw_fail_memory(err);
+            LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT,
+                                "no node of the main graph produces '%s'", targets[i]));
+        if (!lbw_strmap_put(&trunk.names, value->name, value))
+            LBW_OR_OUT(lbw_fail_memory(err));
     }
-    if (status == LBW_OK)
-        status = walk_back(&trunk, index, err);
-    if (status != LBW_OK)
-        lbw_strmap_release(&trunk.names);
-    else
-        *out = trunk;
+    LBW_OR_OUT(walk_back(&trunk, index, err));
+    *out = trunk;
+    return LBW_OK;
+out:
+    lbw_strmap_release(&trunk.names);
     return status;
 }
 

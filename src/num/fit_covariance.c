@@ -205,16 +205,15 @@ enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *m
 {
     struct work work = {.fit = fit, .moments = moments};
     double *variance = malloc(fit->k * sizeof *variance);
-    enum lbw_status status = variance ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK)
-        status = gather(&work, variance, num_threads, watch, err);
-    if (status == LBW_OK)
-        status = damp_and_factorise(&work, variance, damping, num_threads, watch, err);
-    if (status == LBW_OK)
-        status = lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads,
-                                  solve_target, &work, watch, err);
-    if (status == LBW_OK)
-        copy_blocks(fit);
+    enum lbw_status status;
+    if (!variance)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    LBW_OR_OUT(gather(&work, variance, num_threads, watch, err));
+    LBW_OR_OUT(damp_and_factorise(&work, variance, damping, num_threads, watch, err));
+    LBW_OR_OUT(lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads, solve_target,
+                                &work, watch, err));
+    copy_blocks(fit);
+out:
     free(moments->zy);
     moments->zy = NULL;
     free(variance);

@@ -210,20 +210,21 @@ enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *mome
                                    struct lbw_watch *watch, struct lbw_error *err)
 {
     struct work work = {.fit = fit, .moments = moments};
-    enum lbw_status status = work_alloc(&work) ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK)
-        status = gather(&work, damping, num_threads, watch, err);
+    enum lbw_status status;
+    if (!work_alloc(&work))
+        LBW_OR_OUT(lbw_fail_memory(err));
+    LBW_OR_OUT(gather(&work, damping, num_threads, watch, err));
     free(moments->y);
     moments->y = NULL;
-    if (status == LBW_OK)
-        status = factorise(&work, num_threads, watch, err);
-    if (status == LBW_OK)
-        status = lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads,
-                                  solve_target, &work, watch, err);
-    if (status == LBW_OK && work.is_out_of_memory)
-        status = lbw_fail_memory(err);
+    LBW_OR_OUT(factorise(&work, num_threads, watch, err));
+    LBW_OR_OUT(lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads, solve_target,
+                                &work, watch, err));
+    if (work.is_out_of_memory)
+        LBW_OR_OUT(lbw_fail_memory(err));
+out:
+    free(moments->y);
     free(moments->z);
-    moments->z = NULL;
+    moments->y = moments->z = NULL;
     free(work.r);
     free(work.columns);
     free(work.product);

@@ -95,8 +95,8 @@ enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
     Onnx__ModelProto proto = part->graph ? around(part->graph, model->proto) : *model->proto;
     Onnx__GraphProto graph = *proto.graph;
     struct lbw_arena arena = {0}; /* of the ports */
-    enum lbw_status status = LBW_OK;
-    LBW_TRY(lbw_model_check(model, err));
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_model_check(model, err));
     proto.graph = &graph;
     if (part->no_functions)
         proto.n_functions = 0;
@@ -104,16 +104,15 @@ enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
         graph.output = lbw_arena_calloc(&arena, part->num_outputs, sizeof *graph.output);
         graph.n_output = 0;
     }
-    for (size_t i = 0; i < part->num_outputs && status == LBW_OK; i++) {
+    for (size_t i = 0; i < part->num_outputs; i++) {
         Onnx__ValueInfoProto *port =
             graph.output ? lbw_extract_port(&arena, part->outputs[i], NULL) : NULL;
-        if (port)
-            graph.output[graph.n_output++] = port;
-        else
-            status = lbw_fail_memory(err);
+        if (!port)
+            LBW_OR_OUT(lbw_fail_memory(err));
+        graph.output[graph.n_output++] = port;
     }
-    if (status == LBW_OK)
-        status = pack_whole(data, size, model, &proto, err);
+    LBW_OR_OUT(pack_whole(data, size, model, &proto, err));
+out:
     lbw_arena_release(&arena);
     return status;
 }

@@ -273,21 +273,26 @@ enum lbw_status lbw_model_save_external(struct lbw_model *model, const char *pat
                                         const struct lbw_external_params *params,
                                         struct lbw_error *err)
 {
-    LBW_TRY(lbw_check_given("params", params, err));
-    LBW_TRY(lbw_model_check_save(model, path, params, err));
-    struct job job = {.model = model, .params = *params, .err = err};
-    char *data_path = data_path_of(path, params->file);
+    struct job job = {.model = model, .err = err};
+    char *data_path = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_check_given("params", params, err));
+    LBW_OR_OUT(lbw_model_check_save(model, path, params, err));
+    job.params = *params;
+    data_path = data_path_of(path, params->file);
+    if (!data_path)
+        LBW_OR_OUT(lbw_fail_memory(err));
     if (!job.params.threshold)
         job.params.threshold = DEFAULT_THRESHOLD;
     if (!job.params.alignment)
         job.params.alignment = DEFAULT_ALIGNMENT;
-    enum lbw_status status =
-        data_path ? write_both(&job, path, data_path) : lbw_fail_memory(err);
+    status = write_both(&job, path, data_path);
     for (size_t i = 0; i < job.num_moved; i++)
         *job.moved[i].tensor = job.moved[i].before;
+    LBW_OR_OUT(status);
+    LBW_OR_OUT(commit_both(&job));
+out:
     free(job.moved);
-    if (status == LBW_OK)
-        status = commit_both(&job);
     free(data_path);
     lbw_writer_abort(&job.data);
     lbw_writer_abort(&job.tree);

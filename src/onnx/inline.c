@@ -352,12 +352,13 @@ static enum lbw_status inline_all(struct inliner *in)
     Onnx__ModelProto *proto = in->model->proto;
     struct kept kept = {.is_kept = calloc(proto->n_functions + 1, sizeof(bool)),
                         .queue = calloc(proto->n_functions + 1, sizeof(size_t))};
-    enum lbw_status status = kept.is_kept && kept.queue ? LBW_OK : lbw_fail_memory(in->err);
+    enum lbw_status status;
+    if (!kept.is_kept || !kept.queue)
+        LBW_OR_OUT(lbw_fail_memory(in->err));
     in->host = (struct host){&proto->opset_import, &proto->n_opset_import};
-    if (status == LBW_OK)
-        status = expand_graph(in, proto->graph);
-    if (status == LBW_OK)
-        status = expand_functions(in, &kept);
+    LBW_OR_OUT(expand_graph(in, proto->graph));
+    LBW_OR_OUT(expand_functions(in, &kept));
+out:
     free(kept.is_kept);
     free(kept.queue);
     return status;
@@ -367,15 +368,14 @@ enum lbw_status lbw_inline_calls(size_t *num, struct lbw_model *model, const boo
                                  struct lbw_error *err)
 {
     struct inliner in = {.model = model, .wanted = wanted, .err = err};
-    LBW_TRY(lbw_index_init(&in.index, model, err));
     enum lbw_status status;
+    LBW_OR_OUT(lbw_index_init(&in.index, model, err));
     LBW_OR_OUT(lbw_calls_check(&in.index, wanted, err));
     LBW_OR_OUT(lbw_names_new(&in.names, model, err));
-    status = inline_all(&in);
+    LBW_OR_OUT(inline_all(&in));
+    *num = in.num_inlined;
 out:
     lbw_names_free(in.names);
     lbw_index_release(&in.index);
-    if (status == LBW_OK)
-        *num = in.num_inlined;
     return lbw_within(err, status, "%s", model->name);
 }

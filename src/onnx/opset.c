@@ -398,12 +398,13 @@ static enum lbw_status lift_all(struct lbw_lift *lift, int64_t opset)
 enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lbw_error *err)
 {
     struct lbw_lift lift = {.model = model, .err = err};
-    LBW_TRY(lbw_model_check(model, err));
-    LBW_TRY(lbw_index_init(&lift.index, model, err));
-    enum lbw_status status;
+    enum lbw_status status = lbw_model_check(model, err);
+    if (status != LBW_OK)
+        return status; /* a model that has no name */
+    LBW_OR_OUT(lbw_index_init(&lift.index, model, err));
     LBW_OR_OUT(lbw_names_new(&lift.names, model, err));
     LBW_OR_OUT(check_imports(&lift, opset));
-    status = lbw_model_rewritten(model, lift_all(&lift, opset));
+    LBW_OR_OUT(lbw_model_rewritten(model, lift_all(&lift, opset)));
 out:
     lbw_index_release(&lift.index);
     lbw_names_free(lift.names);

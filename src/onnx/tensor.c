@@ -224,20 +224,17 @@ enum lbw_status lbw_tensor_view(struct lbw_tensor *out, struct lbw_model *model,
         .dims = proto->dims,
         .proto = proto,
     };
-    enum lbw_status status = LBW_OK;
+    enum lbw_status status;
     if (!type->bits)
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "cannot read values of type %s",
-                          lbw_data_type_name(proto->data_type));
-    else if (proto->segment)
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED, "segmented tensors are not supported");
-    if (status == LBW_OK)
-        status = measure(&t, type, err);
-    if (status == LBW_OK)
-        status = locate(&t, model, type, err);
-    if (status != LBW_OK)
-        return lbw_within(err, status, "tensor '%s'", t.name);
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED, "cannot read values of type %s",
+                            lbw_data_type_name(proto->data_type)));
+    if (proto->segment)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED, "segmented tensors are not supported"));
+    LBW_OR_OUT(measure(&t, type, err));
+    LBW_OR_OUT(locate(&t, model, type, err));
     *out = t;
-    return LBW_OK;
+out:
+    return lbw_within(err, status, "tensor '%s'", t.name);
 }
 
 /* Element i as its bit pattern, from wherever it is. */

@@ -342,9 +342,10 @@ enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_para
                         "opset %lld: 8-bit activations need %d (--opset lifts the model)",
                         (long long)opset, MIN_OPSET);
     f.nodes = lbw_scope_nodes(f.scope, &f.num_nodes);
-    enum lbw_status status = compile(&f, params, err);
-    if (status == LBW_OK)
-        status = find(&f, err);
+    enum lbw_status status;
+    LBW_OR_OUT(compile(&f, params, err));
+    LBW_OR_OUT(find(&f, err));
+out:
     for (size_t i = 0; i < f.num_regexes; i++)
         regfree(&f.regexes[i]);
     free(f.regexes);

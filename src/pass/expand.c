@@ -63,25 +63,25 @@ static enum lbw_status expand_value(struct lbw_model *model, const struct lbw_in
 {
     struct lbw_encoded encoded;
     bool stays = false;
-    LBW_TRY(lbw_decode_match(&encoded, index, value, err));
-    if (!encoded.kind)
+    float *values = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_decode_match(&encoded, index, value, err));
+    if (encoded.kind && keeps_plain && lbw_weight_reads_codes(index, value))
+        LBW_OR_OUT(is_plain(&stays, model, &encoded, err));
+    if (!encoded.kind || stays)
         return LBW_OK;
-    if (keeps_plain && lbw_weight_reads_codes(index, value))
-        LBW_TRY(is_plain(&stays, model, &encoded, err));
-    if (stays)
-        return LBW_OK;
-    float *values = malloc((encoded.count + 1) * sizeof *values);
+    values = malloc((encoded.count + 1) * sizeof *values);
     if (!values)
-        return lbw_fail_memory(err);
-    enum lbw_status status = lbw_decode_values(values, model, &encoded, err);
+        LBW_OR_OUT(lbw_fail_memory(err));
+    LBW_OR_OUT(lbw_decode_values(values, model, &encoded, err));
     lbw_begin_rewrite(model);
-    if (status == LBW_OK)
-        status = place(model, value,
-                       lbw_encode_plain(model, value->name, encoded.data_type, encoded.dims,
-                                        encoded.num_dims, values, encoded.count),
-                       err);
-    free(values);
     ++*num;
+    LBW_OR_OUT(place(model, value,
+                     lbw_encode_plain(model, value->name, encoded.data_type, encoded.dims,
+                                      encoded.num_dims, values, encoded.count),
+                     err));
+out:
+    free(values);
     return lbw_within(err, status, "weight '%s'", value->name);
 }
 
@@ -158,10 +158,12 @@ enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_erro
 {
     size_t count = 0, num_roundings = 0;
     LBW_TRY(lbw_model_check(model, err));
-    enum lbw_status status = lbw_expand_weights(&count, model, false, err);
-    if (status == LBW_OK && count)
-        status = lbw_model_rewritten(model, lbw_qdq_remove(&num_roundings, model, err));
-    if (status == LBW_OK && num)
+    LBW_TRY(lbw_within(err, lbw_expand_weights(&count, model, false, err), "%s", model->name));
+    if (count)
+        LBW_TRY(lbw_within(
+            err, lbw_model_rewritten(model, lbw_qdq_remove(&num_roundings, model, err)), "%s",
+            model->name));
+    if (num)
         *num = count;
-    return lbw_within(err, status, "%s", model->name);
+    return LBW_OK;
 }

@@ -196,17 +196,17 @@ enum lbw_status lbw_open_functions(size_t *num, struct lbw_model *model, const c
     bool *wanted = calloc(model->proto->n_functions + 1, sizeof *wanted);
     if (!wanted)
         return lbw_fail_memory(err);
-    enum lbw_status status = choose(wanted, model, ops, err);
     bool any = false;
+    enum lbw_status status;
+    LBW_OR_OUT(choose(wanted, model, ops, err));
     for (size_t i = 0; i < model->proto->n_functions; i++)
         any = any || wanted[i];
-    if (status == LBW_OK && any)
-        status = lbw_inline_calls(&num_calls, model, wanted, err);
+    if (any)
+        LBW_OR_OUT(lbw_inline_calls(&num_calls, model, wanted, err));
+    LBW_OR_OUT(
+        lbw_inline_branches(&num_branches, model, holds_weights, (void *)(uintptr_t)ops, err));
+    *num = num_calls + num_branches;
+out:
     free(wanted);
-    if (status == LBW_OK)
-        status = lbw_inline_branches(&num_branches, model, holds_weights,
-                                     (void *)(uintptr_t)ops, err);
-    if (status == LBW_OK)
-        *num = num_calls + num_branches;
     return status;
 }

@@ -513,31 +513,31 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
                              const struct lbw_plan_params *params, struct lbw_error *err)
 {
     static const struct lbw_plan_params by_default;
-    LBW_TRY(lbw_model_check(model, err));
-    struct lbw_plan *plan = calloc(1, sizeof *plan);
-    if (!plan)
-        return lbw_fail_memory(err);
+    enum lbw_status status;
     params = params ? params : &by_default;
+    struct planner planner = {.params = params};
+    struct lbw_plan *plan = NULL;
+    LBW_OR_OUT(lbw_model_check(model, err));
+    planner.plan = plan = calloc(1, sizeof *plan);
+    if (!plan)
+        LBW_OR_OUT(lbw_fail_memory(err));
     atomic_init(&plan->num_holders, 1);
     plan->model = lbw_model_hold(model);
     plan->num_rewrites = model->num_rewrites;
     plan->model_size = model->is_prepared ? model->size_unprepared : lbw_model_size(model);
     plan->params = *params;
     plan->params.mu = params->mu > 0 ? params->mu : 0.75f;
-    struct planner planner = {.plan = plan, .params = params};
-    enum lbw_status status = lbw_ops_of(&planner.ops, model, params->ops, err);
-    if (status == LBW_OK)
-        status = check_params(&planner, err);
-    if (status == LBW_OK)
-        status = lbw_within(err, fill(&planner, err), "%s", model->name);
+    LBW_OR_OUT(lbw_ops_of(&planner.ops, model, params->ops, err));
+    LBW_OR_OUT(check_params(&planner, err));
+    LBW_OR_OUT(lbw_within(err, fill(&planner, err), "%s", model->name));
+    *out = plan;
+    plan = NULL;
+out:
     for (size_t i = 0; i < planner.num_regexes; i++)
         regfree(&planner.regexes[i]);
     free(planner.regexes);
     free(planner.values);
-    if (status != LBW_OK)
-        lbw_plan_free(&plan);
-    else
-        *out = plan;
+    lbw_plan_free(&plan);
     return status;
 }
 

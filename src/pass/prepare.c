@@ -232,11 +232,13 @@ void lbw_begin_rewrite(struct lbw_model *model)
 static enum lbw_status fold_and_clean(struct lbw_model *model, size_t *num_folded,
                                       struct lbw_error *err)
 {
-    struct lbw_index before;
-    LBW_TRY(lbw_index_init(&before, model, err));
-    enum lbw_status status = fold_all(model, &before, num_folded, err);
-    if (status == LBW_OK && *num_folded)
-        status = lbw_clean(model, &before, err);
+    struct lbw_index before = {0};
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_index_init(&before, model, err));
+    LBW_OR_OUT(fold_all(model, &before, num_folded, err));
+    if (*num_folded)
+        LBW_OR_OUT(lbw_clean(model, &before, err));
+out:
     lbw_index_release(&before);
     return status;
 }
@@ -245,16 +247,15 @@ static enum lbw_status fold_and_clean(struct lbw_model *model, size_t *num_folde
  */
 static enum lbw_status add_biases(struct lbw_model *model, struct lbw_error *err)
 {
-    struct lbw_index index;
-    struct lbw_names *names;
-    LBW_TRY(lbw_index_init(&index, model, err));
-    enum lbw_status status = lbw_names_new(&names, model, err);
-    if (status == LBW_OK) {
-        status = lbw_bias_own(model, &index, names, err);
-        lbw_names_free(names);
-        if (status == LBW_OK)
-            status = lbw_clean(model, &index, err);
-    }
+    struct lbw_index index = {0};
+    struct lbw_names *names = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_index_init(&index, model, err));
+    LBW_OR_OUT(lbw_names_new(&names, model, err));
+    LBW_OR_OUT(lbw_bias_own(model, &index, names, err));
+    LBW_OR_OUT(lbw_clean(model, &index, err));
+out:
+    lbw_names_free(names);
     lbw_index_release(&index);
     return status;
 }
@@ -286,52 +287,55 @@ static enum lbw_status find_encoded(const char **out, const struct lbw_index *in
 static enum lbw_status refuse_encoded(struct lbw_model *model, const char *ops,
                                       struct lbw_error *err)
 {
-    struct lbw_index index;
+    struct lbw_index index = {0};
     const char *name = NULL;
-    LBW_TRY(lbw_index_init(&index, model, err));
-    enum lbw_status status = LBW_OK;
-    for (struct lbw_scope *s = index.scopes; s && !name && status == LBW_OK; s = s->next)
-        status = find_encoded(&name, &index, s, ops, err);
-    if (status == LBW_OK && name)
-        status = lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                          "weight '%s' is already encoded: run 'lbw expand' first, or add "
-                          "--requantize",
-                          name);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_index_init(&index, model, err));
+    for (struct lbw_scope *s = index.scopes; s && !name; s = s->next)
+        LBW_OR_OUT(find_encoded(&name, &index, s, ops, err));
+    if (name)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "weight '%s' is already encoded: run 'lbw expand' first, or add "
+                            "--requantize",
+                            name));
+out:
     lbw_index_release(&index);
     return status;
+}
+
+static enum lbw_status rewrite(struct lbw_model *model, const struct lbw_prepare_params *params,
+                               const char *ops, struct lbw_error *err)
+{
+    size_t num_opened, num_split, num_made;
+    LBW_TRY(lbw_open_functions(&num_opened, model, ops, err));
+    LBW_TRY(lbw_stem_remember(model, err));
+    lbw_begin_rewrite(model);
+    LBW_TRY(lbw_split_fused(&num_split, model, err));
+    LBW_TRY(lbw_make_constants(&num_made, model, ops, err));
+    if (!params->keep_batchnorm)
+        LBW_TRY(fold_and_clean(model, &model->num_folded, err));
+    return add_biases(model, err);
 }
 
 static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare_params *params,
                                const char *ops, struct lbw_error *err)
 {
-    size_t num_opened, num_split, num_made;
     LBW_TRY(lbw_model_check_imports(model, err));
     if (params->requantize)
         LBW_TRY(lbw_expand(model, NULL, err));
     else
         LBW_TRY(refuse_encoded(model, ops, err));
-    enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
-    if (status == LBW_OK)
-        status = lbw_stem_remember(model, err);
-    lbw_begin_rewrite(model);
-    if (status == LBW_OK)
-        status = lbw_split_fused(&num_split, model, err);
-    if (status == LBW_OK)
-        status = lbw_make_constants(&num_made, model, ops, err);
-    if (status == LBW_OK && !params->keep_batchnorm)
-        status = fold_and_clean(model, &model->num_folded, err);
-    if (status == LBW_OK)
-        status = add_biases(model, err);
-    return lbw_model_rewritten(model, status);
+    return lbw_model_rewritten(model, rewrite(model, params, ops, err));
 }
 
 /* Brings hidden weights to light, and nothing else. */
 static enum lbw_status open_up(struct lbw_model *model, const char *ops, struct lbw_error *err)
 {
     size_t num_opened = 0, num_split = 0;
-    enum lbw_status status = lbw_open_functions(&num_opened, model, ops, err);
-    if (status == LBW_OK)
-        status = lbw_split_fused(&num_split, model, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_open_functions(&num_opened, model, ops, err));
+    LBW_OR_OUT(lbw_split_fused(&num_split, model, err));
+out:
     return status != LBW_OK || num_opened || num_split ? lbw_model_rewritten(model, status)
                                                        : LBW_OK;
 }

@@ -114,32 +114,32 @@ static enum lbw_status expand_bias(struct remover *r, const Onnx__NodeProto *nod
     if (!proto || proto->data_type != INT32 || *lbw_node_input(dequantize, 2) ||
         lbw_strmap_get(&r->gone, dequantize->output[0]))
         return LBW_OK;
-    LBW_TRY(lbw_tensor_view(&tensor, r->model, proto, r->err));
     size_t num = 0;
-    float *factors = read_factors(&num, r, lbw_node_input(dequantize, 1), 1);
-    int64_t *integers = malloc((tensor.count + 1) * sizeof *integers);
+    float *factors = NULL;
+    int64_t *integers = NULL;
+    const char *name = dequantize->output[0];
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_tensor_view(&tensor, r->model, proto, r->err));
+    factors = read_factors(&num, r, lbw_node_input(dequantize, 1), 1);
+    if (!factors || (num != 1 && num != tensor.count))
+        goto out; /* it stays as it is */
+    integers = malloc((tensor.count + 1) * sizeof *integers);
     unsigned char *data = lbw_arena_alloc(&r->model->arena, 4 * tensor.count + 1);
-    enum lbw_status status = LBW_OK;
-    bool is_known = factors && (num == 1 || num == tensor.count);
     if (!integers || !data)
-        status = lbw_fail_memory(r->err);
-    if (status == LBW_OK && is_known)
-        status = lbw_tensor_read_int64(&tensor, integers, r->err);
-    for (size_t i = 0; status == LBW_OK && is_known && i < tensor.count; i++)
+        LBW_OR_OUT(lbw_fail_memory(r->err));
+    LBW_OR_OUT(lbw_tensor_read_int64(&tensor, integers, r->err));
+    for (size_t i = 0; i < tensor.count; i++)
         lbw_store_le(data + 4 * i,
                      lbw_float_bits((float)integers[i] * factors[num == 1 ? 0 : i]), 4);
+    if (!lbw_strmap_put(&r->gone, name, value) ||
+        !lbw_graph_add_initializer(r->model, r->scope->graph,
+                                   lbw_tensor_new(r->model, name, FLOAT32, tensor.dims,
+                                                  tensor.num_dims, data, 4 * tensor.count)))
+        LBW_OR_OUT(lbw_fail_memory(r->err));
+out:
     free(factors);
     free(integers);
-    if (status != LBW_OK || !is_known)
-        return status;
-    const char *name = dequantize->output[0];
-    return lbw_strmap_put(&r->gone, name, value) &&
-                   lbw_graph_add_initializer(r->model, r->scope->graph,
-                                             lbw_tensor_new(r->model, name, FLOAT32,
-                                                            tensor.dims, tensor.num_dims, data,
-                                                            4 * tensor.count))
-               ? LBW_OK
-               : lbw_fail_memory(r->err);
+    return status;
 }
 
 static void read_exact(const struct remover *r, Onnx__NodeProto *node)

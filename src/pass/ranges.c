@@ -69,11 +69,11 @@ static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_activations *
     s.values = malloc(s.capacity * sizeof *s.values);
     if (!s.values)
         return lbw_fail_memory(err);
-    enum lbw_status status = activations->settle(activations, edge->position, err);
-    if (status == LBW_OK)
-        status = activations->show(activations, edge->item.tensor, take, &s, err);
-    if (status == LBW_OK)
-        status = fit_values(edge, &s, kind, err);
+    enum lbw_status status;
+    LBW_OR_OUT(activations->settle(activations, edge->position, err));
+    LBW_OR_OUT(activations->show(activations, edge->item.tensor, take, &s, err));
+    LBW_OR_OUT(fit_values(edge, &s, kind, err));
+out:
     free(s.values);
     if (status != LBW_ERR_UNSUPPORTED)
         return status;

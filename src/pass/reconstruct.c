@@ -321,20 +321,18 @@ static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats
     struct means means = {calloc(size, sizeof(double)), calloc(size, sizeof(double))};
     s.params = (struct lbw_reconstruct_params){.scale = weight->item.scale,
                                                .watch = calibrator->watch};
-    enum lbw_status status =
-        means.x && means.y && solver_alloc(&s) ? LBW_OK : lbw_fail_memory(err);
-    if (status == LBW_OK) {
-        rows_from_tensor(s.rows, &weight->layout, values);
-        status = lbw_columns_init(&columns, weight, s.rows, num_shown(weight, activations),
-                                  activations->memory ? activations->memory : UINT64_MAX,
-                                  calibrator->seed++, err);
-    }
+    enum lbw_status status;
+    if (!means.x || !means.y || !solver_alloc(&s))
+        LBW_OR_OUT(lbw_fail_memory(err));
+    rows_from_tensor(s.rows, &weight->layout, values);
+    LBW_OR_OUT(lbw_columns_init(&columns, weight, s.rows, num_shown(weight, activations),
+                                activations->memory ? activations->memory : UINT64_MAX,
+                                calibrator->seed++, err));
     columns.watch = calibrator->watch;
-    if (status == LBW_OK)
-        status = collect(&columns, &means, calibrator, err);
+    LBW_OR_OUT(collect(&columns, &means, calibrator, err));
     s.moments = columns.moments;
-    if (status == LBW_OK)
-        status = round_weight(codes, stats, &s, &means, calibrator, err);
+    LBW_OR_OUT(round_weight(codes, stats, &s, &means, calibrator, err));
+out:
     lbw_columns_release(&columns);
     solver_release(&s);
     free(means.x);

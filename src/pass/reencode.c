@@ -110,21 +110,23 @@ static enum lbw_status recover(struct reencoder *r, struct lbw_weight *weight,
                                struct lbw_codes *out)
 {
     struct lbw_tensor tensor;
-    LBW_TRY(lbw_tensor_view(&tensor, r->model, weight->tensor, r->err));
+    float *values = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_tensor_view(&tensor, r->model, weight->tensor, r->err));
     weight->item.grid = NULL;
     if (!lbw_tensor_fits_float(&tensor))
         return LBW_OK; /* the rest of a double would be lost */
-    float *values = malloc((tensor.count + 1) * sizeof *values);
+    values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
-        return lbw_fail_memory(r->err);
-    enum lbw_status status = lbw_tensor_read_float(&tensor, values, r->err);
-    if (status == LBW_OK)
-        status = lbw_recover_values(out, weight, values, r->err);
-    free(values);
-    if (status == LBW_OK && weight->item.grid && lbw_encode_estimate(weight) >= weight->bytes) {
+        LBW_OR_OUT(lbw_fail_memory(r->err));
+    LBW_OR_OUT(lbw_tensor_read_float(&tensor, values, r->err));
+    LBW_OR_OUT(lbw_recover_values(out, weight, values, r->err));
+    if (weight->item.grid && lbw_encode_estimate(weight) >= weight->bytes) {
         weight->item.grid = NULL;
         lbw_codes_release(out);
     }
+out:
+    free(values);
     return status;
 }
 
@@ -186,6 +188,27 @@ static void release(struct reencoder *r)
     lbw_plan_free(&r->plan);
 }
 
+/* The model in its new encoding; its weights stay what they are, or this fails. */
+static enum lbw_status rewrite(struct reencoder *r)
+{
+    char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
+    enum lbw_encoding encoding = r->params->encoding;
+    bool is_native = encoding == LBW_ENCODING_NATIVE;
+    LBW_TRY(lbw_digest(before, r->model, r->err));
+    if (is_native && r->params->opset)
+        LBW_TRY(lbw_model_lift(r->model, r->params->opset, r->err));
+    if (!is_native)
+        LBW_TRY(expand(r));
+    if (!is_native && encoding != LBW_ENCODING_FLOAT)
+        LBW_TRY(lbw_model_rewritten(r->model, encode(r)));
+    LBW_TRY(lbw_digest(after, r->model, r->err));
+    if (strcmp(before, after) != 0)
+        return lbw_fail(r->err, LBW_ERR_UNSUPPORTED,
+                        "encoding %s cannot store these weights exactly",
+                        lbw_encoding_name(encoding));
+    return is_native ? nativize(r) : LBW_OK;
+}
+
 enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
                              struct lbw_model *model, const struct lbw_encode_params *params,
                              struct lbw_error *err)
@@ -193,32 +216,13 @@ enum lbw_status lbw_reencode(size_t *num, size_t *num_plain, const char **note,
     static const struct lbw_encode_params by_default;
     params = params ? params : &by_default;
     struct reencoder r = {.model = model, .params = params, .err = err};
-    bool is_native = params->encoding == LBW_ENCODING_NATIVE;
-    char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];
     LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_encode_check(r.params, err));
     if (params->encoding != LBW_ENCODING_FLOAT)
         LBW_TRY(lbw_within(err, lbw_model_check_imports(model, err), "%s", model->name));
-    LBW_TRY(lbw_digest(before, model, err));
-    enum lbw_status status = LBW_OK;
-    if (is_native && params->opset)
-        status = lbw_model_lift(model, params->opset, err);
-    else if (!is_native)
-        status = expand(&r);
-    if (status == LBW_OK && !is_native && params->encoding != LBW_ENCODING_FLOAT)
-        status = lbw_model_rewritten(model, encode(&r));
+    enum lbw_status status = rewrite(&r);
     release(&r);
-    if (status == LBW_OK)
-        status = lbw_digest(after, model, err);
-    if (status == LBW_OK && strcmp(before, after) != 0)
-        status =
-            lbw_fail(err, LBW_ERR_UNSUPPORTED, "encoding %s cannot store these weights exactly",
-                     lbw_encoding_name(params->encoding));
-    if (status == LBW_OK && is_native)
-        status = nativize(&r);
-    lbw_model_rewritten(model, status);
-    if (status != LBW_OK)
-        return lbw_within(err, status, "%s", model->name);
+    LBW_TRY(lbw_within(err, lbw_model_rewritten(model, status), "%s", model->name));
     if (num)
         *num = r.num_encoded;
     if (num_plain)

@@ -123,26 +123,26 @@ static size_t whole_records(const unsigned char *data, size_t size)
 static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
                                     struct lbw_error *err)
 {
-    struct lbw_bytes bytes;
-    LBW_TRY(lbw_bytes_read(&bytes, state->path, err));
-    enum lbw_status status = LBW_OK;
+    struct lbw_bytes bytes = {0};
     const struct lbw_header header = header_of(run);
     bool is_same_run = false;
-    status =
-        lbw_within(err, lbw_header_check(&is_same_run, &header, bytes.data, bytes.size, err),
-                   "%s", state->path);
-    if (status == LBW_OK && bytes.size >= LBW_HEADER_SIZE && !is_same_run) {
-        status = lbw_fail(err, LBW_ERR_ARGUMENT,
-                          "%s: belongs to another model, plan or calibration", state->path);
-    } else if (status == LBW_OK && is_same_run) { /* else begun by a run that got no further */
-        const unsigned char *data = bytes.data + LBW_HEADER_SIZE;
-        state->size = whole_records(data, bytes.size - LBW_HEADER_SIZE);
-        state->records = malloc(state->size + 1);
-        if (state->records)
-            memcpy(state->records, data, state->size);
-        else
-            status = lbw_fail_memory(err);
-    }
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_bytes_read(&bytes, state->path, err));
+    LBW_OR_OUT(lbw_within(err,
+                          lbw_header_check(&is_same_run, &header, bytes.data, bytes.size, err),
+                          "%s", state->path));
+    if (!is_same_run && bytes.size < LBW_HEADER_SIZE)
+        goto out; /* begun by a run that got no further */
+    if (!is_same_run)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "%s: belongs to another model, plan or calibration", state->path));
+    const unsigned char *data = bytes.data + LBW_HEADER_SIZE;
+    state->size = whole_records(data, bytes.size - LBW_HEADER_SIZE);
+    state->records = malloc(state->size + 1);
+    if (!state->records)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    memcpy(state->records, data, state->size);
+out:
     lbw_bytes_release(&bytes);
     return status;
 }
@@ -192,11 +192,11 @@ enum lbw_status lbw_state_open(struct lbw_state **out, const struct lbw_plan *pl
         return lbw_fail_memory(err);
     state->path = strdup(params->state);
     uint64_t run = fingerprint(plan, params);
-    enum lbw_status status = state->path ? open_file(state, err) : lbw_fail_memory(err);
-    if (status == LBW_OK)
-        status = read_earlier(state, run, err);
-    if (status == LBW_OK)
-        status = begin_file(state, run, err);
+    enum lbw_status status;
+    LBW_OR_OUT(state->path ? open_file(state, err) : lbw_fail_memory(err));
+    LBW_OR_OUT(read_earlier(state, run, err));
+    LBW_OR_OUT(begin_file(state, run, err));
+out:
     if (status == LBW_OK)
         *out = state;
     else
@@ -300,17 +300,17 @@ enum lbw_status lbw_state_append(struct lbw_state *state, const struct lbw_codes
     uint64_t seed = calibrator->seed;
     unsigned char frame[FRAME] = {0};
     lbw_record_codes(&record, frame, FRAME, 1);
-    enum lbw_status status = carry(&record, &written, &of_layer, &seed, weight, err);
-    if (status == LBW_OK && record.failed)
-        status = lbw_fail_memory(err);
-    if (status == LBW_OK) {
-        size_t length = record.at - FRAME;
-        lbw_store_le(record.data, length, 8);
-        lbw_store_le(record.data + 8, lbw_hash(LBW_HASH_START, record.data + FRAME, length), 8);
-        if (fwrite(record.data, record.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
-            fdatasync(fileno(state->file)) != 0)
-            status = lbw_fail_errno(err, "%s: cannot write", state->path);
-    }
+    enum lbw_status status;
+    LBW_OR_OUT(carry(&record, &written, &of_layer, &seed, weight, err));
+    if (record.failed)
+        LBW_OR_OUT(lbw_fail_memory(err));
+    size_t length = record.at - FRAME;
+    lbw_store_le(record.data, length, 8);
+    lbw_store_le(record.data + 8, lbw_hash(LBW_HASH_START, record.data + FRAME, length), 8);
+    if (fwrite(record.data, record.at, 1, state->file) != 1 || fflush(state->file) != 0 ||
+        fdatasync(fileno(state->file)) != 0)
+        LBW_OR_OUT(lbw_fail_errno(err, "%s: cannot write", state->path));
+out:
     free(record.data);
     return status;
 }

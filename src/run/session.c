@@ -112,29 +112,28 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
 {
     struct lbw_runtime *runtime;
     struct ort_session_options *options = NULL;
-    LBW_TRY(lbw_runtime_load(&runtime, NULL, err));
-    struct lbw_session *self = calloc(1, sizeof *self);
+    struct lbw_session *self = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_runtime_load(&runtime, NULL, err));
+    self = calloc(1, sizeof *self);
     if (!self)
-        return lbw_fail_memory(err);
+        LBW_OR_OUT(lbw_fail_memory(err));
     self->runtime = runtime;
     self->numbers_only = params->numbers_only;
-    enum lbw_status status = lbw_runtime_check(
-        runtime, runtime->create_session_options(&options), "session options", err);
-    if (status == LBW_OK)
-        status = set_options(runtime, options, params, err);
-    if (status == LBW_OK)
-        status = lbw_runtime_check(runtime,
-                                   runtime->create_session_from_array(runtime->env, model, size,
-                                                                      options, &self->session),
-                                   "loading the model", err);
-    if (status == LBW_OK)
-        status = read_names(self, err);
+    LBW_OR_OUT(lbw_runtime_check(runtime, runtime->create_session_options(&options),
+                                 "session options", err));
+    LBW_OR_OUT(set_options(runtime, options, params, err));
+    LBW_OR_OUT(lbw_runtime_check(
+        runtime,
+        runtime->create_session_from_array(runtime->env, model, size, options, &self->session),
+        "loading the model", err));
+    LBW_OR_OUT(read_names(self, err));
+    *out = self;
+    self = NULL;
+out:
     if (options)
         runtime->release_session_options(options);
-    if (status != LBW_OK)
-        lbw_session_close(&self);
-    else
-        *out = self;
+    lbw_session_close(&self);
     return status;
 }
 

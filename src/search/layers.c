@@ -151,10 +151,11 @@ static enum lbw_status round_one(struct lbw_trial *trial, const struct lbw_layer
     if (!grids)
         return lbw_fail_memory(err);
     grids[i] = layers->base[i];
-    enum lbw_status status = lbw_trial_open(trial, bench, grids, mu, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_trial_open(trial, bench, grids, mu, err));
+    LBW_OR_OUT(lbw_trial_convert(trial, bench, LBW_EFFORT_PROJECT, &plain, err));
+out:
     free(grids);
-    if (status == LBW_OK)
-        status = lbw_trial_convert(trial, bench, LBW_EFFORT_PROJECT, &plain, err);
     return status;
 }
 
@@ -166,14 +167,14 @@ static enum lbw_status measure_batch(struct lbw_layers *layers, size_t first, si
     struct lbw_model *models[BATCH];
     struct lbw_ap aps[BATCH];
     enum lbw_status status = LBW_OK;
-    for (size_t i = 0; status == LBW_OK && i < num; i++) {
-        status = round_one(&trials[i], layers, first + i, bench, mu, err);
+    for (size_t i = 0; i < num; i++) {
+        LBW_OR_OUT(round_one(&trials[i], layers, first + i, bench, mu, err));
         models[i] = trials[i].model;
     }
-    if (status == LBW_OK)
-        status = lbw_trial_judge(aps, models, num, bench, LBW_JUDGE_QUICK, err);
-    for (size_t i = 0; status == LBW_OK && i < num; i++)
+    LBW_OR_OUT(lbw_trial_judge(aps, models, num, bench, LBW_JUDGE_QUICK, err));
+    for (size_t i = 0; i < num; i++)
         layers->drops[first + i] = fmax(0, 1 - aps[i].ap);
+out:
     for (size_t i = 0; i < num; i++)
         lbw_trial_close(&trials[i]);
     return status;

@@ -416,11 +416,23 @@ static enum lbw_status check(const char *path, const struct lbw_search_params *p
     return LBW_OK;
 }
 
+/* What was found before an interruption counts. */
+static enum lbw_status run_and_write(struct search *s, struct lbw_error *err)
+{
+    if (!s->result || !s->log_stream)
+        return lbw_fail_memory(err);
+    enum lbw_status status = run(s, err);
+    s->result->is_interrupted = status == LBW_ERR_INTERRUPTED && s->best_plan;
+    if (!s->result->is_interrupted)
+        LBW_TRY(status);
+    return write_plan(s, err);
+}
+
 enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
                            const struct lbw_search_params *params, struct lbw_error *err)
 {
-    LBW_TRY(check(path, params, err));
     static const struct lbw_plan_params by_default;
+    LBW_TRY(check(path, params, err));
     struct lbw_search_params filled = *params;
     filled.plan = filled.plan ? filled.plan : &by_default;
     params = &filled;
@@ -433,17 +445,7 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
         .started = lbw_now(),
     };
     s.log_stream = open_memstream(&s.log, &s.log_size);
-    enum lbw_status status = LBW_OK;
-    if (!s.result || !s.log_stream)
-        status = lbw_fail_memory(err);
-    if (status == LBW_OK)
-        status = run(&s, err);
-    if (status == LBW_ERR_INTERRUPTED && s.best_plan) {
-        s.result->is_interrupted = true;
-        status = LBW_OK;
-    }
-    if (status == LBW_OK)
-        status = write_plan(&s, err);
+    enum lbw_status status = run_and_write(&s, err);
     release(&s);
     if (status == LBW_OK)
         *out = s.result;

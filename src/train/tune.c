@@ -257,21 +257,22 @@ enum lbw_status lbw_tune_open(struct lbw_tuner **out, struct lbw_model *model,
 {
     static const struct lbw_tune_params by_default;
     params = params ? params : &by_default;
-    LBW_TRY(lbw_plan_check(plan, err));
-    LBW_TRY(check(model, plan, params, err));
+    struct lbw_tuner *face = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_plan_check(plan, err));
+    LBW_OR_OUT(check(model, plan, params, err));
     struct lbw_tuning *t = calloc(1, sizeof *t);
     if (!t)
-        return lbw_fail_memory(err);
+        LBW_OR_OUT(lbw_fail_memory(err));
+    face = &t->face;
     t->face.tune = tune;
     t->face.plan = t->plan = lbw_plan_hold(plan);
-    enum lbw_status status = keep_params(t, params, err);
-    if (status == LBW_OK)
-        status = lbw_tuning_open(t, model, assumed, err);
-    struct lbw_tuner *face = &t->face;
-    if (status == LBW_OK)
-        *out = face;
-    else
-        lbw_tune_close(&face);
+    LBW_OR_OUT(keep_params(t, params, err));
+    LBW_OR_OUT(lbw_tuning_open(t, model, assumed, err));
+    *out = face;
+    face = NULL;
+out:
+    lbw_tune_close(&face);
     return status;
 }
 

@@ -8,7 +8,8 @@ where files differ. By default three small models and two grids (a minute); --fu
 model of ../shared/assets (or LBW_ASSETS), b = 2 … 6 and 4x2. Calibration looks at two generated
 pictures: it is the same code for two as for sixty.
 
-usage: python3 tests/bench/same_models.py [--full] [--models A,B] [--grids A,B] OLD [NEW]
+usage: python3 tests/bench/same_models.py [--full] [--models A,B] [--grids A,B]
+                                          [--how rounded,calibrated] OLD [NEW]
        (NEW: build/lbw)
 """
 import argparse
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--models")
     parser.add_argument("--grids")
+    parser.add_argument("--how", default=",".join(CALIBRATIONS))
     parser.add_argument("old", type=pathlib.Path)
     parser.add_argument("new", type=pathlib.Path, nargs="?", default=ROOT / "build/lbw")
     args = parser.parse_args()
@@ -62,7 +64,8 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for model in models(names):
             for grid in grids:
-                for how, calibration in CALIBRATIONS.items():
+                for how in args.how.split(","):
+                    calibration = CALIBRATIONS[how]
                     for name, encoding in ENCODINGS.items():
                         options = ["-b", grid, *calibration, *encoding]
                         old, new = (digest(program, model, options, pathlib.Path(folder))
