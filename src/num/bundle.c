@@ -10,7 +10,7 @@
 #include "num/quantize.h"
 
 #define LANES     ((size_t)LBW_LANES)
-#define SWEEPS    8
+#define SWEEPS    16
 #define REFITS    3
 #define MAX_ROWS  ((size_t)64)
 #define MAX_LANES ((size_t)256)

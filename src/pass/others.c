@@ -230,8 +230,10 @@ static enum lbw_status count_constant(struct finder *f, const struct lbw_value *
                                       const Onnx__TensorProto *tensor, struct lbw_error *err)
 {
     const Onnx__NodeProto *node = is_matrix(tensor) ? reader_of(value) : NULL;
-    if (!node || holds_no_weights(node) ||
-        bsearch(&tensor, f->looked_at.list, f->looked_at.num, sizeof(void *), by_address))
+    bool is_looked_at =
+        f->looked_at.num &&
+        bsearch(&tensor, f->looked_at.list, f->looked_at.num, sizeof(void *), by_address);
+    if (!node || holds_no_weights(node) || is_looked_at)
         return LBW_OK;
     struct lbw_plan_other *other = entry_for(f, node);
     if (!other)
