@@ -54,6 +54,8 @@ bool lbw_bundle_init(struct lbw_bundle *out, const struct lbw_fit *fit,
         .num_lanes = lanes,
         .rows = calloc(num, sizeof *p.rows),
         .slots = malloc(num * sizeof *p.slots),
+        .target = malloc(num * k * sizeof(float)),
+        .base = malloc(num * fit->size * sizeof(float)),
         .d = malloc(num * k * sizeof(float)),
         .states = malloc(num * fit->size * sizeof(float)),
         .gradients = malloc(num * LBW_BLOCK * sizeof(float)),
@@ -67,14 +69,17 @@ bool lbw_bundle_init(struct lbw_bundle *out, const struct lbw_fit *fit,
         .slot_codes = malloc(2 * num * k),
         .lane_codes = malloc(lanes * k),
     };
-    if (!p.rows || !p.slots || !p.d || !p.states || !p.gradients || !p.deltas || !p.steps ||
-        !p.costs || !p.targets || !p.pulled || !p.errors || !p.trail || !p.slot_codes ||
-        !p.lane_codes) {
+    if (!p.rows || !p.slots || !p.target || !p.base || !p.d || !p.states || !p.gradients ||
+        !p.deltas || !p.steps || !p.costs || !p.targets || !p.pulled || !p.errors || !p.trail ||
+        !p.slot_codes || !p.lane_codes ||
+        !fit->form->solve(p.target, p.base, fit, first, num)) {
         lbw_bundle_release(&p);
         return false;
     }
-    for (size_t i = 0; i < num; i++)
+    for (size_t i = 0; i < num; i++) {
         p.rows[i].codes = p.slot_codes + (num + i) * k;
+        p.rows[i].tht = fit->form->cost(fit, p.base + i * fit->size, p.target + i * k);
+    }
     *out = p;
     return true;
 }
@@ -83,6 +88,8 @@ void lbw_bundle_release(struct lbw_bundle *bundle)
 {
     free(bundle->rows);
     free(bundle->slots);
+    free(bundle->target);
+    free(bundle->base);
     free(bundle->d);
     free(bundle->states);
     free(bundle->gradients);
@@ -99,7 +106,7 @@ void lbw_bundle_release(struct lbw_bundle *bundle)
 
 static const float *target_of(const struct lbw_bundle *p, size_t row)
 {
-    return p->fit->target + (p->first + row) * p->fit->k;
+    return p->target + row * p->fit->k;
 }
 
 /* Takes up a row's codes and step: what they do to its output is entered from nothing. */
@@ -133,8 +140,10 @@ static void read_slot(const struct lbw_bundle *p, size_t slot, struct lbw_row *o
 {
     const struct lbw_fit *fit = p->fit;
     const float *state = p->states + slot * fit->size, *d = p->d + slot * fit->k;
+    size_t row = p->slots[slot];
     out->cost = fit->form->cost(fit, state, d);
-    fit->form->products(&out->qht, &out->qhq, fit, p->first + p->slots[slot], state, d);
+    fit->form->products(&out->qht, &out->qhq, fit, target_of(p, row), p->base + row * fit->size,
+                        state, d);
 }
 
 void lbw_bundle_enter(struct lbw_bundle *bundle)
@@ -321,7 +330,7 @@ static void rescale(struct lbw_bundle *p, size_t slot, float step)
     const struct lbw_fit *fit = p->fit;
     size_t row = p->slots[slot];
     float ratio = step / p->rows[row].step, *state = p->states + slot * fit->size;
-    const float *base = fit->base + (p->first + row) * fit->size;
+    const float *base = p->base + row * fit->size;
     for (size_t i = 0; i < fit->size; i++)
         state[i] = ratio * (state[i] + base[i]) - base[i];
     for (size_t i = 0; i < fit->k; i++)

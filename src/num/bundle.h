@@ -25,6 +25,7 @@ struct lbw_row {
     float step;
     double cost;     /* (q - t) H (q - t)ᵀ */
     double qht, qhq; /* q H tᵀ, q H qᵀ */
+    double tht;      /* t H tᵀ, of the target alone */
 };
 
 struct lbw_bundle {
@@ -34,7 +35,8 @@ struct lbw_bundle {
     struct lbw_row *rows;
     /* private */
     size_t per_row, num_lanes;
-    size_t *slots; /* row in slot i */
+    size_t *slots;        /* row in slot i */
+    float *target, *base; /* num × K, num × size: the targets and their own states */
     float *d, *states, *gradients, *deltas;
     float *steps, *costs, *targets, *pulled, *errors, *trail;
     uint8_t *slot_codes, *lane_codes;

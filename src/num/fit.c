@@ -70,17 +70,24 @@ static bool fit_alloc(struct lbw_fit *fit)
 {
     size_t area = fit->k * LBW_BLOCK;
     fit->order = malloc(fit->k * sizeof *fit->order);
-    fit->target = malloc(fit->m * fit->k * sizeof(float));
-    fit->base = malloc(fit->m * fit->size * sizeof(float));
-    fit->th_t = malloc(fit->m * sizeof(double));
     fit->energy = malloc(fit->m * sizeof(double));
     fit->mean_x = malloc(fit->k * sizeof(double));
     fit->mean_y = malloc(fit->k * sizeof(double));
+    fit->from_shift_x = malloc(fit->k * sizeof(double));
+    fit->from_shift_y = malloc(fit->k * sizeof(double));
     fit->diagonal = malloc(fit->k * sizeof(float));
     fit->blocks = calloc(area, sizeof(float));
     fit->triangles = calloc(area, sizeof(float));
-    return fit->order && fit->target && fit->base && fit->th_t && fit->energy && fit->mean_x &&
-           fit->mean_y && fit->diagonal && fit->blocks && fit->triangles;
+    return fit->order && fit->energy && fit->mean_x && fit->mean_y && fit->from_shift_x &&
+           fit->from_shift_y && fit->diagonal && fit->blocks && fit->triangles;
+}
+
+double lbw_fit_mean(const struct lbw_fit *fit, size_t r)
+{
+    double mean = 0;
+    for (size_t i = 0; i < fit->k; i++)
+        mean += fit->w[r * fit->k + i] * fit->from_shift_x[i];
+    return mean;
 }
 
 /* Means, and the energy of each row's output around its mean; false where not finite. */
@@ -88,26 +95,19 @@ static bool take_means(struct lbw_fit *fit, const struct lbw_moments *s)
 {
     bool is_finite = true;
     for (size_t i = 0; i < fit->k; i++) {
-        fit->mean_x[i] = s->shift_x[i] + s->sum_x[i] / s->count;
-        fit->mean_y[i] = s->shift_y[i] + s->sum_y[i] / s->count;
+        fit->from_shift_x[i] = s->sum_x[i] / s->count;
+        fit->from_shift_y[i] = s->sum_y[i] / s->count;
+        fit->mean_x[i] = s->shift_x[i] + fit->from_shift_x[i];
+        fit->mean_y[i] = s->shift_y[i] + fit->from_shift_y[i];
         is_finite = is_finite && isfinite(fit->mean_x[i]) && isfinite(fit->mean_y[i]);
     }
     for (size_t r = 0; r < fit->m; r++) {
-        double mean = 0;
-        for (size_t i = 0; i < fit->k; i++)
-            mean += fit->w[r * fit->k + i] * s->sum_x[i] / s->count;
+        double mean = lbw_fit_mean(fit, r);
         fit->energy[r] = s->zz[r] / s->count - mean * mean;
         is_finite = is_finite && isfinite(fit->energy[r]);
         fit->energy[r] = fmax(fit->energy[r], 0);
     }
     return is_finite;
-}
-
-/* t H tᵀ, from the state that the target leaves by itself. */
-static void measure_target(void *user, size_t r)
-{
-    struct lbw_fit *fit = user;
-    fit->th_t[r] = fit->form->cost(fit, fit->base + r * fit->size, fit->target + r * fit->k);
 }
 
 static enum lbw_status open(struct lbw_fit *fit, struct lbw_moments *moments, double damping,
@@ -118,9 +118,8 @@ static enum lbw_status open(struct lbw_fit *fit, struct lbw_moments *moments, do
         return lbw_fail_memory(err);
     if (moments->count == 0 || !take_means(fit, moments))
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input holds NaN or infinity");
-    LBW_TRY(moments->yy ? lbw_fit_by_covariance(fit, moments, damping, num_threads, watch, err)
-                        : lbw_fit_by_samples(fit, moments, damping, num_threads, watch, err));
-    return lbw_fit_parallel(fit->m, num_threads, measure_target, fit, watch, err);
+    return moments->yy ? lbw_fit_by_covariance(fit, moments, damping, num_threads, watch, err)
+                       : lbw_fit_by_samples(fit, moments, damping, num_threads, watch, err);
 }
 
 enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments, double damping,
@@ -138,6 +137,7 @@ enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments, 
         .num_samples = num_samples,
         .size = moments->yy ? moments->k : num_samples,
         .w = moments->w,
+        .count = moments->count,
     };
     lbw_blas_begin();
     enum lbw_status status = open(fit, moments, damping, num_threads, watch, err);
@@ -155,19 +155,21 @@ void lbw_fit_close(struct lbw_fit **out)
     if (!fit)
         return;
     free(fit->order);
-    free(fit->target);
-    free(fit->base);
-    free(fit->th_t);
     free(fit->energy);
     free(fit->mean_x);
     free(fit->mean_y);
+    free(fit->from_shift_x);
+    free(fit->from_shift_y);
     free(fit->diagonal);
     free(fit->blocks);
     free(fit->triangles);
     free(fit->h);
     free(fit->u);
+    free(fit->zy);
     free(fit->y);
     free(fit->p);
+    free(fit->z);
+    free(fit->r);
     free(fit);
     *out = NULL;
 }

@@ -16,7 +16,7 @@
 struct lbw_fit_form;
 
 /*
- * minimise (q - t) H (q - t)ᵀ for each row t of `target`. Columns are in ascending order of
+ * minimise (q - t) H (q - t)ᵀ for each row t of the targets. Columns are in ascending order of
  * variance: column i here is column order[i] of the weights, and rounding walks from the last
  * to the first. With H = Uᵀ U, U upper triangular, row i of U sees what columns after i did.
  *
@@ -29,18 +29,21 @@ struct lbw_fit {
     size_t m, k, num_samples;
     size_t size; /* of a state */
     double lambda;
-    const float *w;          /* M × K, in the weights' own order; borrowed */
-    size_t *order;           /* K */
-    float *target;           /* M × K */
-    float *base;             /* M × size: the state of the target itself, t H or t Yᵀ */
-    double *th_t;            /* M: t H tᵀ */
-    double *energy;          /* M */
-    double *mean_x, *mean_y; /* K, in the weights' own order */
-    float *diagonal;         /* K: of H */
-    float *blocks;           /* K × LBW_BLOCK: H within blocks */
-    float *triangles;        /* K × LBW_BLOCK: U within blocks */
-    float *h, *u;            /* covariance: K × K, U in the upper triangle */
-    float *y, *p; /* samples: K × n, Yᵀ and what takes an output error into rows of U d */
+    const float *w;                      /* M × K, in the weights' own order; borrowed */
+    size_t *order;                       /* K */
+    double *energy;                      /* M */
+    double *mean_x, *mean_y;             /* K, in the weights' own order */
+    double *from_shift_x, *from_shift_y; /* K: the means less what the moments subtracted */
+    double count;
+    float *diagonal;  /* K: of H */
+    float *blocks;    /* K × LBW_BLOCK: H within blocks */
+    float *triangles; /* K × LBW_BLOCK: U within blocks */
+    /* covariance: H and U (in the upper triangle), K × K; of the moments, M × K: Σ z yᵀ */
+    float *h, *u, *zy;
+    /* samples: Yᵀ and what takes an output error into rows of U d, K × n; of the moments, n × M
+     */
+    float *y, *p, *z;
+    double *r; /* samples: n × n */
 };
 
 /* Columns [first, end) of block `b`. */
@@ -56,6 +59,12 @@ static inline size_t lbw_fit_num_blocks(const struct lbw_fit *fit)
 
 struct lbw_fit_form {
     const char *name;
+    /*
+     * The targets of some rows, num × K, and the states that they leave by themselves, t H or t
+     * Yᵀ. False when memory is out.
+     */
+    bool (*solve)(float *target, float *base, const struct lbw_fit *fit, size_t first,
+                  size_t num);
     /*
      * Rounding: `trail` is size × num, one lane per column, and holds what the blocks after `b`
      * left. pull: out (block × num) = Σ U d over those; push: adds the block's own d.
@@ -76,14 +85,14 @@ struct lbw_fit_form {
     void (*nudge)(float *state, const struct lbw_fit *fit, size_t i, float delta);
     /* d H dᵀ of one row. */
     double (*cost)(const struct lbw_fit *fit, const float *state, const float *d);
-    /* q H tᵀ and q H qᵀ of row r with errors d and state. */
-    void (*products)(double *qht, double *qhq, const struct lbw_fit *fit, size_t r,
-                     const float *state, const float *d);
+    /* q H tᵀ and q H qᵀ of a row with errors d and state, and its target's state. */
+    void (*products)(double *qht, double *qhq, const struct lbw_fit *fit, const float *target,
+                     const float *base, const float *state, const float *d);
 };
 
 extern const struct lbw_fit_form lbw_fit_covariance, lbw_fit_samples;
 
-/* The forms' own parts of lbw_fit_open(): H or Y, U, target and base. */
+/* The forms' own parts of lbw_fit_open(): H or Y, and U. */
 enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *moments,
                                       double damping, unsigned num_threads,
                                       struct lbw_watch *watch, struct lbw_error *err);
@@ -94,6 +103,9 @@ enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *mome
 /* Fills order: ascending by variance, later columns first among equals. */
 enum lbw_status lbw_fit_rank(struct lbw_fit *fit, const double *variance,
                              struct lbw_error *err);
+
+/* Of z = W (x - shift), row r. */
+double lbw_fit_mean(const struct lbw_fit *fit, size_t r);
 
 /* λ for a share of the mean variance. */
 double lbw_fit_damping(const double *variance, size_t k, double share);

@@ -133,34 +133,6 @@ static enum lbw_status damp_and_factorise(struct work *work, const double *varia
     return LBW_OK;
 }
 
-/* t H = cov(z, y) + λ w of some rows, and t from it. */
-static void solve_target(void *user, size_t tile)
-{
-    struct work *work = user;
-    struct lbw_fit *fit = work->fit;
-    const struct lbw_moments *s = work->moments;
-    const size_t at_once = LBW_BLOCK;
-    size_t k = fit->k, first = tile * at_once;
-    size_t end = first + at_once < fit->m ? first + at_once : fit->m;
-    for (size_t r = first; r < end; r++) {
-        const float *w = fit->w + r * k;
-        double mean = 0;
-        for (size_t i = 0; i < k; i++)
-            mean += w[i] * s->sum_x[i] / s->count;
-        for (size_t a = 0; a < k; a++) {
-            size_t i = fit->order[a];
-            double value = s->zy[r * k + i] / s->count - mean * (s->sum_y[i] / s->count);
-            fit->base[r * k + a] = (float)(value + fit->lambda * w[i]);
-        }
-    }
-    float *target = fit->target + first * k;
-    memcpy(target, fit->base + first * k, (end - first) * k * sizeof *target);
-    for (int i = 0; i < 2; i++)
-        cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, i ? CblasTrans : CblasNoTrans,
-                    CblasNonUnit, (blasint)(end - first), (blasint)k, 1, fit->u, (blasint)k,
-                    target, (blasint)k);
-}
-
 /* Blocks on the diagonals of H and U, where they are close together. */
 static void copy_blocks(struct lbw_fit *fit)
 {
@@ -210,14 +182,34 @@ enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *m
         LBW_OR_OUT(lbw_fail_memory(err));
     LBW_OR_OUT(gather(&work, variance, num_threads, watch, err));
     LBW_OR_OUT(damp_and_factorise(&work, variance, damping, num_threads, watch, err));
-    LBW_OR_OUT(lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads, solve_target,
-                                &work, watch, err));
     copy_blocks(fit);
-out:
-    free(moments->zy);
+    fit->zy = moments->zy;
     moments->zy = NULL;
+out:
     free(variance);
     return status;
+}
+
+/* t H = cov(z, y) + λ w, and t from it. */
+static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t first,
+                  size_t num)
+{
+    size_t k = fit->k;
+    for (size_t r = 0; r < num; r++) {
+        const float *w = fit->w + (first + r) * k, *zy = fit->zy + (first + r) * k;
+        double mean = lbw_fit_mean(fit, first + r);
+        for (size_t a = 0; a < k; a++) {
+            size_t i = fit->order[a];
+            double value = zy[i] / fit->count - mean * fit->from_shift_y[i];
+            base[r * k + a] = (float)(value + fit->lambda * w[i]);
+        }
+    }
+    memcpy(target, base, num * k * sizeof *target);
+    for (int i = 0; i < 2; i++)
+        cblas_strsm(CblasRowMajor, CblasRight, CblasUpper, i ? CblasTrans : CblasNoTrans,
+                    CblasNonUnit, (blasint)num, (blasint)k, 1, fit->u, (blasint)k, target,
+                    (blasint)k);
+    return true;
 }
 
 static void pull(float *out, const struct lbw_fit *fit, size_t b, const float *trail,
@@ -269,10 +261,9 @@ static double cost(const struct lbw_fit *fit, const float *state, const float *d
     return sum;
 }
 
-static void products(double *qht, double *qhq, const struct lbw_fit *fit, size_t r,
-                     const float *state, const float *d)
+static void products(double *qht, double *qhq, const struct lbw_fit *fit, const float *target,
+                     const float *base, const float *state, const float *d)
 {
-    const float *base = fit->base + r * fit->k, *target = fit->target + r * fit->k;
     *qht = *qhq = 0;
     for (size_t i = 0; i < fit->k; i++) {
         double q = (double)d[i] + target[i];
@@ -282,5 +273,5 @@ static void products(double *qht, double *qhq, const struct lbw_fit *fit, size_t
 }
 
 const struct lbw_fit_form lbw_fit_covariance = {
-    "covariance", pull, push, gradient, move, nudge, cost, products,
+    "covariance", solve, pull, push, gradient, move, nudge, cost, products,
 };

@@ -23,11 +23,9 @@
 struct work {
     struct lbw_fit *fit;
     struct lbw_moments *moments;
-    double *r;       /* n × n, symmetric */
     double *columns; /* LBW_BLOCK × n: Y_Jᵀ */
     double *product; /* LBW_BLOCK × n: Y_Jᵀ R, then P_J */
     size_t block, size;
-    atomic_bool is_out_of_memory;
 };
 
 static size_t num_tiles(size_t size)
@@ -63,7 +61,7 @@ static void multiply_by_r(void *user, size_t tile)
     size_t n = work->fit->num_samples, first = tile * TILE, end = end_of_tile(first, n);
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)work->size,
                 (blasint)(end - first), (blasint)n, 1, work->columns, (blasint)n,
-                work->r + first, (blasint)n, 0, work->product + first, (blasint)n);
+                work->fit->r + first, (blasint)n, 0, work->product + first, (blasint)n);
 }
 
 /* R ← R - Pᵀ P, some of its rows. */
@@ -73,7 +71,7 @@ static void take_from_r(void *user, size_t tile)
     size_t n = work->fit->num_samples, first = tile * TILE, end = end_of_tile(first, n);
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)(end - first), (blasint)n,
                 (blasint)work->size, -1, work->product + first, (blasint)n, work->product,
-                (blasint)n, 1, work->r + first * n, (blasint)n);
+                (blasint)n, 1, work->fit->r + first * n, (blasint)n);
 }
 
 /* One block on the diagonal, from the columns before it that are free. */
@@ -113,7 +111,7 @@ static enum lbw_status factorise(struct work *work, unsigned num_threads,
     struct lbw_fit *fit = work->fit;
     size_t n = fit->num_samples;
     for (size_t i = 0; i < n; i++)
-        work->r[i * n + i] = 1;
+        fit->r[i * n + i] = 1;
     for (work->block = 0; work->block < lbw_fit_num_blocks(fit); work->block++) {
         size_t first = work->block * LBW_BLOCK;
         work->size = lbw_fit_end(fit, work->block) - first;
@@ -124,51 +122,6 @@ static enum lbw_status factorise(struct work *work, unsigned num_threads,
         LBW_TRY(lbw_fit_parallel(num_tiles(n), num_threads, take_from_r, work, watch, err));
     }
     return LBW_OK;
-}
-
-/* t = w + (z - w Yᵀ) R Y / λ and its state t Yᵀ, of some rows. */
-static void solve_rows(struct work *work, size_t first, size_t num, double *rest,
-                       double *solved)
-{
-    struct lbw_fit *fit = work->fit;
-    const struct lbw_moments *s = work->moments;
-    size_t k = fit->k, n = fit->num_samples;
-    blasint num_rows = (blasint)num, num_k = (blasint)k, num_n = (blasint)n;
-    float *target = fit->target + first * k, *base = fit->base + first * n;
-    for (size_t r = 0; r < num; r++)
-        for (size_t a = 0; a < k; a++)
-            target[r * k + a] = fit->w[(first + r) * k + fit->order[a]];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_k, 1, target,
-                num_k, fit->y, num_n, 0, base, num_n);
-    for (size_t r = 0; r < num; r++) {
-        double mean = 0;
-        for (size_t i = 0; i < k; i++)
-            mean += fit->w[(first + r) * k + i] * s->sum_x[i] / s->count;
-        for (size_t p = 0; p < n; p++)
-            rest[r * n + p] =
-                (s->z[p * fit->m + first + r] - mean) / sqrt(s->count) - base[r * n + p];
-    }
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_n,
-                1 / fit->lambda, rest, num_n, work->r, num_n, 0, solved, num_n);
-    for (size_t i = 0; i < num * n; i++)
-        base[i] = (float)solved[i];
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, num_rows, num_k, num_n, 1, base, num_n,
-                fit->y, num_n, 1, target, num_k);
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_k, 1, target,
-                num_k, fit->y, num_n, 0, base, num_n);
-}
-
-static void solve_target(void *user, size_t tile)
-{
-    struct work *work = user;
-    size_t first = tile * LBW_BLOCK, n = work->fit->num_samples;
-    size_t num = first + LBW_BLOCK < work->fit->m ? LBW_BLOCK : work->fit->m - first;
-    double *rest = malloc(2 * num * n * sizeof *rest);
-    if (rest)
-        solve_rows(work, first, num, rest, rest + num * n);
-    else
-        work->is_out_of_memory = true;
-    free(rest);
 }
 
 static enum lbw_status gather(struct work *work, double damping, unsigned num_threads,
@@ -199,10 +152,10 @@ static bool work_alloc(struct work *work)
     size_t n = fit->num_samples;
     fit->y = malloc(fit->k * n * sizeof *fit->y);
     fit->p = malloc(fit->k * n * sizeof *fit->p);
-    work->r = calloc(n * n, sizeof *work->r);
+    fit->r = calloc(n * n, sizeof *fit->r);
     work->columns = malloc(LBW_BLOCK * n * sizeof *work->columns);
     work->product = malloc(LBW_BLOCK * n * sizeof *work->product);
-    return fit->y && fit->p && work->r && work->columns && work->product;
+    return fit->y && fit->p && fit->r && work->columns && work->product;
 }
 
 enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *moments,
@@ -217,18 +170,44 @@ enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *mome
     free(moments->y);
     moments->y = NULL;
     LBW_OR_OUT(factorise(&work, num_threads, watch, err));
-    LBW_OR_OUT(lbw_fit_parallel((fit->m + LBW_BLOCK - 1) / LBW_BLOCK, num_threads, solve_target,
-                                &work, watch, err));
-    if (work.is_out_of_memory)
-        LBW_OR_OUT(lbw_fail_memory(err));
+    fit->z = moments->z;
+    moments->z = NULL;
 out:
-    free(moments->y);
-    free(moments->z);
-    moments->y = moments->z = NULL;
-    free(work.r);
     free(work.columns);
     free(work.product);
     return status;
+}
+
+/* t = w + (z - w Yᵀ) R Y / λ, and t Yᵀ. */
+static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t first,
+                  size_t num)
+{
+    size_t k = fit->k, n = fit->num_samples;
+    blasint num_rows = (blasint)num, num_k = (blasint)k, num_n = (blasint)n;
+    double *rest = malloc(2 * num * n * sizeof *rest), *solved = rest ? rest + num * n : NULL;
+    if (!rest)
+        return false;
+    for (size_t r = 0; r < num; r++)
+        for (size_t a = 0; a < k; a++)
+            target[r * k + a] = fit->w[(first + r) * k + fit->order[a]];
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_k, 1, target,
+                num_k, fit->y, num_n, 0, base, num_n);
+    for (size_t r = 0; r < num; r++) {
+        double mean = lbw_fit_mean(fit, first + r);
+        for (size_t p = 0; p < n; p++)
+            rest[r * n + p] =
+                (fit->z[p * fit->m + first + r] - mean) / sqrt(fit->count) - base[r * n + p];
+    }
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_n,
+                1 / fit->lambda, rest, num_n, fit->r, num_n, 0, solved, num_n);
+    for (size_t i = 0; i < num * n; i++)
+        base[i] = (float)solved[i];
+    free(rest);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, num_rows, num_k, num_n, 1, base, num_n,
+                fit->y, num_n, 1, target, num_k);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_k, 1, target,
+                num_k, fit->y, num_n, 0, base, num_n);
+    return true;
 }
 
 static void pull(float *out, const struct lbw_fit *fit, size_t b, const float *trail,
@@ -284,11 +263,10 @@ static double cost(const struct lbw_fit *fit, const float *state, const float *d
     return outputs + fit->lambda * ridge;
 }
 
-static void products(double *qht, double *qhq, const struct lbw_fit *fit, size_t r,
-                     const float *state, const float *d)
+static void products(double *qht, double *qhq, const struct lbw_fit *fit, const float *target,
+                     const float *base, const float *state, const float *d)
 {
     size_t n = fit->num_samples;
-    const float *base = fit->base + r * n, *target = fit->target + r * fit->k;
     double qt = 0, qq = 0;
     *qht = *qhq = 0;
     for (size_t p = 0; p < n; p++) {
@@ -306,5 +284,5 @@ static void products(double *qht, double *qhq, const struct lbw_fit *fit, size_t
 }
 
 const struct lbw_fit_form lbw_fit_samples = {
-    "samples", pull, push, gradient, move, nudge, cost, products,
+    "samples", solve, pull, push, gradient, move, nudge, cost, products,
 };

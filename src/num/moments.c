@@ -19,11 +19,13 @@
 
 uint64_t lbw_moments_bytes(size_t k, size_t m, size_t num, size_t groups)
 {
-    uint64_t side = num ? num : k;
-    uint64_t data = num ? 4 * side * (3 * (uint64_t)k + 2 * (uint64_t)m) + 16 * side * side
-                        : 8 * side * side;
-    uint64_t workspace = lbw_num_processors() * LANES * 8 * (side + k / 4);
-    return groups * (data + 12 * (uint64_t)m * k) + workspace;
+    uint64_t side = num ? num : k, rows = m;
+    /* statistics, H and U, or columns, Y, P and R */
+    uint64_t data = num ? 4 * side * (3 * (uint64_t)k + rows + LANES) + 8 * side * side
+                        : 8 * side * side + 4 * rows * k;
+    /* of a thread's bundle: what there is one of for each lane, and for each of 64 rows */
+    uint64_t workspace = lbw_num_processors() * LANES * (6 * side + 4 * (uint64_t)k);
+    return groups * (data + 6 * rows * k) + workspace;
 }
 
 enum lbw_status lbw_moments_init(struct lbw_moments *out, const float *w, size_t m, size_t k,

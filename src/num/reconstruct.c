@@ -81,7 +81,7 @@ static double error_of(const struct lbw_fit *fit, size_t row, const struct lbw_r
                        const struct measured *m)
 {
     double error =
-        fit->energy[row] - fit->th_t[row] + result->cost + fit->lambda * (2 * m->qw - m->qq);
+        fit->energy[row] - result->tht + result->cost + fit->lambda * (2 * m->qw - m->qq);
     return error > 0 ? error : 0;
 }
 

@@ -57,7 +57,7 @@ enum lbw_status lbw_moments_add(struct lbw_moments *moments, float *x, float *y,
 
 /*
  * The least-squares problem of one layer, made ready once: the order of rounding, H = cov(y, y)
- * damped and factored, and the float optimum W* = (W cov(x, y) + λ W) (H + λ I)⁻¹.
+ * damped and factored, for the float optimum W* = (W cov(x, y) + λ W) (H + λ I)⁻¹.
  */
 struct lbw_fit;
 
