@@ -17,6 +17,7 @@ extern "C" {
 struct lbw_tune_status {
     size_t step;      /* done */
     size_t num_steps; /* expected, when time is what limits */
+    size_t num_views; /* of pictures so far: steps times batch */
     double loss;      /* of this step's pictures; 1 would be as bad as no detector at all */
     double held_back; /* loss on the held-back pictures, when last looked at */
     double best;      /* the least of those so far */
@@ -60,7 +61,12 @@ struct lbw_tune_params {
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or what fits into `minutes` */
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
-    size_t batch;     /* pictures per step; 0: 4 */
+    size_t batch;     /* views of pictures per step; 0: 16 */
+    /*
+     * Different views of the pictures, used again and again: the teacher looks at each once. 0:
+     * 1024, or what fits into 1 GiB.
+     */
+    size_t num_views;
     /*
      * Learning rate: a weight's step, in typical weights of its channel, is about this by the
      * number of levels of its grid; 0: .003.
@@ -102,6 +108,7 @@ struct lbw_tune_result {
     const char *const *cuts;
     size_t num_learned;                       /* weights that training reaches */
     size_t num_out_of_reach;                  /* planned weights that it does not */
+    size_t num_plain;                         /* weights that stay float and are learned */
     size_t num_train, num_held_back;          /* samples */
     size_t num_steps;                         /* done */
     size_t num_resumed;                       /* of those by earlier runs */

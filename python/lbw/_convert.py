@@ -355,9 +355,10 @@ def tune(
     steps: int | None = None,
     minutes: float | None = None,
     batch: int | None = None,
+    views: int | None = None,
     rate: float | None = None,
     optimizer: str | None = None,
-    taps: int = 12,
+    taps: int = 0,
     tap_weight: float = 1,
     match: Iterable[str] = (),
     checkpoint: Path | None = None,
@@ -390,11 +391,12 @@ def tune(
     are those of `quantize()`, and:
 
     steps, minutes: how long; 400 steps, or what fits into the minutes.
-    batch: pictures per step (default 4).
+    batch: views of pictures per step (default 16).
+    views: different views, used again and again (default 1024, or what fits into 1 GiB).
     rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.
     checkpoint: a file from which training resumes where it was interrupted.
-    on_step: called after each step with a dict: step, num_steps, loss, held_back, best,
-        agreement, changed, rate, images_per_second, seconds_left.
+    on_step: called after each step with a dict: step, num_steps, num_views, loss, held_back,
+        best, agreement, changed, rate, images_per_second, seconds_left.
     """
     if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration) == "none":
         raise ArgumentError("calibration: training needs pictures; 'none' is for quantize()")
@@ -425,7 +427,7 @@ def tune(
         return job.finish(tuner, assumed)
 
 
-_STEP = ("step", "num_steps", "loss", "held_back", "best", "agreement", "changed", "rate",
+_STEP = ("step", "num_steps", "num_views", "loss", "held_back", "best", "agreement", "changed", "rate",
          "images_per_second", "seconds_left")
 
 

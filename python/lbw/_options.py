@@ -135,6 +135,7 @@ TUNE: Table = {
     "steps": ("num_steps", number),
     "minutes": ("minutes", number),
     "batch": ("batch", number),
+    "views": ("num_views", number),
     "rate": ("rate", number),
     "optimizer": ("optimizer", choice(OPTIMIZERS)),
     "taps": ("num_taps", number),

@@ -17,7 +17,7 @@
 struct tune_values {
     struct lbw_conversion_values all;
     struct lbw_option_list targets;
-    int64_t steps, batch, taps;
+    int64_t steps, batch, views, taps;
     int optimizer;
     double minutes, rate, tap_weight;
     const char *log, *checkpoint;
@@ -55,7 +55,9 @@ static void begin_log(struct job *job)
         fclose(before);
     (void)!ftruncate(fileno(job->log), keep); /* fails where there is nothing to cut */
     if (!keep)
-        fputs("step,loss,held_back,best,agreement,changed,rate,images_per_second\n", job->log);
+        fputs("step,views,loss,held_back,relative,best,agreement,changed,rate,"
+              "images_per_second\n",
+              job->log);
     job->is_log_begun = true;
 }
 
@@ -66,8 +68,10 @@ static int on_step(void *user, const struct lbw_tune_status *s)
     if (job->log) {
         if (!job->is_log_begun)
             begin_log(job);
-        fprintf(job->log, "%zu,%.6g,%.6g,%.6g,%.4g,%.6g,%.6g,%.4g\n", s->step, s->loss,
-                s->held_back, s->best, s->agreement, s->changed, s->rate, s->images_per_second);
+        double start = lbw_tune_result(job->tuner)->held_back_before;
+        fprintf(job->log, "%zu,%zu,%.6g,%.6g,%.4f,%.6g,%.4g,%.6g,%.6g,%.4g\n", s->step,
+                s->num_views, s->loss, s->held_back, start > 0 ? s->held_back / start : 1,
+                s->best, s->agreement, s->changed, s->rate, s->images_per_second);
         fflush(job->log);
     }
     if (s->agreement >= 0)
@@ -98,6 +102,10 @@ static void introduce(const struct job *job, const char *assumed)
         fprintf(stderr, ", and at %zu layer%s before", r->num_taps,
                 r->num_taps == 1 ? "" : "s");
     fprintf(stderr, "\n");
+    if (r->num_plain)
+        fprintf(stderr, "%zu small weight%s that stay%s float %s trained, too\n", r->num_plain,
+                r->num_plain == 1 ? "" : "s", r->num_plain == 1 ? "s" : "",
+                r->num_plain == 1 ? "is" : "are");
     for (size_t i = 0; i < r->num_cuts; i++)
         lbw_talk("warning: no gradient rule for %s", r->cuts[i]);
     if (r->num_out_of_reach)
@@ -124,6 +132,7 @@ static enum lbw_status open_tuner(struct job *job)
         .num_steps = (size_t)v->steps,
         .minutes = v->minutes,
         .batch = (size_t)v->batch,
+        .num_views = (size_t)v->views,
         .rate = v->rate,
         .checkpoint = v->checkpoint,
         .progress = on_step,
@@ -258,7 +267,7 @@ static const struct lbw_option options[] = {
      "weighted by their effect on the boxes, if a profile fits; else the outputs of the last "
      "convolutions)"},
     {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
-     "also compare them at N intermediate layers (default 12)", .min = 0,
+     "also compare them at N intermediate layers (default 0)", .min = 0,
      .max = 1000},
     {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
      "weight of the intermediate layers in the loss, relative to the outputs (default 1)",
@@ -272,14 +281,18 @@ static const struct lbw_option options[] = {
      .max = 1e8},
     {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "M", "training time in minutes", .min = 0.01,
      .max = 1e5},
-    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "images per step (default 4)", .min = 1,
-     .max = 1024},
+    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 16)",
+     .min = 1, .max = 1024},
+    {"views", 0, LBW_OPTION_INT, AT(views), "N",
+     "number of different views, used again and again (default 1024, or what fits into 1 GiB)",
+     .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step in typical weights of its channel, times the number of "
      "levels of its grid (default 0.003)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
-     "write one line of CSV per step; appended to when resuming from --checkpoint",
+     "write one line of CSV per step, with the views so far and the validation loss relative "
+     "to the start; appended to when resuming from --checkpoint",
      .is_in_place = true},
     {"checkpoint", 0, LBW_OPTION_OUTPUT, AT(checkpoint), "FILE",
      "save progress here; resume from it if interrupted"},
@@ -292,7 +305,7 @@ static const struct lbw_option options[] = {
 /* clang-format on */
 
 static const struct tune_values defaults = {
-    .all.calib.source = "generated", .taps = 12, .tap_weight = 1};
+    .all.calib.source = "generated", .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "grad/loss.h"
 #include "grad/rule.h"
 #include "grad/trunk.h"
 #include "onnx/extract.h"
@@ -166,45 +167,36 @@ static const char *input_name(struct build *b, const char *stem, size_t i)
     return name;
 }
 
-static const char *total(struct lbw_tape *tape, const char *loss, const char *x)
+/* One more term. */
+static void add_loss(struct build *b, size_t target, const char *term, const char *gradient)
 {
-    Onnx__NodeProto *node;
-    const char *sum = lbw_tape_op(tape, &node, "ReduceSum", (const char *[]){x, NULL});
-    lbw_tape_attr_int(tape, node, "keepdims", 0);
-    return loss ? lbw_tape_binary(tape, "Add", loss, sum) : sum;
+    b->out.loss = b->out.loss ? lbw_tape_binary(&b->tape, "Add", b->out.loss, term) : term;
+    give(b, find(b, b->params->targets[target]), gradient);
 }
 
-/* Σ factor·target: the gradient of what the caller draws. */
-static void write_linear_loss(struct build *b)
-{
-    const char *loss = NULL;
-    for (size_t i = 0; i < b->params->num_targets; i++) {
-        const char *target = b->params->targets[i];
-        b->out.factors[i] = input_name(b, "factor", i);
-        loss =
-            total(&b->tape, loss, lbw_tape_binary(&b->tape, "Mul", target, b->out.factors[i]));
-        give(b, find(b, target), lbw_tape_unary(&b->tape, "Identity", b->out.factors[i]));
-    }
-    b->out.loss = lbw_tape_unary(&b->tape, "Identity", loss);
-}
-
-/* Σ factor·(target - wanted)² over all targets; its slope starts the way back. */
+/* The loss over all targets; its slope starts the way back. */
 static void write_loss(struct build *b)
 {
-    struct lbw_tape *tape = &b->tape;
-    const char *loss = NULL;
     for (size_t i = 0; i < b->params->num_targets; i++) {
-        const char *target = b->params->targets[i];
-        b->out.wanted[i] = input_name(b, "wanted", i);
-        b->out.factors[i] = input_name(b, "factor", i);
-        const char *error = lbw_tape_binary(tape, "Sub", target, b->out.wanted[i]);
-        const char *scaled = lbw_tape_binary(tape, "Mul", error, b->out.factors[i]);
-        const char *square = lbw_tape_binary(tape, "Mul", scaled, error);
-        loss = total(tape, loss, square);
-        give(b, find(b, target),
-             lbw_tape_binary(tape, "Mul", scaled, lbw_tape_scalar(tape, 2)));
+        struct lbw_loss loss = {.target = b->params->targets[i],
+                                .factor = input_name(b, "factor", i)};
+        const char *gradient, *term;
+        b->out.factors[i] = loss.factor;
+        if (b->params->is_linear) {
+            term = lbw_loss_linear(&b->tape, &loss, &gradient);
+            add_loss(b, i, term, gradient);
+            continue;
+        }
+        b->out.wanted[i] = loss.wanted = input_name(b, "wanted", i);
+        term = lbw_loss_squares(&b->tape, &loss, &gradient);
+        add_loss(b, i, term, gradient);
+        if (i >= b->params->num_scored)
+            continue;
+        b->out.scores[i] = loss.factor = input_name(b, "score", i);
+        term = lbw_loss_scores(&b->tape, &loss, &gradient);
+        add_loss(b, i, term, gradient);
     }
-    b->out.loss = lbw_tape_unary(tape, "Identity", loss);
+    b->out.loss = lbw_tape_unary(&b->tape, "Identity", b->out.loss);
 }
 
 /* Marks what flows into a node as without a gradient, and says why. */
@@ -409,7 +401,7 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
 {
     const struct lbw_grad_params *params = b->params;
     LBW_TRY(list_inputs(b, err));
-    size_t max = b->out.num_inputs + 2 * params->num_targets + params->num_weights + 1;
+    size_t max = b->out.num_inputs + 3 * params->num_targets + params->num_weights + 1;
     Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
     Onnx__ValueInfoProto **out =
         lbw_arena_calloc(b->arena,
@@ -425,6 +417,8 @@ static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
         for (size_t i = 0; i < params->num_targets; i++)
             in[n++] = port(b, k ? b->out.factors[i] : b->out.wanted[i],
                            find(b, params->targets[i])->shape);
+    for (size_t i = 0; i < params->num_scored && !params->is_linear; i++)
+        in[n++] = port(b, b->out.scores[i], find(b, params->targets[i])->shape);
     b->graph.output = out;
     out[b->graph.n_output++] = port(b, b->out.loss, NULL);
     for (size_t i = 0; params->no_gradients && i < params->num_targets; i++)
@@ -493,6 +487,7 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
     b->tape.opset = lbw_model_opset(model, "");
     b->tape.model = model;
     b->tape.graph = &b->graph;
+    b->tape.has_native = b->params->has_native && !b->params->no_gradients;
     if (b->tape.opset < FIRST_OPSET)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "opset %lld: training needs %d or later",
                         (long long)b->tape.opset, FIRST_OPSET);
@@ -504,6 +499,8 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
         lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.wanted);
     b->out.factors =
         lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.factors);
+    b->out.scores =
+        lbw_arena_calloc(b->arena, b->params->num_targets + 1, sizeof *b->out.scores);
     b->out.is_input =
         lbw_arena_calloc(b->arena, b->params->num_weights + 1, sizeof *b->out.is_input);
     b->out.is_reached =
@@ -517,13 +514,27 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
     b->out.means = lbw_arena_calloc(b->arena, b->params->num_moments + 1, sizeof *b->out.means);
     b->out.squares =
         lbw_arena_calloc(b->arena, b->params->num_moments + 1, sizeof *b->out.squares);
-    if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors || !b->out.is_input ||
-        !b->out.is_reached || !b->out.gradients || !b->out.energies || !b->out.positions ||
-        !b->out.means || !b->out.squares)
+    if (!b->tape.prefix || !b->cuts || !b->out.wanted || !b->out.factors || !b->out.scores ||
+        !b->out.is_input || !b->out.is_reached || !b->out.gradients || !b->out.energies ||
+        !b->out.positions || !b->out.means || !b->out.squares)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < b->trunk.num_nodes; i++)
         lbw_tape_add(&b->tape, b->trunk.nodes[i]);
     return LBW_OK;
+}
+
+/* The trunk's own nodes, some of them replaced: they were added first. */
+static void use_native(struct build *b)
+{
+    for (size_t i = 0; i < b->trunk.num_nodes; i++) {
+        Onnx__NodeProto *node = b->trunk.nodes[i];
+        const struct value *weight = node->n_input > 1 ? find(b, node->input[1]) : NULL;
+        if (!b->tape.has_native || !weight || !weight->is_weight || node->n_output != 1)
+            continue;
+        const struct value *x = find(b, node->input[0]), *y = find(b, node->output[0]);
+        b->graph.node[i] = lbw_native_conv(&b->tape, node, x ? x->shape : NULL, weight->shape,
+                                           y ? y->shape : NULL);
+    }
 }
 
 static enum lbw_status build(struct build *b, struct lbw_error *err)
@@ -532,10 +543,8 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
     LBW_TRY(add_values(b, err));
     spread_activity(b);
     LBW_TRY(check_targets(b, err));
-    if (b->params->is_linear)
-        write_linear_loss(b);
-    else
-        write_loss(b);
+    use_native(b);
+    write_loss(b);
     for (size_t i = b->trunk.num_nodes; i-- > 0;)
         step_back(b, b->trunk.nodes[i]);
     name_gradients(b);
@@ -547,7 +556,8 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
     drop_replaced(b);
     b->out.cuts = b->cuts;
     b->out.num_cuts = b->num_cuts;
-    const struct lbw_part part = {.graph = &b->graph};
+    const struct lbw_part part = {.graph = &b->graph,
+                                  .domain = b->tape.has_native ? LBW_GRAD_DOMAIN : NULL};
     return lbw_extract(&b->out.data, &b->out.size, b->index->model, &part, err);
 }
 

@@ -14,6 +14,15 @@
 
 #define LBW_GRAD_MAX_DIMS 8
 
+/*
+ * Where the operator library (src/kernels/op_gradient.c) has operators that do in one pass
+ * over memory what takes standard ones several. Training graphs live in memory only.
+ */
+#define LBW_GRAD_DOMAIN "ai.lbw.gradient"
+
+/* Probabilities nearer to 0 or 1 count as this near. */
+#define LBW_GRAD_LEAST_SCORE 1e-6
+
 /* Type and size of a tensor while the training graph runs: nothing in it is dynamic. */
 struct lbw_grad_shape {
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
@@ -51,7 +60,9 @@ struct lbw_grad_params {
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
     bool no_gradients;               /* the loss and the targets: to judge a state */
-    bool is_linear; /* the loss is Σ factor·target, and nothing is wanted of the targets */
+    bool is_linear;    /* the loss is Σ factor·target, and nothing is wanted of the targets */
+    bool has_native;   /* the session will have LBW_GRAD_DOMAIN */
+    size_t num_scored; /* the first so many targets may hold probabilities: see loss */
     /* Also outputs per channel: Σ gradient² of these tensors … */
     const struct lbw_grad_tap *energies;
     size_t num_energies;
@@ -63,10 +74,14 @@ struct lbw_grad_params {
 /*
  * The training graph as a serialised model. With T targets and W weights its inputs are the
  * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
- * tensors of factors (the shape of the target), then those of the W weights that it reads; its
- * outputs are the loss Σ factor·(target - wanted)², a scalar, then the gradient of each weight
- * within reach, in the shape of the weight; or with no_gradients the T targets; then energies
- * and moments as asked for, vectors. All names and lists live in the index's model's arena.
+ * tensors of factors (the shape of the target), then num_scored tensors of score factors, then
+ * those of the W weights that it reads; its outputs are the loss, a scalar, then the gradient
+ * of each weight within reach, in the shape of the weight; or with no_gradients the T targets;
+ * then energies and moments as asked for, vectors. All names and lists live in the index's
+ * model's arena.
+ *
+ * The loss is Σ factor·(target - wanted)² - Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), the
+ * cross-entropy, where p is the target drawn into LBW_GRAD_LEAST_SCORE … 1 - it.
  */
 struct lbw_grad {
     void *data; /* malloc'ed: lbw_grad_release() */
@@ -75,6 +90,7 @@ struct lbw_grad {
     const char **inputs;
     const char **wanted;  /* T input names; NULL when the loss is linear */
     const char **factors; /* T input names */
+    const char **scores;  /* num_scored input names */
     const char *loss;
     bool *is_input;         /* W: false where nothing in the trunk reads the weight */
     bool *is_reached;       /* W: false where the weight has no gradient */

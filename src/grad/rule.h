@@ -65,6 +65,15 @@ lbw_grad_rule_fn lbw_rule_reshape, lbw_rule_transpose, lbw_rule_concat, lbw_rule
     lbw_rule_slice, lbw_rule_pad, lbw_rule_gather, lbw_rule_reduce;
 lbw_grad_rule_fn lbw_rule_max_pool, lbw_rule_average_pool, lbw_rule_global_average,
     lbw_rule_resize;
+/*
+ * The node itself, or, where the operator library has a faster one for a weight that is only
+ * known when it runs, a node of LBW_GRAD_DOMAIN in its place. NULL: out of memory.
+ */
+Onnx__NodeProto *lbw_native_conv(struct lbw_tape *tape, Onnx__NodeProto *node,
+                                 const struct lbw_grad_shape *x,
+                                 const struct lbw_grad_shape *weight,
+                                 const struct lbw_grad_shape *y);
+
 lbw_grad_rule_fn lbw_rule_conv, lbw_rule_conv_transpose, lbw_rule_gemm, lbw_rule_matmul;
 
 #endif

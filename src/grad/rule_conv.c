@@ -12,6 +12,10 @@
 /* Values of columns beyond which copying them behind each other costs more than it saves. */
 #define LARGE_COLUMNS 250000
 
+/* As in src/kernels/gradient.h. */
+#define MOST_NATIVE_KERNEL 7
+#define MOST_NATIVE_STRIDE 2
+
 static int64_t product(const int64_t *values, size_t num)
 {
     int64_t n = 1;
@@ -181,6 +185,66 @@ static const char *input_gradient(struct lbw_tape *tape, const char *dy, const c
     return dx;
 }
 
+/* A depthwise convolution of one image in float32 that the operator library takes. */
+static bool is_native(const struct lbw_tape *tape, const struct lbw_grad_shape *x,
+                      const struct lbw_grad_shape *weight, const struct lbw_window *w,
+                      int64_t groups)
+{
+    bool fits = tape->has_native && w->num == 2 &&
+                tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && x->dims[0] == 1 &&
+                groups == x->dims[1] && weight->dims[0] == groups;
+    for (size_t i = 0; i < 2 && fits; i++)
+        fits = w->kernel[i] <= MOST_NATIVE_KERNEL && w->stride[i] <= MOST_NATIVE_STRIDE &&
+               w->dilation[i] == 1 && w->begin[i] >= 0 && w->begin[i] < w->kernel[i] &&
+               w->end[i] < w->kernel[i];
+    return fits;
+}
+
+static void set_window(struct lbw_tape *tape, Onnx__NodeProto *node, const struct lbw_window *w)
+{
+    int64_t pads[4] = {w->begin[0], w->begin[1]};
+    for (size_t i = 0; i < 2; i++) /* as far as windows reach */
+        pads[2 + i] = w->end[i] > 0 ? w->end[i] : 0;
+    lbw_tape_attr_ints(tape, node, "kernel_shape", w->kernel, 2);
+    lbw_tape_attr_ints(tape, node, "strides", w->stride, 2);
+    lbw_tape_attr_ints(tape, node, "pads", pads, 4);
+}
+
+static void depthwise(struct lbw_grad_step *step, const struct lbw_window *w)
+{
+    Onnx__NodeProto *node;
+    const char *dw = NULL;
+    step->dx[0] = lbw_tape_native(
+        step->tape, &node, "Depthwise",
+        (const char *[]){step->node->input[0], lbw_step_dy(step), step->node->input[1], NULL},
+        &dw);
+    if (step->wants[1])
+        step->dx[1] = dw;
+    set_window(step->tape, node, w);
+}
+
+Onnx__NodeProto *lbw_native_conv(struct lbw_tape *tape, Onnx__NodeProto *node,
+                                 const struct lbw_grad_shape *x,
+                                 const struct lbw_grad_shape *weight,
+                                 const struct lbw_grad_shape *y)
+{
+    int64_t groups = lbw_node_int(node, "group", 1);
+    struct lbw_window w;
+    if (!lbw_node_is(node, "Conv") || node->n_input < 3 || !x || !weight || !y ||
+        x->num_dims != 4 || weight->num_dims != 4 || y->num_dims != 4 ||
+        !lbw_window_of(&w, node, x, y, weight->dims + 2) ||
+        !is_native(tape, x, weight, &w, groups))
+        return node;
+    Onnx__NodeProto *made =
+        lbw_build_node(tape->model, LBW_GRAD_DOMAIN, "DepthwiseConv", node->output[0],
+                       (const char *[]){node->input[0], node->input[1], node->input[2], NULL},
+                       (const char *[]){node->output[0], NULL});
+    tape->failed |= !made;
+    if (made)
+        set_window(tape, made, &w);
+    return made;
+}
+
 const char *lbw_rule_conv(struct lbw_grad_step *step)
 {
     const struct lbw_grad_shape *x = step->in[0], *weight = step->in[1], *y = step->out[0];
@@ -190,10 +254,13 @@ const char *lbw_rule_conv(struct lbw_grad_step *step)
         !lbw_window_of(&w, step->node, x, y, weight->dims + 2) || groups < 1 ||
         weight->dims[1] * groups != x->dims[1] || weight->dims[0] % groups)
         return "its attributes do not fit";
-    if (step->wants[0])
+    bool native = step->wants[0] && is_native(step->tape, x, weight, &w, groups);
+    if (native)
+        depthwise(step, &w);
+    if (step->wants[0] && !native)
         step->dx[0] =
             input_gradient(step->tape, lbw_step_dy(step), step->node->input[1], &w, groups);
-    if (step->wants[1])
+    if (step->wants[1] && !native)
         step->dx[1] = weight_gradient(step->tape, step->node->input[0], x->dims[0], x->dims[1],
                                       lbw_step_dy(step), y->dims[1], &w, groups, weight);
     if (step->num_inputs > 2 && step->wants[2])

@@ -69,6 +69,11 @@ const char *lbw_rule_sub(struct lbw_grad_step *step)
     return NULL;
 }
 
+static bool has_native(const struct lbw_grad_step *step)
+{
+    return step->tape->has_native && step->tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+}
+
 /* Which input is the x of x·sigmoid(x); 2 where the node is no such product. */
 static size_t find_silu(const struct lbw_grad_step *step)
 {
@@ -88,6 +93,12 @@ static size_t find_silu(const struct lbw_grad_step *step)
 static void silu(struct lbw_grad_step *step, size_t x)
 {
     const char *y = output(step);
+    if (has_native(step)) {
+        step->dx[x] =
+            lbw_tape_native(step->tape, NULL, "Silu",
+                            (const char *[]){lbw_step_dy(step), input(step, x), NULL}, NULL);
+        return;
+    }
     const char *rest = mul(step, input(step, 1 - x), lbw_tape_complement(step->tape, y));
     const char *slope = lbw_tape_binary(step->tape, "Add", rest, y);
     step->dx[x] = mul(step, lbw_step_dy(step), slope);
@@ -144,8 +155,21 @@ const char *lbw_rule_abs(struct lbw_grad_step *step)
     return scale(step, lbw_tape_binary(step->tape, "Sub", above, below));
 }
 
+/* dx in one pass, where y is above 0 exactly where x is. */
+static const char *leaky(struct lbw_grad_step *step, double alpha)
+{
+    Onnx__NodeProto *node;
+    step->dx[0] =
+        lbw_tape_native(step->tape, &node, "LeakyRelu",
+                        (const char *[]){lbw_step_dy(step), output(step), NULL}, NULL);
+    lbw_tape_attr_float(step->tape, node, "alpha", (float)alpha);
+    return NULL;
+}
+
 const char *lbw_rule_relu(struct lbw_grad_step *step)
 {
+    if (has_native(step))
+        return leaky(step, 0);
     return scale(step,
                  lbw_tape_greater(step->tape, output(step), lbw_tape_scalar(step->tape, 0)));
 }
@@ -153,6 +177,8 @@ const char *lbw_rule_relu(struct lbw_grad_step *step)
 const char *lbw_rule_leaky_relu(struct lbw_grad_step *step)
 {
     double alpha = lbw_node_float(step->node, "alpha", 0.01f);
+    if (has_native(step) && alpha >= 0)
+        return leaky(step, alpha);
     const char *above =
         lbw_tape_greater(step->tape, input(step, 0), lbw_tape_scalar(step->tape, 0));
     if (alpha >= 0 && alpha < 1 && step->tape->opset >= 8) /* Max broadcasts since then */

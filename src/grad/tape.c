@@ -55,6 +55,23 @@ const char *lbw_tape_op(struct lbw_tape *tape, Onnx__NodeProto **node, const cha
     return tape->failed ? NULL : name;
 }
 
+const char *lbw_tape_native(struct lbw_tape *tape, Onnx__NodeProto **node, const char *op_type,
+                            const char *const *inputs, const char **second)
+{
+    const char *name = tape->failed ? NULL : new_name(tape);
+    const char *other = name && second ? new_name(tape) : NULL;
+    Onnx__NodeProto *made = NULL;
+    if (name && (other || !second))
+        made = lbw_build_node(tape->model, LBW_GRAD_DOMAIN, op_type, name, inputs,
+                              (const char *[]){name, other, NULL});
+    lbw_tape_add(tape, made);
+    if (node)
+        *node = made;
+    if (second)
+        *second = tape->failed ? NULL : other;
+    return tape->failed ? NULL : name;
+}
+
 void lbw_tape_attr_int(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,
                        int64_t value)
 {
@@ -274,6 +291,19 @@ const char *lbw_tape_greater(struct lbw_tape *tape, const char *a, const char *b
 const char *lbw_tape_not_less(struct lbw_tape *tape, const char *a, const char *b)
 {
     return number(tape, lbw_tape_unary(tape, "Not", lbw_tape_binary(tape, "Less", a, b)));
+}
+
+const char *lbw_tape_clip(struct lbw_tape *tape, const char *x, double low, double high)
+{
+    Onnx__NodeProto *node;
+    if (tape->opset >= 11)
+        return lbw_tape_op(
+            tape, &node, "Clip",
+            (const char *[]){x, lbw_tape_scalar(tape, low), lbw_tape_scalar(tape, high), NULL});
+    const char *y = lbw_tape_op(tape, &node, "Clip", (const char *[]){x, NULL});
+    lbw_tape_attr_float(tape, node, "min", (float)low);
+    lbw_tape_attr_float(tape, node, "max", (float)high);
+    return y;
 }
 
 const char *lbw_tape_complement(struct lbw_tape *tape, const char *a)

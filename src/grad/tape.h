@@ -18,13 +18,17 @@ struct lbw_tape {
     const char *prefix;      /* of all new names */
     unsigned num_names;
     int64_t opset;
-    int32_t type; /* FLOAT or DOUBLE: of everything that has a gradient */
+    int32_t type;    /* FLOAT or DOUBLE: of everything that has a gradient */
+    bool has_native; /* operators of LBW_GRAD_DOMAIN may be used */
     bool failed;
 };
 
 /* A node with one output; inputs end with NULL. `node` (may be NULL) receives it. */
 const char *lbw_tape_op(struct lbw_tape *tape, Onnx__NodeProto **node, const char *op_type,
                         const char *const *inputs);
+/* The same in LBW_GRAD_DOMAIN, with two outputs where `second` is not NULL. */
+const char *lbw_tape_native(struct lbw_tape *tape, Onnx__NodeProto **node, const char *op_type,
+                            const char *const *inputs, const char **second);
 void lbw_tape_attr_int(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,
                        int64_t value);
 void lbw_tape_attr_ints(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,
@@ -68,6 +72,8 @@ const char *lbw_tape_concat(struct lbw_tape *tape, const char *const *parts, int
 const char *lbw_tape_greater(struct lbw_tape *tape, const char *a, const char *b);
 /* 1 where a >= b, else 0. */
 const char *lbw_tape_not_less(struct lbw_tape *tape, const char *a, const char *b);
+/* Drawn into low … high. */
+const char *lbw_tape_clip(struct lbw_tape *tape, const char *x, double low, double high);
 /* 1 - a. */
 const char *lbw_tape_complement(struct lbw_tape *tape, const char *a);
 /*

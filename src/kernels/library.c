@@ -8,7 +8,8 @@
 
 #include "kernels/op.h"
 
-#define DOMAIN "ai.lbw"
+#define DOMAIN          "ai.lbw"
+#define GRADIENT_DOMAIN "ai.lbw.gradient" /* what src/grad writes */
 
 struct ort_status *RegisterCustomOps(struct ort_session_options *options,
                                      const struct ort_api_base *base);
@@ -48,14 +49,13 @@ static size_t num_inputs(const struct ort_operator *op)
 
 static int output_type(const struct ort_operator *op, size_t i)
 {
-    (void)op, (void)i;
-    return ORT_TYPE_UINT8;
+    (void)i;
+    return op_of(op)->output_type;
 }
 
 static size_t num_outputs(const struct ort_operator *op)
 {
-    (void)op;
-    return 1;
+    return op_of(op)->num_outputs;
 }
 
 static int is_required(const struct ort_operator *op, size_t i)
@@ -152,29 +152,48 @@ static struct ort_status *add_ops(struct ort_domain *domain, struct lbw_op *ops,
     return status;
 }
 
-/* The domain lives as long as the process: any session may hold it. */
-static struct ort_status *make_domain(struct ort_domain **out, const void *api)
+/* Which operators belong to which domain. */
+static const struct family {
+    const char *domain;
+    struct lbw_op *ops;
+    const size_t *num;
+} families[] = {
+    {DOMAIN, lbw_conv_ops, &lbw_num_conv_ops},
+    {DOMAIN, lbw_concat_ops, &lbw_num_concat_ops},
+    {DOMAIN, lbw_pool_ops, &lbw_num_pool_ops},
+    {DOMAIN, lbw_average_ops, &lbw_num_average_ops},
+    {DOMAIN, lbw_focus_ops, &lbw_num_focus_ops},
+    {GRADIENT_DOMAIN, lbw_gradient_ops, &lbw_num_gradient_ops},
+};
+
+static struct ort_status *make_domain(struct ort_domain **out, const char *name)
 {
     struct ort_domain *domain = NULL;
-    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
-        memcpy((char *)&lbw_ort + slots[i].offset,
-               (const char *)api + slots[i].slot * sizeof(void (*)(void)),
-               sizeof(void (*)(void)));
-    struct ort_status *status = lbw_ort.create_domain(DOMAIN, &domain);
-    if (!status)
-        status = add_ops(domain, lbw_conv_ops, lbw_num_conv_ops);
-    if (!status)
-        status = add_ops(domain, lbw_concat_ops, lbw_num_concat_ops);
-    if (!status)
-        status = add_ops(domain, lbw_pool_ops, lbw_num_pool_ops);
-    if (!status)
-        status = add_ops(domain, lbw_average_ops, lbw_num_average_ops);
-    if (!status)
-        status = add_ops(domain, lbw_focus_ops, lbw_num_focus_ops);
+    struct ort_status *status = lbw_ort.create_domain(name, &domain);
+    for (size_t i = 0; i < sizeof families / sizeof *families && !status; i++)
+        if (strcmp(families[i].domain, name) == 0)
+            status = add_ops(domain, families[i].ops, *families[i].num);
     if (!status)
         *out = domain;
     else if (domain)
         lbw_ort.release_domain(domain);
+    return status;
+}
+
+/* Domains live as long as the process: any session may hold them. */
+static const char *const domain_names[] = {DOMAIN, GRADIENT_DOMAIN};
+#define NUM_DOMAINS (sizeof domain_names / sizeof *domain_names)
+
+static struct ort_status *make_domains(struct ort_domain *domains[NUM_DOMAINS], const void *api)
+{
+    struct ort_status *status = NULL;
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
+        memcpy((char *)&lbw_ort + slots[i].offset,
+               (const char *)api + slots[i].slot * sizeof(void (*)(void)),
+               sizeof(void (*)(void)));
+    for (size_t i = 0; i < NUM_DOMAINS && !status; i++)
+        if (!domains[i])
+            status = make_domain(&domains[i], domain_names[i]);
     return status;
 }
 
@@ -193,7 +212,7 @@ __attribute__((visibility("default"))) struct ort_status *
 RegisterCustomOps(struct ort_session_options *options, const struct ort_api_base *base)
 {
     static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-    static struct ort_domain *domain;
+    static struct ort_domain *domains[NUM_DOMAINS];
     int major = 0, minor = 0;
     sscanf(base->version(), "%d.%d", &major, &minor);
     const void *api = major > 1 || minor >= ORT_KERNEL_API_VERSION
@@ -202,7 +221,9 @@ RegisterCustomOps(struct ort_session_options *options, const struct ort_api_base
     if (!api)
         return refuse(base);
     pthread_mutex_lock(&lock);
-    struct ort_status *status = domain ? NULL : make_domain(&domain, api);
+    struct ort_status *status = domains[NUM_DOMAINS - 1] ? NULL : make_domains(domains, api);
     pthread_mutex_unlock(&lock);
-    return status ? status : lbw_ort.add_domain(options, domain);
+    for (size_t i = 0; i < NUM_DOMAINS && !status; i++)
+        status = lbw_ort.add_domain(options, domains[i]);
+    return status;
 }

@@ -59,12 +59,12 @@ enum lbw_status lbw_op_constant(struct lbw_op_tensor *out, bool *is_constant,
     return *is_constant ? view(out, value, err) : LBW_OK;
 }
 
-enum lbw_status lbw_op_output(void **data, struct ort_kernel_context *context,
+enum lbw_status lbw_op_output(void **data, struct ort_kernel_context *context, size_t i,
                               const int64_t *dims, size_t num_dims, struct lbw_error *err)
 {
     struct ort_value *value = NULL;
     LBW_TRY(
-        lbw_op_check(lbw_ort.output(context, 0, dims, num_dims, &value), "the output", err));
+        lbw_op_check(lbw_ort.output(context, i, dims, num_dims, &value), "the output", err));
     return lbw_op_check(lbw_ort.tensor_data(value, data), "the output", err);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The operators of `ai.lbw` as kernels of ONNX Runtime: what they share. */
+/* The operators of `ai.lbw` and `ai.lbw.gradient` as kernels of ONNX Runtime: what they share.
+ */
 #ifndef LBW_SRC_KERNELS_OP_H
 #define LBW_SRC_KERNELS_OP_H
 
@@ -25,7 +26,9 @@ struct lbw_op {
     const char *name;
     size_t num_inputs;
     const unsigned char *input_types; /* ORT_TYPE_…, num_inputs items */
-    const void *row;                  /* of the kernel's own table */
+    size_t num_outputs;
+    int output_type; /* ORT_TYPE_…, of all */
+    const void *row; /* of the kernel's own table */
 
     /* A kernel for one node; freed by destroy(). */
     enum lbw_status (*create)(void **kernel, const struct lbw_op *op,
@@ -56,8 +59,8 @@ enum lbw_status lbw_op_constant(struct lbw_op_tensor *out, bool *is_constant,
                                 const struct ort_kernel_info *info, size_t i,
                                 struct lbw_error *err);
 
-/* Makes the output of those dims; *data receives where it goes. */
-enum lbw_status lbw_op_output(void **data, struct ort_kernel_context *context,
+/* Makes output i of those dims; *data receives where it goes. */
+enum lbw_status lbw_op_output(void **data, struct ort_kernel_context *context, size_t i,
                               const int64_t *dims, size_t num_dims, struct lbw_error *err);
 
 /* Attributes; where the node has none of that name, *out stays as it is. */
@@ -103,5 +106,7 @@ extern struct lbw_op lbw_focus_ops[];
 extern const size_t lbw_num_focus_ops;
 extern struct lbw_op lbw_average_ops[];
 extern const size_t lbw_num_average_ops;
+extern struct lbw_op lbw_gradient_ops[];
+extern const size_t lbw_num_gradient_ops;
 
 #endif

@@ -111,7 +111,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     struct lbw_parallel threads = lbw_op_threads(&team, context);
     enum lbw_status status = lbw_conv_output(dims + 2, lbw_conv_params(conv), x->dims + 2, err);
     if (status == LBW_OK)
-        status = lbw_op_output(&y, context, dims, 4, err);
+        status = lbw_op_output(&y, context, 0, dims, 4, err);
     if (status == LBW_OK)
         status = lbw_conv_run(conv, y, x->data, dims[0], x->dims + 2, &threads, err);
     if (status == LBW_OK && team.has_failed)
@@ -125,6 +125,8 @@ struct lbw_op lbw_average_ops[] = {
         .name = "QAveragePool",
         .num_inputs = NUM_INPUTS,
         .input_types = input_types,
+        .num_outputs = 1,
+        .output_type = ORT_TYPE_UINT8,
         .create = create,
         .compute = compute,
         .destroy = destroy,

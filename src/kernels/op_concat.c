@@ -136,7 +136,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
         *(i < axis ? &job.num_rows : &inner) *= i == axis ? 1 : (size_t)dims[i];
     LBW_TRY(fill_parts(&job, tensors, inner, axis, err));
     void *y = NULL;
-    LBW_TRY(lbw_op_output(&y, context, dims, tensors[0].num_dims, err));
+    LBW_TRY(lbw_op_output(&y, context, 0, dims, tensors[0].num_dims, err));
     job.y = y;
     struct lbw_op_team team;
     struct lbw_parallel threads = lbw_op_threads(&team, context);
@@ -150,7 +150,8 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
 #define CONCAT_OP(op_name, number, ...)                                                        \
     {                                                                                          \
         .name = op_name, .num_inputs = 3 * number + 2, .input_types = TYPES(__VA_ARGS__),      \
-        .create = create, .compute = compute, .destroy = destroy                               \
+        .num_outputs = 1, .output_type = ORT_TYPE_UINT8, .create = create, .compute = compute, \
+        .destroy = destroy                                                                     \
     }
 #define PARTS4 PART(), PART(), PART(), PART()
 

@@ -238,7 +238,7 @@ static enum lbw_status run(struct lbw_conv *conv, const struct lbw_op_tensor *x,
                         (long long)params->num_inputs);
     int64_t dims[4] = {x->dims[0], params->num_outputs, 0, 0};
     LBW_TRY(lbw_conv_output(dims + 2, params, x->dims + 2, err));
-    LBW_TRY(lbw_op_output(&y, context, dims, 4, err));
+    LBW_TRY(lbw_op_output(&y, context, 0, dims, 4, err));
     struct lbw_parallel threads = lbw_op_threads(&team, context);
     LBW_TRY(lbw_conv_run(conv, y, x->data, x->dims[0], x->dims + 2, &threads, err));
     return team.has_failed ? lbw_fail(err, LBW_ERR_RUNTIME, "threads failed") : LBW_OK;
@@ -263,9 +263,9 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
 
 #define CONV_OP(op_name, number, ...)                                                          \
     {                                                                                          \
-        .name = op_name, .num_inputs = number, .input_types = input_types,                     \
-        .row = &(const struct activation){__VA_ARGS__}, .create = create, .compute = compute,  \
-        .destroy = destroy                                                                     \
+        .name = op_name, .num_inputs = number, .input_types = input_types, .num_outputs = 1,   \
+        .output_type = ORT_TYPE_UINT8, .row = &(const struct activation){__VA_ARGS__},         \
+        .create = create, .compute = compute, .destroy = destroy                               \
     }
 
 struct lbw_op lbw_conv_ops[] = {

@@ -70,7 +70,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     if (x.num_dims != 4 || x.dims[2] % 2 || x.dims[3] % 2)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "x has no even height and width");
     const int64_t dims[4] = {x.dims[0], 4 * x.dims[1], x.dims[2] / 2, x.dims[3] / 2};
-    LBW_TRY(lbw_op_output(&y, context, dims, 4, err));
+    LBW_TRY(lbw_op_output(&y, context, 0, dims, 4, err));
     struct job job = {self->isa,         x.data,           y, (size_t)x.dims[1],
                       (size_t)x.dims[2], (size_t)x.dims[3]};
     struct lbw_parallel threads = lbw_op_threads(&team, context);
@@ -83,6 +83,8 @@ struct lbw_op lbw_focus_ops[] = {
         .name = "QFocus",
         .num_inputs = 1,
         .input_types = input_types,
+        .num_outputs = 1,
+        .output_type = ORT_TYPE_UINT8,
         .create = create,
         .compute = compute,
         .destroy = destroy,

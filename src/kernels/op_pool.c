@@ -61,7 +61,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
         return lbw_fail(err, LBW_ERR_ARGUMENT, "x has %zu dims, not 4", x.num_dims);
     int64_t dims[4] = {x.dims[0], x.dims[1]};
     LBW_TRY(lbw_pool_output(dims + 2, &self->params, x.dims + 2, err));
-    LBW_TRY(lbw_op_output(&y, context, dims, 4, err));
+    LBW_TRY(lbw_op_output(&y, context, 0, dims, 4, err));
     struct lbw_parallel threads = lbw_op_threads(&team, context);
     LBW_TRY(lbw_pool_run(y, x.data, (size_t)(dims[0] * dims[1]), x.dims + 2, &self->params,
                          self->isa, &threads, err));
@@ -73,6 +73,8 @@ struct lbw_op lbw_pool_ops[] = {
         .name = "QMaxPool",
         .num_inputs = 3,
         .input_types = input_types,
+        .num_outputs = 1,
+        .output_type = ORT_TYPE_UINT8,
         .create = create,
         .compute = compute,
         .destroy = destroy,

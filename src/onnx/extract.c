@@ -4,6 +4,7 @@
 
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "onnx/extdata.h"
 #include "onnx/walk.h"
@@ -89,6 +90,26 @@ static Onnx__ModelProto around(Onnx__GraphProto *graph, const Onnx__ModelProto *
     return proto;
 }
 
+/* One import more than before. */
+static bool import(Onnx__ModelProto *proto, struct lbw_arena *arena, const char *domain)
+{
+    size_t num = proto->n_opset_import;
+    Onnx__OperatorSetIdProto **list = lbw_arena_calloc(arena, num + 1, sizeof *list);
+    Onnx__OperatorSetIdProto *added = lbw_arena_calloc(arena, 1, sizeof *added);
+    if (!list || !added)
+        return false;
+    onnx__operator_set_id_proto__init(added);
+    added->domain = (char *)(uintptr_t)domain;
+    added->has_version = true;
+    added->version = 1;
+    if (num)
+        memcpy(list, proto->opset_import, num * sizeof *list);
+    list[num] = added;
+    proto->opset_import = list;
+    proto->n_opset_import = num + 1;
+    return true;
+}
+
 enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
                             const struct lbw_part *part, struct lbw_error *err)
 {
@@ -104,6 +125,8 @@ enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
         graph.output = lbw_arena_calloc(&arena, part->num_outputs, sizeof *graph.output);
         graph.n_output = 0;
     }
+    if (part->domain && !import(&proto, &arena, part->domain))
+        LBW_OR_OUT(lbw_fail_memory(err));
     for (size_t i = 0; i < part->num_outputs; i++) {
         Onnx__ValueInfoProto *port =
             graph.output ? lbw_extract_port(&arena, part->outputs[i], NULL) : NULL;

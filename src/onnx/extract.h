@@ -19,7 +19,8 @@ struct lbw_part {
      * functions is taken from around the model's graph.
      */
     Onnx__GraphProto *graph;
-    bool no_functions; /* the graph calls none */
+    bool no_functions;  /* the graph calls none */
+    const char *domain; /* of operators that the graph adds, version 1; NULL: none */
     /* Any values of the graph as outputs, in place of its own. */
     const char *const *outputs;
     size_t num_outputs; /* 0: its own */

@@ -101,23 +101,19 @@ struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_pl
     return fits ? value : NULL;
 }
 
-static enum lbw_status write_one_bias(const struct lbw_plan *plan,
-                                      const struct lbw_weight *weight,
-                                      const Onnx__NodeProto *node, const float *bias,
-                                      struct lbw_error *err)
+/* Other values of a float32 constant. */
+static enum lbw_status replace(const struct lbw_plan *plan, struct lbw_value *value,
+                               const struct lbw_tensor *tensor, const float *values,
+                               struct lbw_error *err)
 {
     struct lbw_model *model = plan->model;
-    struct lbw_tensor tensor;
-    struct lbw_value *value = lbw_weight_bias(&tensor, plan, weight, node);
-    if (!value)
-        return LBW_OK;
-    unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count * 4);
-    for (size_t i = 0; data && i < tensor.count; i++)
-        lbw_store_le(data + 4 * i, lbw_float_bits(bias[i]), 4);
+    unsigned char *data = lbw_arena_alloc(&model->arena, tensor->count * 4);
+    for (size_t i = 0; data && i < tensor->count; i++)
+        lbw_store_le(data + 4 * i, lbw_float_bits(values[i]), 4);
     Onnx__TensorProto *proto = lbw_index_constant(&plan->index, value, true);
     Onnx__TensorProto *corrected =
-        data ? lbw_tensor_new(model, tensor.name, tensor.data_type, tensor.dims,
-                              tensor.num_dims, data, tensor.count * 4)
+        data ? lbw_tensor_new(model, tensor->name, tensor->data_type, tensor->dims,
+                              tensor->num_dims, data, tensor->count * 4)
              : NULL;
     if (!corrected)
         return lbw_fail_memory(err);
@@ -125,6 +121,26 @@ static enum lbw_status write_one_bias(const struct lbw_plan *plan,
         lbw_graph_remove_input(value->scope->graph, value->name);
     *proto = *corrected;
     return LBW_OK;
+}
+
+static enum lbw_status write_one_bias(const struct lbw_plan *plan,
+                                      const struct lbw_weight *weight,
+                                      const Onnx__NodeProto *node, const float *bias,
+                                      struct lbw_error *err)
+{
+    struct lbw_tensor tensor;
+    struct lbw_value *value = lbw_weight_bias(&tensor, plan, weight, node);
+    return value ? replace(plan, value, &tensor, bias, err) : LBW_OK;
+}
+
+enum lbw_status lbw_values_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                                 const struct lbw_codes *codes, struct lbw_error *err)
+{
+    struct lbw_tensor tensor;
+    if (!codes->values)
+        return LBW_OK;
+    LBW_TRY(lbw_tensor_view(&tensor, plan->model, weight->tensor, err));
+    return replace(plan, weight->value, &tensor, codes->values, err);
 }
 
 enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_weight *weight,

@@ -26,6 +26,10 @@ struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_pl
 enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
                                const struct lbw_codes *codes, struct lbw_error *err);
 
+/* Writes what was learned of a weight that stays float, likewise. */
+enum lbw_status lbw_values_write(const struct lbw_plan *plan, const struct lbw_weight *weight,
+                                 const struct lbw_codes *codes, struct lbw_error *err);
+
 /* Takes away the biases of lbw_prepare() that calibration had no use for. */
 enum lbw_status lbw_clean_biases(struct lbw_model *model, struct lbw_error *err);
 

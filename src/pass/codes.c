@@ -14,6 +14,7 @@ void lbw_codes_release(struct lbw_codes *codes)
     free(codes->biases);
     free(codes->codes);
     free(codes->steps);
+    free(codes->values);
     *codes = (struct lbw_codes){0};
 }
 

@@ -14,7 +14,9 @@ struct lbw_codes {
     float **
         biases; /* corrected ones, num_biases of rows × groups values; owned, NULL: as it was */
     size_t num_biases; /* consumers of the weight, or 0 */
-    bool is_integer;   /* to be decoded to int8 in front of a DequantizeLinear */
+    float
+        *values; /* learned, item.count, of a weight that stays float; owned, NULL: as it was */
+    bool is_integer; /* to be decoded to int8 in front of a DequantizeLinear */
 };
 
 void lbw_codes_release(struct lbw_codes *codes);

@@ -300,6 +300,7 @@ static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
         LBW_TRY(lbw_bias_write(c->plan, weight, &c->codes[i], err));
+        LBW_TRY(lbw_values_write(c->plan, weight, &c->codes[i], err));
         c->codes[i].is_integer = lbw_weight_is_integer(c->plan, weight);
     }
     LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));

@@ -66,14 +66,20 @@ enum lbw_status lbw_native_library(const char **path, struct lbw_error *err)
     return LBW_OK;
 }
 
+bool lbw_native_is_usable(const struct lbw_runtime *runtime)
+{
+    const char *path = NULL;
+    int major = 0, minor = 0;
+    sscanf(runtime->version, "%d.%d", &major, &minor);
+    return minor >= MIN_MINOR && lbw_native_library(&path, NULL) == LBW_OK;
+}
+
 enum lbw_status lbw_native_register(const struct lbw_runtime *runtime,
                                     struct ort_session_options *options, struct lbw_error *err)
 {
     const char *path = NULL;
     void *handle = NULL; /* never closed: sessions call into it */
-    int major = 0, minor = 0;
-    sscanf(runtime->version, "%d.%d", &major, &minor);
-    if (minor < MIN_MINOR || lbw_native_library(&path, NULL) != LBW_OK)
+    if (!lbw_native_is_usable(runtime) || lbw_native_library(&path, NULL) != LBW_OK)
         return LBW_OK;
     return lbw_runtime_check(runtime, runtime->register_library(options, path, &handle), path,
                              err);

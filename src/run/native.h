@@ -5,6 +5,9 @@
 
 #include "run/ort_api.h"
 
+/* Whether there is a library that this runtime can take. */
+bool lbw_native_is_usable(const struct lbw_runtime *runtime);
+
 /*
  * Registers the library's operators. Does nothing where no library is found or the runtime is
  * too old for it: the model's functions run then. LBW_ERR_RUNTIME when the runtime refuses it.

@@ -75,6 +75,12 @@ static bool is_no_quantizer(ProtobufCMessage *message, void *user)
     return !op_type || strcmp(op_type, "QuantizeLinear") != 0;
 }
 
+bool lbw_session_has_native(void)
+{
+    struct lbw_runtime *runtime = NULL;
+    return lbw_runtime_load(&runtime, NULL, NULL) == LBW_OK && lbw_native_is_usable(runtime);
+}
+
 bool lbw_session_decodes(const struct lbw_model *model)
 {
     return lbw_walk(&model->proto->base, is_no_quantizer, NULL);

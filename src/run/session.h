@@ -31,6 +31,12 @@ struct lbw_session_params {
 };
 
 /*
+ * Whether sessions with `native` have the operator library: the runtime is new enough for it,
+ * and it is where it belongs.
+ */
+bool lbw_session_has_native(void);
+
+/*
  * What `decode_once` should be for a model that runs as it is: true unless it holds a
  * QuantizeLinear, whose fusion into integer kernels the setting would prevent.
  */

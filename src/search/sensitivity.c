@@ -327,8 +327,9 @@ static enum lbw_status run_draws(struct one *one, struct measure *m, struct lbw_
         draw(one, m, &random);
         release_arrays(one->outputs, num_outputs);
         memset(one->outputs, 0, num_outputs * sizeof *one->outputs);
-        LBW_TRY(lbw_trainer_run(&m->trainer, true, one->images, one->wanted, one->factors, NULL,
-                                one->outputs, err));
+        const struct lbw_lesson lesson = {.wanted = one->wanted, .factors = one->factors};
+        LBW_TRY(
+            lbw_trainer_run(&m->trainer, true, one->images, &lesson, NULL, one->outputs, err));
         LBW_TRY(accumulate(one, num_outputs, err));
     }
     return LBW_OK;

@@ -18,15 +18,15 @@
 
 static struct lbw_header header_of(const struct lbw_tuning *t)
 {
-    return (struct lbw_header){"LBWTUNED", 2, t->run};
+    return (struct lbw_header){"LBWTUNED", 3, t->run};
 }
 
 /* What the steps depend on: where they start and how they are taken. */
 static uint64_t fingerprint(const struct lbw_tuning *t)
 {
     const struct lbw_tune_params *p = &t->params;
-    uint64_t numbers[] = {t->num_samples, t->num_train, p->seed,
-                          p->num_steps,   p->batch,     (uint64_t)p->optimizer};
+    uint64_t numbers[] = {t->num_samples, t->num_train,           p->seed,     p->num_steps,
+                          p->batch,       (uint64_t)p->optimizer, t->views.num};
     double reals[] = {p->minutes, p->rate, p->tap_weight};
     uint64_t h = lbw_hash(LBW_HASH_START, numbers, sizeof numbers);
     h = lbw_hash(h, reals, sizeof reals);
@@ -63,9 +63,10 @@ static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elaps
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         lbw_record_real(record, reals[i], -INFINITY, INFINITY);
     lbw_record_u64(record, &t->random.state, UINT64_MAX);
-    lbw_record_same(record, t->num_train);
-    for (size_t i = 0; i < t->num_train; i++)
-        lbw_record_size(record, &t->order[i], t->num_train - 1);
+    lbw_record_real(record, &t->pace, 0, 1);
+    lbw_record_same(record, t->views.num);
+    for (size_t i = 0; i < t->views.num; i++)
+        lbw_record_size(record, &t->order[i], t->views.num - 1);
     lbw_student_carry(record, &t->student);
 }
 

@@ -57,13 +57,13 @@ static enum lbw_status judge_one(void *user, size_t i, struct lbw_error *err)
     enum lbw_status status;
     if (!outputs)
         return lbw_fail_memory(err);
-    status = lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], t->held[i],
-                             t->held_factors[i], t->student.arrays, outputs, err);
+    status = lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], &t->held[i],
+                             t->student.arrays, outputs, err);
     if (status != LBW_OK)
         goto out;
-    v->loss = *(const float *)outputs[0].data;
+    v->loss = *(const float *)outputs[0].data - t->held[i].least;
     if (t->weighing.profile)
-        status = compare_boxes(v, t, t->held[i], outputs + 1, err);
+        status = compare_boxes(v, t, t->held[i].wanted, outputs + 1, err);
 out:
     for (size_t k = 0; k < num; k++)
         lbw_array_release(&outputs[k]);

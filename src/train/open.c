@@ -28,9 +28,7 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
     t->num_train = t->num_samples - t->num_held;
     t->samples = calloc(t->num_samples, sizeof *t->samples);
     t->held = calloc(t->num_held, sizeof *t->held);
-    t->held_factors = calloc(t->num_held, sizeof *t->held_factors);
-    t->order = calloc(t->num_train, sizeof *t->order);
-    if (!t->samples || !t->held || !t->held_factors || !t->order)
+    if (!t->samples || !t->held)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_samples; i++) {
         t->samples[i] = calloc(num_inputs + 1, sizeof **t->samples);
@@ -39,12 +37,18 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
         LBW_TRY(lbw_feed_get(t->feed, i, t->samples[i], err));
     }
     for (size_t i = 0; i < t->num_held; i++) {
-        t->held[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held);
-        t->held_factors[i] = calloc(t->trainer.num_targets + 1, sizeof **t->held_factors);
-        if (!t->held[i] || !t->held_factors[i])
-            return lbw_fail_memory(err);
-        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], t->held[i], err));
+        LBW_TRY(lbw_lesson_init(&t->held[i], &t->trainer, err));
+        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], t->held[i].wanted,
+                                  err));
     }
+    return LBW_OK;
+}
+
+static enum lbw_status learn_from(struct lbw_tuning *t, struct lbw_lesson *lesson,
+                                  struct lbw_error *err)
+{
+    LBW_TRY(lbw_weighing_apply(&t->weighing, lesson, err));
+    lesson->least = lbw_weighing_least(&t->weighing, lesson);
     return LBW_OK;
 }
 
@@ -53,8 +57,20 @@ static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
 {
     LBW_TRY(lbw_weighing_learn(&t->weighing, t->held, t->num_held, err));
     for (size_t i = 0; i < t->num_held; i++)
-        LBW_TRY(lbw_weighing_apply(&t->weighing, t->held[i], t->held_factors[i], err));
+        LBW_TRY(learn_from(t, &t->held[i], err));
     return LBW_OK;
+}
+
+static enum lbw_status open_views(struct lbw_tuning *t, struct lbw_error *err)
+{
+    t->views = (struct lbw_views){.trainer = &t->trainer,
+                                  .weighing = &t->weighing,
+                                  .samples = t->samples,
+                                  .num_samples = t->num_train,
+                                  .seed = t->params.seed};
+    LBW_TRY(lbw_views_init(&t->views, t->params.num_views, t->params.batch, err));
+    t->order = calloc(t->views.num, sizeof *t->order);
+    return t->order ? LBW_OK : lbw_fail_memory(err);
 }
 
 static enum lbw_status alloc_passes(struct lbw_tuning *t, struct lbw_error *err)
@@ -66,11 +82,10 @@ static enum lbw_status alloc_passes(struct lbw_tuning *t, struct lbw_error *err)
     for (size_t i = 0; i < t->params.batch; i++) {
         struct lbw_pass *pass = &t->passes[i];
         pass->images = calloc(t->trainer.num_images + 1, sizeof *pass->images);
-        pass->wanted = calloc(t->trainer.num_targets + 1, sizeof *pass->wanted);
-        pass->factors = calloc(t->trainer.num_targets + 1, sizeof *pass->factors);
         pass->outputs = calloc(lbw_trainer_num_outputs(&t->trainer) + 1, sizeof *pass->outputs);
-        if (!pass->images || !pass->wanted || !pass->factors || !pass->outputs)
+        if (!pass->images || !pass->outputs)
             return lbw_fail_memory(err);
+        LBW_TRY(lbw_lesson_init(&pass->lesson, &t->trainer, err));
     }
     for (size_t i = 0; i < t->student.num_params; i++)
         if (t->trainer.gradient_slots[i] != SIZE_MAX &&
@@ -117,8 +132,10 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
     else
         LBW_TRY(
             lbw_targets_find(&t->targets, &t->arena, t->plan, of_outputs, p->num_taps, err));
+    size_t num_scored = of_outputs ? t->targets.num - t->targets.num_taps : 0;
     struct lbw_trainer_params params = {.targets = t->targets.names,
                                         .num_targets = t->targets.num,
+                                        .num_scored = num_scored,
                                         .params = t->student.names,
                                         .num_params = t->student.num_params,
                                         .num_threads = 1};
@@ -134,17 +151,15 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
 static bool can_weigh(struct lbw_tuning *t)
 {
     struct lbw_array *images = calloc(t->trainer.num_images + 1, sizeof *images);
-    struct lbw_array *wanted = calloc(t->trainer.num_targets + 1, sizeof *wanted);
-    bool done = images && wanted && lbw_feed_get(t->feed, 0, images, NULL) == LBW_OK &&
-                lbw_trainer_teach(&t->trainer, images, wanted, NULL) == LBW_OK &&
-                lbw_weighing_learn(&t->weighing, &wanted, 1, NULL) == LBW_OK;
+    struct lbw_lesson lesson = {0};
+    bool done = images && lbw_lesson_init(&lesson, &t->trainer, NULL) == LBW_OK &&
+                lbw_feed_get(t->feed, 0, images, NULL) == LBW_OK &&
+                lbw_trainer_teach(&t->trainer, images, lesson.wanted, NULL) == LBW_OK &&
+                lbw_weighing_learn(&t->weighing, &lesson, 1, NULL) == LBW_OK;
     lbw_weighing_release(&t->weighing);
-    if (images && wanted) {
-        release_arrays(images, t->trainer.num_images);
-        release_arrays(wanted, t->trainer.num_targets);
-    }
+    release_arrays(images, t->trainer.num_images);
+    lbw_lesson_release(&lesson, &t->trainer);
     free(images);
-    free(wanted);
     return done;
 }
 
@@ -180,6 +195,8 @@ static enum lbw_status open_trainer(struct lbw_tuning *t, struct lbw_error *err)
     for (size_t i = 0; i < t->plan->num_weights; i++)
         if (t->plan->weights[i].item.grid)
             *(is_tuned[i] ? &r->num_learned : &r->num_out_of_reach) += 1;
+    for (size_t i = 0; i < t->plan->num_weights; i++)
+        r->num_plain += is_tuned[i] && !t->plan->weights[i].item.grid;
     free(is_tuned);
     r->num_targets = t->trainer.num_targets;
     r->targets = t->trainer.targets;
@@ -200,6 +217,7 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
     LBW_TRY(open_trainer(t, err));
     LBW_TRY(load_samples(t, err));
     LBW_TRY(weigh(t, err));
+    LBW_TRY(open_views(t, err));
     LBW_TRY(alloc_passes(t, err));
     t->result.num_train = t->num_train;
     t->result.num_held_back = t->num_held;
@@ -209,8 +227,7 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
 void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass)
 {
     release_arrays(pass->images, t->trainer.num_images);
-    release_arrays(pass->wanted, t->trainer.num_targets);
-    release_arrays(pass->factors, t->trainer.num_targets);
+    lbw_lesson_clear(&pass->lesson, &t->trainer);
     release_arrays(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
 }
 
@@ -220,28 +237,21 @@ void lbw_tuning_release(struct lbw_tuning *t)
         release_arrays(t->samples[i], lbw_feed_num_inputs(t->feed));
         free(t->samples[i]);
     }
-    for (size_t i = 0; t->held && i < t->num_held; i++) {
-        release_arrays(t->held[i], t->trainer.num_targets);
-        free(t->held[i]);
-    }
-    for (size_t i = 0; t->held_factors && i < t->num_held; i++) {
-        release_arrays(t->held_factors[i], t->trainer.num_targets);
-        free(t->held_factors[i]);
-    }
+    lbw_views_release(&t->views);
+    for (size_t i = 0; t->held && i < t->num_held; i++)
+        lbw_lesson_release(&t->held[i], &t->trainer);
     for (size_t i = 0; t->passes && i < t->params.batch; i++) {
         struct lbw_pass *pass = &t->passes[i];
-        if (pass->images && pass->wanted && pass->factors && pass->outputs)
+        if (pass->images && pass->outputs)
             lbw_pass_clear(t, pass);
+        lbw_lesson_release(&pass->lesson, &t->trainer);
         free(pass->images);
-        free(pass->wanted);
-        free(pass->factors);
         free(pass->outputs);
     }
     for (size_t i = 0; t->sums && i < t->student.num_params; i++)
         free(t->sums[i]);
     free(t->samples);
     free(t->held);
-    free(t->held_factors);
     free(t->order);
     free(t->passes);
     free(t->sums);

@@ -11,40 +11,24 @@
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 
-/* Adam's usual constants. */
-#define BETA_MEAN   0.9f
-#define BETA_SQUARE 0.999f
+/*
+ * The rates of the scales, in their logarithm, and of biases, in typical biases of their layer,
+ * as multiples of that of weights.
+ */
+#define STEP_RATE 1.0f
+#define BIAS_RATE 3.0f
 
-/* Rates of steps and biases, as a share of that of the weights. */
-#define STEP_RATE 0.5
-#define BIAS_RATE 2.0
+/* One-term grids with more levels than this are finer near zero: their weights go faster. */
+#define USUAL_LEVELS 9
 
 /* How near a float weight may start to the threshold of its code: 1 is at it. */
 #define START_REACH 0.95f
 
-/* The most that a weight's curvature may speed it up or slow it down. */
-#define MOST_MOVE 3.0f
-
-static bool learned_init(struct lbw_learned *l, size_t num)
-{
-    l->num = num;
-    l->values = calloc(num + 1, sizeof *l->values);
-    l->mean = calloc(num + 1, sizeof *l->mean);
-    l->square = calloc(num + 1, sizeof *l->square);
-    return l->values && l->mean && l->square;
-}
-
-static void learned_release(struct lbw_learned *l)
-{
-    free(l->values);
-    free(l->mean);
-    free(l->square);
-}
-
 /* In the main graph, and float32: what the graph of gradients can take as an input. */
 static bool is_trainable(const struct lbw_weight *weight)
 {
-    return weight->item.grid && weight->tensor && weight->tensor->data_type == FLOAT32 &&
+    bool is_wanted = weight->item.grid || (weight->is_small && weight->root == weight->value);
+    return is_wanted && weight->tensor && weight->tensor->data_type == FLOAT32 &&
            weight->value->scope->graph && !weight->value->scope->parent;
 }
 
@@ -74,12 +58,14 @@ static bool layer_init(struct lbw_layer *layer, struct lbw_student *s,
     layer->now = calloc(count + 1, 1);
     layer->best = calloc(count + 1, 1);
     layer->start = calloc(count + 1, 1);
+    layer->best_values = calloc(weight->item.grid ? 1 : count, sizeof *layer->best_values);
     layer->best_steps = calloc(num_steps + 1, sizeof *layer->best_steps);
     layer->shown_steps = calloc(num_steps + 1, sizeof *layer->shown_steps);
     if (!layer->biases || !layer->best_biases || !layer->typical || !layer->typical_bias ||
-        !layer->average || !layer->now || !layer->best || !layer->start || !layer->best_steps ||
-        !layer->shown_steps || !learned_init(&layer->master, count) ||
-        !learned_init(&layer->steps, num_steps) ||
+        !layer->average || !layer->now || !layer->best || !layer->start ||
+        !layer->best_values || !layer->best_steps || !layer->shown_steps ||
+        !lbw_learned_init(&layer->master, count) ||
+        !lbw_learned_init(&layer->steps, num_steps) ||
         !set_param(s, weight->item.tensor, weight->item.dims, weight->item.num_dims, count))
         return false;
     for (size_t i = 0; i < weight->num_consumers; i++) {
@@ -89,7 +75,7 @@ static bool layer_init(struct lbw_layer *layer, struct lbw_student *s,
         if (!bias)
             continue;
         layer->best_biases[i] = calloc(tensor.count + 1, sizeof(float));
-        if (!layer->best_biases[i] || !learned_init(&layer->biases[i], tensor.count) ||
+        if (!layer->best_biases[i] || !lbw_learned_init(&layer->biases[i], tensor.count) ||
             !set_param(s, bias->name, tensor.dims, tensor.num_dims, tensor.count))
             return false;
     }
@@ -123,12 +109,12 @@ void lbw_student_release(struct lbw_student *student)
     for (size_t i = 0; i < student->num_layers; i++) {
         struct lbw_layer *layer = &student->layers[i];
         for (size_t k = 0; layer->biases && k < layer->weight->num_consumers; k++) {
-            learned_release(&layer->biases[k]);
+            lbw_learned_release(&layer->biases[k]);
             if (layer->best_biases)
                 free(layer->best_biases[k]);
         }
-        learned_release(&layer->master);
-        learned_release(&layer->steps);
+        lbw_learned_release(&layer->master);
+        lbw_learned_release(&layer->steps);
         free(layer->biases);
         free(layer->best_biases);
         free(layer->typical);
@@ -137,6 +123,7 @@ void lbw_student_release(struct lbw_student *student)
         free(layer->now);
         free(layer->best);
         free(layer->start);
+        free(layer->best_values);
         free(layer->best_steps);
         free(layer->shown_steps);
     }
@@ -179,16 +166,25 @@ static void project_row(struct lbw_layer *layer, size_t group, size_t row, float
         layer->now[lbw_layout_offset(layout, group, row, i)] = codes[i];
 }
 
+static void show_weights(float *out, struct lbw_layer *layer)
+{
+    if (!layer->weight->item.grid) {
+        memcpy(out, layer->master.values, layer->master.num * sizeof *out);
+        return;
+    }
+    for (size_t k = 0; k < layer->steps.num; k++)
+        layer->shown_steps[k] = step_of(layer, k);
+    const struct lbw_codes codes = {.codes = layer->now, .steps = layer->shown_steps};
+    lbw_codes_decode(out, layer->weight, &codes);
+}
+
 /* What the next sample sees: decoded weights, and biases. */
 static void show(struct lbw_student *s)
 {
     size_t param = 0;
     for (size_t i = 0; i < s->num_layers; i++) {
         struct lbw_layer *layer = &s->layers[i];
-        for (size_t k = 0; k < layer->steps.num; k++)
-            layer->shown_steps[k] = step_of(layer, k);
-        struct lbw_codes codes = {.codes = layer->now, .steps = layer->shown_steps};
-        lbw_codes_decode(s->arrays[param++].data, layer->weight, &codes);
+        show_weights(s->arrays[param++].data, layer);
         for (size_t k = 0; k < layer->weight->num_consumers; k++)
             if (layer->biases[k].num)
                 memcpy(s->arrays[param++].data, layer->biases[k].values,
@@ -246,6 +242,19 @@ static void start_weights(struct lbw_layer *layer)
         layer->typical[i] = sqrtf(layer->typical[i]);
 }
 
+/* Of a layer that stays float: `typical` is the largest weight of each row. */
+static void start_plain(struct lbw_layer *layer)
+{
+    const struct lbw_layout *layout = &layer->weight->layout;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++) {
+            float *typical = &layer->typical[lbw_weight_step_index(layer->weight, g, r)];
+            for (size_t i = 0; i < layout->k; i++)
+                *typical = fmaxf(
+                    *typical, fabsf(layer->master.values[lbw_layout_offset(layout, g, r, i)]));
+        }
+}
+
 static enum lbw_status start_biases(struct lbw_layer *layer, const struct lbw_plan *plan,
                                     struct lbw_error *err)
 {
@@ -283,7 +292,10 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
         layer->codes = &codes[layer->weight - plan->weights];
         LBW_TRY(lbw_tensor_view(&tensor, plan->model, layer->weight->tensor, err));
         LBW_TRY(lbw_tensor_read_float(&tensor, layer->master.values, err));
-        start_weights(layer);
+        if (layer->weight->item.grid)
+            start_weights(layer);
+        else
+            start_plain(layer);
         LBW_TRY(start_biases(layer, plan, err));
     }
     show(student);
@@ -291,47 +303,22 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
     return LBW_OK;
 }
 
-/* Adam: the direction to go, of about unit length, from the gradient of value i. */
-static float direction(struct lbw_learned *l, size_t i, float gradient, float unbias_mean,
-                       float unbias_square)
-{
-    l->mean[i] = BETA_MEAN * l->mean[i] + (1 - BETA_MEAN) * gradient;
-    l->square[i] = BETA_SQUARE * l->square[i] + (1 - BETA_SQUARE) * gradient * gradient;
-    float size = sqrtf(l->square[i] * unbias_square);
-    return size > 0 ? l->mean[i] * unbias_mean / size : 0;
-}
-
 /* What a whole layer's update shares. */
 struct update {
-    float rate, unbias_mean, unbias_square;
-    float typical_root; /* mean over the layer of the root of the gradient's mean square */
+    float rate;   /* of scales and biases */
+    float weight; /* of weights, in largest levels of their channel */
+    struct lbw_pace pace;
     bool is_frozen;
     float average_share; /* of this step in the mean of the float weights; 0: not in it */
-    enum lbw_optimizer optimizer;
-    float share; /* of one sample in the sum of gradients */
+    float share;         /* of one sample in the sum of gradients */
     float *values;
     uint8_t *codes;
 };
 
-/*
- * Adam's direction divided once more by the root of the gradient's mean square, which stands
- * for the curvature: a step like Newton's. A code that flips costs curvature · gap², so weights
- * of high curvature have to wait for a clear gradient, and noise flips those that matter least.
- * With Adam's own direction, flips did more harm than good (docs/tuning.md).
- */
-static float by_curvature(float direction, const struct lbw_learned *l, size_t i,
-                          const struct update *u)
+static float step_by(struct lbw_learned *learned, size_t i, float gradient,
+                     const struct update *u)
 {
-    float root = sqrtf(l->square[i] * u->unbias_square);
-    float move = root > 0 ? direction * u->typical_root / root : 0;
-    return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
-}
-
-/* The mean of the last gradients, in typical gradients of the layer. */
-static float by_momentum(const struct lbw_learned *l, size_t i, const struct update *u)
-{
-    float move = u->typical_root > 0 ? l->mean[i] * u->unbias_mean / u->typical_root : 0;
-    return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
+    return lbw_learned_direction(learned, i, gradient, &u->pace);
 }
 
 static void update_row(struct lbw_layer *layer, size_t group, size_t row, const float *gradient,
@@ -340,9 +327,8 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
     const struct lbw_layout *layout = &layer->weight->layout;
     const struct lbw_grid *grid = layer->weight->item.grid;
     size_t at_step = lbw_weight_step_index(layer->weight, group, row);
-    float rate = u->rate * layer->typical[at_step];
-    float top =
-        1.25f * layer->steps.values[at_step] * (float)grid->levels[grid->num_levels - 1];
+    float largest = layer->steps.values[at_step] * (float)grid->levels[grid->num_levels - 1];
+    float top = 1.25f * largest;
     bool plain = is_plain(layout);
     size_t first = lbw_layout_offset(layout, group, row, 0);
     for (size_t i = 0; i < layout->k; i++) {
@@ -351,13 +337,23 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
         step_gradient[at_step] += (double)g * grid->levels[layer->now[at]];
         if (u->is_frozen)
             continue;
-        float d = direction(&layer->master, at, g, u->unbias_mean, u->unbias_square);
-        float move = u->optimizer == LBW_OPTIMIZER_SGD ? by_momentum(&layer->master, at, u)
-                                                       : by_curvature(d, &layer->master, at, u);
-        float w = layer->master.values[at] - rate * move;
+        float w =
+            layer->master.values[at] - u->weight * largest * step_by(&layer->master, at, g, u);
         w = w > top ? top : w < -top ? -top : w;
         layer->master.values[at] = w;
         layer->average[at] += u->average_share * (w - layer->average[at]);
+    }
+}
+
+static void update_plain_row(struct lbw_layer *layer, size_t group, size_t row,
+                             const float *gradient, const struct update *u)
+{
+    const struct lbw_layout *layout = &layer->weight->layout;
+    float most = layer->typical[lbw_weight_step_index(layer->weight, group, row)];
+    for (size_t i = 0; i < layout->k; i++) {
+        size_t at = lbw_layout_offset(layout, group, row, i);
+        layer->master.values[at] -=
+            u->rate * most * step_by(&layer->master, at, gradient[at] * u->share, u);
     }
 }
 
@@ -369,18 +365,9 @@ static void update_steps(struct lbw_layer *layer, const double *gradient,
         return;
     for (size_t i = 0; i < layer->steps.num; i++) {
         float step = layer->steps.values[i];
-        float d = direction(&layer->steps, i, (float)gradient[i] * step, u->unbias_mean,
-                            u->unbias_square);
-        layer->steps.values[i] = step * expf(-(float)STEP_RATE * u->rate * d);
+        float d = step_by(&layer->steps, i, (float)gradient[i] * step, u);
+        layer->steps.values[i] = step * expf(-STEP_RATE * u->rate * d);
     }
-}
-
-static float typical_root(const struct lbw_learned *l, float unbias_square)
-{
-    double sum = 0;
-    for (size_t i = 0; i < l->num; i++)
-        sum += sqrtf(l->square[i] * unbias_square);
-    return (float)(sum / (double)l->num);
 }
 
 static size_t num_params_of(const struct lbw_layer *layer)
@@ -404,7 +391,7 @@ static void freeze(struct lbw_student *student, float *const *gradients, const s
     student->is_frozen = true;
     for (size_t i = 0, param = 0; i < student->num_layers && student->num_averaged; i++) {
         struct lbw_layer *layer = &student->layers[i];
-        if (gradients[param]) {
+        if (gradients[param] && layer->weight->item.grid) {
             memcpy(layer->master.values, layer->average, layer->master.num * sizeof(float));
             project(layer, u);
         }
@@ -412,36 +399,46 @@ static void freeze(struct lbw_student *student, float *const *gradients, const s
     }
 }
 
-static bool update_layer(struct lbw_layer *layer, float *const *gradients, double rate,
-                         struct update *u)
+static bool update_weights(struct lbw_layer *layer, const float *gradient, struct update *u)
 {
-    /* The fewer levels, the farther a weight has to go before its code changes. */
-    u->rate = (float)(rate / layer->weight->item.grid->num_levels);
     const struct lbw_layout *layout = &layer->weight->layout;
-    size_t param = 0;
-    if (gradients[param]) {
-        double *step_gradient = calloc(layer->steps.num, sizeof *step_gradient);
-        if (!step_gradient)
-            return false;
-        u->typical_root = typical_root(&layer->master, u->unbias_square);
-        for (size_t g = 0; g < layout->groups; g++)
-            for (size_t r = 0; r < layout->rows; r++)
-                update_row(layer, g, r, gradients[param], step_gradient, u);
+    const struct lbw_grid *grid = layer->weight->item.grid;
+    double *step_gradient = calloc(layer->steps.num, sizeof *step_gradient);
+    if (!step_gradient)
+        return false;
+    u->pace.typical = lbw_learned_typical(&layer->master, &u->pace);
+    u->weight = u->rate;
+    if (grid && grid->terms == 1 && grid->num_levels > USUAL_LEVELS)
+        u->weight *= (float)grid->num_levels / USUAL_LEVELS;
+    for (size_t g = 0; g < layout->groups; g++)
+        for (size_t r = 0; r < layout->rows; r++)
+            if (grid)
+                update_row(layer, g, r, gradient, step_gradient, u);
+            else
+                update_plain_row(layer, g, r, gradient, u);
+    u->pace.typical = lbw_learned_typical(&layer->steps, &u->pace);
+    if (grid)
         update_steps(layer, step_gradient, u);
-        free(step_gradient);
-        if (!u->is_frozen)
-            project(layer, u);
-    }
-    param++;
+    free(step_gradient);
+    if (grid && !u->is_frozen)
+        project(layer, u);
+    return true;
+}
+
+static bool update_layer(struct lbw_layer *layer, float *const *gradients, struct update *u)
+{
+    size_t param = 1;
+    if (gradients[0] && !update_weights(layer, gradients[0], u))
+        return false;
     for (size_t k = 0; k < layer->weight->num_consumers; k++) {
         struct lbw_learned *bias = &layer->biases[k];
         if (!bias->num)
             continue;
         const float *gradient = gradients[param++];
-        float move = (float)BIAS_RATE * u->rate * layer->typical_bias[k];
+        float move = BIAS_RATE * u->rate * layer->typical_bias[k];
+        u->pace.typical = lbw_learned_typical(bias, &u->pace);
         for (size_t i = 0; gradient && i < bias->num; i++)
-            bias->values[i] -= move * direction(bias, i, gradient[i] * u->share, u->unbias_mean,
-                                                u->unbias_square);
+            bias->values[i] -= move * step_by(bias, i, gradient[i] * u->share, u);
     }
     return true;
 }
@@ -450,24 +447,23 @@ enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gr
                                    size_t num, const struct lbw_student_rate *rate,
                                    struct lbw_error *err)
 {
-    double t = (double)++student->num_updates;
+    student->num_updates++;
     student->num_averaged += rate->is_averaged;
     size_t param = 0, longest = 1;
     for (size_t i = 0; i < student->num_layers; i++)
         if (student->layers[i].weight->layout.k > longest)
             longest = student->layers[i].weight->layout.k;
-    struct update u = {.unbias_mean = (float)(1 / (1 - pow(BETA_MEAN, t))),
-                       .unbias_square = (float)(1 / (1 - pow(BETA_SQUARE, t))),
+    struct update u = {.rate = (float)rate->rate,
+                       .pace = lbw_pace_of(student->num_updates, rate->optimizer),
                        .is_frozen = rate->is_frozen,
                        .average_share =
                            rate->is_averaged ? 1 / (float)student->num_averaged : 0,
-                       .optimizer = rate->optimizer,
                        .share = 1 / (float)num,
                        .values = malloc(longest * sizeof(float)),
                        .codes = malloc(longest)};
     bool done = u.values && u.codes;
     for (size_t i = 0; i < student->num_layers && done; i++) {
-        done = update_layer(&student->layers[i], gradients + param, rate->rate, &u);
+        done = update_layer(&student->layers[i], gradients + param, &u);
         param += num_params_of(&student->layers[i]);
     }
     if (done && rate->is_frozen && !student->is_frozen)
@@ -485,6 +481,9 @@ void lbw_student_keep(struct lbw_student *student)
     for (size_t i = 0; i < student->num_layers; i++) {
         struct lbw_layer *layer = &student->layers[i];
         memcpy(layer->best, layer->now, layer->weight->item.count);
+        if (!layer->weight->item.grid)
+            memcpy(layer->best_values, layer->master.values,
+                   layer->master.num * sizeof *layer->best_values);
         memcpy(layer->best_steps, layer->shown_steps, layer->steps.num * sizeof(float));
         for (size_t k = 0; k < layer->weight->num_consumers; k++)
             if (layer->biases[k].num)
@@ -497,8 +496,13 @@ void lbw_student_finish(struct lbw_student *student)
 {
     for (size_t i = 0; i < student->num_layers; i++) {
         struct lbw_layer *layer = &student->layers[i];
-        memcpy(layer->codes->codes, layer->best, layer->weight->item.count);
-        memcpy(layer->codes->steps, layer->best_steps, layer->steps.num * sizeof(float));
+        if (layer->weight->item.grid) {
+            memcpy(layer->codes->codes, layer->best, layer->weight->item.count);
+            memcpy(layer->codes->steps, layer->best_steps, layer->steps.num * sizeof(float));
+        } else {
+            layer->codes->values = layer->best_values;
+            layer->best_values = NULL;
+        }
         for (size_t k = 0; k < layer->weight->num_consumers; k++)
             if (layer->biases[k].num)
                 memcpy(layer->codes->biases[k], layer->best_biases[k],
@@ -511,6 +515,8 @@ double lbw_student_changed(const struct lbw_student *student)
     size_t num = 0, changed = 0;
     for (size_t i = 0; i < student->num_layers; i++) {
         const struct lbw_layer *layer = &student->layers[i];
+        if (!layer->weight->item.grid)
+            continue;
         num += layer->weight->item.count;
         for (size_t k = 0; k < layer->weight->item.count; k++)
             changed += layer->now[k] != layer->start[k];
@@ -523,29 +529,26 @@ static void carry_floats(struct lbw_record *record, float *values, size_t num)
     lbw_record_floats(record, values, num, -FLT_MAX, FLT_MAX);
 }
 
-static void carry_learned(struct lbw_record *record, struct lbw_learned *l)
-{
-    carry_floats(record, l->values, l->num);
-    carry_floats(record, l->mean, l->num);
-    lbw_record_floats(record, l->square, l->num, 0, FLT_MAX);
-}
-
 static void carry_layer(struct lbw_record *record, struct lbw_layer *layer)
 {
     const struct lbw_plan_item *item = &layer->weight->item;
     lbw_record_same_text(record, item->tensor);
-    lbw_record_same_text(record, item->grid->name);
+    lbw_record_same_text(record, item->grid ? item->grid->name : "");
     lbw_record_same(record, layer->master.num);
     lbw_record_same(record, layer->steps.num);
-    carry_learned(record, &layer->master);
-    carry_learned(record, &layer->steps);
+    lbw_learned_carry(record, &layer->master);
+    lbw_learned_carry(record, &layer->steps);
     carry_floats(record, layer->average, layer->master.num);
-    lbw_record_codes(record, layer->now, layer->master.num, item->grid->num_levels);
-    lbw_record_codes(record, layer->best, layer->master.num, item->grid->num_levels);
-    lbw_record_floats(record, layer->best_steps, layer->steps.num, FLT_TRUE_MIN, FLT_MAX);
+    if (item->grid) {
+        lbw_record_codes(record, layer->now, layer->master.num, item->grid->num_levels);
+        lbw_record_codes(record, layer->best, layer->master.num, item->grid->num_levels);
+        lbw_record_floats(record, layer->best_steps, layer->steps.num, FLT_TRUE_MIN, FLT_MAX);
+    } else {
+        carry_floats(record, layer->best_values, layer->master.num);
+    }
     for (size_t k = 0; k < layer->weight->num_consumers; k++) {
         lbw_record_same(record, layer->biases[k].num);
-        carry_learned(record, &layer->biases[k]);
+        lbw_learned_carry(record, &layer->biases[k]);
         carry_floats(record, layer->best_biases[k], layer->biases[k].num);
     }
 }

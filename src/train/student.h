@@ -6,20 +6,14 @@
 #ifndef LBW_SRC_TRAIN_STUDENT_H
 #define LBW_SRC_TRAIN_STUDENT_H
 
-#include <lbw/tune.h>
-
-#include "base/record.h"
 #include "pass/bias.h"
 #include "feed/feed.h"
+#include "train/learned.h"
 
-/* Values learned by Adam. */
-struct lbw_learned {
-    size_t num;
-    float *values;        /* owned */
-    float *mean, *square; /* moments of the gradient; owned */
-};
-
-/* One weight. Arrays of item.count are in the tensor's own order. */
+/*
+ * One weight. Arrays of item.count are in the tensor's own order. One that stays float because
+ * a grid would save too little learns as it is: it has no codes.
+ */
 struct lbw_layer {
     const struct lbw_weight *weight;
     struct lbw_codes *codes;    /* of the conversion: written at the end */
@@ -27,9 +21,10 @@ struct lbw_layer {
     float *average;             /* of the master over some steps; item.count */
     struct lbw_learned steps;   /* num_steps */
     struct lbw_learned *biases; /* num_consumers; no values where there is no bias of its own */
-    float *typical;             /* rms of the weights of each step; num_steps */
-    float *typical_bias;        /* num_consumers */
+    float *typical; /* rms of the weights of each step; without codes the largest; num_steps */
+    float *typical_bias;             /* num_consumers */
     uint8_t *now, *best, *start;     /* codes */
+    float *best_values;              /* without codes */
     float *shown_steps, *best_steps; /* as they will be stored */
     float **best_biases;
 };
@@ -47,7 +42,8 @@ struct lbw_student {
 };
 
 /*
- * The params of a planned model: weights with a grid that are constants of the main graph. No
+ * The params of a planned model: weights with a grid that are constants of the main graph, and
+ * those that stay float because they are small. No
  * values yet: names are enough to build graphs.
  */
 enum lbw_status lbw_student_init(struct lbw_student *out, const struct lbw_plan *plan,
@@ -63,7 +59,7 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
                                   struct lbw_codes *codes, struct lbw_error *err);
 
 struct lbw_student_rate {
-    double rate;      /* in typical weights of the channel by the number of levels */
+    double rate;      /* in largest levels of the channel, at 4 bits */
     bool is_averaged; /* the float weights join the mean at which codes will be frozen */
     /*
      * Codes stay: at first those of the averaged float weights, where there are some, in which

@@ -123,6 +123,7 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
 {
     struct lbw_grad_params grad = {.targets = t->targets,
                                    .num_targets = t->num_targets,
+                                   .num_scored = params->num_scored,
                                    .weights = params->params,
                                    .num_weights = params->num_params,
                                    .shapes = shapes,
@@ -140,8 +141,16 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
         LBW_TRY(status);
     }
     grad.no_gradients = false;
+    /* What a plan is chosen by does not depend on whether there is an operator library. */
+    grad.has_native = !params->is_linear && lbw_session_has_native();
     LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
     status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
+    if (status != LBW_OK && grad.has_native) { /* a library that lacks what we need */
+        lbw_grad_release(&t->grad);
+        grad.has_native = false;
+        LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
+        status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
+    }
     return lbw_within(err, status, "the graph of gradients");
 }
 
@@ -154,14 +163,16 @@ static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *
     size_t num = params->num_params, output = 1;
     t->num_images = lbw_feed_num_inputs(feed);
     t->num_params = num;
+    t->num_scored = params->num_scored;
     t->teacher_slots = find_images(arena, t->teacher, feed);
     t->image_slots = find_images(arena, t->training, feed);
     t->wanted_slots = lbw_arena_calloc(arena, t->num_targets, sizeof(size_t));
     t->factor_slots = lbw_arena_calloc(arena, t->num_targets, sizeof(size_t));
+    t->score_slots = lbw_arena_calloc(arena, t->num_scored + 1, sizeof(size_t));
     t->param_slots = lbw_arena_calloc(arena, num + 1, sizeof(size_t));
     t->gradient_slots = lbw_arena_calloc(arena, num + 1, sizeof(size_t));
     if (!t->teacher_slots || !t->image_slots || !t->wanted_slots || !t->factor_slots ||
-        !t->param_slots || !t->gradient_slots)
+        !t->score_slots || !t->param_slots || !t->gradient_slots)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_targets; i++) {
         t->wanted_slots[i] = params->is_linear
@@ -169,6 +180,8 @@ static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *
                                  : lbw_session_find_input(t->training, t->grad.wanted[i]);
         t->factor_slots[i] = lbw_session_find_input(t->training, t->grad.factors[i]);
     }
+    for (size_t i = 0; i < t->num_scored; i++)
+        t->score_slots[i] = lbw_session_find_input(t->training, t->grad.scores[i]);
     for (size_t i = 0; i < num; i++) {
         t->param_slots[i] = t->grad.is_input[i]
                                 ? lbw_session_find_input(t->training, params->params[i])
@@ -198,7 +211,8 @@ static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
                                 const struct lbw_index *index, struct lbw_feed *feed,
                                 const struct lbw_trainer_params *params, struct lbw_error *err)
 {
-    const struct lbw_session_params fast = {.num_threads = params->num_threads, .optimize = 99};
+    const struct lbw_session_params fast = {
+        .num_threads = params->num_threads, .optimize = 99, .native = 1};
     LBW_TRY(copy_targets(t, index, params, err));
     LBW_TRY(probe_run(probe, t, index, feed, err));
     t->target_shapes = lbw_arena_calloc(&t->arena, t->num_targets, sizeof *t->target_shapes);
@@ -250,9 +264,9 @@ enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
 }
 
 enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
-                                const struct lbw_array *images, const struct lbw_array *wanted,
-                                const struct lbw_array *factors, const struct lbw_array *params,
-                                struct lbw_array *outputs, struct lbw_error *err)
+                                const struct lbw_array *images, const struct lbw_lesson *lesson,
+                                const struct lbw_array *params, struct lbw_array *outputs,
+                                struct lbw_error *err)
 {
     struct lbw_session *session = with_gradients ? trainer->training : trainer->judge;
     struct lbw_array *inputs = calloc(lbw_session_num_inputs(session) + 1, sizeof *inputs);
@@ -263,9 +277,11 @@ enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gra
             inputs[trainer->image_slots[i]] = images[i];
     for (size_t i = 0; i < trainer->num_targets; i++) {
         if (trainer->wanted_slots[i] != SIZE_MAX)
-            inputs[trainer->wanted_slots[i]] = wanted[i];
-        inputs[trainer->factor_slots[i]] = factors[i];
+            inputs[trainer->wanted_slots[i]] = lesson->wanted[i];
+        inputs[trainer->factor_slots[i]] = lesson->factors[i];
     }
+    for (size_t i = 0; i < trainer->num_scored; i++)
+        inputs[trainer->score_slots[i]] = lesson->scores[i];
     for (size_t i = 0; i < trainer->num_params; i++)
         if (trainer->param_slots[i] != SIZE_MAX)
             inputs[trainer->param_slots[i]] = params[i];
@@ -277,4 +293,42 @@ enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gra
 size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer)
 {
     return lbw_session_num_outputs(trainer->training);
+}
+
+enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer *trainer,
+                                struct lbw_error *err)
+{
+    struct lbw_lesson lesson = {
+        .wanted = calloc(trainer->num_targets + 1, sizeof *lesson.wanted),
+        .factors = calloc(trainer->num_targets + 1, sizeof *lesson.factors),
+        .scores = calloc(trainer->num_scored + 1, sizeof *lesson.scores),
+    };
+    if (!lesson.wanted || !lesson.factors || !lesson.scores) {
+        lbw_lesson_release(&lesson, trainer);
+        return lbw_fail_memory(err);
+    }
+    *out = lesson;
+    return LBW_OK;
+}
+
+static void release_arrays(struct lbw_array *arrays, size_t num)
+{
+    for (size_t i = 0; arrays && i < num; i++)
+        lbw_array_release(&arrays[i]);
+}
+
+void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)
+{
+    release_arrays(lesson->wanted, trainer->num_targets);
+    release_arrays(lesson->factors, trainer->num_targets);
+    release_arrays(lesson->scores, trainer->num_scored);
+}
+
+void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)
+{
+    lbw_lesson_clear(lesson, trainer);
+    free(lesson->wanted);
+    free(lesson->factors);
+    free(lesson->scores);
+    *lesson = (struct lbw_lesson){0};
 }

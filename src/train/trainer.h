@@ -7,6 +7,13 @@
 #include "feed/feed.h"
 #include "run/session.h"
 
+/* What the student should answer on one sample, and how much each answer is worth. */
+struct lbw_lesson {
+    struct lbw_array *wanted, *factors; /* T each; owned, and their data */
+    struct lbw_array *scores;           /* num_scored; owned, and their data */
+    double least; /* the loss of a student that answers just so: the entropy of the scores */
+};
+
 /*
  * The weights and biases that the student decides about, T targets, I inputs of the model in
  * the order of the feed. Everything is fixed once opened; any number of threads may run it.
@@ -16,6 +23,7 @@ struct lbw_trainer {
     size_t num_images; /* I */
     const char **targets;
     size_t num_targets;
+    size_t num_scored; /* targets that may hold probabilities: the first so many */
     struct lbw_grad_shape *target_shapes;
     struct lbw_grad grad; /* of the training session, with its bytes */
     size_t num_params;
@@ -25,6 +33,7 @@ struct lbw_trainer {
     size_t *teacher_slots;               /* I: which input of the session */
     size_t *image_slots;                 /* I; SIZE_MAX where the trunk does not read it */
     size_t *wanted_slots, *factor_slots; /* T */
+    size_t *score_slots;                 /* num_scored */
     size_t *param_slots;                 /* num_params; SIZE_MAX */
     size_t *gradient_slots;              /* num_params: which output; SIZE_MAX */
 };
@@ -32,6 +41,7 @@ struct lbw_trainer {
 struct lbw_trainer_params {
     const char *const *targets; /* NULL: found */
     size_t num_targets;
+    size_t num_scored;
     const char *const *params; /* initializers or Constant values of the main graph */
     size_t num_params;
     unsigned num_threads; /* of one session */
@@ -61,13 +71,19 @@ enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
 /*
  * Runs the student on one sample: outputs are the loss and, behind it, one array per reached
  * param (gradient_slots), or without gradients the T targets; as many as the session has
- * outputs, owned by the caller.
- * `factors` weigh the squared differences from `wanted`, T arrays of the same sizes.
+ * outputs, owned by the caller. The loss is that of lbw_grad_build(), lesson->least included.
  */
 enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
-                                const struct lbw_array *images, const struct lbw_array *wanted,
-                                const struct lbw_array *factors, const struct lbw_array *params,
-                                struct lbw_array *outputs, struct lbw_error *err);
+                                const struct lbw_array *images, const struct lbw_lesson *lesson,
+                                const struct lbw_array *params, struct lbw_array *outputs,
+                                struct lbw_error *err);
+
+/* Arrays without data; releasing takes what is there. */
+enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer *trainer,
+                                struct lbw_error *err);
+/* Releases the data alone. */
+void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
+void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
 
 /* Outputs of lbw_trainer_run() with gradients. */
 size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer);

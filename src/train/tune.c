@@ -13,7 +13,6 @@
 #include "base/clock.h"
 #include "base/thread.h"
 #include "detect/profile_check.h"
-#include "train/augment.h"
 #include "train/tuning.h"
 
 const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
@@ -23,47 +22,33 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 }
 
 #define DEFAULT_STEPS 400
-#define DEFAULT_BATCH 4
-#define DEFAULT_RATE  0.003
+#define DEFAULT_BATCH 16
+#define DEFAULT_RATE  2e-4
 #define MAX_STEPS     100000000
 #define MOST_RATE     1e6
 
-#define WARM_UP   0.05 /* share of the steps in which the rate rises */
-#define AVERAGED  0.3  /* share of the steps after which float weights are averaged */
-#define FROZEN    0.7  /* share of the steps after which codes stay */
-#define NUM_LOOKS 16   /* at the held-back pictures */
+#define WARM_UP   0.05  /* share of the steps in which the rate rises */
+#define AVERAGED  0.375 /* share of the steps after which float weights are averaged */
+#define FROZEN    0.75  /* share of the steps after which codes stay */
+#define NUM_LOOKS 16    /* at the held-back pictures */
 
-/* The training sample of that turn: every one once, in random order, then again. */
+/* A loss there of so many times the least so far says that steps are too long. */
+#define ASTRAY 1.1
+
+/* The view of that turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
 {
-    if (turn % t->num_train == 0) {
-        for (size_t i = 0; i < t->num_train; i++)
+    size_t num = t->views.num;
+    if (turn % num == 0) {
+        for (size_t i = 0; i < num; i++)
             t->order[i] = i;
-        for (size_t i = t->num_train; i-- > 1;) {
+        for (size_t i = num; i-- > 1;) {
             size_t k = lbw_random_below(&t->random, (uint32_t)i + 1), at = t->order[i];
             t->order[i] = t->order[k];
             t->order[k] = at;
         }
     }
-    return t->order[turn % t->num_train];
-}
-
-static enum lbw_status view(struct lbw_tuning *t, struct lbw_pass *pass, size_t sample,
-                            struct lbw_error *err)
-{
-    /* One view of a sample: all its inputs move alike. */
-    struct lbw_random random = {lbw_random_u64(&t->random)};
-    size_t chosen[LBW_NUM_TILES] = {sample};
-    for (size_t k = 1; k < LBW_NUM_TILES; k++)
-        chosen[k] = lbw_random_below(&t->random, (uint32_t)t->num_train);
-    for (size_t i = 0; i < t->trainer.num_images; i++) {
-        const struct lbw_array *tiles[LBW_NUM_TILES];
-        struct lbw_random same = random;
-        for (size_t k = 0; k < LBW_NUM_TILES; k++)
-            tiles[k] = &t->samples[chosen[k]][i];
-        LBW_TRY(lbw_augment(&pass->images[i], tiles, &same, err));
-    }
-    return LBW_OK;
+    return t->order[turn % num];
 }
 
 /* ---- one step ---- */
@@ -72,10 +57,10 @@ static enum lbw_status learn(void *user, size_t i, struct lbw_error *err)
 {
     struct lbw_tuning *t = user;
     struct lbw_pass *pass = &t->passes[i];
-    LBW_TRY(lbw_trainer_teach(&t->trainer, pass->images, pass->wanted, err));
-    LBW_TRY(lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, err));
-    return lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted, pass->factors,
-                           t->student.arrays, pass->outputs, err);
+    LBW_TRY(lbw_views_draw(&t->views, pass->view, pass->images, err));
+    LBW_TRY(lbw_views_teach(&t->views, pass->view, pass->images, &pass->lesson, err));
+    return lbw_trainer_run(&t->trainer, true, pass->images, &pass->lesson, t->student.arrays,
+                           pass->outputs, err);
 }
 
 /* Gradients are added in the order of the samples: the same sums for any number of threads. */
@@ -83,7 +68,7 @@ static void add_up(struct lbw_tuning *t)
 {
     double loss = 0;
     for (size_t i = 0; i < t->params.batch; i++)
-        loss += *(const float *)t->passes[i].outputs[0].data;
+        loss += *(const float *)t->passes[i].outputs[0].data - t->passes[i].lesson.least;
     t->status.loss = loss / (double)t->params.batch;
     for (size_t p = 0; p < t->student.num_params; p++) {
         size_t slot = t->trainer.gradient_slots[p];
@@ -118,10 +103,9 @@ static enum lbw_status step(struct lbw_tuning *t, struct lbw_error *err)
                                     .optimizer = t->params.optimizer};
     rate.rate = share < WARM_UP ? t->params.rate * (share + 0.002) / (WARM_UP + 0.002)
                                 : t->params.rate * 0.5 * (1 + cos(pi * share));
-    for (size_t i = 0; i < t->params.batch; i++) {
-        size_t sample = draw(t, t->status.step * t->params.batch + i);
-        LBW_TRY(view(t, &t->passes[i], sample, err));
-    }
+    rate.rate *= t->pace;
+    for (size_t i = 0; i < t->params.batch; i++)
+        t->passes[i].view = draw(t, t->status.step * t->params.batch + i);
     LBW_TRY(lbw_parallel_try(t->params.batch, 0, learn, t, err));
     add_up(t);
     for (size_t i = 0; i < t->params.batch; i++)
@@ -142,6 +126,7 @@ static enum lbw_status tell(struct lbw_tuning *t, struct lbw_error *err)
         (double)(t->status.step * t->params.batch) / (elapsed > 0 ? elapsed : 1);
     t->status.seconds_left = share > 0 && share < 1 ? elapsed * (1 - share) / share : 0;
     t->status.num_steps = t->params.num_steps;
+    t->status.num_views = t->status.step * t->params.batch;
     if (t->params.minutes > 0 && share > 0 &&
         (double)t->status.step / share < (double)t->params.num_steps)
         t->status.num_steps = (size_t)((double)t->status.step / share);
@@ -183,6 +168,8 @@ static enum lbw_status train(struct lbw_tuning *t, struct lbw_error *err)
         LBW_TRY(step(t, err));
         if (share_done(t) - looked >= 1.0 / NUM_LOOKS || share_done(t) >= 1) {
             LBW_TRY(lbw_tuning_judge(t, err));
+            if (t->status.held_back > ASTRAY * t->status.best)
+                t->pace /= 2;
             looked = share_done(t);
             LBW_TRY(lbw_tuning_save(t, err));
         }
@@ -227,6 +214,7 @@ static enum lbw_status keep_params(struct lbw_tuning *t, const struct lbw_tune_p
     struct lbw_tune_params *p = &t->params;
     *p = *params;
     t->random.state = p->seed;
+    t->pace = 1;
     if (!p->num_steps)
         p->num_steps = p->minutes > 0 ? MAX_STEPS : DEFAULT_STEPS;
     if (!p->batch)

@@ -11,11 +11,13 @@
 #include "train/student.h"
 #include "train/targets.h"
 #include "train/trainer.h"
-#include "train/weighing.h"
+#include "train/views.h"
 
 /* One sample's way through the models. */
 struct lbw_pass {
-    struct lbw_array *images, *wanted, *factors, *outputs;
+    size_t view;
+    struct lbw_array *images, *outputs;
+    struct lbw_lesson lesson;
 };
 
 /* The public handle is the interface; what it stands on hangs behind it. */
@@ -34,12 +36,13 @@ struct lbw_tuning {
 
     size_t num_samples, num_held, num_train; /* held-back ones come last */
     struct lbw_array **samples;              /* num_samples × inputs */
-    struct lbw_array **held;                 /* num_held × targets: what the teacher says */
-    struct lbw_array **held_factors;         /* num_held × targets */
+    struct lbw_lesson *held;                 /* num_held */
     struct lbw_pass *passes;                 /* batch */
     float **sums;                            /* of gradients, per param */
-    size_t *order;                           /* of training samples */
+    struct lbw_views views;
+    size_t *order; /* of views */
     struct lbw_random random;
+    double pace; /* of the rate: 1, and half of it each time that training went astray */
     struct lbw_tune_status status;
     double started; /* by the clock, as if all earlier runs had been one with this */
     uint64_t run;   /* of the checkpoint: a hash of what the steps depend on */

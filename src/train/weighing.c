@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Weighing: scales from the teacher's answers, importance from the family's decoder. */
+/*
+ * Weighing: scales from the teacher's answers, importance from the family's decoder. Scores
+ * that are probabilities are compared by cross-entropy, all else by squares.
+ */
 #include "train/weighing.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -47,108 +51,185 @@ static enum lbw_status importance_of(const struct lbw_weighing *weighing,
     return lbw_decode_importance(out, &input, err);
 }
 
-static double variation(struct lbw_array *const *wanted, size_t num, size_t target)
+static double variation(const struct lbw_lesson *lessons, size_t num, size_t target)
 {
     double sum = 0, squares = 0;
-    size_t count = wanted[0][target].size / sizeof(float);
+    size_t count = lessons[0].wanted[target].size / sizeof(float);
     for (size_t s = 0; s < num; s++)
         for (size_t i = 0; i < count; i++)
-            sum += ((const float *)wanted[s][target].data)[i];
+            sum += ((const float *)lessons[s].wanted[target].data)[i];
     double mean = sum / (double)(num * count);
     for (size_t s = 0; s < num; s++)
         for (size_t i = 0; i < count; i++) {
-            double d = ((const float *)wanted[s][target].data)[i] - mean;
+            double d = ((const float *)lessons[s].wanted[target].data)[i] - mean;
             squares += d * d;
         }
     return squares / (double)num;
 }
 
-/* Weighted sums of the values of each kind. */
-struct matter_sums {
-    double weights[NUM_MATTERS], values[NUM_MATTERS], squares[NUM_MATTERS];
-};
-
-static void add_importance(struct matter_sums *sums, const struct lbw_importance *importance,
-                           const float *values)
+/* -p·ln p - (1 - p)·ln(1 - p) */
+static double entropy(double p)
 {
-    for (size_t i = 0; i < importance->count; i++) {
-        double weight = importance->weights[i], value = values[i];
-        sums->weights[importance->kinds[i]] += weight;
-        sums->values[importance->kinds[i]] += weight * value;
-        sums->squares[importance->kinds[i]] += weight * value * value;
-    }
+    return p > 0 && p < 1 ? -p * log(p) - (1 - p) * log1p(-p) : 0;
 }
 
-static enum lbw_status learn_matters(struct lbw_weighing *weighing,
-                                     struct lbw_array *const *wanted, size_t num,
-                                     struct lbw_error *err)
+/* Weighted sums of the values of each kind. */
+struct matter_sums {
+    double weights, values, squares;
+    double entropies; /* of probabilities */
+};
+
+static void add(struct matter_sums *sums, double weight, double value, bool is_probability)
 {
-    struct matter_sums sums = {0};
+    sums->weights += weight;
+    sums->values += weight * value;
+    sums->squares += weight * value * value;
+    if (is_probability)
+        sums->entropies += weight * entropy(value);
+}
+
+static bool is_probable(const struct lbw_importance *importance, const float *values)
+{
+    for (size_t i = 0; i < importance->count; i++)
+        if (importance->kinds[i] == LBW_MATTER_SCORE && !(values[i] >= 0 && values[i] <= 1))
+            return false;
+    return true;
+}
+
+/* Sums by kind, those of probabilities last; outputs turn out to hold logits. */
+static enum lbw_status sum_matters(struct matter_sums sums[NUM_MATTERS + 1],
+                                   struct lbw_weighing *weighing,
+                                   const struct lbw_lesson *lessons, size_t num,
+                                   struct lbw_error *err)
+{
     struct lbw_importance importance[LBW_MAX_OUTPUTS];
+    memset(sums, 0, (NUM_MATTERS + 1) * sizeof *sums);
     for (size_t s = 0; s < num; s++) {
-        LBW_TRY(importance_of(weighing, importance, wanted[s], err));
+        LBW_TRY(importance_of(weighing, importance, lessons[s].wanted, err));
         for (size_t t = 0; t < num_outputs(weighing); t++) {
-            add_importance(&sums, &importance[t], wanted[s][t].data);
+            const float *values = lessons[s].wanted[t].data;
+            weighing->is_probable[t] =
+                weighing->is_probable[t] && is_probable(&importance[t], values);
+            for (size_t i = 0; i < importance[t].count; i++) {
+                bool is_score = importance[t].kinds[i] == LBW_MATTER_SCORE;
+                size_t kind =
+                    is_score && weighing->is_probable[t] ? NUM_MATTERS : importance[t].kinds[i];
+                add(&sums[kind], importance[t].weights[i], values[i], kind == NUM_MATTERS);
+            }
             lbw_importance_release(&importance[t]);
         }
-    }
-    for (size_t k = 1; k < NUM_MATTERS; k++) {
-        double mean = sums.weights[k] > 0 ? sums.values[k] / sums.weights[k] : 0;
-        double varies = sums.squares[k] - mean * sums.values[k];
-        weighing->by_matter[k] = scale_of(1.0 / (NUM_MATTERS - 1), varies / (double)num);
     }
     return LBW_OK;
 }
 
+static enum lbw_status learn_matters(struct lbw_weighing *weighing,
+                                     const struct lbw_lesson *lessons, size_t num,
+                                     struct lbw_error *err)
+{
+    struct matter_sums sums[NUM_MATTERS + 1];
+    for (size_t t = 0; t < num_outputs(weighing); t++)
+        weighing->is_probable[t] = true;
+    /* An output that is seen to hold logits only late has been added to both: once more. */
+    LBW_TRY(sum_matters(sums, weighing, lessons, num, err));
+    LBW_TRY(sum_matters(sums, weighing, lessons, num, err));
+    const double share = 1.0 / (NUM_MATTERS - 1);
+    for (size_t k = 1; k < NUM_MATTERS; k++) {
+        double mean = sums[k].weights > 0 ? sums[k].values / sums[k].weights : 0;
+        double varies = sums[k].squares - mean * sums[k].values;
+        weighing->by_matter[k] = scale_of(share, varies / (double)num);
+    }
+    const struct matter_sums *p = &sums[NUM_MATTERS];
+    double mean = p->weights > 0 ? p->values / p->weights : 0;
+    double varies = p->weights * entropy(mean) - p->entropies;
+    weighing->by_probability = scale_of(share, varies / (double)num);
+    return LBW_OK;
+}
+
 enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
-                                   struct lbw_array *const *wanted, size_t num,
+                                   const struct lbw_lesson *lessons, size_t num,
                                    struct lbw_error *err)
 {
     size_t num_alike = weighing->num_targets - weighing->num_taps;
     weighing->scales = calloc(weighing->num_targets + 1, sizeof *weighing->scales);
-    if (!weighing->scales)
+    weighing->is_probable = calloc(weighing->num_targets + 1, sizeof *weighing->is_probable);
+    if (!weighing->scales || !weighing->is_probable)
         return lbw_fail_memory(err);
     for (size_t t = 0; t < weighing->num_targets; t++) {
         double share = t < num_alike ? 1.0 / (double)num_alike
                                      : weighing->tap_weight / (double)weighing->num_taps;
         for (size_t s = 1; s < num; s++)
-            if (wanted[s][t].size != wanted[0][t].size)
+            if (lessons[s].wanted[t].size != lessons[0].wanted[t].size)
                 return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                                 "the size of '%s' differs between samples", weighing->names[t]);
-        weighing->scales[t] = scale_of(share, variation(wanted, num, t));
+        weighing->scales[t] = scale_of(share, variation(lessons, num, t));
     }
-    return weighing->profile ? learn_matters(weighing, wanted, num, err) : LBW_OK;
+    return weighing->profile ? learn_matters(weighing, lessons, num, err) : LBW_OK;
 }
 
 void lbw_weighing_release(struct lbw_weighing *weighing)
 {
     free(weighing->scales);
+    free(weighing->is_probable);
     weighing->scales = NULL;
+    weighing->is_probable = NULL;
+}
+
+/* An array like another, all of the same value. */
+static bool fill(struct lbw_array *out, const struct lbw_array *like, float value)
+{
+    size_t count = like->size / sizeof(float);
+    float *data = malloc(like->size + 1);
+    if (!data)
+        return false;
+    for (size_t i = 0; i < count; i++)
+        data[i] = value;
+    *out = *like;
+    out->data = data;
+    return true;
+}
+
+static void apply_to(const struct lbw_weighing *weighing, struct lbw_lesson *lesson, size_t t,
+                     const struct lbw_importance *importance)
+{
+    float *factors = lesson->factors[t].data, *scores = lesson->scores[t].data;
+    for (size_t i = 0; i < importance->count; i++) {
+        double weight = importance->weights[i];
+        if (importance->kinds[i] == LBW_MATTER_SCORE && weighing->is_probable[t]) {
+            factors[i] = 0;
+            scores[i] = (float)(weighing->by_probability * weight);
+        } else {
+            factors[i] = (float)(weighing->by_matter[importance->kinds[i]] * weight);
+        }
+    }
 }
 
 enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
-                                   const struct lbw_array *wanted, struct lbw_array *factors,
-                                   struct lbw_error *err)
+                                   struct lbw_lesson *lesson, struct lbw_error *err)
 {
     struct lbw_importance importance[LBW_MAX_OUTPUTS];
-    for (size_t t = 0; t < weighing->num_targets; t++) {
-        size_t count = wanted[t].size / sizeof(float);
-        factors[t] = wanted[t];
-        factors[t].data = malloc(wanted[t].size + 1);
-        if (!factors[t].data)
+    for (size_t t = 0; t < weighing->num_targets; t++)
+        if (!fill(&lesson->factors[t], &lesson->wanted[t], (float)weighing->scales[t]) ||
+            (t < num_outputs(weighing) && !fill(&lesson->scores[t], &lesson->wanted[t], 0)))
             return lbw_fail_memory(err);
-        for (size_t i = 0; i < count; i++)
-            ((float *)factors[t].data)[i] = (float)weighing->scales[t];
-    }
     if (!weighing->profile)
         return LBW_OK;
-    LBW_TRY(importance_of(weighing, importance, wanted, err));
+    LBW_TRY(importance_of(weighing, importance, lesson->wanted, err));
     for (size_t t = 0; t < num_outputs(weighing); t++) {
-        float *out = factors[t].data;
-        for (size_t i = 0; i < importance[t].count; i++)
-            out[i] =
-                (float)(weighing->by_matter[importance[t].kinds[i]] * importance[t].weights[i]);
+        apply_to(weighing, lesson, t, &importance[t]);
         lbw_importance_release(&importance[t]);
     }
     return LBW_OK;
+}
+
+double lbw_weighing_least(const struct lbw_weighing *weighing, const struct lbw_lesson *lesson)
+{
+    double sum = 0;
+    for (size_t t = 0; t < num_outputs(weighing); t++) {
+        const float *wanted = lesson->wanted[t].data, *scores = lesson->scores[t].data;
+        for (size_t i = 0;
+             weighing->is_probable[t] && i < lesson->wanted[t].size / sizeof(float); i++)
+            if (scores[i] > 0)
+                sum += scores[i] * entropy(wanted[i]);
+    }
+    return sum;
 }

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "detect/decode.h"
-#include "feed/feed.h"
+#include "train/trainer.h"
 
 /* T targets: the model's outputs, where there is a profile, then taps along the trunk. */
 struct lbw_weighing {
@@ -21,17 +21,19 @@ struct lbw_weighing {
     size_t num_taps;                   /* the last so many of them */
     double tap_weight;                 /* of all taps together; the others together: 1 */
 
-    double *scales;      /* T: of targets whose values count alike; owned */
-    double by_matter[3]; /* enum lbw_matter: of the outputs of a profile */
+    double *scales;        /* T: of targets whose values count alike; owned */
+    bool *is_probable;     /* T: all scores of the output lie in 0 … 1; owned */
+    double by_matter[3];   /* enum lbw_matter: of the outputs of a profile */
+    double by_probability; /* of scores that are probabilities */
 };
 
 /*
- * Learns the scales from what the teacher said of `num` samples, so that 1 is the loss of
- * always answering with the mean. LBW_ERR_UNSUPPORTED where targets differ in size between
- * samples, or the profile does not know the outputs.
+ * Learns the scales from what the teacher said of `num` samples (lessons[i].wanted), so that 1
+ * is the loss of always answering with the mean. LBW_ERR_UNSUPPORTED where targets differ in
+ * size between samples, or the profile does not know the outputs.
  */
 enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
-                                   struct lbw_array *const *wanted, size_t num,
+                                   const struct lbw_lesson *lessons, size_t num,
                                    struct lbw_error *err);
 void lbw_weighing_release(struct lbw_weighing *weighing);
 
@@ -42,9 +44,11 @@ void lbw_weighing_release(struct lbw_weighing *weighing);
 struct lbw_decode_input lbw_weighing_decode_input(const struct lbw_weighing *weighing,
                                                   const struct lbw_array *outputs);
 
-/* The factors for one sample: T float arrays of the targets' sizes, owned by the caller. */
+/* Fills in what `wanted` is worth: factors and scores. Their data must be empty. */
 enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
-                                   const struct lbw_array *wanted, struct lbw_array *factors,
-                                   struct lbw_error *err);
+                                   struct lbw_lesson *lesson, struct lbw_error *err);
+
+/* What `least` of a lesson with scores should be. */
+double lbw_weighing_least(const struct lbw_weighing *weighing, const struct lbw_lesson *lesson);
 
 #endif

@@ -18,20 +18,19 @@
 
 #include "../plan.h"
 #include "base/file.h"
-#include "train/augment.h"
 #include "train/tuning.h"
 #include "../runtime.h"
 
 #define NUM_PICTURES  24
 #define NUM_PROFILED  8
 #define MAX_OPERATORS 64
-#define NUM_SHOWN     12
+#define NUM_SHOWN     16
 
-enum part { FORWARD, VIEW, TEACH, WEIGH, GRADIENTS, UPDATE, NUM_PARTS };
+enum part { FORWARD, VIEW, TEACH, RECALL, GRADIENTS, UPDATE, NUM_PARTS };
 
 static const char *const part_names[] = {
-    "forward pass, float model", "a view of the picture",   "teacher",
-    "weighing of the loss",      "student, forth and back", "update and projection",
+    "forward pass, float model", "a view of the picture",   "teacher, once per view",
+    "what the teacher said",     "student, forth and back", "update and projection",
 };
 
 struct bench {
@@ -78,26 +77,22 @@ static enum lbw_status run_forward(struct bench *b, size_t sample, struct lbw_er
     return LBW_OK;
 }
 
-static enum lbw_status look(struct bench *b, size_t i, struct lbw_random *random,
-                            struct lbw_error *err)
+static enum lbw_status look(struct bench *b, size_t i, struct lbw_error *err)
 {
     struct lbw_tuning *t = b->tuning;
     struct lbw_pass *pass = &t->passes[0];
-    const struct lbw_array *tiles[LBW_NUM_TILES];
-    size_t num = t->num_samples;
-    for (size_t k = 0; k < LBW_NUM_TILES; k++)
-        tiles[k] = &t->samples[(i + k) % num][0];
     double start = now();
-    LBW_TRY(run_forward(b, i % num, err));
+    LBW_TRY(run_forward(b, i % t->num_samples, err));
     lap(b, FORWARD, &start);
-    LBW_TRY(lbw_augment(&pass->images[0], tiles, random, err));
+    LBW_TRY(lbw_views_draw(&t->views, i, pass->images, err));
     lap(b, VIEW, &start);
-    LBW_TRY(lbw_trainer_teach(&t->trainer, pass->images, pass->wanted, err));
+    LBW_TRY(lbw_views_teach(&t->views, i, pass->images, &pass->lesson, err));
     lap(b, TEACH, &start);
-    LBW_TRY(lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, err));
-    lap(b, WEIGH, &start);
-    LBW_TRY(lbw_trainer_run(&t->trainer, true, pass->images, pass->wanted, pass->factors,
-                            t->student.arrays, pass->outputs, err));
+    lbw_lesson_clear(&pass->lesson, &t->trainer);
+    LBW_TRY(lbw_views_teach(&t->views, i, pass->images, &pass->lesson, err));
+    lap(b, RECALL, &start);
+    LBW_TRY(lbw_trainer_run(&t->trainer, true, pass->images, &pass->lesson, t->student.arrays,
+                            pass->outputs, err));
     lap(b, GRADIENTS, &start);
     const struct lbw_student_rate rate = {.rate = 0.001};
     float **gradients = calloc(t->student.num_params + 1, sizeof *gradients);
@@ -164,15 +159,15 @@ static enum lbw_status profile(struct bench *b, struct lbw_error *err)
     struct lbw_session *plain = t->trainer.training;
     struct lbw_pass *pass = &t->passes[0];
     const struct lbw_session_params params = {
-        .num_threads = 1, .optimize = 99, .profile = "bench-step"};
+        .num_threads = 1, .optimize = 99, .native = 1, .profile = "bench-step"};
     LBW_TRY(lbw_session_open(&t->trainer.training, t->trainer.grad.data, t->trainer.grad.size,
                              &params, err));
     for (size_t i = 0; i < NUM_PROFILED; i++) {
-        LBW_TRY(
-            lbw_trainer_teach(&t->trainer, t->samples[i % t->num_samples], pass->wanted, err));
-        LBW_TRY(lbw_weighing_apply(&t->weighing, pass->wanted, pass->factors, err));
-        LBW_TRY(lbw_trainer_run(&t->trainer, true, t->samples[i % t->num_samples], pass->wanted,
-                                pass->factors, t->student.arrays, pass->outputs, err));
+        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[i % t->num_samples],
+                                  pass->lesson.wanted, err));
+        LBW_TRY(lbw_weighing_apply(&t->weighing, &pass->lesson, err));
+        LBW_TRY(lbw_trainer_run(&t->trainer, true, t->samples[i % t->num_samples],
+                                &pass->lesson, t->student.arrays, pass->outputs, err));
         lbw_pass_clear(t, pass);
     }
     lbw_session_close(&t->trainer.training);
@@ -196,11 +191,11 @@ static void print_parts(const struct bench *b)
     getrusage(RUSAGE_SELF, &usage);
     printf("%-26s %8s %7s\n", "processor time a picture", "ms", "ratio");
     for (int i = 0; i < NUM_PARTS; i++) {
-        step += i == FORWARD ? 0 : b->seconds[i];
+        step += i == FORWARD || i == TEACH ? 0 : b->seconds[i];
         printf("%-26s %8.2f %7.2f\n", part_names[i], 1e3 * b->seconds[i] / NUM_PICTURES,
                b->seconds[i] / b->seconds[FORWARD]);
     }
-    printf("%-26s %8.2f %7.2f\n", "a step in all", 1e3 * step / NUM_PICTURES,
+    printf("%-26s %8.2f %7.2f\n", "a known view in all", 1e3 * step / NUM_PICTURES,
            step / b->seconds[FORWARD]);
     printf("peak memory %ld MB with %zu samples in memory and %zu pictures a step\n",
            usage.ru_maxrss / 1024, b->tuning->num_samples, b->tuning->params.batch);
@@ -210,14 +205,13 @@ static enum lbw_status measure(struct lbw_tuner *self, struct lbw_codes *codes, 
                                struct lbw_error *err)
 {
     struct bench *b = (struct bench *)self;
-    struct lbw_random random = {0};
     (void)is_tuned;
     LBW_TRY(lbw_student_start(&b->tuning->student, b->tuning->plan, codes, err));
     for (size_t i = 0; i < 2; i++) /* warm */
-        LBW_TRY(look(b, i, &random, err));
+        LBW_TRY(look(b, i, err));
     memset(b->seconds, 0, sizeof b->seconds);
     for (size_t i = 0; i < NUM_PICTURES; i++)
-        LBW_TRY(look(b, i, &random, err));
+        LBW_TRY(look(b, 2 + i, err));
     print_parts(b);
     return profile(b, err);
 }
@@ -241,10 +235,10 @@ static enum lbw_status run(char **arguments, struct lbw_error *err)
     const struct lbw_tune_params params = {.source = arguments[3],
                                            .preprocess = &profile_of.preprocess,
                                            .num_samples = 16,
-                                           .profile = &profile_of,
-                                           .num_taps = 12};
+                                           .profile = &profile_of};
     LBW_TRY(lbw_tune_open(&tuner, model, plan, &params, NULL, err));
     b.tuning = (struct lbw_tuning *)tuner;
+    b.face.plan = plan;
     const struct lbw_convert_params convert = {.encode.encoding = LBW_ENCODING_FLOAT,
                                                .tuner = &b.face};
     LBW_TRY(lbw_convert(NULL, model, plan, &convert, err));

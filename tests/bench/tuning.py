@@ -10,6 +10,7 @@ idle cores.
 usage: python3 tests/bench/tuning.py [PART…]    parts: train shapes coco faces
        train makes the models, the others print what is known of them (and make the rest)
 """
+import csv
 import json
 import sys
 
@@ -45,9 +46,10 @@ def make(model, bits, way):
     made = convert(source_of(model), name,
                    [*options, "--calib", pictures, "--minutes", MINUTES[model],
                     "--log", WORK / f"{name}.csv"], "tune")
-    lines = (WORK / f"{name}.csv").read_text().split("\n")[1:-1]
-    first, last = [[float(x) for x in line.split(",")] for line in (lines[0], lines[-1])]
-    made.update(steps=int(last[0]), before=first[2], after=last[3])
+    with open(WORK / f"{name}.csv") as log:
+        rows = list(csv.DictReader(log))
+    made.update(views=int(rows[-1]["views"]), before=float(rows[0]["held_back"]),
+                after=float(rows[-1]["best"]))
     return made
 
 
@@ -62,9 +64,9 @@ def scores(model, options, pick):
     for b in bits:
         t = made[b, "tuned"]
         rows.append([b, *[ap(score[b, w]) for w in ways], f"{score[b, 'tuned'] / found[0]:.3f}",
-                     str(t["steps"]), f"{t['before']:.3f} → {t['after']:.3f}",
+                     str(t["views"]), f"{t['before']:.3f} → {t['after']:.3f}",
                      f"{t['memory'] / 1e6:.0f} MB"])
-    head = ["bits", "projection", "reconstruction", "tuned", "of float", "steps", "loss",
+    head = ["bits", "projection", "reconstruction", "tuned", "of float", "views", "loss",
             "memory"]
     print(f"### {model}: float {ap(found[0])}\n\n{table(head, rows)}", flush=True)
 

@@ -402,7 +402,13 @@ static struct text make_model(struct trial *trial)
     return wrap_at(&graph, trial->opset);
 }
 
-static const struct lbw_session_params plain = {.num_threads = 1, .optimize = 1};
+/* How training graphs are built for a whole test. */
+static struct {
+    bool has_native; /* with the operator library, in float */
+    bool is_scored;  /* cross-entropy, too */
+} way;
+
+static const struct lbw_session_params plain = {.num_threads = 1, .optimize = 1, .native = 1};
 
 /* What the outputs are, by running the model as it is. False: not in this type. */
 static bool run_forward(struct trial *trial, const struct text *model, struct lbw_error *err)
@@ -425,7 +431,7 @@ struct training {
     const char *weights[MAX_INPUTS];
     struct tensor *tensors[MAX_INPUTS];
     size_t num_weights;
-    struct tensor wanted[MAX_OUTPUTS], factors[MAX_OUTPUTS];
+    struct tensor wanted[MAX_OUTPUTS], factors[MAX_OUTPUTS], scores[MAX_OUTPUTS];
     struct lbw_grad_shape inner[MAX_INNER];
 };
 
@@ -451,6 +457,8 @@ static bool open_training(struct training *t, struct trial *trial, const struct 
         fill(wanted, &random, false);
         *factors = *wanted;
         fill(factors, &random, true);
+        t->scores[i] = *wanted;
+        fill(&t->scores[i], &random, true);
         assert_true(lbw_strmap_put(&t->shapes, output_names[i], &wanted->shape));
     }
     for (size_t i = 0; i < trial->num_inner; i++) {
@@ -467,7 +475,9 @@ static bool open_training(struct training *t, struct trial *trial, const struct 
                                      .num_targets = trial->num_outputs,
                                      .weights = t->weights,
                                      .num_weights = t->num_weights,
-                                     .shapes = &t->shapes};
+                                     .shapes = &t->shapes,
+                                     .has_native = way.has_native,
+                                     .num_scored = way.is_scored ? trial->num_outputs : 0};
     if (lbw_grad_build(&t->grad, &t->index, &params, err) != LBW_OK)
         return false;
     if (t->grad.num_cuts) {
@@ -508,6 +518,8 @@ static void run(struct training *t, struct lbw_array *outputs)
     for (size_t i = 0; i < MAX_OUTPUTS && t->wanted[i].count; i++) {
         set_input(t, arrays, t->grad.wanted[i], &t->wanted[i]);
         set_input(t, arrays, t->grad.factors[i], &t->factors[i]);
+        if (way.is_scored)
+            set_input(t, arrays, t->grad.scores[i], &t->scores[i]);
     }
     for (size_t i = 0; i < t->num_weights; i++)
         set_input(t, arrays, t->weights[i], t->tensors[i]);
@@ -628,6 +640,56 @@ static void test_rules(void **state)
     assert_int_equal(num_wrong, 0);
 }
 
+/* The same gradients where the operator library has operators for them. */
+static void test_native(void **state)
+{
+    static const struct one natives[] = {
+        {"Relu", "2,25", "", 7, 21},
+        {"LeakyRelu", "1,9", "alpha~.3", 7, 21},
+        {"Sigmoid w0 a; Mul w0 a y0", "3,9", "", 13, 13},
+        {"Sigmoid w0 a; Mul a w0 b; Add b a y0", "3,4", "", 13, 13},
+        {"Conv", "1,4,5,5 4,1,3,3 4", "group=4 pads*1,1,1,1", 13, 13},
+        {"Conv", "1,3,6,5 3,1,5,3", "group=3 pads*2,1,2,1", 13, 13},
+        {"Conv", "1,2,9,8 2,1,3,3", "group=2 strides*2,2 pads*1,2,0,1", 13, 13},
+        {"Conv", "1,2,8,9 2,1,3,3", "group=2 strides*2,2 pads*1,1,1,1", 13, 13},
+        {"Conv", "1,2,7,9 2,1,2,3", "group=2 strides*1,2", 13, 13},
+        {"Conv", "1,3,4,20 3,1,3,3", "group=3 pads*1,1,1,1", 13, 13},
+        {"Conv", "1,2,9,9 2,1,5,5 2", "group=2 pads*2,2,2,2", 13, 13},
+        {"Conv", "1,2,9,9 2,1,7,7", "group=2 strides*2,2 pads*3,3,3,3", 13, 13},
+        {"Conv", "2,3,7,6 3,1,3,3", "group=3 pads*1,1,1,1 strides*2,2", 13, 13},
+        {"Conv", "1,2,9,8 2,1,3,3", "group=2 dilations*2,2", 13, 13},
+    };
+    struct lbw_error err = {0};
+    (void)state;
+    if (!lbw_session_has_native()) {
+        print_message("no operator library for this runtime: skipped\n");
+        skip();
+    }
+    way.has_native = true;
+    for (size_t i = 0; i < sizeof natives / sizeof *natives; i++)
+        assert_true(check(&natives[i], 13, TYPE(FLOAT), &err));
+    way.has_native = false;
+    assert_int_equal(num_wrong, 0);
+}
+
+/* Cross-entropy of probabilities that a model gives. */
+static void test_scores(void **state)
+{
+    static const struct one scored[] = {
+        {"Sigmoid", "3,4", "", 7, 21},
+        {"Softmax", "2,3,4", "axis=1", 7, 21},
+    };
+    struct lbw_error err = {0};
+    (void)state;
+    way.is_scored = true;
+    for (size_t i = 0; i < sizeof scored / sizeof *scored; i++) {
+        assert_true(check(&scored[i], 13, TYPE(DOUBLE), &err));
+        assert_true(check(&scored[i], 7, TYPE(FLOAT), &err));
+    }
+    way.is_scored = false;
+    assert_int_equal(num_wrong, 0);
+}
+
 /* Of x and of every value after it. */
 static struct lbw_grad_shape whole = {TYPE(FLOAT), 4, {1, 2, 4, 4}, NULL};
 
@@ -734,8 +796,8 @@ static void test_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_rules),  cmocka_unit_test(test_native),
+        cmocka_unit_test(test_scores), cmocka_unit_test(test_targets),
         cmocka_unit_test(test_cut),
     };
     if (!has_runtime())

@@ -62,7 +62,7 @@ static void put_picture_port(struct text *graph)
 }
 
 /* Pictures of 0 … 255 → three convolutions → a decoding that training does not look at. */
-static struct lbw_model *open_network(void)
+static struct lbw_model *open_network_with(bool small)
 {
     struct text graph = {0};
     struct lbw_random random = {5};
@@ -77,7 +77,11 @@ static struct lbw_model *open_network(void)
     put_initializer(&graph, "one", 1, 1);
     put_node(&graph, 1, "Mul", "x scale", "r", NULL);
     put_node(&graph, 1, "Sub", "r one", "s", NULL);
-    put_node(&graph, 1, "Conv", "s w0", "a", NULL);
+    if (small) {
+        put_random(&graph, &random, "w3", (int64_t[]){3, 3, 1, 1}, 4);
+        put_node(&graph, 1, "Conv", "s w3", "t", NULL);
+    }
+    put_node(&graph, 1, "Conv", small ? "t w0" : "s w0", "a", NULL);
     put_node(&graph, 1, "Relu", "a", "b", NULL);
     put_node(&graph, 1, "Conv", "b w1 b1", "c", NULL);
     put_node(&graph, 1, "LeakyRelu", "c", "d", NULL);
@@ -89,6 +93,11 @@ static struct lbw_model *open_network(void)
     assert_int_equal(lbw_model_open_memory(&model, text.data, text.size, NULL), LBW_OK);
     free(text.data);
     return model;
+}
+
+static struct lbw_model *open_network(void)
+{
+    return open_network_with(false);
 }
 
 /* A model on its way to 2 bits. */
@@ -320,6 +329,46 @@ static void test_resumes(void **state)
     unlink(path);
 }
 
+/* The values of an initializer. */
+static const void *values_of(const struct lbw_model *model, const char *name)
+{
+    const Onnx__GraphProto *graph = model->proto->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++)
+        if (strcmp(graph->initializer[i]->name, name) == 0)
+            return graph->initializer[i]->raw_data.data;
+    fail_msg("no initializer '%s'", name);
+    return NULL;
+}
+
+/* What stays float because a grid would save nothing is learned as it is. */
+static void test_small_weights(void **state)
+{
+    (void)state;
+    const struct lbw_plan_params plan = {.grid = lbw_grid_by_name("2"), .all = true};
+    const struct lbw_tune_params params = {.source = source, .num_steps = 40};
+    struct lbw_convert_params convert = {.encode.encoding = LBW_ENCODING_FLOAT};
+    struct conversion c = {.model = open_network_with(true)};
+    struct lbw_model *before = open_network_with(true);
+    double moved = 0, size = 0;
+    assert_int_equal(prepare_and_plan(&c.plan, c.model, &plan, &c.err), LBW_OK);
+    if (lbw_tune_open(&c.tuner, c.model, c.plan, &params, NULL, &c.err) != LBW_OK)
+        fail_msg("%s", c.err.message);
+    const struct lbw_tune_result *result = lbw_tune_result(c.tuner);
+    assert_int_equal(result->num_learned, 3);
+    assert_int_equal(result->num_plain, 1);
+    convert.tuner = c.tuner;
+    assert_int_equal(lbw_convert(&c.report, c.model, c.plan, &convert, &c.err), LBW_OK);
+    assert_true(result->held_back_after < result->held_back_before);
+    const float *was = values_of(before, "w3"), *is = values_of(c.model, "w3");
+    for (size_t i = 0; i < 9; i++) {
+        moved += fabs((double)is[i] - was[i]);
+        size += fabs((double)was[i]);
+    }
+    assert_true(moved > 0 && moved < 0.2 * size);
+    lbw_model_close(&before);
+    close_conversion(&c);
+}
+
 /*
  * Whatever the layout, the same view; without another sample's tile and other light it shows
  * nothing that the first picture does not.
@@ -374,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_targets_and_cuts),
         cmocka_unit_test(test_interrupted),
         cmocka_unit_test(test_resumes),
+        cmocka_unit_test(test_small_weights),
         cmocka_unit_test(test_augment),
     };
     if (!has_runtime())

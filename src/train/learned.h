@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Values learned by Adam and their curvature, or by momentum. */
+#ifndef LBW_SRC_TRAIN_LEARNED_H
+#define LBW_SRC_TRAIN_LEARNED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <lbw/tune.h>
+
+#include "base/record.h"
+
+struct lbw_learned {
+    size_t num;
+    float *values;        /* owned */
+    float *mean, *square; /* moments of the gradient; owned */
+};
+
+/* What all values share in one step. */
+struct lbw_pace {
+    float unbias_mean, unbias_square;
+    enum lbw_optimizer optimizer;
+    float typical; /* lbw_learned_typical() of the values at hand */
+};
+
+/* Zeros. False when memory is out. */
+bool lbw_learned_init(struct lbw_learned *learned, size_t num);
+void lbw_learned_release(struct lbw_learned *learned);
+
+/* The pace of step `t`, from 1 on. */
+struct lbw_pace lbw_pace_of(size_t t, enum lbw_optimizer optimizer);
+
+/* The mean over all values of the root of the gradient's mean square. */
+float lbw_learned_typical(const struct lbw_learned *learned, const struct lbw_pace *pace);
+
+/* The direction to go, of about unit length, from the gradient of value i. */
+float lbw_learned_direction(struct lbw_learned *learned, size_t i, float gradient,
+                            const struct lbw_pace *pace);
+
+void lbw_learned_carry(struct lbw_record *record, struct lbw_learned *learned);
+
+#endif

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A fixed set of views of the training samples. What the teacher says of a view is computed
+ * when it is first used and kept in half precision; the picture itself is drawn again.
+ */
+#ifndef LBW_SRC_TRAIN_VIEWS_H
+#define LBW_SRC_TRAIN_VIEWS_H
+
+#include "train/weighing.h"
+
+/* What the teacher said of one view. */
+struct lbw_view {
+    void **wanted; /* per target: halves, or floats where halves would overflow; owned */
+    bool *is_half; /* per target; owned */
+    double least;  /* struct lbw_lesson */
+};
+
+struct lbw_views {
+    const struct lbw_trainer *trainer;
+    const struct lbw_weighing *weighing;
+    struct lbw_array *const *samples; /* num_samples × inputs */
+    size_t num_samples;
+    uint64_t seed;
+    size_t num;             /* of views; view v is one of sample v % num_samples */
+    struct lbw_view *items; /* num; owned */
+};
+
+/*
+ * About `num` views (0: 1024), fewer where the teacher's answers would fill 1 GiB, at least one
+ * of each sample, and a multiple of `batch`, so that no step sees one twice.
+ */
+enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch,
+                               struct lbw_error *err);
+void lbw_views_release(struct lbw_views *views);
+
+/* Draws the pictures of view v: one array per input, owned by the caller. */
+enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
+                               struct lbw_array *images, struct lbw_error *err);
+
+/*
+ * Fills an empty lesson, asking the teacher where view v is new. Different views may be asked
+ * for at the same time, the same one may not.
+ */
+enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
+                                const struct lbw_array *images, struct lbw_lesson *lesson,
+                                struct lbw_error *err);
+
+#endif
