@@ -61,15 +61,16 @@ struct lbw_tune_params {
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or what fits into `minutes` */
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
-    size_t batch;     /* views of pictures per step; 0: 16 */
+    size_t batch;     /* views of pictures per step; 0: 8 */
     /*
      * Different views of the pictures, used again and again: the teacher looks at each once. 0:
      * 1024, or what fits into 1 GiB.
      */
     size_t num_views;
     /*
-     * Learning rate: a weight's step, in typical weights of its channel, is about this by the
-     * number of levels of its grid; 0: .003.
+     * Learning rate: a weight's step is about this share of the largest level of its channel,
+     * in proportion more on one-term grids of more than 9 levels. It rises, falls as a cosine,
+     * and is halved when the held-back loss goes astray. 0: .0002.
      */
     double rate;
     /*

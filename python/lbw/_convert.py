@@ -391,7 +391,7 @@ def tune(
     are those of `quantize()`, and:
 
     steps, minutes: how long; 400 steps, or what fits into the minutes.
-    batch: views of pictures per step (default 16).
+    batch: views of pictures per step (default 8).
     views: different views, used again and again (default 1024, or what fits into 1 GiB).
     rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.
     checkpoint: a file from which training resumes where it was interrupted.

@@ -281,14 +281,14 @@ static const struct lbw_option options[] = {
      .max = 1e8},
     {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "M", "training time in minutes", .min = 0.01,
      .max = 1e5},
-    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 16)",
+    {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 8)",
      .min = 1, .max = 1024},
     {"views", 0, LBW_OPTION_INT, AT(views), "N",
      "number of different views, used again and again (default 1024, or what fits into 1 GiB)",
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
-     "learning rate: a weight's step in typical weights of its channel, times the number of "
-     "levels of its grid (default 0.003)", .min = 1e-7,
+     "learning rate: a weight's step as a share of the largest weight of its channel; halved when "
+     "the validation loss rises (default 0.0002)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
      "write one line of CSV per step, with the views so far and the validation loss relative "

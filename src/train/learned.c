@@ -44,23 +44,15 @@ float lbw_learned_typical(const struct lbw_learned *learned, const struct lbw_pa
     return learned->num ? (float)(sum / (double)learned->num) : 0;
 }
 
-/*
- * Adam's direction is divided once more by the root of the gradient's mean square, which stands
- * for the curvature: a step like Newton's. A code that flips costs curvature · gap², so weights
- * of high curvature have to wait for a clear gradient, and noise flips those that matter least.
- */
 float lbw_learned_direction(struct lbw_learned *learned, size_t i, float gradient,
                             const struct lbw_pace *pace)
 {
     float *mean = &learned->mean[i], *square = &learned->square[i];
     *mean = BETA_MEAN * *mean + (1 - BETA_MEAN) * gradient;
     *square = BETA_SQUARE * *square + (1 - BETA_SQUARE) * gradient * gradient;
-    float root = sqrtf(*square * pace->unbias_square);
-    float move = *mean * pace->unbias_mean;
-    if (pace->optimizer == LBW_OPTIMIZER_SGD)
-        move = pace->typical > 0 ? move / pace->typical : 0;
-    else
-        move = root > 0 ? move / root * pace->typical / root : 0;
+    float unit = pace->optimizer == LBW_OPTIMIZER_SGD ? pace->typical
+                                                      : sqrtf(*square * pace->unbias_square);
+    float move = unit > 0 ? *mean * pace->unbias_mean / unit : 0;
     return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
 }
 

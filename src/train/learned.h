@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Values learned by Adam and their curvature, or by momentum. */
+/* Values learned by Adam, or by momentum. */
 #ifndef LBW_SRC_TRAIN_LEARNED_H
 #define LBW_SRC_TRAIN_LEARNED_H
 
@@ -20,7 +20,7 @@ struct lbw_learned {
 struct lbw_pace {
     float unbias_mean, unbias_square;
     enum lbw_optimizer optimizer;
-    float typical; /* lbw_learned_typical() of the values at hand */
+    float typical; /* with momentum: lbw_learned_typical() of the values at hand */
 };
 
 /* Zeros. False when memory is out. */

@@ -16,7 +16,7 @@
  * as multiples of that of weights.
  */
 #define STEP_RATE 1.0f
-#define BIAS_RATE 3.0f
+#define BIAS_RATE 2.0f
 
 /* One-term grids with more levels than this are finer near zero: their weights go faster. */
 #define USUAL_LEVELS 9
