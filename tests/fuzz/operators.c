@@ -14,6 +14,7 @@
 #define NUM_SLOTS    300
 #define MAX_OPS      64
 #define MAX_INPUTS   32
+#define MAX_OUTPUTS  2
 #define MAX_ELEMENTS (1 << 13)
 #define MAX_OUTPUT   (1 << 16)
 
@@ -44,7 +45,8 @@ static struct {
     struct ort_value inputs[MAX_INPUTS];
     size_t num_inputs;
     uint64_t constants; /* bit i: input i is one */
-    struct ort_value output;
+    struct ort_value outputs[MAX_OUTPUTS];
+    const struct ort_operator *op;
     struct source attributes;
 } node;
 
@@ -206,19 +208,27 @@ static size_t count_of(const struct ort_value *value)
     return count;
 }
 
+static size_t width_of(int type)
+{
+    return type == ORT_TYPE_FLOAT || type == ORT_TYPE_INT32 ? 4 : 1;
+}
+
 static struct ort_status *output(struct ort_kernel_context *context, size_t i,
                                  const int64_t *sides, size_t num, struct ort_value **out)
 {
     (void)context, (void)i;
-    node.output.num_dims = num;
-    memcpy(node.output.dims, sides, num * sizeof *sides);
-    size_t count = count_of(&node.output);
+    struct ort_value *value = &node.outputs[i];
+    if (i >= MAX_OUTPUTS)
+        abort();
+    value->num_dims = num;
+    memcpy(value->dims, sides, num * sizeof *sides);
+    size_t count = count_of(value) * width_of(node.op->output_type(node.op, i));
     if (count > MAX_OUTPUT)
         return failure(); /* as a runtime without the memory */
-    free(node.output.data);
-    node.output.data = malloc(count + !count);
-    *out = &node.output;
-    return node.output.data ? NULL : failure();
+    free(value->data);
+    value->data = malloc(count + !count);
+    *out = value;
+    return value->data ? NULL : failure();
 }
 
 static struct ort_status *parallel_for(const struct ort_kernel_context *context,
@@ -263,18 +273,15 @@ static const char *version(void)
     return "1.17.0";
 }
 
-static size_t width_of(int type)
-{
-    return type == ORT_TYPE_FLOAT || type == ORT_TYPE_INT32 ? 4 : 1;
-}
-
 /* Small dims, mostly those that fit the operator, and bytes that are mostly plausible. */
 static bool make_input(struct ort_value *value, int type, struct source *source)
 {
     uint8_t kind = next(source);
-    bool is_scalar = type == ORT_TYPE_FLOAT && kind % 8 < 6;
+    /* Floats are scales, or in gradients all there is. */
+    bool is_gradient = node.op->output_type(node.op, 0) == ORT_TYPE_FLOAT;
+    bool is_scalar = type == ORT_TYPE_FLOAT && kind % 8 < 6 && !is_gradient;
     value->num_dims = is_scalar ? 0 : kind % 16 == 15 ? (size_t)(kind / 16) % 10 : 4;
-    if (type == ORT_TYPE_INT32 || (type == ORT_TYPE_FLOAT && !is_scalar))
+    if (type == ORT_TYPE_INT32 || (type == ORT_TYPE_FLOAT && !is_scalar && !is_gradient))
         value->num_dims = 1;
     for (size_t i = 0; i < value->num_dims; i++)
         value->dims[i] = next(source) % (i < 2 ? 12 : 24);
@@ -317,6 +324,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     const struct ort_operator *op = ops[next(&source) % num_ops];
     bool is_whole = true;
+    node.op = op;
     node.num_inputs = op->num_inputs(op);
     node.constants = next(&source) % 4 ? ~UINT64_C(1) : next(&source);
     for (size_t i = 0; i < node.num_inputs; i++)
@@ -326,7 +334,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         run(op);
     for (size_t i = 0; i < node.num_inputs; i++)
         free(node.inputs[i].data);
-    free(node.output.data);
+    for (size_t i = 0; i < MAX_OUTPUTS; i++)
+        free(node.outputs[i].data);
     memset(&node, 0, sizeof node);
     lbw_scratch_clear();
     return 0;
