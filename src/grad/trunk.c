@@ -7,22 +7,6 @@
 #include "base/error.h"
 #include "onnx/ends.h"
 
-static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
-{
-    for (size_t i = 0; i < num; i++)
-        if (*list[i] && !lbw_strmap_put(names, list[i], list[i]))
-            return false;
-    return true;
-}
-
-static bool makes_any(const Onnx__NodeProto *node, const struct lbw_strmap *names)
-{
-    for (size_t i = 0; i < node->n_output; i++)
-        if (*node->output[i] && lbw_strmap_get(names, node->output[i]))
-            return true;
-    return false;
-}
-
 static bool has_body(const Onnx__NodeProto *node)
 {
     for (size_t i = 0; i < node->n_attribute; i++)
@@ -41,15 +25,15 @@ static enum lbw_status walk_back(struct lbw_trunk *trunk, const struct lbw_index
     if (!trunk->nodes)
         return lbw_fail_memory(err);
     for (size_t i = num; i-- > 0;) {
-        if (!makes_any(nodes[i], &trunk->names))
+        if (!lbw_ends_reach(nodes[i], &trunk->names))
             continue;
         if (has_body(nodes[i]))
             return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                             "%s '%s' contains subgraphs, which gradients cannot pass",
                             nodes[i]->op_type, nodes[i]->name ? nodes[i]->name : "");
         trunk->nodes[kept++] = nodes[i];
-        if (!put_names(&trunk->names, nodes[i]->input, nodes[i]->n_input) ||
-            !put_names(&trunk->names, nodes[i]->output, nodes[i]->n_output))
+        if (!lbw_ends_put(&trunk->names, nodes[i]->input, nodes[i]->n_input) ||
+            !lbw_ends_put(&trunk->names, nodes[i]->output, nodes[i]->n_output))
             return lbw_fail_memory(err);
     }
     for (size_t i = 0; i < kept / 2; i++) {

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 
-static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
+bool lbw_ends_put(struct lbw_strmap *names, char *const *list, size_t num)
 {
     for (size_t i = 0; i < num; i++)
         if (*list[i] && !lbw_strmap_put(names, list[i], list[i]))
@@ -12,7 +12,7 @@ static bool put_names(struct lbw_strmap *names, char *const *list, size_t num)
     return true;
 }
 
-static bool makes_any(const Onnx__NodeProto *node, const struct lbw_strmap *names)
+bool lbw_ends_reach(const Onnx__NodeProto *node, const struct lbw_strmap *names)
 {
     for (size_t i = 0; i < node->n_output; i++)
         if (*node->output[i] && lbw_strmap_get(names, node->output[i]))
@@ -45,12 +45,12 @@ enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_
     for (size_t i = graph->n_node; i-- > 0 && has_memory;) {
         const Onnx__NodeProto *node = graph->node[i];
         /* A size says nothing about the values it was taken from. */
-        if (!makes_any(node, &seen) || lbw_node_is(node, "Shape"))
+        if (!lbw_ends_reach(node, &seen) || lbw_node_is(node, "Shape"))
             continue;
         if (is_learned(index, node))
             targets[count++] = node->output[0];
         else
-            has_memory = put_names(&seen, node->input, node->n_input);
+            has_memory = lbw_ends_put(&seen, node->input, node->n_input);
     }
     lbw_strmap_release(&seen);
     if (!has_memory)

@@ -14,4 +14,10 @@
 enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_index *index,
                                struct lbw_error *err);
 
+/* For walks back from some names: whether the node makes one of them. */
+bool lbw_ends_reach(const Onnx__NodeProto *node, const struct lbw_strmap *names);
+
+/* Adds names, but for those of parameters left out; false when memory is out. */
+bool lbw_ends_put(struct lbw_strmap *names, char *const *list, size_t num);
+
 #endif

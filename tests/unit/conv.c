@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "base/random.h"
+#include "../kernels.h"
 #include "kernels/conv.h"
 
 /* One convolution with random numbers in it; everything is allocated exactly, for asan. */
@@ -22,19 +22,6 @@ struct setup {
     int extreme;   /* pixels are 0 or 255, weights ± the magnitude */
     int has_table;
 };
-
-static struct lbw_random random_numbers;
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
-
-static uint32_t draw(uint32_t bound)
-{
-    return lbw_random_below(&random_numbers, bound);
-}
 
 static void *fresh(size_t num, size_t size)
 {

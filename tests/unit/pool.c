@@ -9,21 +9,8 @@
 
 #include <cmocka.h>
 
-#include "base/random.h"
+#include "../kernels.h"
 #include "kernels/pool.h"
-
-static struct lbw_random random_numbers;
-
-static void check(enum lbw_status status, const struct lbw_error *err)
-{
-    if (status != LBW_OK)
-        fail_msg("%s", err->message);
-}
-
-static uint32_t draw(uint32_t bound)
-{
-    return lbw_random_below(&random_numbers, bound);
-}
 
 static void try_pool(const struct lbw_pool_params *p, const int64_t sides[2], size_t planes)
 {

@@ -58,8 +58,8 @@ static void NAME(trsm)(enum CBLAS_SIDE side, enum CBLAS_UPLO uplo, enum CBLAS_TR
         NAME(scale)(b + (size_t)i * (size_t)ldb, n, alpha);
     for (blasint r = 0; r < (is_left ? n : m); r++)
         NAME(solve)
-        (a, lda, trans, is_upper, is_left ? m : n, b + (size_t)r * (is_left ? 1 : (size_t)ldb),
-         is_left ? (size_t)ldb : 1);
+    (a, lda, trans, is_upper, is_left ? m : n, b + (size_t)r * (is_left ? 1 : (size_t)ldb),
+     is_left ? (size_t)ldb : 1);
 }
 
 /* Cholesky by columns; a(i, j) is a[i + j lda]. */
