@@ -159,9 +159,10 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (v->threads >= 0)
         settings[0].num_threads = (unsigned)v->threads;
     lbw_progress_begin("measuring", v->json);
-    enum lbw_status status = open_models(models, arguments, num_arguments, &err);
-    if (status == LBW_OK)
-        status = measure(settings, num_settings, models, num_arguments, v, &err);
+    enum lbw_status status;
+    LBW_OR_OUT(open_models(models, arguments, num_arguments, &err));
+    LBW_OR_OUT(measure(settings, num_settings, models, num_arguments, v, &err));
+out:
     lbw_progress_end();
     int code =
         status == LBW_OK ? print(settings, num_settings, arguments, v) : lbw_explain(&err);

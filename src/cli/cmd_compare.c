@@ -29,9 +29,9 @@ static enum lbw_status compare(struct lbw_comparison **out, char **paths,
 {
     struct lbw_picture picture = {0};
     struct lbw_model *a = NULL, *b = NULL;
-    enum lbw_status status = lbw_model_open(&a, paths[0], err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_model(&picture, a, &v->picture, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_model_open(&a, paths[0], err));
+    LBW_OR_OUT(lbw_picture_for_model(&picture, a, &v->picture, err));
     const struct lbw_compare_params params = {
         .source = v->data,
         .num_samples = (size_t)v->samples,
@@ -42,10 +42,9 @@ static enum lbw_status compare(struct lbw_comparison **out, char **paths,
         .no_native = v->no_native,
         .progress = lbw_progress_step,
     };
-    if (status == LBW_OK)
-        status = lbw_model_open(&b, paths[1], err);
-    if (status == LBW_OK)
-        status = lbw_compare(out, a, b, &params, err);
+    LBW_OR_OUT(lbw_model_open(&b, paths[1], err));
+    LBW_OR_OUT(lbw_compare(out, a, b, &params, err));
+out:
     lbw_model_close(&a);
     lbw_model_close(&b);
     lbw_picture_release(&picture);

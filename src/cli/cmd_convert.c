@@ -28,15 +28,12 @@ static enum lbw_status convert(struct lbw_model **model, struct outcome *outcome
                                struct lbw_error *err)
 {
     const struct lbw_encode_params params = lbw_encode_from_options(&v->encode);
-    enum lbw_status status = lbw_model_open(model, path, err);
-    if (status == LBW_OK)
-        status = lbw_output_check(&v->output, *model, err);
-    if (status == LBW_OK) {
-        outcome->before = lbw_model_size(*model);
-        status = lbw_reencode(&outcome->num, &outcome->num_plain, &outcome->note, *model,
-                              &params, err);
-    }
-    return status == LBW_OK ? lbw_output_save(&v->output, *model, err) : status;
+    LBW_TRY(lbw_model_open(model, path, err));
+    LBW_TRY(lbw_output_check(&v->output, *model, err));
+    outcome->before = lbw_model_size(*model);
+    LBW_TRY(
+        lbw_reencode(&outcome->num, &outcome->num_plain, &outcome->note, *model, &params, err));
+    return lbw_output_save(&v->output, *model, err);
 }
 
 static void tell(const struct lbw_model *model, const struct outcome *outcome,

@@ -61,13 +61,10 @@ static enum lbw_status choose_profile(struct job *job)
 static enum lbw_status open_side(struct job *job, struct side *side)
 {
     const struct lbw_detector_params params = {.no_native = job->v->no_native};
-    enum lbw_status status = lbw_model_open(&side->model, side->path, &job->err);
-    if (status == LBW_OK && side == &job->model)
-        status = choose_profile(job);
-    if (status == LBW_OK)
-        status =
-            lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
-    return status;
+    LBW_TRY(lbw_model_open(&side->model, side->path, &job->err));
+    if (side == &job->model)
+        LBW_TRY(choose_profile(job));
+    return lbw_detector_open(&side->detector, side->model, &job->profile, &params, &job->err);
 }
 
 static void close_side(struct side *side)
@@ -193,23 +190,21 @@ static void report(struct job *job, const char *path)
 static enum lbw_status detect(struct job *job, const struct lbw_drawing *drawing,
                               const struct lbw_image *image)
 {
-    enum lbw_status status = run_side(job, &job->model, image);
-    if (status == LBW_OK && job->v->reference)
-        status = run_side(job, &job->reference, image);
-    if (status == LBW_OK && job->v->reference) {
+    LBW_TRY(run_side(job, &job->model, image));
+    if (job->v->reference) {
+        LBW_TRY(run_side(job, &job->reference, image));
         lbw_free(job->compared);
         lbw_free(job->marks);
         job->compared = NULL;
         job->marks = NULL;
-        status = lbw_compare_boxes(&job->compared, &job->marks, &job->num_compared,
-                                   job->reference.boxes, job->reference.num_boxes,
-                                   job->model.boxes, job->model.num_boxes, PAIR_IOU, &job->err);
+        LBW_TRY(lbw_compare_boxes(&job->compared, &job->marks, &job->num_compared,
+                                  job->reference.boxes, job->reference.num_boxes,
+                                  job->model.boxes, job->model.num_boxes, PAIR_IOU, &job->err));
     }
-    if (status == LBW_OK && drawing->path)
-        status = draw(job, image, drawing->path);
-    if (status == LBW_OK)
-        report(job, drawing->picture);
-    return status;
+    if (drawing->path)
+        LBW_TRY(draw(job, image, drawing->path));
+    report(job, drawing->picture);
+    return LBW_OK;
 }
 
 static const struct lbw_column columns[] = {
@@ -253,12 +248,15 @@ static int detect_all(struct job *job)
     return print(job);
 }
 
+static enum lbw_status open_sides(struct job *job)
+{
+    LBW_TRY(open_side(job, &job->model));
+    return job->v->reference ? open_side(job, &job->reference) : LBW_OK;
+}
+
 static int open_and_detect(struct job *job)
 {
-    enum lbw_status status = open_side(job, &job->model);
-    if (status == LBW_OK && job->v->reference)
-        status = open_side(job, &job->reference);
-    return status == LBW_OK ? detect_all(job) : lbw_explain(&job->err);
+    return open_sides(job) == LBW_OK ? detect_all(job) : lbw_explain(&job->err);
 }
 
 static int run(const void *values, int num_arguments, char **arguments)

@@ -60,15 +60,14 @@ static enum lbw_status open_dataset(struct job *job)
 
 static enum lbw_status open_all(struct job *job)
 {
-    enum lbw_status status = open_models(job);
-    if (status == LBW_OK)
-        status = lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0],
-                                          &job->v->picture, &job->err);
+    LBW_TRY(open_models(job));
+    LBW_TRY(lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0],
+                                     &job->v->picture, &job->err));
     if (job->v->score >= 0)
         job->profile.score = (float)job->v->score;
     if (job->v->nms >= 0)
         job->profile.nms = (float)job->v->nms;
-    return status == LBW_OK ? open_dataset(job) : status;
+    return open_dataset(job);
 }
 
 static enum lbw_status evaluate(struct job *job)

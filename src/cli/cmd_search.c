@@ -86,22 +86,17 @@ static enum lbw_status open_all(struct job *job)
     const struct lbw_picture_values *picture = &job->v->picture;
     struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL; /* each trial makes its own: here for what is wrong with it */
-    enum lbw_status status = lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err);
-    if (status == LBW_OK)
-        status = read_grids(job);
-    if (status == LBW_OK)
-        status = lbw_model_open(&model, job->input, &job->err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_detector(&job->profile, model, job->input, picture, &job->err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_model(&job->picture, model, picture, &job->err);
-    if (status == LBW_OK)
-        status = open_dataset(job, &job->dataset, false);
-    if (status == LBW_OK)
-        status = open_dataset(job, &job->quick, true);
-    if (status == LBW_OK)
-        status = lbw_plan_from_options(&plan, NULL, model, &job->v->plan, job->v->calib.memory,
-                                       &job->err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err));
+    LBW_OR_OUT(read_grids(job));
+    LBW_OR_OUT(lbw_model_open(&model, job->input, &job->err));
+    LBW_OR_OUT(lbw_picture_for_detector(&job->profile, model, job->input, picture, &job->err));
+    LBW_OR_OUT(lbw_picture_for_model(&job->picture, model, picture, &job->err));
+    LBW_OR_OUT(open_dataset(job, &job->dataset, false));
+    LBW_OR_OUT(open_dataset(job, &job->quick, true));
+    LBW_OR_OUT(lbw_plan_from_options(&plan, NULL, model, &job->v->plan, job->v->calib.memory,
+                                     &job->err));
+out:
     lbw_plan_free(&plan);
     lbw_model_close(&model);
     return status;
@@ -227,11 +222,11 @@ static int run(const void *values, int num_arguments, char **arguments)
         !lbw_picture_is_usable(&job.v->picture, NULL, "search"))
         return LBW_EXIT_USAGE;
     job.log = json_array();
-    enum lbw_status status = open_all(&job);
-    if (status == LBW_OK)
-        status = search(&job);
-    if (status == LBW_OK)
-        status = deliver(&job);
+    enum lbw_status status;
+    LBW_OR_OUT(open_all(&job));
+    LBW_OR_OUT(search(&job));
+    LBW_OR_OUT(deliver(&job));
+out:
     if (status != LBW_OK)
         code = lbw_explain(&job.err);
     else if (job.v->json)

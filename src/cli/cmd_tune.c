@@ -178,17 +178,14 @@ static enum lbw_status close_log(struct job *job)
 
 static enum lbw_status work(struct job *job)
 {
-    enum lbw_status status = lbw_conversion_open(&job->all);
-    if (status == LBW_OK)
-        status = open_tuner(job);
-    if (status == LBW_OK)
-        status = open_calibration(job);
-    if (status == LBW_OK)
-        status = open_log(job);
-    if (status == LBW_OK)
-        status = lbw_conversion_run(&job->all, job->tuner);
-    if (status == LBW_OK)
-        return close_log(job);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_conversion_open(&job->all));
+    LBW_OR_OUT(open_tuner(job));
+    LBW_OR_OUT(open_calibration(job));
+    LBW_OR_OUT(open_log(job));
+    LBW_OR_OUT(lbw_conversion_run(&job->all, job->tuner));
+    return close_log(job);
+out:
     if (job->log)
         fclose(job->log);
     return status;
@@ -304,8 +301,7 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct tune_values defaults = {
-    .all.calib.source = "generated", .tap_weight = 1};
+static const struct tune_values defaults = {.all.calib.source = "generated", .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

@@ -78,20 +78,16 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
-    enum lbw_status status = lbw_model_open(&c->model, c->input, &c->err);
-    if (status == LBW_OK && v->output.path)
-        status = lbw_output_check(&v->output, c->model, &c->err);
-    if (status == LBW_OK)
-        status = lbw_picture_for_model(&c->picture, c->model, &v->picture, &c->err);
-    if (status == LBW_OK)
-        status = lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err);
-    if (status == LBW_OK)
-        status = lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan,
-                                       v->calib.memory, &c->err);
-    if (status == LBW_OK)
-        status = open_check(c);
+    LBW_TRY(lbw_model_open(&c->model, c->input, &c->err));
+    if (v->output.path)
+        LBW_TRY(lbw_output_check(&v->output, c->model, &c->err));
+    LBW_TRY(lbw_picture_for_model(&c->picture, c->model, &v->picture, &c->err));
+    LBW_TRY(lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err));
+    LBW_TRY(lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, v->calib.memory,
+                                  &c->err));
+    LBW_TRY(open_check(c));
     c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;
-    return status == LBW_OK && c->is_auto ? choose_bits(c) : status;
+    return c->is_auto ? choose_bits(c) : LBW_OK;
 }
 
 void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
@@ -116,9 +112,8 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
     };
     enum lbw_status status = lbw_convert(&c->report, c->model, c->plan, &params, &c->err);
     lbw_progress_clear();
-    if (status == LBW_OK && c->check)
-        status = lbw_check_run(&c->kept, c->check, c->model, &c->err);
-    return status;
+    LBW_TRY(status);
+    return c->check ? lbw_check_run(&c->kept, c->check, c->model, &c->err) : LBW_OK;
 }
 
 enum lbw_status lbw_conversion_save(struct lbw_conversion *c)

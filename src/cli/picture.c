@@ -112,14 +112,13 @@ static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *mo
                                const struct lbw_picture_values *values,
                                const struct lbw_profile *base, struct lbw_error *err)
 {
-    enum lbw_status status = LBW_OK;
+    enum lbw_status status;
     *profile = *base;
     if (values->profile)
-        status = find_profile(profile, values->profile, err);
-    if (status == LBW_OK)
-        status = lbw_profile_adapt(profile, model, err);
-    if (status == LBW_OK)
-        status = overlay(&profile->preprocess, values, err);
+        LBW_OR_OUT(find_profile(profile, values->profile, err));
+    LBW_OR_OUT(lbw_profile_adapt(profile, model, err));
+    LBW_OR_OUT(overlay(&profile->preprocess, values, err));
+out:
     if (status != LBW_OK)
         lbw_profile_release(profile);
     return status;
@@ -151,14 +150,10 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
                                       struct lbw_error *err)
 {
     struct lbw_profile base = {.name = "assumed"};
-    enum lbw_status status = LBW_OK;
     bool is_given = lbw_picture_given(values);
     if (is_given && !values->profile)
-        status = lbw_preprocess_assume(&base.preprocess, model, err);
-    if (status == LBW_OK)
-        status = resolve(&out->profile, model, values, &base, err);
-    if (status != LBW_OK)
-        return status;
+        LBW_TRY(lbw_preprocess_assume(&base.preprocess, model, err));
+    LBW_TRY(resolve(&out->profile, model, values, &base, err));
     out->preprocess = is_given ? &out->profile.preprocess : NULL;
     out->width = values->size ? out->profile.preprocess.width : 0;
     out->height = values->size ? out->profile.preprocess.height : 0;

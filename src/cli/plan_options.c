@@ -187,24 +187,21 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
 {
     struct lbw_plan_wishes wishes;
     struct lbw_plan *plan = NULL;
-    enum lbw_status status = lbw_plan_wishes_init(&wishes, v, err);
-    if (status == LBW_OK)
-        status = lift(model, v, err);
-    if (status == LBW_OK)
-        status = lbw_model_prepare(model, &wishes.prepare, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_plan_wishes_init(&wishes, v, err));
+    LBW_OR_OUT(lift(model, v, err));
+    LBW_OR_OUT(lbw_model_prepare(model, &wishes.prepare, err));
     wishes.params.memory = memory;
-    if (status == LBW_OK)
-        status = lbw_plan_new(&plan, model, &wishes.params, err);
-    if (status == LBW_OK)
-        warn_unmatched(plan, &wishes.params);
-    if (status == LBW_OK && v->plan)
-        status = lbw_plan_apply(plan, v->plan, err);
-    if (status == LBW_OK && is_auto)
+    LBW_OR_OUT(lbw_plan_new(&plan, model, &wishes.params, err));
+    warn_unmatched(plan, &wishes.params);
+    if (v->plan)
+        LBW_OR_OUT(lbw_plan_apply(plan, v->plan, err));
+    if (is_auto)
         *is_auto = wishes.is_auto;
-    if (status == LBW_OK)
-        *out = plan;
-    else
-        lbw_plan_free(&plan);
+    *out = plan;
+    plan = NULL;
+out:
+    lbw_plan_free(&plan);
     lbw_plan_wishes_release(&wishes);
     return status;
 }

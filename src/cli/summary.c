@@ -374,9 +374,10 @@ enum lbw_status lbw_report_save(const struct lbw_report_values *values,
     if (!values->report)
         return LBW_OK;
     char *text = NULL;
-    enum lbw_status status = print_report(&text, report, kept, err);
-    if (status == LBW_OK)
-        status = lbw_save_text(values->report, text, err);
+    enum lbw_status status;
+    LBW_OR_OUT(print_report(&text, report, kept, err));
+    LBW_OR_OUT(lbw_save_text(values->report, text, err));
+out:
     lbw_free(text);
     return status;
 }

@@ -9,6 +9,20 @@
 
 #include <lbw/base.h>
 
+/* The idioms of src/base/error.h: where nothing is owned, and where something is. */
+#define LBW_TRY(call)                                                                          \
+    do {                                                                                       \
+        enum lbw_status try_status = (call);                                                   \
+        if (try_status != LBW_OK)                                                              \
+            return try_status;                                                                 \
+    } while (0)
+#define LBW_OR_OUT(call)                                                                       \
+    do {                                                                                       \
+        status = (call);                                                                       \
+        if (status != LBW_OK)                                                                  \
+            goto out;                                                                          \
+    } while (0)
+
 enum lbw_exit {
     LBW_EXIT_DONE = 0,
     LBW_EXIT_FAILED = 1,
