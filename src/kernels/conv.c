@@ -148,22 +148,24 @@ static enum lbw_status pack(struct lbw_conv *conv, struct lbw_error *err)
 enum lbw_status lbw_conv_new(struct lbw_conv **out, const struct lbw_conv_params *params,
                              const struct lbw_isa *isa, struct lbw_error *err)
 {
-    LBW_TRY(lbw_conv_check(params, err));
-    struct lbw_conv *conv = calloc(1, sizeof *conv);
+    struct lbw_conv *conv = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_conv_check(params, err));
+    conv = calloc(1, sizeof *conv);
     if (!conv)
-        return lbw_fail_memory(err);
+        LBW_OR_OUT(lbw_fail_memory(err));
     conv->isa = isa;
     conv->depth = (size_t)(params->num_inputs / params->groups);
     conv->rows = (size_t)(params->num_outputs / params->groups);
     conv->products = conv->depth * (size_t)(params->kernel[0] * params->kernel[1]);
     conv->quads = (conv->products + 3) / 4;
-    enum lbw_status status = own_params(conv, params, err);
-    if (status == LBW_OK && isa)
-        status = pack(conv, err);
-    if (status != LBW_OK)
-        lbw_conv_free(&conv);
-    else
-        *out = conv;
+    LBW_OR_OUT(own_params(conv, params, err));
+    if (isa)
+        LBW_OR_OUT(pack(conv, err));
+    *out = conv;
+    conv = NULL;
+out:
+    lbw_conv_free(&conv);
     return status;
 }
 

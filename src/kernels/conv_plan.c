@@ -83,7 +83,8 @@ enum lbw_status lbw_conv_plan_new(struct lbw_conv_plan **out, const struct lbw_c
     struct lbw_conv_plan *plan = calloc(1, sizeof *plan);
     if (!plan)
         return lbw_fail_memory(err);
-    enum lbw_status status = lbw_conv_output(plan->out, p, in, err);
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_conv_output(plan->out, p, in, err));
     int64_t width = ceil_div(in[1], p->strides[1]);
     plan->in[0] = in[0];
     plan->in[1] = in[1];
@@ -94,15 +95,14 @@ enum lbw_status lbw_conv_plan_new(struct lbw_conv_plan **out, const struct lbw_c
     plan->num_positions = (size_t)plan->out[0] * plan->pitch;
     plan->num_tiles = (plan->num_positions + lanes - 1) / lanes;
     plan->num_taps = (size_t)(p->kernel[0] * p->kernel[1]);
-    if (status == LBW_OK)
-        status = allocate(plan, err);
-    for (int64_t ky = 0; status == LBW_OK && ky < p->kernel[0]; ky++)
+    LBW_OR_OUT(allocate(plan, err));
+    for (int64_t ky = 0; ky < p->kernel[0]; ky++)
         for (int64_t kx = 0; kx < p->kernel[1]; kx++)
             place_tap(plan, p, ky, kx, lanes);
-    if (status != LBW_OK)
-        lbw_conv_plan_free(&plan);
-    else
-        *out = plan;
+    *out = plan;
+    plan = NULL;
+out:
+    lbw_conv_plan_free(&plan);
     return status;
 }
 

@@ -102,20 +102,20 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     struct lbw_op_team team;
     struct lbw_conv *conv = NULL;
     void *y = NULL;
+    enum lbw_status status;
     for (size_t i = 0; i < NUM_INPUTS; i++)
-        LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
+        LBW_OR_OUT(lbw_op_input(&tensors[i], context, i, err));
     if (x->num_dims != 4)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "x has %zu dims, not 4", x->num_dims);
-    LBW_TRY(make_conv(&conv, kernel, tensors, err));
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT, "x has %zu dims, not 4", x->num_dims));
+    LBW_OR_OUT(make_conv(&conv, kernel, tensors, err));
     int64_t dims[4] = {x->dims[0], x->dims[1], 0, 0};
     struct lbw_parallel threads = lbw_op_threads(&team, context);
-    enum lbw_status status = lbw_conv_output(dims + 2, lbw_conv_params(conv), x->dims + 2, err);
-    if (status == LBW_OK)
-        status = lbw_op_output(&y, context, 0, dims, 4, err);
-    if (status == LBW_OK)
-        status = lbw_conv_run(conv, y, x->data, dims[0], x->dims + 2, &threads, err);
-    if (status == LBW_OK && team.has_failed)
-        status = lbw_fail(err, LBW_ERR_RUNTIME, "threads failed");
+    LBW_OR_OUT(lbw_conv_output(dims + 2, lbw_conv_params(conv), x->dims + 2, err));
+    LBW_OR_OUT(lbw_op_output(&y, context, 0, dims, 4, err));
+    LBW_OR_OUT(lbw_conv_run(conv, y, x->data, dims[0], x->dims + 2, &threads, err));
+    if (team.has_failed)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_RUNTIME, "threads failed"));
+out:
     lbw_conv_free(&conv);
     return status;
 }

@@ -235,6 +235,25 @@ static void round_rows(unsigned char *out, struct lbw_codes *codes, const float 
     }
 }
 
+/* The rows of a tensor as int8, in the model's arena, and a step for each in `codes`. */
+static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
+                                   const struct inserter *in, const struct lbw_tensor *tensor)
+{
+    float *values = malloc((tensor->count + 1) * sizeof *values);
+    enum lbw_status status;
+    codes->num_steps = (size_t)tensor->dims[0];
+    codes->axis = 0;
+    codes->steps = malloc((codes->num_steps + 1) * sizeof *codes->steps);
+    *out = lbw_arena_alloc(&in->model->arena, tensor->count + 1);
+    if (!values || !codes->steps || !*out)
+        LBW_OR_OUT(lbw_fail_memory(in->err));
+    LBW_OR_OUT(lbw_tensor_read_float(tensor, values, in->err));
+    round_rows(*out, codes, values, tensor->count / codes->num_steps);
+out:
+    free(values);
+    return status;
+}
+
 /* The weight's int8 tensor, its scales and the DequantizeLinear that the layer reads instead.
  */
 static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
@@ -250,18 +269,8 @@ static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
                         lbw_node_input(node, 1));
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, in->err));
     int64_t rows = tensor.dims[0];
-    float *values = malloc((tensor.count + 1) * sizeof *values);
-    codes->num_steps = (size_t)rows;
-    codes->axis = 0;
-    codes->steps = malloc((codes->num_steps + 1) * sizeof *codes->steps);
-    unsigned char *data = lbw_arena_alloc(&model->arena, tensor.count + 1);
-    enum lbw_status status = values && codes->steps && data ? LBW_OK : lbw_fail_memory(in->err);
-    if (status == LBW_OK)
-        status = lbw_tensor_read_float(&tensor, values, in->err);
-    if (status == LBW_OK)
-        round_rows(data, codes, values, tensor.count / codes->num_steps);
-    free(values);
-    LBW_TRY(status);
+    unsigned char *data;
+    LBW_TRY(round_plain(&data, codes, in, &tensor));
     size_t n = in->num_plain++;
     const char *integers = make_name(in, "w", n), *scale = make_name(in, "v", n);
     const char *made = value->name; /* stays what it is called where it can */
@@ -296,11 +305,13 @@ static enum lbw_status prepare_layer(struct inserter *in, Onnx__NodeProto *node,
     const struct lbw_edge *x = lbw_strmap_get(&in->edges, lbw_node_input(node, 0));
     float *bias = NULL;
     size_t num = 0;
+    enum lbw_status status;
     if (!codes->codes)
-        LBW_TRY(add_plain(in, node, codes));
-    enum lbw_status status = read_bias(&bias, &num, in, node);
-    if (status == LBW_OK && num && x && in->has_integer_biases)
-        status = add_bias(in, node, x, codes, bias, num);
+        LBW_OR_OUT(add_plain(in, node, codes));
+    LBW_OR_OUT(read_bias(&bias, &num, in, node));
+    if (num && x && in->has_integer_biases)
+        LBW_OR_OUT(add_bias(in, node, x, codes, bias, num));
+out:
     free(bias);
     return status;
 }

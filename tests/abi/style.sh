@@ -27,7 +27,7 @@ done
 
 # How failure is handled: LBW_TRY as long as nothing is owned, then LBW_OR_OUT up to one label
 # `out:`. Ladders of `if (status == LBW_OK)` are from before that rule: there may only be fewer.
-most=11
+most=6
 ladders=$(find src -name '*.c' -exec awk '
     /^\{$/ { ladder = 0 }
     /^    if \(status == LBW_OK/ { step = FNR; next }
