@@ -68,9 +68,8 @@ struct lbw_tune_params {
      */
     size_t num_views;
     /*
-     * Learning rate: a weight's step is about this share of the largest level of its channel,
-     * in proportion more on one-term grids of more than 9 levels. It rises, falls as a cosine,
-     * and is halved when the held-back loss goes astray. 0: .0002.
+     * Learning rate: a weight's step is about this share of the largest level of its channel.
+     * It rises, falls as a cosine, and is halved when the held-back loss goes astray. 0: .0001.
      */
     double rate;
     /*

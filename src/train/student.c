@@ -18,9 +18,6 @@
 #define STEP_RATE 1.0f
 #define BIAS_RATE 2.0f
 
-/* One-term grids with more levels than this are finer near zero: their weights go faster. */
-#define USUAL_LEVELS 9
-
 /* How near a float weight may start to the threshold of its code: 1 is at it. */
 #define START_REACH 0.95f
 
@@ -305,8 +302,7 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
 
 /* What a whole layer's update shares. */
 struct update {
-    float rate;   /* of scales and biases */
-    float weight; /* of weights, in largest levels of their channel */
+    float rate;
     struct lbw_pace pace;
     bool is_frozen;
     float average_share; /* of this step in the mean of the float weights; 0: not in it */
@@ -338,7 +334,7 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
         if (u->is_frozen)
             continue;
         float w =
-            layer->master.values[at] - u->weight * largest * step_by(&layer->master, at, g, u);
+            layer->master.values[at] - u->rate * largest * step_by(&layer->master, at, g, u);
         w = w > top ? top : w < -top ? -top : w;
         layer->master.values[at] = w;
         layer->average[at] += u->average_share * (w - layer->average[at]);
@@ -407,9 +403,6 @@ static bool update_weights(struct lbw_layer *layer, const float *gradient, struc
     if (!step_gradient)
         return false;
     u->pace.typical = lbw_learned_typical(&layer->master, &u->pace);
-    u->weight = u->rate;
-    if (grid && grid->terms == 1 && grid->num_levels > USUAL_LEVELS)
-        u->weight *= (float)grid->num_levels / USUAL_LEVELS;
     for (size_t g = 0; g < layout->groups; g++)
         for (size_t r = 0; r < layout->rows; r++)
             if (grid)

@@ -59,7 +59,7 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
                                   struct lbw_codes *codes, struct lbw_error *err);
 
 struct lbw_student_rate {
-    double rate;      /* in largest levels of the channel, at 4 bits */
+    double rate;      /* in largest levels of the channel */
     bool is_averaged; /* the float weights join the mean at which codes will be frozen */
     /*
      * Codes stay: at first those of the averaged float weights, where there are some, in which

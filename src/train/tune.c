@@ -23,7 +23,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 
 #define DEFAULT_STEPS 400
 #define DEFAULT_BATCH 8
-#define DEFAULT_RATE  2e-4
+#define DEFAULT_RATE  1e-4
 #define MAX_STEPS     100000000
 #define MOST_RATE     1e6
 
