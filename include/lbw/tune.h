@@ -69,7 +69,8 @@ struct lbw_tune_params {
     size_t num_views;
     /*
      * Learning rate: a weight's step is about this share of the largest level of its channel.
-     * It rises, falls as a cosine, and is halved when the held-back loss goes astray. 0: .0001.
+     * It rises, falls as a cosine, is doubled at first while the held-back loss falls, and
+     * halved when that goes astray. 0: .0001.
      */
     double rate;
     /*

@@ -284,8 +284,8 @@ static const struct lbw_option options[] = {
      "number of different views, used again and again (default 1024, or what fits into 1 GiB)",
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
-     "learning rate: a weight's step as a share of the largest weight of its channel; halved when "
-     "the validation loss rises (default 0.0001)", .min = 1e-7,
+     "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "
+     "the validation loss (default 0.0001)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
      "write one line of CSV per step, with the views so far and the validation loss relative "

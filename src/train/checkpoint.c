@@ -63,7 +63,7 @@ static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elaps
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
         lbw_record_real(record, reals[i], -INFINITY, INFINITY);
     lbw_record_u64(record, &t->random.state, UINT64_MAX);
-    lbw_record_real(record, &t->pace, 0, 1);
+    lbw_record_real(record, &t->pace, 0, 1024);
     lbw_record_same(record, t->views.num);
     for (size_t i = 0; i < t->views.num; i++)
         lbw_record_size(record, &t->order[i], t->views.num - 1);

@@ -33,7 +33,8 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define NUM_LOOKS 16    /* at the held-back pictures */
 
 /* A loss there of so many times the least so far says that steps are too long. */
-#define ASTRAY 1.1
+#define ASTRAY    1.1
+#define MOST_PACE 8
 
 /* The view of that turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
@@ -159,6 +160,16 @@ static enum lbw_status show_progress(struct lbw_tuning *t, struct lbw_error *err
     return status;
 }
 
+/* Longer steps while they go well and there is time to come down again, shorter ones else. */
+static void set_pace(struct lbw_tuning *t)
+{
+    bool is_best = t->status.held_back <= t->status.best;
+    if (t->status.held_back > ASTRAY * t->status.best)
+        t->pace /= 2;
+    else if (is_best && share_done(t) < AVERAGED && t->pace < MOST_PACE)
+        t->pace *= 2;
+}
+
 static enum lbw_status train(struct lbw_tuning *t, struct lbw_error *err)
 {
     LBW_TRY(begin(t, err));
@@ -168,8 +179,7 @@ static enum lbw_status train(struct lbw_tuning *t, struct lbw_error *err)
         LBW_TRY(step(t, err));
         if (share_done(t) - looked >= 1.0 / NUM_LOOKS || share_done(t) >= 1) {
             LBW_TRY(lbw_tuning_judge(t, err));
-            if (t->status.held_back > ASTRAY * t->status.best)
-                t->pace /= 2;
+            set_pace(t);
             looked = share_done(t);
             LBW_TRY(lbw_tuning_save(t, err));
         }

@@ -42,7 +42,7 @@ struct lbw_tuning {
     struct lbw_views views;
     size_t *order; /* of views */
     struct lbw_random random;
-    double pace; /* of the rate: 1, and half of it each time that training went astray */
+    double pace; /* times the rate: 1 at first; doubled while all goes well, halved else */
     struct lbw_tune_status status;
     double started; /* by the clock, as if all earlier runs had been one with this */
     uint64_t run;   /* of the checkpoint: a hash of what the steps depend on */
