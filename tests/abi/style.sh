@@ -25,14 +25,25 @@ find meson.build meson_options.txt proto samples src tests -name '*.sh' -o -name
     }
 done
 
-# How failure is handled: LBW_TRY as long as nothing is owned, then LBW_OR_OUT up to one label
-# `out:`. Ladders of `if (status == LBW_OK)` are from before that rule: there may only be fewer.
+# How failure is handled: LBW_TRY where nothing is owned, else LBW_OR_OUT up to one label `out:`, never
+# both. Ladders of `if (status == LBW_OK)` are from before that rule: there may only be fewer.
 most=6
-ladders=$(find src -name '*.c' -exec awk '
-    /^\{$/ { ladder = 0 }
+count=$(find src -name '*.c' -exec awk '
+    /^\{$/ { ladder = tries = out = 0 }
     /^    if \(status == LBW_OK/ { step = FNR; next }
     step == FNR - 1 && /^        status =/ { ladder = 1 }
-    /^}/ { ladders += ladder; ladder = 0 }
-    END { print ladders + 0 }' {} + | awk '{ sum += $1 } END { print sum }')
-echo "$ladders functions with a ladder of failures, at most $most"
-[ "$ladders" -le $most ]
+    /LBW_TRY\(/ { tries = 1 }
+    /LBW_OR_OUT\(|^out:/ { out = 1 }
+    /^}/ {
+        ladders += ladder
+        if (tries && out) { print FILENAME ":" FNR ": LBW_TRY and out: in one function"; mixed++ }
+        ladder = tries = out = 0
+    }
+    END { print "ladders", ladders + 0, "mixed", mixed + 0 }' {} +)
+echo "$count" | grep -v '^ladders' || true
+echo "$count" | awk -v most=$most '
+    /^ladders/ { ladders += $2; mixed += $4 }
+    END {
+        print ladders " functions with a ladder of failures, at most " most "; " mixed " mixed"
+        exit ladders > most || mixed > 0
+    }'
