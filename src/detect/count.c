@@ -67,7 +67,7 @@ static int64_t num_unlike_scores(const struct lbw_look *look, int64_t channels)
         return 0;
     const float *values = lbw_look_values(look, 0, &count);
     size_t num = count / (size_t)channels;
-    for (int64_t c = 5; values && c < channels; c++)
+    for (int64_t c = 5; values && num && c < channels; c++)
         for (size_t i = 0; i < num; i++) {
             float value = values[(size_t)c * num + i];
             if (value < 0 || value > 1)
