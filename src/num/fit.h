@@ -13,6 +13,19 @@
 /* The least damping for each column: below it single precision sees no positive definite H. */
 #define LBW_LEAST_DAMPING 1e-6
 
+/* Rows of a product that are one task: the result does not depend on who does it. */
+#define LBW_TILE ((size_t)256)
+
+static inline size_t lbw_num_tiles(size_t rows)
+{
+    return (rows + LBW_TILE - 1) / LBW_TILE;
+}
+
+static inline size_t lbw_tile_end(size_t first, size_t rows)
+{
+    return first + LBW_TILE < rows ? first + LBW_TILE : rows;
+}
+
 struct lbw_fit_form;
 
 /*

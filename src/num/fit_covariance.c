@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TILE         ((size_t)256) /* of one task */
 #define MOST_DAMPING 1e3
 
 struct work {
@@ -23,21 +22,11 @@ struct work {
     atomic_bool is_infinite;
 };
 
-static size_t num_tiles(size_t size)
-{
-    return (size + TILE - 1) / TILE;
-}
-
-static size_t end_of_tile(size_t first, size_t size)
-{
-    return first + TILE < size ? first + TILE : size;
-}
-
 /* The upper triangle of some rows of yy from the lower one. */
 static void mirror_rows(void *user, size_t tile)
 {
     struct work *work = user;
-    size_t k = work->fit->k, first = tile * TILE, end = end_of_tile(first, k);
+    size_t k = work->fit->k, first = tile * LBW_TILE, end = lbw_tile_end(first, k);
     float *yy = work->moments->yy;
     const size_t step = 16; /* columns of a cache line */
     for (size_t j0 = first; j0 < k; j0 += step)
@@ -52,7 +41,7 @@ static void gather_rows(void *user, size_t tile)
     struct work *work = user;
     const struct lbw_fit *fit = work->fit;
     const struct lbw_moments *s = work->moments;
-    size_t k = fit->k, first = tile * TILE, end = end_of_tile(first, k);
+    size_t k = fit->k, first = tile * LBW_TILE, end = lbw_tile_end(first, k);
     bool is_finite = true;
     for (size_t a = first; a < end; a++) {
         size_t i = fit->order[a];
@@ -73,7 +62,7 @@ static void gather_rows(void *user, size_t tile)
 static void solve_right(void *user, size_t tile)
 {
     const struct work *work = user;
-    size_t k = work->fit->k, first = work->to + tile * TILE, end = end_of_tile(first, k);
+    size_t k = work->fit->k, first = work->to + tile * LBW_TILE, end = lbw_tile_end(first, k);
     float *u = work->fit->u;
     cblas_strsm(CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit,
                 (blasint)(work->to - work->from), (blasint)(end - first), 1,
@@ -85,7 +74,7 @@ static void solve_right(void *user, size_t tile)
 static void update_below(void *user, size_t tile)
 {
     const struct work *work = user;
-    size_t k = work->fit->k, first = work->to + tile * TILE, end = end_of_tile(first, k);
+    size_t k = work->fit->k, first = work->to + tile * LBW_TILE, end = lbw_tile_end(first, k);
     float *u = work->fit->u;
     const float *rows = u + work->from * k + first;
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)(end - first),
@@ -104,11 +93,11 @@ static enum lbw_status factorise(bool *done, struct work *work, unsigned num_thr
         fit->u[i * k + i] += (float)fit->lambda;
     *done = true;
     for (work->from = 0; work->from < k && *done; work->from = work->to) {
-        work->to = end_of_tile(work->from, k);
+        work->to = lbw_tile_end(work->from, k);
         blasint size = (blasint)(work->to - work->from);
         float *diagonal = fit->u + work->from * k + work->from;
         *done = LAPACKE_spotrf_work(LAPACK_COL_MAJOR, 'L', size, diagonal, (blasint)k) == 0;
-        size_t rest = *done ? num_tiles(k - work->to) : 0;
+        size_t rest = *done ? lbw_num_tiles(k - work->to) : 0;
         LBW_TRY(lbw_fit_parallel(rest, num_threads, solve_right, work, watch, err));
         LBW_TRY(lbw_fit_parallel(rest, num_threads, update_below, work, watch, err));
     }
@@ -161,8 +150,8 @@ static enum lbw_status gather(struct work *work, double *variance, unsigned num_
         variance[i] = s->yy[i * k + i] / s->count - mean * mean;
     }
     LBW_TRY(lbw_fit_rank(fit, variance, err));
-    LBW_TRY(lbw_fit_parallel(num_tiles(k), num_threads, mirror_rows, work, watch, err));
-    LBW_TRY(lbw_fit_parallel(num_tiles(k), num_threads, gather_rows, work, watch, err));
+    LBW_TRY(lbw_fit_parallel(lbw_num_tiles(k), num_threads, mirror_rows, work, watch, err));
+    LBW_TRY(lbw_fit_parallel(lbw_num_tiles(k), num_threads, gather_rows, work, watch, err));
     free(s->yy);
     s->yy = NULL;
     if (work->is_infinite)

@@ -18,8 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TILE ((size_t)256) /* of one task */
-
 struct work {
     struct lbw_fit *fit;
     struct lbw_moments *moments;
@@ -27,16 +25,6 @@ struct work {
     double *product; /* LBW_BLOCK × n: Y_Jᵀ R, then P_J */
     size_t block, size;
 };
-
-static size_t num_tiles(size_t size)
-{
-    return (size + TILE - 1) / TILE;
-}
-
-static size_t end_of_tile(size_t first, size_t size)
-{
-    return first + TILE < size ? first + TILE : size;
-}
 
 /* Yᵀ in rounding order, centred and divided by √n; some columns of Y. */
 static void gather_columns(void *user, size_t tile)
@@ -58,7 +46,7 @@ static void gather_columns(void *user, size_t tile)
 static void multiply_by_r(void *user, size_t tile)
 {
     const struct work *work = user;
-    size_t n = work->fit->num_samples, first = tile * TILE, end = end_of_tile(first, n);
+    size_t n = work->fit->num_samples, first = tile * LBW_TILE, end = lbw_tile_end(first, n);
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)work->size,
                 (blasint)(end - first), (blasint)n, 1, work->columns, (blasint)n,
                 work->fit->r + first, (blasint)n, 0, work->product + first, (blasint)n);
@@ -68,7 +56,7 @@ static void multiply_by_r(void *user, size_t tile)
 static void take_from_r(void *user, size_t tile)
 {
     const struct work *work = user;
-    size_t n = work->fit->num_samples, first = tile * TILE, end = end_of_tile(first, n);
+    size_t n = work->fit->num_samples, first = tile * LBW_TILE, end = lbw_tile_end(first, n);
     cblas_dgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)(end - first), (blasint)n,
                 (blasint)work->size, -1, work->product + first, (blasint)n, work->product,
                 (blasint)n, 1, work->fit->r + first * n, (blasint)n);
@@ -117,9 +105,10 @@ static enum lbw_status factorise(struct work *work, unsigned num_threads,
         work->size = lbw_fit_end(fit, work->block) - first;
         for (size_t i = 0; i < work->size * n; i++)
             work->columns[i] = fit->y[first * n + i];
-        LBW_TRY(lbw_fit_parallel(num_tiles(n), num_threads, multiply_by_r, work, watch, err));
+        LBW_TRY(
+            lbw_fit_parallel(lbw_num_tiles(n), num_threads, multiply_by_r, work, watch, err));
         LBW_TRY(factor_block(work, err));
-        LBW_TRY(lbw_fit_parallel(num_tiles(n), num_threads, take_from_r, work, watch, err));
+        LBW_TRY(lbw_fit_parallel(lbw_num_tiles(n), num_threads, take_from_r, work, watch, err));
     }
     return LBW_OK;
 }

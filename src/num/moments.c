@@ -9,9 +9,8 @@
 #include "base/bits.h"
 #include "base/thread.h"
 #include "num/blas.h"
+#include "num/fit.h"
 
-/* Rows of a product that are one task: the result does not depend on who does it. */
-#define TASK_ROWS ((size_t)256)
 /* Below this length of a row a K × K matrix is smaller than any number of columns. */
 #define LEAST_KEPT_K ((size_t)256)
 /* Lanes that a thread of lbw_reconstruct() rounds side by side. */
@@ -99,21 +98,11 @@ struct batch {
     size_t num;
 };
 
-static size_t num_tasks(size_t rows)
-{
-    return (rows + TASK_ROWS - 1) / TASK_ROWS;
-}
-
-static size_t end_of_task(size_t first, size_t rows)
-{
-    return first + TASK_ROWS < rows ? first + TASK_ROWS : rows;
-}
-
 /* z = x Wᵀ, some columns of the batch. */
 static void make_outputs(void *user, size_t task)
 {
     const struct batch *b = user;
-    size_t first = task * TASK_ROWS, num = end_of_task(first, b->num) - first;
+    size_t first = task * LBW_TILE, num = lbw_tile_end(first, b->num) - first;
     blasint k = (blasint)b->moments->k, m = (blasint)b->moments->m;
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)num, m, k, 1,
                 b->x + first * b->moments->k, k, b->moments->w, k, 0,
@@ -126,14 +115,14 @@ static void add_products(void *user, size_t task)
     const struct batch *b = user;
     struct lbw_moments *m = b->moments;
     blasint k = (blasint)m->k, num_z = (blasint)m->m, num = (blasint)b->num;
-    size_t of_yy = num_tasks(m->k);
+    size_t of_yy = lbw_num_tiles(m->k);
     if (task < of_yy) {
-        size_t first = (of_yy - 1 - task) * TASK_ROWS; /* the longest come first */
-        size_t end = end_of_task(first, m->k);
+        size_t first = (of_yy - 1 - task) * LBW_TILE; /* the longest come first */
+        size_t end = lbw_tile_end(first, m->k);
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)(end - first),
                     (blasint)end, num, 1, b->y + first, k, b->y, k, 1, m->yy + first * m->k, k);
     } else {
-        size_t first = (task - of_yy) * TASK_ROWS, end = end_of_task(first, m->m);
+        size_t first = (task - of_yy) * LBW_TILE, end = lbw_tile_end(first, m->m);
         cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)(end - first), k, num, 1,
                     b->z + first, num_z, b->y, k, 1, m->zy + first * m->k, k);
     }
@@ -141,7 +130,7 @@ static void add_products(void *user, size_t task)
 
 static void add_batch(struct batch *b, unsigned num_threads)
 {
-    lbw_parallel_for(num_tasks(b->moments->k) + num_tasks(b->moments->m), num_threads,
+    lbw_parallel_for(lbw_num_tiles(b->moments->k) + lbw_num_tiles(b->moments->m), num_threads,
                      add_products, b);
 }
 
@@ -190,7 +179,7 @@ static enum lbw_status add_centred(struct lbw_moments *m, struct batch *b, unsig
     b->z = m->yy ? made : m->z + count * m->m;
     if (!b->z)
         return lbw_fail_memory(err);
-    lbw_parallel_for(num_tasks(b->num), num_threads, make_outputs, b);
+    lbw_parallel_for(lbw_num_tiles(b->num), num_threads, make_outputs, b);
     for (size_t p = 0; p < b->num; p++)
         for (size_t r = 0; r < m->m; r++)
             m->zz[r] += (double)b->z[p * m->m + r] * b->z[p * m->m + r];
