@@ -13,6 +13,7 @@
 #include <lbw/grid.h>
 #include <lbw/image.h>
 #include <lbw/model.h>
+#include <lbw/page.h>
 #include <lbw/plan.h>
 #include <lbw/runtime.h>
 #include <lbw/samples.h>

@@ -197,7 +197,9 @@ class _Job:
         self.is_calibrated = options.source(call, self.samples, values["calibration"], 64)
         self.plan = _plan(call, self.model, values)
         self.assumed = call.new("const char **")
+        self.source = model
         self.budget: Budget | None = None
+        self.chosen: Any = None
         if self.is_calibrated and options.is_auto(values["bits"]):
             self.choose_bits()
         elif values.get("bpw") or values.get("target_size"):
@@ -215,7 +217,7 @@ class _Job:
         out = call.new("struct lbw_budget *")
         options.use_runtime(call)
         call.run(lib.lbw_plan_choose_bits, out, self.plan, params)
-        self.budget = Budget._read(out)
+        self.budget, self.chosen = Budget._read(out), out
 
     def detector(self) -> Any:
         """What the outputs mean, where that is known."""
@@ -251,7 +253,18 @@ class _Job:
             training=_training(tuner),
             budget=self.budget,
             _json=printed(call, lib.lbw_report_print, report),
+            _page=printed(call, lib.lbw_page_print, self.page(report)),
         )
+
+    def page(self, report: Any) -> Any:
+        """struct lbw_page_params * for notebooks."""
+        params = self.call.new("struct lbw_page_params *")
+        params.report, params.is_fragment = report, True
+        if isinstance(self.source, (str, os.PathLike)):
+            params.title = self.call.string(os.path.basename(os.fspath(self.source)))
+        if self.chosen is not None:
+            params.budget = self.chosen
+        return params
 
 
 def _training(tuner: Any) -> Training | None:

@@ -291,6 +291,7 @@ class Conversion(Output):
     # Where bits="auto" chose.
     budget: Budget | None = None
     _json: str = field(repr=False, default="")
+    _page: str = field(repr=False, default="")
 
     @property
     def ratio(self) -> float:
@@ -307,13 +308,8 @@ class Conversion(Output):
         return json.loads(self._json)
 
     def _repr_html_(self) -> str:
-        head = (
-            f"<p>{self.num_converted} of {len(self.layers)} weights, "
-            f"{self.bytes_before:,} → {self.bytes_after:,} bytes "
-            f"({self.ratio:.3f}), {self.bits_per_weight:.2f} bits per weight</p>"
-        )
-        columns = ("node", "shape", "bits", "snr_projection", "snr", "how")
-        return head + _table(columns, self.layers)
+        """The page that `lbw quantize --report FILE.html` writes, to be put into another."""
+        return self._page
 
 
 def _cell(value: Any) -> str:

@@ -203,7 +203,9 @@ def test_tuning_gives_the_bytes_of_the_program(program, tmp_path):
 def test_tables():
     result = lbw.quantize(MODEL, calibration="none")
     page = result._repr_html_()
+    assert page.startswith("<style>") and "shapes.onnx" in page
     assert page.count("<tr>") == len(result) + 1
+    assert "http" not in page and "<script" not in page
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame(result)
     assert len(table) == len(result) and "snr" in table.columns

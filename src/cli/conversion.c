@@ -118,9 +118,16 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
 
 enum lbw_status lbw_conversion_save(struct lbw_conversion *c)
 {
+    const char *slash = strrchr(c->input, '/');
+    const struct lbw_page_params page = {
+        .title = slash && slash[1] ? slash + 1 : c->input,
+        .data = c->data,
+        .report = c->report,
+        .budget = c->is_auto ? &c->budget : NULL,
+        .kept = &c->kept,
+    };
     enum lbw_status status = lbw_output_save(&c->v->output, c->model, &c->err);
-    return status == LBW_OK ? lbw_report_save(&c->v->report, c->report, &c->kept, &c->err)
-                            : status;
+    return status == LBW_OK ? lbw_report_save(&c->v->report, &page, &c->err) : status;
 }
 
 enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *tuner)

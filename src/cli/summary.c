@@ -239,9 +239,9 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
     if (kept->is_of_boxes) {
         fprintf(
             to,
-            "keeps %.0f%% of the float model's boxes (%zu of %zu; %zu image%s held back, %zu "
+            "keeps %zu%% of the float model's boxes (%zu of %zu; %zu image%s held back, %zu "
             "lost, %zu invented)\n",
-            100.0 * (double)(kept->num_boxes - kept->num_lost) / (double)kept->num_boxes,
+            100 * (kept->num_boxes - kept->num_lost) / kept->num_boxes, /* 100 is all */
             kept->num_boxes - kept->num_lost, kept->num_boxes, kept->num_samples,
             kept->num_samples == 1 ? "" : "s", kept->num_lost, kept->num_invented);
         return;
@@ -367,15 +367,21 @@ static enum lbw_status print_report(char **out, const struct lbw_report *report,
     return LBW_ERR_MEMORY;
 }
 
+static bool is_page(const char *path)
+{
+    const char *end = strrchr(path, '.');
+    return end && strcmp(end, ".html") == 0;
+}
+
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
-                                const struct lbw_report *report,
-                                const struct lbw_check_result *kept, struct lbw_error *err)
+                                const struct lbw_page_params *page, struct lbw_error *err)
 {
     if (!values->report)
         return LBW_OK;
     char *text = NULL;
     enum lbw_status status;
-    LBW_OR_OUT(print_report(&text, report, kept, err));
+    LBW_OR_OUT(is_page(values->report) ? lbw_page_print(&text, page, err)
+                                       : print_report(&text, page->report, page->kept, err));
     LBW_OR_OUT(lbw_save_text(values->report, text, err));
 out:
     lbw_free(text);

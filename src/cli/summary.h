@@ -8,6 +8,7 @@
 
 #include <lbw/check.h>
 #include <lbw/convert.h>
+#include <lbw/page.h>
 
 #include "cli/option.h"
 
@@ -20,7 +21,7 @@ struct lbw_report_values {
 /* clang-format off */
 #define LBW_REPORT_OPTIONS(values, member)                                                     \
     {"report", 0, LBW_OPTION_OUTPUT, offsetof(values, member.report), "FILE",                  \
-     "write a report as JSON"},                                                                \
+     "write a report: a page to look at where the name ends in .html, else JSON"},             \
     {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
      "list every layer with its errors"},                                                                      \
     {"json", 0, LBW_OPTION_FLAG, offsetof(values, member.json), NULL,                          \
@@ -41,10 +42,9 @@ struct lbw_summary {
 /* The operators with weights that the plan does not look at, a line each; nothing for none. */
 void lbw_print_others(FILE *to, const struct lbw_plan *plan);
 
-/* Writes the report's file, where the options name one. */
+/* Writes the report's file, where the options name one: as HTML or as JSON, by its name. */
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
-                                const struct lbw_report *report,
-                                const struct lbw_check_result *kept, struct lbw_error *err);
+                                const struct lbw_page_params *page, struct lbw_error *err);
 
 /* Prints the summary, or what the options want instead. */
 enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values,

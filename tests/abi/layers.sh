@@ -18,6 +18,7 @@ allowed() {
     detect) echo 'base/ onnx/ feed/ run/ lbw/' ;;
     calib) echo 'base/ onnx/ grad/ feed/ run/ detect/ pass/activations.h lbw/' ;;
     eval) echo 'base/ onnx/ feed/ run/ detect/ lbw/' ;;
+    page) echo 'base/ lbw/' ;;
     search) echo 'base/ num/ onnx/ pass/ grad/ feed/ run/ detect/ calib/ eval/ train/ lbw/' ;;
     train) echo 'base/ num/ onnx/ pass/ grad/ feed/ run/ detect/ calib/ eval/ lbw/' ;;
     cli) echo 'lbw/' ;;
