@@ -305,6 +305,7 @@ def quantize(
     damping: float | None = None,
     memory: int | None = None,
     state: Path | None = None,
+    activations: str | None = None,
     external_data: str | None = None,
     progress: Progress | bool | None = None,
 ) -> Conversion:
@@ -341,6 +342,8 @@ def quantize(
     scale: "real" (default) or "pow2".
     keep_batchnorm, all_weights, requantize, independent, seed, damping, memory (bytes), state:
         as the program's options, `lbw quantize --help`.
+    activations: "float" (default), or "int8": between layers that can run on integers,
+        activations get 8 bits; needs calibration.
     external_data: name of a file beside `output` for large tensors.
     progress: called as progress(what, done, total) in the caller's thread; it may raise to stop
         the work. True: a bar, where tqdm is installed.
@@ -351,6 +354,8 @@ def quantize(
     values = locals()
     with Call(progress) as call:
         job = _Job(call, model, values)
+        if activations == "int8" and not job.is_calibrated:
+            raise ArgumentError("activations: int8 needs calibration, not 'none'")
         if job.is_calibrated and job.has_work():
             job.calibrate(job.samples)
         return job.finish()

@@ -64,6 +64,7 @@ def _encoding_name(encoding: int) -> Any:
 
 ENCODINGS = _names(_encoding_name)
 TARGETS = _names(lib.lbw_target_name)
+ACTIVATIONS = _names(lib.lbw_activations_name)
 METHODS = _names(lib.lbw_method_name)
 SCALES = _names(lib.lbw_scale_name)
 OPTIMIZERS = _names(lib.lbw_optimizer_name)
@@ -82,6 +83,7 @@ PLAN: Table = {
     "scale": ("scale", choice(SCALES)),
     "mu": ("mu", number),
     "all_weights": ("all", flag),
+    "activations": ("activations", choice(ACTIVATIONS)),
     "memory": ("memory", number),
 }
 ENCODE: Table = {

@@ -200,6 +200,18 @@ def test_tuning_gives_the_bytes_of_the_program(program, tmp_path):
     assert result.training.num_steps == 2 and result.training.num_train == 3
 
 
+def test_activations():
+    pytest.importorskip("onnxruntime")
+    result = lbw.quantize(MODEL, bits=4, calibration=CALIB, num_samples=4, profile=PROFILE,
+                          activations="int8")
+    edges = result.to_dict()["activations"]
+    assert any(edge["type"] == "int8" for edge in edges)
+    with pytest.raises(lbw.ArgumentError, match="activations: int8 needs calibration"):
+        lbw.quantize(MODEL, bits=4, calibration="none", activations="int8")
+    with pytest.raises(lbw.ArgumentError, match="activations"):
+        lbw.quantize(MODEL, bits=4, calibration="none", activations="int3")
+
+
 def test_tables():
     result = lbw.quantize(MODEL, calibration="none")
     page = result._repr_html_()

@@ -14,13 +14,14 @@
 #include "cli/plan_options.h"
 #include "cli/progress.h"
 #include "cli/save.h"
+#include "cli/summary.h"
 #include "cli/talk.h"
 
 #define MOST_GRIDS     64
 #define QUICK_PICTURES 24
 
 struct search_values {
-    const char *output, *images, *labels, *grids;
+    const char *output, *images, *labels, *grids, *report;
     struct lbw_plan_values plan;
     struct lbw_calibrate_values calib;
     struct lbw_encode_values encode;
@@ -43,6 +44,8 @@ struct job {
     size_t num_grids;
     struct lbw_search_result *result;
     json_t *log;
+    struct lbw_search_trial *trials; /* for --report */
+    size_t num_trials;
     struct lbw_error err;
 };
 
@@ -109,9 +112,21 @@ static const char *what_became(const struct lbw_search_trial *trial)
     return trial->is_best ? "  best" : "";
 }
 
+/* A trial that finds no room is missing in the list, which save_page() notices. */
+static void keep_trial(struct job *job, const struct lbw_search_trial *t)
+{
+    struct lbw_search_trial *more =
+        realloc(job->trials, (job->num_trials + 1) * sizeof *job->trials);
+    if (more) {
+        job->trials = more;
+        job->trials[job->num_trials++] = *t;
+    }
+}
+
 static void log_trial(void *user, const struct lbw_search_trial *t)
 {
     struct job *job = user;
+    keep_trial(job, t);
     char size[LBW_TEXT_SIZE], seconds[LBW_TEXT_SIZE];
     lbw_progress_clear();
     lbw_json_append(&job->log,
@@ -186,16 +201,37 @@ static void print_end(const struct job *job)
         fprintf(stderr, "quantize with --method threshold --mu %.4g\n", r->best.mu);
 }
 
+static enum lbw_status save_page(struct job *job)
+{
+    const struct lbw_page_params page = {
+        .title = lbw_report_title(job->input),
+        .trials = job->trials,
+        .num_trials = job->num_trials,
+    };
+    char *text = NULL;
+    enum lbw_status status;
+    if (job->num_trials < job->result->num_trials) {
+        job->err = (struct lbw_error){LBW_ERR_MEMORY, "out of memory"};
+        return LBW_ERR_MEMORY;
+    }
+    LBW_OR_OUT(lbw_page_print(&text, &page, &job->err));
+    LBW_OR_OUT(lbw_save_text(job->v->report, text, &job->err));
+out:
+    lbw_free(text);
+    return status;
+}
+
 /* The plan goes to the output, and with --json the log to standard output. */
 static enum lbw_status deliver(struct job *job)
 {
     const char *output = job->v->output ? job->v->output : "-";
-    enum lbw_status status = LBW_OK;
     if (job->v->output || !job->v->json)
-        status = lbw_save_text(output, job->result->plan, &job->err);
-    if (status == LBW_OK && !job->v->quiet)
+        LBW_TRY(lbw_save_text(output, job->result->plan, &job->err));
+    if (job->v->report)
+        LBW_TRY(save_page(job));
+    if (!job->v->quiet)
         print_end(job);
-    return status;
+    return LBW_OK;
 }
 
 static int print_json(struct job *job)
@@ -236,6 +272,7 @@ out:
         code = LBW_EXIT_INTERRUPTED;
     }
     json_decref(job.log);
+    free(job.trials);
     lbw_search_result_free(&job.result);
     lbw_dataset_close(&job.quick);
     lbw_dataset_close(&job.dataset);
@@ -274,6 +311,8 @@ static const struct lbw_option options[] = {
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
      "images processed in parallel (default: one per processor)", .min = 1, .max = 64},
     LBW_PICTURE_OPTIONS(struct search_values, picture),
+    {"report", 0, LBW_OPTION_OUTPUT, AT(report), "FILE",
+     "write the trials, quality against size, as a page of HTML"},
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the log and the plan as JSON"},
     {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "print warnings and errors only"},
     {0},

@@ -118,9 +118,8 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
 
 enum lbw_status lbw_conversion_save(struct lbw_conversion *c)
 {
-    const char *slash = strrchr(c->input, '/');
     const struct lbw_page_params page = {
-        .title = slash && slash[1] ? slash + 1 : c->input,
+        .title = lbw_report_title(c->input),
         .data = c->data,
         .report = c->report,
         .budget = c->is_auto ? &c->budget : NULL,

@@ -367,6 +367,12 @@ static enum lbw_status print_report(char **out, const struct lbw_report *report,
     return LBW_ERR_MEMORY;
 }
 
+const char *lbw_report_title(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash && slash[1] ? slash + 1 : path;
+}
+
 static bool is_page(const char *path)
 {
     const char *end = strrchr(path, '.');

@@ -42,6 +42,9 @@ struct lbw_summary {
 /* The operators with weights that the plan does not look at, a line each; nothing for none. */
 void lbw_print_others(FILE *to, const struct lbw_plan *plan);
 
+/* What a page calls a model: the name of its file without folders. */
+const char *lbw_report_title(const char *path);
+
 /* Writes the report's file, where the options name one: as HTML or as JSON, by its name. */
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
                                 const struct lbw_page_params *page, struct lbw_error *err);

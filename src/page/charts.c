@@ -166,10 +166,26 @@ enum lbw_status lbw_charts_print(FILE *to, const struct lbw_report *report,
     return LBW_OK;
 }
 
+static void list_trials(FILE *to, const struct lbw_search_trial *trials, size_t num)
+{
+    fputs("<div class=\"wide\"><table><tr><th>trial</th><th>AP</th><th>AP50</th><th>bytes</th>"
+          "<th>bits</th><th class=\"name\">result</th></tr>\n",
+          to);
+    for (size_t i = 0; i < num; i++)
+        fprintf(to,
+                "<tr><td>%zu</td><td>%.4f</td><td>%.4f</td><td>%llu</td><td>%.2f</td>"
+                "<td class=\"name\">%s</td></tr>\n",
+                trials[i].number, trials[i].ap, trials[i].ap50,
+                (unsigned long long)trials[i].size, trials[i].bits_per_weight,
+                !trials[i].fits     ? "too large"
+                : trials[i].is_best ? "best so far"
+                                    : "");
+    fputs("</table></div>\n", to);
+}
+
 void lbw_chart_trials(FILE *to, const struct lbw_search_trial *trials, size_t num)
 {
     double low = INFINITY, high = -INFINITY, least = INFINITY, most = -INFINITY;
-    char a[LBW_MARKUP_SIZE], b[LBW_MARKUP_SIZE];
     for (size_t i = 0; i < num; i++) {
         low = fmin(low, trials[i].ap);
         high = fmax(high, trials[i].ap);
@@ -187,17 +203,19 @@ void lbw_chart_trials(FILE *to, const struct lbw_search_trial *trials, size_t nu
         const struct lbw_search_trial *t = &trials[i];
         fprintf(to,
                 "<circle class=\"%s\" cx=\"%.2f%%\" cy=\"%.2f%%\" r=\"5\"><title>trial %zu: AP "
-                "%.4f, %s, %.2f bits%s</title></circle>\n",
+                "%.4f, %llu bytes, %.2f bits%s</title></circle>\n",
                 t->is_best ? "one"
                 : t->fits  ? "two"
                            : "keep",
                 3 + 94 * ((double)t->size - least) / width, 94 - 88 * (t->ap - low) / height,
-                t->number, t->ap, lbw_markup_bytes(a, t->size), t->bits_per_weight,
+                t->number, t->ap, (unsigned long long)t->size, t->bits_per_weight,
                 t->fits ? "" : ", too large");
     }
-    fprintf(to,
-            "</svg>\n<div class=\"ends\"><span>%s</span><span>%s</span></div></div>\n<p>"
-            "<span class=\"key one\"></span>best so far<span class=\"key two\"></span>within "
-            "the target<span class=\"key keep\"></span>too large</p>\n",
-            lbw_markup_bytes(a, (uint64_t)least), lbw_markup_bytes(b, (uint64_t)most));
+    fprintf(
+        to,
+        "</svg>\n<div class=\"ends\"><span>%.0f bytes</span><span>%.0f</span></div></div>\n<p>"
+        "<span class=\"key one\"></span>best so far<span class=\"key two\"></span>within "
+        "the target<span class=\"key keep\"></span>too large</p>\n",
+        least, most);
+    list_trials(to, trials, num);
 }
