@@ -18,7 +18,7 @@ extern "C" {
 struct lbw_budget_params {
     double bits;   /* per converted weight, codes and scales; 0: not given */
     uint64_t size; /* bytes of the packed model file; 0: not given */
-    double loss;   /* predicted loss allowed, as in struct lbw_budget; 0: 2 */
+    double loss;   /* predicted loss allowed, as in struct lbw_budget; 0: 1 */
     const struct lbw_calibrate_params *calibrate; /* NULL: generated images */
     const struct lbw_profile *profile;            /* NULL: unknown detector */
     size_t num_samples; /* of the calibration set, to measure with; 0: 16 */

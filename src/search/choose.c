@@ -21,7 +21,7 @@ static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
 #define CAUTIOUS 3
 
 /* Relative to CAUTIOUS everywhere: where detectors keep their boxes (docs/search.md). */
-#define LOSSLESS 2.0
+#define LOSSLESS 1.0
 
 struct chooser {
     struct lbw_plan *plan;

@@ -35,7 +35,7 @@ cmp 3.8.plan again.plan || fail 'two runs differ'
 # the default is between plain 4 bits and two terms everywhere
 default=$(plan default.plan)
 echo "default: $default"
-echo "$default" | awk '{ exit !($1 > 2.5 && $1 < 5.4 && $2 <= 2 && $2 > 1.5) }' || fail "$default"
+echo "$default" | awk '{ exit !($1 > 2.5 && $1 < 5.4 && $2 <= 1 && $2 > .7) }' || fail "$default"
 
 # rules and plan files come first
 plan ruled.plan --bits auto --bits 'head8/box=6' --bpw 4 --all >/dev/null
