@@ -37,8 +37,8 @@ fails 'JPEG: lbw was built without libturbojpeg' \
 "$LBW_BUILD_ROOT/lbw" quantize model.onnx -o expected.onnx --calib none -q 2>/dev/null
 cmp rounded.onnx expected.onnx
 if "$lbw" version | grep -q 'ONNX Runtime [0-9]'; then
-    "$lbw" quantize model.onnx -o fitted.onnx -n 8 -q
-    "$LBW_BUILD_ROOT/lbw" quantize model.onnx -o reference.onnx -n 8 -q
+    "$lbw" quantize model.onnx -o fitted.onnx --bits 4 -n 8 -q
+    "$LBW_BUILD_ROOT/lbw" quantize model.onnx -o reference.onnx --bits 4 -n 8 -q
     # plain loops add up in another order, no more than that
     "$lbw" compare reference.onnx fitted.onnx --json | grep -q '"snr": \(null\|[2-9][0-9]\|1[0-9][0-9]\)' ||
         { "$lbw" compare reference.onnx fitted.onnx; exit 1; }
