@@ -4,6 +4,7 @@
 #define LBW_CHECK_H
 
 #include <lbw/convert.h>
+#include <lbw/eval.h>
 #include <lbw/profile.h>
 
 #ifdef __cplusplus
@@ -59,6 +60,24 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_check_run(struct lbw_check_result *out
                                                     struct lbw_check *check,
                                                     struct lbw_model *model,
                                                     struct lbw_error *err);
+
+/* One of the samples, as the network sees it. */
+struct lbw_check_picture {
+    int width, height;
+    void *jpeg; /* free with lbw_free() */
+    size_t jpeg_size;
+    /* Boxes in its pixels, scores of .4 and more; borrowed until the next run, or closed. */
+    const struct lbw_box *wanted, *found; /* by the float model, by the other one */
+    size_t num_wanted, num_found;
+};
+
+/*
+ * Sample i after lbw_check_run(). LBW_ERR_UNSUPPORTED where its input is not one picture with a
+ * profile, and in builds without libturbojpeg; LBW_ERR_ARGUMENT beyond the last.
+ */
+LBW_NODISCARD LBW_API enum lbw_status lbw_check_picture(struct lbw_check_picture *out,
+                                                        const struct lbw_check *check, size_t i,
+                                                        struct lbw_error *err);
 
 #ifdef __cplusplus
 }

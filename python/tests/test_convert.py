@@ -200,8 +200,8 @@ def test_tuning_gives_the_bytes_of_the_program(program, tmp_path):
     assert result.training.num_steps == 2 and result.training.num_train == 3
 
 
+@runtime
 def test_activations():
-    pytest.importorskip("onnxruntime")
     result = lbw.quantize(MODEL, bits=4, calibration=CALIB, num_samples=4, profile=PROFILE,
                           activations="int8")
     edges = result.to_dict()["activations"]

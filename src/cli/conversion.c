@@ -124,6 +124,7 @@ enum lbw_status lbw_conversion_save(struct lbw_conversion *c)
         .report = c->report,
         .budget = c->is_auto ? &c->budget : NULL,
         .kept = &c->kept,
+        .check = c->check,
     };
     enum lbw_status status = lbw_output_save(&c->v->output, c->model, &c->err);
     return status == LBW_OK ? lbw_report_save(&c->v->report, &page, &c->err) : status;

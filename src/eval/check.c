@@ -11,6 +11,8 @@
 #include "detect/assume.h"
 #include "detect/decode.h"
 #include "detect/nms.h"
+#include "eval/picture.h"
+#include "feed/image_formats.h"
 #include "feed/input.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
@@ -32,7 +34,7 @@ struct sums {
 struct held {
     struct lbw_array *images, *outputs; /* of the float model */
     struct lbw_array *others;           /* of the model at hand */
-    struct lbw_boxes boxes;
+    struct lbw_boxes boxes, found;      /* of the two models */
     size_t num_lost, num_invented;
     enum lbw_status status;
     struct lbw_error err;
@@ -42,6 +44,8 @@ struct lbw_check {
     struct lbw_profile profile;
     bool has_profile;
     int width, height;
+    struct lbw_picture_axes axes;
+    struct lbw_preprocess preprocess;
     struct lbw_session *session; /* of the model at hand */
     size_t num_images, num_outputs;
     char **image_names, **names;
@@ -79,6 +83,7 @@ void lbw_check_close(struct lbw_check **check)
         free(held->outputs);
         free(held->others);
         lbw_boxes_release(&held->boxes);
+        lbw_boxes_release(&held->found);
     }
     free(c->held);
     free_names(c->image_names, c->num_images);
@@ -128,6 +133,9 @@ static enum lbw_status settle_profile(struct lbw_check *c, const struct lbw_feed
     c->height = (int)input.dims[axes.height_axis];
     c->width = (int)input.dims[axes.width_axis];
     LBW_TRY(lbw_profile_copy(&c->profile, profile, err));
+    c->axes = axes;
+    c->preprocess = c->profile.preprocess;
+    lbw_preprocess_whole(&c->preprocess, &input);
     c->has_profile = true;
     return LBW_OK;
 }
@@ -316,23 +324,23 @@ static void judge(void *user, size_t i)
 {
     struct lbw_check *c = user;
     struct held *held = &c->held[i];
-    struct lbw_boxes found = {0};
+    lbw_boxes_release(&held->found);
+    held->found = (struct lbw_boxes){0};
     held->num_lost = held->num_invented = 0;
     held->status = infer(c, held, held->others);
     if (held->status == LBW_OK && c->has_profile)
-        held->status = find_boxes(&found, c, held->others, &held->err);
-    size_t most = held->boxes.num + found.num;
+        held->status = find_boxes(&held->found, c, held->others, &held->err);
+    size_t most = held->boxes.num + held->found.num;
     ptrdiff_t *pairs = malloc((most + 1) * sizeof *pairs);
     if (!pairs && held->status == LBW_OK)
         held->status = lbw_fail_memory(&held->err);
     if (held->status == LBW_OK) {
         lbw_boxes_pair(pairs, held->boxes.items, held->boxes.num, pairs + held->boxes.num,
-                       found.items, found.num, PARTNER_IOU);
+                       held->found.items, held->found.num, PARTNER_IOU);
         for (size_t k = 0; k < most; k++)
             *(k < held->boxes.num ? &held->num_lost : &held->num_invented) += pairs[k] < 0;
     }
     free(pairs);
-    lbw_boxes_release(&found);
 }
 
 static void add_values(struct sums *sums, const struct lbw_array *a, const struct lbw_array *b)
@@ -383,4 +391,32 @@ enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
     }
     *out = result;
     return LBW_OK;
+}
+
+enum lbw_status lbw_check_picture(struct lbw_check_picture *out, const struct lbw_check *c,
+                                  size_t i, struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("check", c, err));
+    if (i >= c->num_held)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "sample %zu of %zu", i, c->num_held);
+    if (!c->has_profile)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the samples are not known to be pictures");
+    const struct held *held = &c->held[i];
+    struct lbw_check_picture picture = {
+        .width = c->width,
+        .height = c->height,
+        .wanted = held->boxes.items,
+        .found = held->found.items,
+        .num_wanted = held->boxes.num,
+        .num_found = held->found.num,
+    };
+    struct lbw_image image;
+    LBW_TRY(lbw_picture_restore(&image, &held->images[0], &c->axes, c->width, c->height,
+                                &c->preprocess, err));
+    enum lbw_status status =
+        lbw_image_write_jpeg(&picture.jpeg, &picture.jpeg_size, &image, err);
+    lbw_image_release(&image);
+    if (status == LBW_OK)
+        *out = picture;
+    return status;
 }

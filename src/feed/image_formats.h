@@ -13,6 +13,10 @@ typedef enum lbw_status lbw_image_read_fn(struct lbw_image *out, const struct lb
 lbw_image_read_fn lbw_image_read_jpeg;
 lbw_image_read_fn lbw_image_read_png;
 
+/* Encodes at quality 85; *out is freed with free(). LBW_ERR_UNSUPPORTED as above. */
+enum lbw_status lbw_image_write_jpeg(void **out, size_t *size, const struct lbw_image *image,
+                                     struct lbw_error *err);
+
 /* Memory for the pixels of a picture whose sides come from a file of `file_size` bytes. */
 enum lbw_status lbw_image_init(struct lbw_image *out, int64_t width, int64_t height,
                                size_t bytes_per_pixel, size_t file_size, struct lbw_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Decoding JPEG, by TurboJPEG. */
+/* Decoding and encoding JPEG, by TurboJPEG. */
 #include "feed/image_formats.h"
 
 #include <stdbool.h>
@@ -70,5 +70,29 @@ enum lbw_status lbw_image_read_jpeg(struct lbw_image *out, const struct lbw_byte
 out:
     tjDestroy(jpeg);
     free(image.pixels);
+    return status;
+}
+
+enum lbw_status lbw_image_write_jpeg(void **out, size_t *size, const struct lbw_image *image,
+                                     struct lbw_error *err)
+{
+    unsigned char *made = NULL;
+    unsigned long num = 0;
+    void *copy = NULL;
+    enum lbw_status status = LBW_OK;
+    tjhandle jpeg = tjInitCompress();
+    if (!jpeg)
+        return lbw_fail_memory(err);
+    if (tjCompress2(jpeg, image->pixels, image->width, 0, image->height, TJPF_RGB, &made, &num,
+                    TJSAMP_420, 85, TJFLAG_ACCURATEDCT) < 0)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED, "JPEG: %s", tjGetErrorStr2(jpeg)));
+    if (!(copy = malloc(num + 1)))
+        LBW_OR_OUT(lbw_fail_memory(err));
+    memcpy(copy, made, num);
+    *out = copy;
+    *size = num;
+out:
+    tjFree(made);
+    tjDestroy(jpeg);
     return status;
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "page/charts.h"
 #include "page/markup.h"
+#include "page/pictures.h"
 #include "page/style.h"
 
 static void print_size_cards(FILE *to, const struct lbw_report *report)
@@ -166,6 +167,8 @@ static enum lbw_status print_section(FILE *to, const struct lbw_page_params *p,
         print_cards(to, p);
     if (p->kept && p->kept->num_samples && p->kept->is_of_boxes)
         print_boxes(to, p->kept);
+    if (p->check && p->kept && p->kept->is_of_boxes)
+        LBW_TRY(lbw_pictures_print(to, p->check, p->kept->num_samples, err));
     if (p->report)
         LBW_TRY(lbw_charts_print(to, p->report, err));
     if (p->num_trials)
