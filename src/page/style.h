@@ -47,7 +47,7 @@ static const char style[] =
     ".lbw-page figure{margin:0}\n"
     ".lbw-page figcaption{font-size:.875rem;color:var(--dim)}\n"
     ".lbw-page svg.view{height:auto;border:0}\n"
-    ".lbw-page .box{fill:transparent;stroke:#4ade80;stroke-width:2;"
+    ".lbw-page .box{fill:transparent;stroke:#10b54a;stroke-width:2;"
     "vector-effect:non-scaling-stroke;paint-order:stroke}\n"
     ".lbw-page .box.lost{stroke:#ff3b30;stroke-dasharray:6 4}\n"
     ".lbw-page .box.invented{stroke:#ffb020;stroke-dasharray:2 3}\n"
