@@ -13,6 +13,7 @@
 #include "onnx/tensor.h"
 #include <lbw/convert.h>
 
+#include "pass/closing.h"
 #include "pass/plan.h"
 
 #define SIZE 16 /* inputs and outputs */
@@ -130,6 +131,90 @@ static void test_bias_that_is_an_output(void **state)
         assert_true(values[i] == 0);
 }
 
+/* Another model's outputs of a layer: factor · y + offset. */
+struct shrunk {
+    struct lbw_activations activations; /* first */
+    float factor, offset;
+};
+
+static enum lbw_status show_shrunk(struct lbw_activations *self, const char *name,
+                                   lbw_activation_fn fn, void *user, struct lbw_error *err)
+{
+    enum { ROWS = 40 };
+    static const int64_t dims[] = {ROWS, SIZE};
+    const struct shrunk *shrunk = (const struct shrunk *)self;
+    float values[ROWS * SIZE], converted[ROWS * SIZE];
+    struct lbw_random random = {7};
+    assert_string_equal(name, "y");
+    for (size_t i = 0; i < ROWS * SIZE; i++) {
+        values[i] = (float)(4 * lbw_random_unit(&random) - 3);
+        converted[i] = shrunk->factor * values[i] + shrunk->offset;
+    }
+    const struct lbw_activation activation = {0, 2, dims, values, converted};
+    return fn(user, &activation, err);
+}
+
+/* What closing does to a step of 1 and biases of 2. */
+static void close_shrunk(float *step, float biases[SIZE], const char *reader, float factor,
+                         float offset)
+{
+    struct shrunk shrunk = {
+        {show_shrunk, ignore_values, ignore_position, 1, 0}, factor, offset};
+    const struct lbw_plan_params wishes = {
+        .all = true, .ops = "Gemm", .grid = lbw_grid_by_name("4")};
+    const char *const tail[] = {reader, NULL};
+    struct text bytes = make_gemm(1, 1, false, tail);
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, NULL), LBW_OK);
+    assert_int_equal(prepare_and_plan(&plan, model, &wishes, NULL), LBW_OK);
+    uint8_t integers[SIZE * SIZE] = {0};
+    float *all_biases[] = {biases};
+    struct lbw_codes codes = {.codes = integers,
+                              .steps = step,
+                              .num_steps = 1,
+                              .axis = -1,
+                              .biases = all_biases,
+                              .num_biases = 1};
+    struct lbw_calibrator calibrator = {.activations = &shrunk.activations, .plan = plan};
+    *step = 1;
+    for (size_t i = 0; i < SIZE; i++)
+        biases[i] = 2;
+    assert_int_equal(lbw_close_weight(&codes, &calibrator, &plan->weights[0], NULL), LBW_OK);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
+/* Where one model's outputs are a line of the other's, gain and shift are known exactly. */
+static void test_closing_is_exact(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *reader;
+        float factor, offset, step, bias;
+    } cases[] = {
+        {"Softmax", 1, 0, 1, 2},
+        {"Softmax", .8f, 0, 1.25f, 2.5f},
+        {"Sigmoid", .8f, 0, 1.25f, 2.5f},
+        {"Softmax", .8f, .1f, 1.25f, 2.375f}, /* 1.25 · .1 less */
+        {"Sigmoid", .8f, .1f, 1.25f, 2.375f},
+        {"Sigmoid", 1.25f, -.4f, .8f, 1.92f},
+        {"Sigmoid", 1, .5f, 1, 1.5f},
+        {"Relu", .8f, .1f, 1, 2}, /* no scores */
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        float step, biases[SIZE];
+        close_shrunk(&step, biases, cases[k].reader, cases[k].factor, cases[k].offset);
+        assert_true(fabsf(step - cases[k].step) < 1e-3f);
+        for (size_t i = 0; i < SIZE; i++)
+            assert_true(fabsf(biases[i] - cases[k].bias) < 1e-3f);
+    }
+    float step, biases[SIZE]; /* half the amplitude is something broken: the step stays */
+    close_shrunk(&step, biases, "Sigmoid", .5f, 0);
+    assert_true(step == 1);
+}
+
 /* Scores get the amplitude back that they lost, boxes and what has other readers do not. */
 static void test_closing(void **state)
 {
@@ -166,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_bias_that_is_an_output),
         cmocka_unit_test(test_closing),
+        cmocka_unit_test(test_closing_is_exact),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
