@@ -313,15 +313,15 @@ static void print_summary(FILE *to, const struct lbw_report *report,
         print_kept(to, summary->kept);
     putc('\n', to);
     print_sizes(to, report);
-    if (report->num_edges)
-        fprintf(to,
-                "\nactivations: %zu of %zu in 8 bits; %zu layer%s on integers (--report lists "
-                "them)\n",
-                report->num_rounded, report->num_edges, report->num_integer,
-                report->num_integer == 1 ? "" : "s");
     if (all_layers)
         print_snr(to, report);
     print_all(to, report);
+    if (report->num_edges)
+        fprintf(to,
+                "  activations: %zu of %zu in 8 bits; %zu layer%s on integers (--report lists "
+                "them)\n",
+                report->num_rounded, report->num_edges, report->num_integer,
+                report->num_integer == 1 ? "" : "s");
     print_reasons(to, report, "only projected, not calibrated", why_projected);
     print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);

@@ -350,6 +350,9 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
         params->encode.encoding == LBW_ENCODING_FLOAT)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "encoding float does not go with 8-bit activations: use packed or dq");
+    if (plan->params.activations != LBW_ACTIVATIONS_INT8 &&
+        params->encode.encoding == LBW_ENCODING_NATIVE)
+        LBW_TRY(lbw_native_check(model, err));
     if (params->state && !params->activations)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "%s: a state is kept of calibration, and there is none", params->state);

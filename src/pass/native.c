@@ -124,8 +124,8 @@ static enum lbw_status rebuild(struct rewriter *r)
 static enum lbw_status fail_empty(struct lbw_error *err)
 {
     return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                    "no convolution stands between DequantizeLinear and QuantizeLinear of "
-                    "uint8: encoding native is for models with 8-bit activations");
+                    "encoding native needs 8-bit activations (--activations int8): no "
+                    "convolution is between DequantizeLinear and QuantizeLinear of uint8");
 }
 
 static enum lbw_status rewrite(struct rewriter *r)

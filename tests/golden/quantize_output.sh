@@ -17,6 +17,7 @@ lbw quantize model.onnx -o out.onnx --plan missing.plan
 lbw quantize model.onnx -o out.onnx --method ternary
 lbw quantize model.onnx -o out.onnx --profile nonsense
 lbw quantize model.onnx -o out.onnx --mean 1,2
+lbw quantize model.onnx -o out.onnx --encoding native
 cmp model.onnx original.onnx && ls -A
 # Where an output cannot be, every command says so before it looks at anything else.
 early() {
