@@ -32,7 +32,7 @@ cmp converted.onnx dq.onnx
 external='--external-threshold 300 --external-alignment 16' alignment=16
 convert convert out/converted.onnx -e packed -o back.onnx
 cmp back.onnx packed.onnx
-if [ -n "${LBW_ORT:-}" ]; then
+if "$LBW_BUILD_ROOT/lbw" version | grep -q 'ONNX Runtime [0-9]'; then
     external= alignment=4096
     convert tune model.onnx --bits 3 --steps 2 -n 4 -o tuned.onnx
     convert quantize model.onnx -o fitted.onnx

@@ -1,12 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # Detectors whose shapes only a run shows, or whose values tell them apart; and what fits more
-# than one. LBW_PYTHON names a Python that has onnx, LBW_ORT the runtime (else: skipped).
+# than one. LBW_PYTHON names a Python that has onnx; skipped without it or ONNX Runtime.
 set -eu
 PATH=$LBW_BUILD_ROOT:$LBW_BUILD_ROOT/tests:$PATH
 python=${LBW_PYTHON:-python3}
 "$python" -c 'import onnx' 2>/dev/null || { echo 'no Python with onnx'; exit 77; }
-[ -n "${LBW_ORT:-}" ] || { echo 'no ONNX Runtime: set LBW_ORT'; exit 77; }
+"$LBW_BUILD_ROOT/lbw" version | grep -q 'ONNX Runtime [0-9]' || { echo 'no ONNX Runtime'; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
