@@ -24,6 +24,11 @@
 
 static const char nothing_known[] = "assumed: nothing in the model says otherwise";
 
+static bool is_known(const char *why)
+{
+    return strncmp(why, nothing_known, sizeof nothing_known - 1) != 0;
+}
+
 static const struct candidate {
     const char *why;
     float mean[3], std[3];
@@ -194,6 +199,29 @@ static enum lbw_status take_profile(struct lbw_preprocess *out, const char **why
     return LBW_OK;
 }
 
+/* The reason, and which profiles would have been taken had the outputs fitted only one. */
+static enum lbw_status why_not(const char **out, const char *why, struct lbw_model *model,
+                               int channels, struct lbw_error *err)
+{
+    const struct lbw_profile *one = channels == 3 ? lbw_profile_candidate(model, 0) : NULL;
+    const char *names = one ? one->name : NULL;
+    for (size_t i = 1; names && (one = lbw_profile_candidate(model, i)); i++)
+        names =
+            lbw_arena_printf(&model->arena, "%s%s%s", names,
+                             lbw_profile_candidate(model, i + 1) ? ", " : " or ", one->name);
+    if (one && !names)
+        return lbw_fail_memory(err);
+    if (names)
+        why = lbw_arena_printf(&model->arena,
+                               "%s; the outputs fit more than one detector: "
+                               "--profile %s",
+                               why, names);
+    if (!why)
+        return lbw_fail_memory(err);
+    *out = why;
+    return LBW_OK;
+}
+
 /*
  * For the picture input `input`, `channels` of them (1 or 3). In this order: the profile that
  * the outputs look like; the normalisation whose results in the first Conv best fit the
@@ -220,8 +248,7 @@ static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char 
     memcpy(preprocess.mean, chosen->mean, sizeof preprocess.mean);
     memcpy(preprocess.std, chosen->std, sizeof preprocess.std);
     *out = preprocess;
-    *why = chosen->why;
-    return LBW_OK;
+    return why_not(why, chosen->why, model, channels, err);
 }
 
 /* The model's picture input, and what preprocessing it most likely wants. */
@@ -272,10 +299,10 @@ enum lbw_status lbw_assumed_feed_open_of(struct lbw_feed **out, struct lbw_model
             assume(&preprocess, &resolved.why, &arena, models[0], is_sized, err);
         for (size_t i = 1; i < num_models && status == LBW_OK; i++) {
             const char *why = "";
-            if (strcmp(resolved.why, nothing_known) != 0)
+            if (is_known(resolved.why))
                 break;
             if (assume(&other, &why, &arena, models[i], is_sized, NULL) == LBW_OK &&
-                strcmp(why, nothing_known) != 0) {
+                is_known(why)) {
                 preprocess = other;
                 resolved.why = why;
             }

@@ -29,6 +29,7 @@ assumed retinaface '(the outputs look like retinaface; its usual size)'
 assumed fixed '(the outputs look like yolov8; its usual size)' # runs at 640 only
 assumed yolov6 '(the outputs look like yolov6)'
 assumed yolox '(the outputs look like yolox)'
+assumed heads '; the outputs fit more than one detector: --profile yolov3, yolov4, yolov5 or yolov7)'
 detected() { # MODEL TEXT [OPTION…]: what detect says
     name=$1 wanted=$2
     shift 2
