@@ -73,11 +73,13 @@ struct lbw_search_result {
 /*
  * Searches for the model at `path`, which is opened anew for each trial:
  *
- * 1. every candidate grid is tried on all layers at once, each layer for itself, which gives
+ * 1. the plan of lbw_plan_choose_bits() for the target is tried, unless `grids` are given: the
+ *    search ends no worse;
+ * 2. every candidate grid is tried on all layers at once, each layer for itself, which gives
  *    each layer's error and size on each grid;
- * 2. each layer is rounded alone and the float model's boxes are looked for: a layer's weight
+ * 3. each layer is rounded alone and the float model's boxes are looked for: a layer's weight
  *    in the sum of errors;
- * 3. bytes go where they take away most of that sum; then the weights of groups of layers are
+ * 4. bytes go where they take away most of that sum; then the weights of groups of layers are
  *    raised and lowered as long as detection tests agree.
  *
  * The same input on the same machine gives the same plan, unless time ran out. *out is freed by

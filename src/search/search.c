@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The search: errors and sizes per layer, layers one by one, then detection tests. */
+#include <lbw/budget.h>
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -336,14 +338,74 @@ static enum lbw_status search_mu(struct search *s, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Steps 1 and 2. */
-static enum lbw_status measure(struct search *s, struct lbw_error *err)
+/* The grids that gradients choose for so many bits; *found is false where none are so small. */
+static enum lbw_status choose_grids(struct search *s, const struct lbw_grid **grids,
+                                    bool *found, double bits, struct lbw_error *err)
+{
+    struct lbw_trial trial = {0};
+    struct lbw_error own = {0};
+    const struct lbw_budget_params budget = {
+        .bits = bits,
+        .calibrate = s->params->calibrate,
+        .profile = s->params->test->profile,
+        .progress = tell,
+        .user = s,
+    };
+    enum lbw_status status;
+    *found = false;
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, NULL, s->mu, err));
+    status = lbw_plan_choose_bits(NULL, trial.plan, &budget, &own);
+    *found = status == LBW_OK;
+    for (size_t i = 0; i < s->layers.num && *found; i++)
+        grids[i] = lbw_plan_item(trial.plan, s->layers.items[i])->grid;
+    if (status == LBW_ERR_ARGUMENT)
+        status = LBW_OK;
+    else if (status != LBW_OK)
+        lbw_fail(err, status, "%s", own.message);
+out:
+    lbw_trial_close(&trial);
+    return status;
+}
+
+/* What --bits auto makes of this size: the search ends no worse. */
+static enum lbw_status try_gradients(struct search *s, struct lbw_error *err)
+{
+    int64_t target = (int64_t)s->result->target_size, size = 0, excess = 0;
+    int64_t room = target - s->rest - s->bias_bytes;
+    const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
+    bool found = true;
+    enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
+    s->stage = "bits by gradients";
+    for (int round = 0; status == LBW_OK && round < 4 && room > 0; round++) {
+        status = choose_grids(s, grids, &found, lbw_layers_bits(&s->layers, (double)room), err);
+        if (status == LBW_OK && found)
+            status = plain_size(s, &size, grids, err);
+        size += s->bias_bytes;
+        if (status != LBW_OK || !found || size <= target)
+            break;
+        room -= size - target;
+    }
+    if (status == LBW_OK && found && room > 0 && size <= target && has_time(s) &&
+        !was_tried(s, grids))
+        status = try(s, "bits by gradients", grids, &excess, err);
+    free(grids);
+    return status;
+}
+
+/* Between the search's start and its trials of allocations. */
+static enum lbw_status try_first(struct search *s, struct lbw_error *err)
 {
     int64_t size = 0;
-    s->stage = "all layers on each grid";
-    LBW_TRY(lbw_layers_measure_grids(&s->layers, &s->bench, s->mu, err));
     LBW_TRY(plain_size(s, &size, s->layers.base, err));
     s->bias_bytes = (int64_t)s->result->start.size - size;
+    return is_threshold(s) || s->params->num_grids ? LBW_OK : try_gradients(s, err);
+}
+
+/* Each layer's errors, and what it costs in boxes. */
+static enum lbw_status measure(struct search *s, struct lbw_error *err)
+{
+    s->stage = "all layers on each grid";
+    LBW_TRY(lbw_layers_measure_grids(&s->layers, &s->bench, s->mu, err));
     s->stage = "layers one by one";
     return lbw_layers_measure_drops(&s->layers, &s->bench, s->mu, err);
 }
@@ -358,6 +420,8 @@ static enum lbw_status run(struct search *s, struct lbw_error *err)
     s->result->float_ap = ap.ap;
     if (is_threshold(s))
         LBW_TRY(search_mu(s, err));
+    if (has_time(s))
+        LBW_TRY(try_first(s, err));
     if (has_time(s)) {
         LBW_TRY(measure(s, err));
         LBW_TRY(try_weights(s, err));

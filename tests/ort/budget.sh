@@ -60,3 +60,8 @@ lbw quantize "$shapes/shapes.onnx" -o out.onnx -p "$shapes/profile.json" -c "$sh
     --target-size 230K -q
 [ "$(wc -c <out.onnx)" -le 235520 ] || fail "$(wc -c <out.onnx) bytes"
 lbw compare out.onnx "$shapes/shapes.onnx" -n 1 >/dev/null
+
+# a search tries the plan by gradients before all others, and it beats plain 4 bits at their size
+lbw search "$shapes/shapes.onnx" -p "$shapes/profile.json" --images "$shapes/eval" \
+    -c "$shapes/calib" -n 8 --trials 2 -o found.plan >found 2>&1 || fail "$(cat found)"
+grep -q '^#  2 .*bits by gradients  (best so far)$' found.plan || fail "$(head -5 found.plan)"
