@@ -37,6 +37,23 @@ assert kept["samples"] == 4 and kept["boxes"] >= 10, kept
 assert kept["lost"] <= 2 and kept["invented"] <= 2 and kept["outputs"][0]["snr"] > 10, kept
 EOF
 
+# As a page: the samples held back with the boxes of both models, the same bytes twice.
+for page in one two; do
+    lbw quantize "$shapes/shapes.onnx" -o page.onnx -b 3 -p "$shapes/profile.json" -n 16 -q \
+        -c "$shapes/calib" --report $page.html
+done
+cmp one.html two.html
+python3 - one.html <<'EOF'
+import base64, sys, xml.dom.minidom
+root = xml.dom.minidom.parse(sys.argv[1]).documentElement
+images = root.getElementsByTagName("image")
+for image in images:
+    kind, data = image.getAttribute("href").split(",")
+    assert kind == "data:image/jpeg;base64" and base64.b64decode(data)[:2] == b"\xff\xd8"
+boxes = [r for r in root.getElementsByTagName("rect") if "box" in r.getAttribute("class").split()]
+assert len(images) == 4 and len(boxes) >= 6, (len(images), len(boxes))
+EOF
+
 # The smallest file that keeps nine of ten is smaller than the default's, and does.
 lbw quantize "$shapes/shapes.onnx" -o nine.onnx --keep 90% -p "$shapes/profile.json" \
     -c "$shapes/calib" --report nine.json -q
