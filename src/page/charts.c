@@ -159,9 +159,14 @@ enum lbw_status lbw_charts_print(FILE *to, const struct lbw_report *report,
                                  struct lbw_error *err)
 {
     for (size_t i = 0; i < sizeof strips / sizeof *strips; i++) {
-        double top = top_of(&strips[i], report);
+        struct strip strip = strips[i];
+        if (!report->calibrated && strip.under) { /* rounded is all there is */
+            strip.under = NULL;
+            strip.value_key = NULL;
+        }
+        double top = top_of(&strip, report);
         if (top > 0)
-            LBW_TRY(print_strip(to, &strips[i], report, top, err));
+            LBW_TRY(print_strip(to, &strip, report, top, err));
     }
     return LBW_OK;
 }

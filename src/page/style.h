@@ -56,7 +56,8 @@ static const char style[] =
     ".lbw-page th,.lbw-page td{padding:.25rem .6rem;text-align:right;white-space:nowrap;"
     "border-bottom:1px solid var(--line);font-variant-numeric:tabular-nums}\n"
     ".lbw-page th{color:var(--dim);font-weight:600}\n"
-    ".lbw-page .name{text-align:left;max-width:20rem;overflow:hidden;text-overflow:ellipsis}\n"
+    ".lbw-page "
+    ".name{text-align:left;max-width:min(20rem,45vw);overflow:hidden;text-overflow:ellipsis}\n"
     ".lbw-page summary{cursor:pointer;margin-top:1.5rem;font-weight:600}\n";
 
 #endif
