@@ -54,9 +54,10 @@ static inline struct stage stage_of(const char *profile, int num_classes)
     return stage;
 }
 
-static inline enum lbw_status decode(struct stage *stage)
+/* Without a least score, and nothing suppressed. */
+static inline struct lbw_decode_input decode_input(const struct stage *stage)
 {
-    struct lbw_decode_input input = {
+    return (struct lbw_decode_input){
         .num_outputs = stage->num,
         .names = stage->names,
         .outputs = stage->arrays,
@@ -66,9 +67,15 @@ static inline enum lbw_status decode(struct stage *stage)
         .placement = placement,
         .picture_width = 100,
         .picture_height = 90,
-        .score = .25f,
-        .nms = .5f,
+        .nms = 1,
     };
+}
+
+static inline enum lbw_status decode(struct stage *stage)
+{
+    struct lbw_decode_input input = decode_input(stage);
+    input.score = .25f;
+    input.nms = .5f;
     lbw_boxes_release(&stage->boxes);
     return lbw_decode(&stage->boxes, &input, &stage->err);
 }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/bits.h"
@@ -337,6 +338,21 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
                         "tensor '%s': %s is not a floating-point type", tensor->name,
                         lbw_data_type_name(tensor->data_type));
     }
+}
+
+float *lbw_tensor_copy_floats(size_t *num, struct lbw_model *model,
+                              const Onnx__TensorProto *proto)
+{
+    struct lbw_tensor tensor;
+    if (lbw_tensor_view(&tensor, model, proto, NULL) != LBW_OK)
+        return NULL;
+    float *values = malloc((tensor.count + 1) * sizeof *values);
+    if (values && lbw_tensor_read_float(&tensor, values, NULL) != LBW_OK) {
+        free(values);
+        return NULL;
+    }
+    *num = tensor.count;
+    return values;
 }
 
 bool lbw_tensor_fits_float(const struct lbw_tensor *tensor)

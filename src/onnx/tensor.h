@@ -39,6 +39,13 @@ enum lbw_status lbw_tensor_view(struct lbw_tensor *out, struct lbw_model *model,
 enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *out,
                                       struct lbw_error *err);
 
+/*
+ * The same in a new array of *num values, to be freed; NULL where the tensor is damaged or of
+ * another type, and when out of memory.
+ */
+float *lbw_tensor_copy_floats(size_t *num, struct lbw_model *model,
+                              const Onnx__TensorProto *proto);
+
 /* False for a DOUBLE tensor that lbw_tensor_read_float() would round somewhere, or holds NaN.
  */
 bool lbw_tensor_fits_float(const struct lbw_tensor *tensor);

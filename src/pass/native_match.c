@@ -94,16 +94,7 @@ static float *constant_floats(size_t *num, const struct lbw_native_finder *r, co
 {
     const Onnx__NodeProto *cast = made_by(r, name, "Cast");
     const Onnx__TensorProto *tensor = constant(r, cast ? lbw_node_input(cast, 0) : name);
-    struct lbw_tensor view;
-    if (!tensor || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK)
-        return NULL;
-    float *values = malloc((view.count + 1) * sizeof *values);
-    if (values && lbw_tensor_read_float(&view, values, NULL) != LBW_OK) {
-        free(values);
-        return NULL;
-    }
-    *num = view.count;
-    return values;
+    return tensor ? lbw_tensor_copy_floats(num, r->model, tensor) : NULL;
 }
 
 /* Whether a bias has the scale that the sums have: x's times the weight's. */

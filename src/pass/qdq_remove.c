@@ -91,16 +91,7 @@ static float *read_factors(size_t *num, struct remover *r, const char *name, int
     }
     struct lbw_value *value = lbw_index_find(r->scope, cast ? lbw_node_input(cast, 0) : name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(&r->index, value, true) : NULL;
-    struct lbw_tensor tensor;
-    if (!proto || lbw_tensor_view(&tensor, r->model, proto, NULL) != LBW_OK)
-        return NULL;
-    float *values = malloc((tensor.count + 1) * sizeof *values);
-    if (values && lbw_tensor_read_float(&tensor, values, NULL) != LBW_OK) {
-        free(values);
-        return NULL;
-    }
-    *num = tensor.count;
-    return values;
+    return proto ? lbw_tensor_copy_floats(num, r->model, proto) : NULL;
 }
 
 /* An int32 constant times its scales, as a float constant of the same name. */

@@ -17,16 +17,7 @@
 static void check_importance(struct stage *stage)
 {
     struct lbw_importance importance[12] = {{0}};
-    struct lbw_decode_input input = {.num_outputs = stage->num,
-                                     .names = stage->names,
-                                     .outputs = stage->arrays,
-                                     .profile = &stage->profile,
-                                     .width = SIDE,
-                                     .height = SIDE,
-                                     .placement = placement,
-                                     .picture_width = 100,
-                                     .picture_height = 90,
-                                     .nms = 1};
+    const struct lbw_decode_input input = decode_input(stage);
     size_t num_kinds[3] = {0};
     if (lbw_decode_importance(importance, &input, &stage->err) != LBW_OK)
         fail_msg("%s", stage->err.message);
