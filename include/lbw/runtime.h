@@ -58,7 +58,7 @@ struct lbw_compare_params {
 struct lbw_compare_row {
     const char *name;
     const char *type; /* of model A: "float32" */
-    bool is_skipped;  /* not compared, as it is no tensor of numbers; nothing below is known */
+    bool is_skipped;  /* not a tensor of numbers: not compared, nothing below is known */
     int num_dims;
     int64_t dims[8];     /* of the first sample in model A */
     bool has_same_shape; /* else max_error and relative_error are infinite, counts partial */

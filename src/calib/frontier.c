@@ -180,7 +180,7 @@ struct run {
     struct lbw_stage_result *results; /* one per sample */
 };
 
-/* Runs one sample, keeps its outputs and forgets the inputs that nobody reads any more. */
+/* Runs one sample, keeps its outputs and drops the inputs that have no reader left. */
 static void run_sample(void *user, size_t i)
 {
     struct run *run = user;

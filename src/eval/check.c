@@ -260,7 +260,7 @@ static enum lbw_status check_held(const struct lbw_check *c, struct lbw_error *e
     return LBW_OK;
 }
 
-/* What the float model says; outputs that the profile does not know are only numbers. */
+/* Runs the float model; outputs unknown to the profile are compared as numbers. */
 static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
                                  struct lbw_error *err)
 {

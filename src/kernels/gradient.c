@@ -287,7 +287,7 @@ INLINE void plane(float *dx, float *dw, const float *x, const float *dy, const f
                w->out[1] * sizeof *dy);
     weights_of(dw, phases, framed, w, &f, rows, columns, down, across);
     memset(dx, 0, w->in[0] * w->in[1] * sizeof *dx);
-    /* The phases of x are not needed any more: their first row takes those of dx. */
+    /* The phases of x are no longer needed: their first row is reused for those of dx. */
     inputs_of(dx, phases, weights, framed, w, &f, rows, columns, down, across);
 }
 

@@ -21,7 +21,7 @@ enum lbw_status lbw_constant_make(Onnx__TensorProto **out, const Onnx__NodeProto
                                   struct lbw_error *err);
 
 /*
- * Bytes of the constants that nothing would read any more if the value were a constant itself;
+ * Bytes of the constants that would become unused if the value were a constant itself;
  * *reader (NULL is fine) receives a node that reads one of the others, or NULL.
  */
 uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_index *index,

@@ -35,7 +35,7 @@ static const char *label(const Onnx__NodeProto *node)
                                                : "";
 }
 
-/* Nothing but constants goes in, and still it is no constant. */
+/* Computed from constants alone, and yet not folded. */
 static const char *made_of_constants(const struct lbw_index *index,
                                      const struct lbw_value *value)
 {

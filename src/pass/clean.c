@@ -22,7 +22,7 @@ static bool node_is_orphan(const struct lbw_scope *before, const struct lbw_scop
     return node->n_output > 0;
 }
 
-/* The initializers that nothing reads any more; false when memory is out. */
+/* Drops initializers that have become unused; false when out of memory. */
 static bool sweep_initializers(bool *changed, const struct lbw_scope *before,
                                const struct lbw_scope *now)
 {

@@ -9,7 +9,7 @@
 #include "num/quantize.h"
 #include "pass/bias.h"
 
-/* More than this is no shrinkage but something broken, better left as it is. */
+/* A larger gain does not come from shrinkage; such a channel is broken and stays as it is. */
 #define MOST_GAIN 1.5
 
 /* A channel's own shift counts as much as all channels' shift with this much evidence. */

@@ -71,7 +71,7 @@ static bool take_scale(struct lbw_encoded *out, Onnx__TensorProto *scale)
     return true;
 }
 
-/* The type in the name of a function of ours; UNDEFINED when there is none such. */
+/* The type in the name of an ai.lbw function; UNDEFINED when the name has none. */
 static int32_t type_of_function(const char *op)
 {
     static const int32_t types[] = {TYPE(FLOAT16), TYPE(BFLOAT16), TYPE(DOUBLE)};
@@ -82,7 +82,7 @@ static int32_t type_of_function(const char *op)
     return suffix ? TYPE(UNDEFINED) : TYPE(FLOAT);
 }
 
-/* The grid in the name of a function of ours, or NULL. */
+/* The grid in the name of an ai.lbw function, or NULL. */
 static const struct lbw_grid *grid_of_function(const char *op)
 {
     char name[16] = "";
@@ -357,7 +357,8 @@ static enum lbw_status distinct_numbers(float **out, size_t *num, const struct l
     return status;
 }
 
-/* Codes of DequantizeLinear are ours where a grid of ours has them all; others look alike. */
+/* DequantizeLinear holds LBW codes where a grid has all its values; other tools write it too.
+ */
 static enum lbw_status check_grid(bool *is_ours, struct lbw_model *model,
                                   const struct lbw_encoded *e, struct lbw_error *err)
 {

@@ -191,8 +191,8 @@ static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_
 }
 
 /*
- * Converted weights of one scope are neither initializers any more, where their values are kept
- * elsewhere, nor inputs that could override them.
+ * Removes the converted weights of one scope from its inputs, which could override them, and
+ * from its initializers where their values are stored elsewhere.
  */
 static enum lbw_status remove_old(const struct lbw_plan *plan, const struct lbw_scope *scope,
                                   const struct lbw_codes *codes,
@@ -246,7 +246,7 @@ enum lbw_status lbw_encode(const struct lbw_plan *plan, const struct lbw_codes *
     struct lbw_encoder encoder = {.model = plan->model,
                                   .target = params->target,
                                   .opset = lbw_model_opset(plan->model, "")};
-    /* below opset 9 a function of ours could not hold its integers */
+    /* below opset 9 an ai.lbw function could not hold its integers */
     encoder.is_inline = params->inline_nodes || encoder.opset < 9;
     struct lbw_decoding *decodings = calloc(plan->num_weights + 1, sizeof *decodings);
     if (!decodings)

@@ -18,7 +18,7 @@
 struct lbw_encoder {
     struct lbw_model *model;
     struct lbw_names *names;
-    int64_t opset;     /* of the default domain, in the model and so in functions of ours */
+    int64_t opset;     /* of the default domain, in the model and so in ai.lbw functions */
     int64_t at_opset;  /* where the weight at work stands: in another function it may differ */
     bool has_integers; /* constants can hold integers there */
     bool is_inline;    /* packed: nodes in the graph instead of a function */
@@ -111,8 +111,8 @@ struct lbw_encoded {
 };
 
 /*
- * Looks at who makes the value. Arithmetic that only looks like ours is none of ours;
- * LBW_ERR_FORMAT names the weight where a function of ours, or a tensor, is malformed.
+ * Looks at who makes the value. Arithmetic that only resembles an encoding does not count;
+ * LBW_ERR_FORMAT names the weight where an ai.lbw function or a tensor is malformed.
  */
 enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index *index,
                                  const struct lbw_value *value, struct lbw_error *err);

@@ -30,9 +30,9 @@ static float level_unit(const struct lbw_grid *grid)
 /* Makes decoding nodes, in a function body or in a graph. */
 struct emitter {
     struct lbw_encoder *encoder;
-    const struct lbw_scope *scope; /* of the graph, NULL in a function of ours */
+    const struct lbw_scope *scope; /* of the graph, NULL in an ai.lbw function */
     struct lbw_decoding *out;
-    const char *prefix; /* of every name made, "" in a function of ours */
+    const char *prefix; /* of every name made, "" in an ai.lbw function */
     const struct lbw_grid *grid;
     int32_t work_type; /* of the digit arithmetic */
     int64_t opset;
@@ -44,7 +44,7 @@ static const char *emit_name(struct emitter *e, const char *name)
 {
     struct lbw_model *model = e->encoder->model;
     const char *full = lbw_arena_printf(&model->arena, "%s%s", e->prefix, name);
-    if (full && e->scope) /* a function of ours holds no other names */
+    if (full && e->scope) /* an ai.lbw function holds no other names */
         full = lbw_names_make(e->encoder->names, model, full);
     e->failed = e->failed || !full;
     return full ? full : "";

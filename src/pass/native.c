@@ -103,7 +103,7 @@ static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
     return add_call(r, &call, node->name ? node->name : "");
 }
 
-/* The calls take the places of their layers' last nodes; what nothing reads any more goes. */
+/* Calls replace the last nodes of their layers; unused values are dropped. */
 static enum lbw_status rebuild(struct rewriter *r)
 {
     size_t num;

@@ -243,7 +243,7 @@ out:
     return status;
 }
 
-/* Every Conv gets a bias that calibration may correct; what nothing reads any more is dropped.
+/* Every Conv gets a bias that calibration may correct; unused values are dropped.
  */
 static enum lbw_status add_biases(struct lbw_model *model, struct lbw_error *err)
 {

@@ -78,7 +78,7 @@ static enum lbw_status expand(struct reencoder *r)
         return status;
     LBW_TRY(lbw_expand_weights(&r->num_encoded, r->model,
                                r->params->encoding != LBW_ENCODING_FLOAT, r->err));
-    /* now, because functions of ours are for one opset */
+    /* now, because ai.lbw functions are for one opset */
     return r->params->opset ? lbw_model_lift(r->model, r->params->opset, r->err) : LBW_OK;
 }
 

@@ -7,7 +7,7 @@
 
 /*
  * Weights that constants alone make become constants, where that makes the model no larger;
- * what nothing reads any more is dropped. *num receives how many.
+ * unused values are dropped. *num receives how many.
  */
 enum lbw_status lbw_make_constants(size_t *num, struct lbw_model *model, const char *ops,
                                    struct lbw_error *err);

@@ -49,8 +49,8 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
                                  struct lbw_error *err);
 
 /*
- * The model as it is now; how it decodes its weights is found out (decode_once). The model is
- * not needed any more when the session is open.
+ * The model as it is now; how it decodes its weights is found out (decode_once). The model may
+ * be closed once the session is open.
  */
 enum lbw_status lbw_session_open_model(struct lbw_session **out, struct lbw_model *model,
                                        const struct lbw_session_params *params,

@@ -134,7 +134,7 @@ enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
     } else {
         LBW_TRY(make_room(lesson, views->trainer, err));
     }
-    /* Also what is new is seen as it is kept: a run that goes on sees the same. */
+    /* New answers are rounded as stored ones are, so that a resumed run sees the same. */
     for (size_t t = 0; t < views->trainer->num_targets; t++)
         unpack(lesson->wanted[t].data, lesson->wanted[t].size / sizeof(float), view->wanted[t],
                view->is_half[t]);
