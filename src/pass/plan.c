@@ -10,11 +10,11 @@
 #include "base/check.h"
 #include "num/quantize.h"
 #include "onnx/constant.h"
-#include "pass/absence.h"
+#include "pass/reason.h"
 #include "pass/edge.h"
 #include "pass/encode.h"
 #include "pass/foreign.h"
-#include "pass/others.h"
+#include "pass/operators.h"
 #include "pass/reconstruct.h"
 
 /* A weight is worth converting when that saves at least this share of the model. */
@@ -407,7 +407,7 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
         if (foreign.form)
             describe_foreign(planner, weight, &foreign);
         else
-            keep(weight, lbw_absence_of(&planner->plan->index, weight->value), true);
+            keep(weight, lbw_reason_of(&planner->plan->index, weight->value), true);
         return LBW_OK;
     }
     char *text = lbw_arena_printf(&planner->plan->model->arena, "%s %s", encoded.kind,

@@ -14,8 +14,7 @@
 #include "pass/bias.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
-#include "pass/functions.h"
-#include "pass/others.h"
+#include "pass/operators.h"
 #include "pass/rewrite.h"
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT

@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact rewrites that bring weights to light, other than functions and BatchNormalization. */
+/* Exact rewrites that expose weights; folding BatchNormalization is in prepare.c. */
 #ifndef LBW_SRC_PASS_REWRITE_H
 #define LBW_SRC_PASS_REWRITE_H
 
 #include "onnx/model.h"
 
 /*
- * Weights that constants alone make become constants, where that makes the model no larger;
- * unused values are dropped. *num receives how many.
+ * Inlines functions whose weights planning could not see, and branches that are always taken.
+ * *num receives the number of calls and branches.
+ */
+enum lbw_status lbw_open_functions(size_t *num, struct lbw_model *model, const char *ops,
+                                   struct lbw_error *err);
+
+/*
+ * Replaces weights that are computed from constants alone by their values, where that makes the
+ * model no larger, and drops unused values. *num receives the number of weights.
  */
 enum lbw_status lbw_make_constants(size_t *num, struct lbw_model *model, const char *ops,
                                    struct lbw_error *err);
 
 /*
- * FusedConv of ONNX Runtime becomes a Conv, an Add where it has a summand, and the activation.
- * *num receives how many.
+ * Replaces each FusedConv of ONNX Runtime by a Conv, an Add if it has a summand, and the
+ * activation. *num receives the number of nodes.
  */
 enum lbw_status lbw_split_fused(size_t *num, struct lbw_model *model, struct lbw_error *err);
 

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Weights that functions hide: where a Conv reads its weight from an input of a function, or in
- * a function that is called once, the function's nodes take the place of the call, and an If
- * around a Conv goes when it always takes the same way. What is left is a graph whose weights
- * can be seen, folded and calibrated.
+ * Inlines functions that hide weights: those that receive the weight of a Conv as an input, and
+ * those with a Conv that are called once. Also inlines the branch of an If around a Conv when
+ * its condition is a constant. The weights can then be planned, folded and calibrated.
  */
-#include "pass/functions.h"
+#include "pass/rewrite.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -31,7 +30,7 @@ struct survey {
     bool *has_weights; /* it, or a function it calls, holds an operator with weights */
     struct call **calls;
     size_t *num_calls;
-    size_t *queue; /* functions of which something new is known and not told to their callers */
+    size_t *queue; /* functions whose new facts have not reached their callers */
     bool *is_queued;
     size_t num_queued;
 };
@@ -44,7 +43,7 @@ static const struct lbw_scope *function_around(const struct lbw_scope *scope)
     return scope->function ? scope : NULL;
 }
 
-/* Something new that the calls of a function have to be told. */
+/* Records a fact about a function that its callers have to learn. */
 static void mark(struct survey *s, bool *what, size_t position)
 {
     if (!*what && !s->is_queued[position]) {
@@ -54,7 +53,7 @@ static void mark(struct survey *s, bool *what, size_t position)
     *what = true;
 }
 
-/* The weight comes through this name: where that is an input of the function, so does it. */
+/* A weight comes from this name: if that is an input of the function, mark the input. */
 static void mark_source(struct survey *s, const struct lbw_scope *scope, const char *name)
 {
     const struct lbw_value *value = lbw_weight_source(lbw_index_find(scope, name));
@@ -89,7 +88,7 @@ static bool survey_node(struct survey *s, const struct lbw_scope *scope,
     return true;
 }
 
-/* What a function turned out to be goes for those that call it as well. */
+/* What is true of a function is true of the functions that call it. */
 static void tell_callers(struct survey *s, size_t position)
 {
     const Onnx__FunctionProto *f = s->model->proto->functions[position];

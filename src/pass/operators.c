@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What holds weights: by operator, in bytes of the constants that it reads. */
-#include "pass/others.h"
+/* Which operators hold weights, by the bytes of the constants that they read. */
+#include "pass/operators.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,14 +10,13 @@
 #include "onnx/tensor.h"
 #include "pass/foreign.h"
 
-#define LEAST_SHARE  (1.0 / 2000) /* of the model: below, an operator is not worth a word */
-#define MOST_VISITS  256          /* behind one value */
-#define LONGEST_PATH 64           /* of nodes that move a constant about */
-#define LINEAR_SHARE 10           /* one part in so many: Gemm and MatMul are converted too */
+#define LEAST_SHARE  (1.0 / 2000) /* of the model; operators with less are not listed */
+#define MOST_VISITS  256          /* of one value's inputs and theirs */
+#define LONGEST_PATH 64           /* of nodes that only move a constant */
+#define LINEAR_SHARE 10 /* Gemm and MatMul are converted from a tenth of the weights on */
 
-/* ---- what goes into a value ---- */
+/* ---- the constants that a value depends on ---- */
 
-/* The constants behind a value. */
 struct leaves {
     const struct lbw_index *index;
     const Onnx__TensorProto **list;
@@ -99,7 +98,7 @@ enum lbw_status lbw_ops_of(const char **out, struct lbw_model *model, const char
     return LBW_OK;
 }
 
-/* ---- what was not looked at ---- */
+/* ---- weights outside the plan ---- */
 
 static int by_address(const void *a, const void *b)
 {
@@ -167,7 +166,7 @@ static bool holds_no_weights(const Onnx__NodeProto *node)
     return is_one_of(node, ops, sizeof ops / sizeof *ops);
 }
 
-/* The node that the constant is for, through those that move it about. */
+/* The node that uses the constant, past those that only move it. */
 static const Onnx__NodeProto *reader_of(const struct lbw_value *value)
 {
     for (int i = 0; value && value->uses && i < LONGEST_PATH; i++) {
@@ -192,7 +191,7 @@ static const char *note_on(const Onnx__NodeProto *node)
     return "";
 }
 
-/* The entry of that operator, made where there is none; NULL out of memory. */
+/* The entry of this operator, added if missing; NULL when out of memory. */
 static struct lbw_plan_other *entry_for(struct finder *f, const Onnx__NodeProto *node)
 {
     struct lbw_plan *plan = f->plan;
@@ -267,7 +266,7 @@ static enum lbw_status count_scope(struct finder *f, const struct lbw_scope *sco
     return LBW_OK;
 }
 
-/* Largest first; in the order of the model among equals, which qsort() would not keep. */
+/* Largest first; equals keep the order of the model, which qsort() does not promise. */
 static void sort(struct lbw_plan_other *others, size_t num)
 {
     for (size_t i = 1; i < num; i++)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Reasons: an input, sparse, made of constants in a way that is not folded, computed. */
-#include "pass/absence.h"
+/* The reasons: an input, a sparse initializer, constants that are not folded, computed. */
+#include "pass/reason.h"
 
 #include <string.h>
 
@@ -13,7 +13,7 @@ static const char *or_else(const char *text, const char *otherwise)
     return text ? text : otherwise;
 }
 
-/* Why a function's weights stay its inputs. */
+/* Why the weights of a function remain its inputs. */
 static const char *in_function(const struct lbw_index *index, const Onnx__FunctionProto *f)
 {
     struct lbw_arena *arena = &index->model->arena;
@@ -35,7 +35,7 @@ static const char *label(const Onnx__NodeProto *node)
                                                : "";
 }
 
-/* Computed from constants alone, and yet not folded. */
+/* Computed from constants alone, but not folded. */
 static const char *made_of_constants(const struct lbw_index *index,
                                      const struct lbw_value *value)
 {
@@ -59,7 +59,7 @@ static const char *made_of_constants(const struct lbw_index *index,
                    otherwise);
 }
 
-const char *lbw_absence_of(const struct lbw_index *index, const struct lbw_value *value)
+const char *lbw_reason_of(const struct lbw_index *index, const struct lbw_value *value)
 {
     const Onnx__GraphProto *graph = value->scope->graph;
     for (size_t i = 0; graph && i < graph->n_sparse_initializer; i++)
