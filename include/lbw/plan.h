@@ -134,6 +134,9 @@ struct lbw_plan_edge {
     float low, high;
     const char *reason; /* why FLOAT, or "" */
     double snr;         /* dB of the rounding, once fitted; 0: not measured */
+    /* that the rounding adds at the last layers, error over signal energy; < 0: not known */
+    double cost;
+    double noise; /* error over signal, on average over channels; 0: not measured */
 };
 
 struct lbw_plan;

@@ -233,6 +233,15 @@ class _Job:
             "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
             self.model, params, self.assumed)
 
+    def weigh_edges(self) -> None:
+        """activations="int8": what rounding them costs, for lbw_convert()."""
+        if not lib.lbw_plan_num_edges(self.plan):
+            return
+        params = self.call.new("struct lbw_budget_params *")
+        params.calibrate = self.samples
+        params.progress, params.user = lib.on_progress, self.call.handle
+        self.call.run(lib.lbw_plan_weigh_edges, self.plan, params)
+
     def has_work(self) -> bool:
         return any(lib.lbw_plan_item(self.plan, i).grid != ffi.NULL
                    for i in range(lib.lbw_plan_num_items(self.plan)))
@@ -358,6 +367,7 @@ def quantize(
             raise ArgumentError("activations: int8 needs calibration, not 'none'")
         if job.is_calibrated and job.has_work():
             job.calibrate(job.samples)
+            job.weigh_edges()
         return job.finish()
 
 

@@ -206,6 +206,7 @@ def test_activations():
                           activations="int8")
     edges = result.to_dict()["activations"]
     assert any(edge["type"] == "int8" for edge in edges)
+    assert any(edge["cost"] is not None for edge in edges)
     with pytest.raises(lbw.ArgumentError, match="activations: int8 needs calibration"):
         lbw.quantize(MODEL, bits=4, calibration="none", activations="int8")
     with pytest.raises(lbw.ArgumentError, match="activations"):

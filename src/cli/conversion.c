@@ -75,6 +75,21 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
     return status;
 }
 
+/* --activations int8: what rounding them costs, so that what costs too much stays float. */
+static enum lbw_status weigh_edges(struct lbw_conversion *c)
+{
+    if (!c->activations || !lbw_plan_num_edges(c->plan))
+        return LBW_OK;
+    struct lbw_calibrate_params calibrate =
+        lbw_calibrate_from_options(&c->v->calib, &c->picture);
+    calibrate.hold_back = lbw_check_hold_back(c->check);
+    const struct lbw_budget_params params = {.calibrate = &calibrate,
+                                             .progress = lbw_progress_step};
+    enum lbw_status status = lbw_plan_weigh_edges(c->plan, &params, &c->err);
+    lbw_progress_clear();
+    return status;
+}
+
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
@@ -110,6 +125,7 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
         .damping = v->calib.damping,
         .progress = lbw_progress_step,
     };
+    LBW_TRY(weigh_edges(c));
     enum lbw_status status = lbw_convert(&c->report, c->model, c->plan, &params, &c->err);
     lbw_progress_clear();
     LBW_TRY(status);

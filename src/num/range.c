@@ -20,7 +20,7 @@ struct histogram {
     double wanted[BINS]; /* the curve of the mean */
 };
 
-static double curved(enum lbw_range_curve curve, double x)
+double lbw_range_curve(enum lbw_range_curve curve, double x)
 {
     switch (curve) {
     case LBW_CURVE_SIGMOID:
@@ -42,8 +42,8 @@ static void curve_values(double out[256], const struct lbw_range *range,
                          enum lbw_range_curve curve)
 {
     for (int i = 0; i < 256; i++)
-        out[i] =
-            curved(curve, (double)(range->scale * (float)(range->least + i - range->zero)));
+        out[i] = lbw_range_curve(
+            curve, (double)(range->scale * (float)(range->least + i - range->zero)));
 }
 
 static int code_of(const struct lbw_range *range, float value)
@@ -101,7 +101,7 @@ static void fill(struct histogram *h, const float *values, size_t n)
     }
     for (size_t i = 0; i < BINS; i++) {
         h->sum[i] /= h->count[i] > 0 ? h->count[i] : 1;
-        h->wanted[i] = curved(h->curve, h->sum[i]);
+        h->wanted[i] = lbw_range_curve(h->curve, h->sum[i]);
     }
 }
 
@@ -171,7 +171,7 @@ void lbw_range_error(double *error, double *energy, const struct lbw_range *rang
     double sum = 0, square = 0, wrong = 0, rounded[256];
     curve_values(rounded, range, curve);
     for (size_t i = 0; i < n; i++) {
-        double value = curved(curve, (double)values[i]);
+        double value = lbw_range_curve(curve, (double)values[i]);
         double difference = rounded[code_of(range, values[i])] - value;
         wrong += difference * difference;
         sum += value;

@@ -30,6 +30,8 @@ enum lbw_range_curve {
     LBW_CURVE_LEAKY,      /* x, a tenth of it below zero */
 };
 
+double lbw_range_curve(enum lbw_range_curve curve, double x);
+
 /* What a value becomes: round half to even, as QuantizeLinear does. */
 float lbw_range_round(const struct lbw_range *range, float value);
 

@@ -156,8 +156,8 @@ static bool is_gate(const struct lbw_value *value, const Onnx__NodeProto *f,
            gate->uses->node == mul;
 }
 
-/* What counts of the value's error, when all that read it compute one thing of it. */
-static enum lbw_range_curve curve_of(const struct lbw_value *value)
+/* What counts of the value's error, when all that read it compute one thing of it: where. */
+static enum lbw_range_curve curve_of(const char **watched, const struct lbw_value *value)
 {
     static const struct {
         const char *op;
@@ -170,6 +170,10 @@ static enum lbw_range_curve curve_of(const struct lbw_value *value)
     if (!first || (second && second->next) || value->is_output)
         return LBW_CURVE_NONE;
     for (size_t i = 0; i < LBW_NUM(curves); i++) {
+        const Onnx__NodeProto *last =
+            second && lbw_node_is(first->node, curves[i].op) ? second->node : first->node;
+        if (last->n_output)
+            *watched = last->output[0];
         if (!second && lbw_node_is(first->node, curves[i].op))
             return curves[i].alone;
         if (second && lbw_node_is(first->node, curves[i].op) &&
@@ -179,6 +183,7 @@ static enum lbw_range_curve curve_of(const struct lbw_value *value)
             is_gate(value, second->node, first->node))
             return curves[i].gated;
     }
+    *watched = value->name;
     return LBW_CURVE_NONE;
 }
 
@@ -189,6 +194,8 @@ static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_
     struct lbw_plan *plan = f->plan;
     const Onnx__NodeProto *node = value->producer;
     const char *name = node && node->name && *node->name ? node->name : value->name;
+    const char *watched = value->name;
+    enum lbw_range_curve curve = curve_of(&watched, value);
     if (edge_of(f, value->name) || value->is_output || plan->num_edges == f->capacity)
         return LBW_OK;
     struct lbw_edge *edge = &plan->edges[plan->num_edges++];
@@ -197,13 +204,14 @@ static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_
                  .node = name,
                  .op = node ? node->op_type : "input",
                  .type = LBW_ACTIVATIONS_INT8,
-                 .reason = ""},
+                 .reason = "",
+                 .cost = -1},
         .value = value,
         .position = position,
         .rule = rule,
         .source = source ? edge_of(f, source) : NULL,
-        .curve = curve_of(value),
-        .cost = -1,
+        .curve = curve,
+        .watched = curve == LBW_CURVE_NONE ? value->name : watched,
     };
     for (size_t i = 0; i < f->num_regexes; i++)
         if (regexec(&f->regexes[i], name, 0, NULL, 0) == 0 ||

@@ -27,11 +27,17 @@ struct lbw_edge {
     enum lbw_edge_rule rule;
     struct lbw_edge *source;    /* HANDED: the edge that is read */
     enum lbw_range_curve curve; /* that all who read it compute of it */
-    bool is_wished;             /* the plan file has said what becomes of it */
+    const char *watched;        /* the tensor where that stands; without a curve its own name */
+    /*
+     * Per channel (axis 1) of that tensor: noise of variance v adds slope × v at the outputs,
+     * by lbw_plan_weigh_edges(); num_slopes 0: not known.
+     */
+    const double *slopes;
+    size_t num_slopes;
+    bool is_wished; /* the plan file has said what becomes of it */
     /* from here on by lbw_edges_fit() */
     bool is_fitted;
     struct lbw_range range;
-    double cost; /* at the outputs, as src/calib/sensitivity.h counts it; < 0: not known */
 };
 
 /*
@@ -61,7 +67,8 @@ bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight 
 
 /*
  * Fits the ranges of all edges written before node `position` and not fitted yet, and has the
- * converted model round them from now on. An edge that cannot be shown becomes a float one.
+ * converted model round them from now on. An edge that cannot be shown, or
+ * whose rounding costs too much at the outputs, becomes a float one.
  */
 enum lbw_status lbw_edges_fit(const struct lbw_plan *plan, struct lbw_activations *activations,
                               enum lbw_range_kind kind, size_t position, struct lbw_error *err);

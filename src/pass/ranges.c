@@ -7,9 +7,19 @@
 
 #define PER_SAMPLE ((size_t)8192) /* values that each sample adds */
 
+/*
+ * One rounding may add this share of the signal's energy at the last layers: a hundred of them
+ * then are where 4x2 weights are. docs/activations.md says what it was tried on.
+ */
+#define MOST_COST 0.002
+
+/* Where the cost is not known: of the signal, on average over channels. */
+#define MOST_NOISE 0.05
+
 /* A share of one tensor's values, and its extremes over all of them. */
 struct sampler {
     float *values;
+    uint32_t *channels; /* where each stands along axis 1 */
     size_t num, capacity;
     float low, high;
     bool is_finite;
@@ -26,10 +36,14 @@ static enum lbw_status take(void *user, const struct lbw_activation *a, struct l
         s->low = fminf(s->low, a->converted[i]);
         s->high = fmaxf(s->high, a->converted[i]);
     }
+    size_t plane = 1, num_channels = a->num_dims > 1 ? (size_t)a->dims[1] : 1;
+    for (size_t i = 2; i < a->num_dims; i++)
+        plane *= (size_t)a->dims[i];
     /* odd, so that it meets every column and channel in turn */
     size_t stride = count / PER_SAMPLE | 1;
     for (size_t i = 0; i < count && s->num < s->capacity - 2; i += stride) {
         s->is_finite = s->is_finite && isfinite(a->converted[i]);
+        s->channels[s->num] = (uint32_t)(i / plane % num_channels);
         s->values[s->num++] = a->converted[i];
     }
     return LBW_OK;
@@ -41,6 +55,80 @@ static void keep_float(struct lbw_edge *edge, const char *reason)
     edge->item.reason = reason;
 }
 
+/* What the rounding changes in one channel, and what is there: sums of squares. */
+struct channel {
+    double error, sum, square, count;
+};
+
+/* By channel of axis 1; NULL when memory is out. */
+static struct channel *measure(size_t *num, const struct lbw_edge *edge,
+                               const struct sampler *s)
+{
+    *num = 0;
+    for (size_t i = 0; i < s->num; i++)
+        *num = s->channels[i] >= *num ? s->channels[i] + 1 : *num;
+    struct channel *channels = calloc(*num + 1, sizeof *channels);
+    for (size_t i = 0; channels && i < s->num; i++) {
+        struct channel *c = &channels[s->channels[i]];
+        double rounded =
+            lbw_range_curve(edge->curve, (double)lbw_range_round(&edge->range, s->values[i]));
+        double value = lbw_range_curve(edge->curve, (double)s->values[i]);
+        c->error += (rounded - value) * (rounded - value);
+        c->sum += value;
+        c->square += value * value;
+        c->count++;
+    }
+    return channels;
+}
+
+/*
+ * What the rounding adds at the outputs: per channel the mean square of what it changes, times
+ * what noise costs there. < 0 where that is not known.
+ */
+static double cost_of(const struct lbw_edge *edge, const struct channel *channels, size_t num)
+{
+    double cost = 0;
+    for (size_t c = 0; c < num && c < edge->num_slopes; c++)
+        cost +=
+            channels[c].count > 0 ? edge->slopes[c] * channels[c].error / channels[c].count : 0;
+    return edge->num_slopes && isfinite(cost) ? cost : -1;
+}
+
+/* Error over signal of a channel, at most 1, on average over all that have a signal. */
+static double noise_of(const struct channel *channels, size_t num)
+{
+    double sum = 0, count = 0;
+    for (size_t c = 0; c < num; c++) {
+        double energy =
+            channels[c].square - channels[c].sum * channels[c].sum / fmax(channels[c].count, 1);
+        if (energy > 1e-12 * channels[c].square) {
+            sum += fmin(channels[c].error / energy, 1);
+            count++;
+        }
+    }
+    return count > 0 ? sum / count : 0;
+}
+
+/* Whether 8 bits are too few for this edge: by what they cost, or what they drown. */
+static enum lbw_status judge(struct lbw_edge *edge, const struct sampler *s,
+                             struct lbw_error *err)
+{
+    size_t num;
+    struct channel *channels = measure(&num, edge, s);
+    if (!channels)
+        return lbw_fail_memory(err);
+    edge->item.cost = cost_of(edge, channels, num);
+    edge->item.noise = noise_of(channels, num);
+    free(channels);
+    if (edge->is_wished)
+        return LBW_OK;
+    if (edge->item.cost > MOST_COST)
+        keep_float(edge, "8 bits cost too much at the outputs");
+    else if (edge->item.cost < 0 && edge->item.noise > MOST_NOISE)
+        keep_float(edge, "8 bits drown its quiet channels");
+    return LBW_OK;
+}
+
 static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
                                   enum lbw_range_kind kind, struct lbw_error *err)
 {
@@ -49,6 +137,7 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
         return LBW_OK;
     }
     double error, energy;
+    const struct sampler sampled = *s; /* without the extremes, whose channels are not known */
     s->values[s->num++] = s->low;
     s->values[s->num++] = s->high;
     if (edge->item.low < edge->item.high)
@@ -57,7 +146,7 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
         LBW_TRY(lbw_range_fit(&edge->range, kind, edge->curve, s->values, s->num, err));
     lbw_range_error(&error, &energy, &edge->range, edge->curve, s->values, s->num);
     edge->item.snr = lbw_snr(energy, error);
-    return LBW_OK;
+    return judge(edge, &sampled, err);
 }
 
 /* Looks at the tensor where it stands at the end of what has been converted. */
@@ -67,14 +156,15 @@ static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_activations *
     struct sampler s = {.capacity = activations->num_samples * (2 * PER_SAMPLE) + 2,
                         .is_finite = true};
     s.values = malloc(s.capacity * sizeof *s.values);
-    if (!s.values)
-        return lbw_fail_memory(err);
+    s.channels = malloc(s.capacity * sizeof *s.channels);
     enum lbw_status status;
+    LBW_OR_OUT(s.values && s.channels ? LBW_OK : lbw_fail_memory(err));
     LBW_OR_OUT(activations->settle(activations, edge->position, err));
     LBW_OR_OUT(activations->show(activations, edge->item.tensor, take, &s, err));
     LBW_OR_OUT(fit_values(edge, &s, kind, err));
 out:
     free(s.values);
+    free(s.channels);
     if (status != LBW_ERR_UNSUPPORTED)
         return status;
     keep_float(edge, "the runtime cannot show it");

@@ -16,6 +16,7 @@
 #include "detect/assume.h"
 #include "detect/decode.h"
 #include "feed/input.h"
+#include "pass/edge.h"
 #include "train/targets.h"
 #include "train/trainer.h"
 
@@ -69,6 +70,7 @@ static enum lbw_status list_taps(struct measure *m, struct lbw_error *err)
     size_t num = 0;
     for (size_t i = 0; i < m->plan->num_weights; i++)
         num += m->plan->weights[i].num_consumers;
+    num += m->plan->num_edges;
     m->energies = lbw_arena_calloc(&m->arena, num + 1, sizeof *m->energies);
     m->moments = lbw_arena_calloc(&m->arena, num + 1, sizeof *m->moments);
     if (!m->energies || !m->moments)
@@ -85,6 +87,8 @@ static enum lbw_status list_taps(struct measure *m, struct lbw_error *err)
                 (struct lbw_grad_tap){lbw_node_input(c->node, 0), is_last};
         }
     }
+    for (size_t i = 0; i < m->plan->num_edges; i++)
+        m->energies[m->num_taps + i] = (struct lbw_grad_tap){m->plan->edges[i].watched, false};
     return LBW_OK;
 }
 
@@ -114,7 +118,7 @@ static enum lbw_status open_trainer(struct measure *m, bool of_outputs, struct l
                                               .num_threads = 1,
                                               .is_linear = true,
                                               .energies = m->energies,
-                                              .num_energies = m->num_taps,
+                                              .num_energies = m->num_taps + m->plan->num_edges,
                                               .moments = m->moments,
                                               .num_moments = m->num_taps};
     return lbw_trainer_open(&m->trainer, &m->plan->index, m->feed, &params, err);
@@ -440,9 +444,10 @@ static void find_places(struct place (*places)[3], const struct measure *m)
 {
     const struct lbw_grad *grad = &m->trainer.grad;
     const char *const *const names[] = {grad->energies, grad->means, grad->squares};
+    size_t num_edges = m->plan->num_edges; /* their energies stand after those of layers */
     struct cursor cursor = {0, 1};
     for (size_t k = 0; k < 3; k++)
-        for (size_t i = 0; i < m->num_taps; i++)
+        for (size_t i = 0; i < m->num_taps + (k ? 0 : num_edges); i++)
             if (names[k][i])
                 places[i][k].at = take(&cursor, m, &places[i][k].count);
 }
@@ -480,10 +485,31 @@ static void note_unknown(struct lbw_sensitivity *out, const struct measure *m,
                                        : "no gradient reaches it"));
 }
 
+static enum lbw_status collect_edges(struct measure *m, struct place (*places)[3],
+                                     struct lbw_error *err)
+{
+    struct lbw_sensitivity *out = m->out;
+    out->num_edges = m->plan->num_edges;
+    out->edges = calloc(out->num_edges + 1, sizeof *out->edges);
+    if (!out->edges)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < out->num_edges; i++) {
+        const struct place *place = &places[m->num_taps + i][0];
+        if (!place->count)
+            continue;
+        out->edges[i].gain = mean_of(m, place->at, place->count);
+        if (!out->edges[i].gain)
+            return lbw_fail_memory(err);
+        out->edges[i].num = place->count;
+    }
+    return LBW_OK;
+}
+
 static enum lbw_status collect(struct measure *m, struct lbw_error *err)
 {
     struct lbw_sensitivity *out = m->out;
-    struct place(*places)[3] = lbw_arena_calloc(&m->arena, m->num_taps + 1, sizeof *places);
+    struct place(*places)[3] =
+        lbw_arena_calloc(&m->arena, m->num_taps + m->plan->num_edges + 1, sizeof *places);
     if (!places)
         return lbw_fail_memory(err);
     find_places(places, m);
@@ -506,7 +532,7 @@ static enum lbw_status collect(struct measure *m, struct lbw_error *err)
             note_unknown(out, m, weight);
     }
     out->by_boxes = m->profile != NULL;
-    return LBW_OK;
+    return collect_edges(m, places, err);
 }
 
 static enum lbw_status measure(struct measure *m, struct lbw_error *err)
@@ -555,6 +581,9 @@ void lbw_sensitivity_forget(struct lbw_sensitivity *sensitivity, const struct lb
 
 void lbw_sensitivity_release(struct lbw_sensitivity *sensitivity)
 {
+    for (size_t i = 0; sensitivity->edges && i < sensitivity->num_edges; i++)
+        free(sensitivity->edges[i].gain);
+    free(sensitivity->edges);
     for (size_t i = 0; sensitivity->gains && i < sensitivity->num_weights; i++) {
         for (size_t k = 0; sensitivity->gains[i] && k < sensitivity->num_gains[i]; k++) {
             free(sensitivity->gains[i][k].gain);

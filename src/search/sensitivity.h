@@ -20,10 +20,18 @@ struct lbw_layer_gain {
     double *variance; /* num_in: of the node's input around its channel's mean */
 };
 
+/* What noise in one activation of the plan (lbw_plan_edge()) costs, as above. */
+struct lbw_edge_gain {
+    size_t num; /* channels; 0: no gradient reaches it */
+    double *gain;
+};
+
 struct lbw_sensitivity {
     size_t num_weights;            /* of the plan */
     struct lbw_layer_gain **gains; /* per weight, its consumers; NULL for weights not planned */
     size_t *num_gains;
+    size_t num_edges;
+    struct lbw_edge_gain *edges; /* per edge of the plan */
     bool by_boxes;      /* the loss is about boxes; else about the outputs of the last layers */
     size_t num_unknown; /* planned weights with a consumer that is not known */
     char reason[256];   /* why, of one of them; "" */

@@ -19,6 +19,7 @@ for other in dq inline; do
         fail "$other differs from packed"
 done
 grep -q '"type": "int8"' report.json || fail 'the report lists no activation of 8 bits'
+grep -Eq '"cost": [0-9]' report.json || fail 'no activation was weighed at the outputs'
 
 # From one encoding to the others, weights and roundings stay.
 digest=$(lbw inspect --digest packed.onnx | cut -d' ' -f1)
