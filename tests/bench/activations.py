@@ -65,7 +65,7 @@ def precision(args, paths):
     result = subprocess.run(
         [args.lbw, "eval", *paths, "--images", args.images, "--labels", args.labels, "--json"],
         check=True, capture_output=True, text=True)
-    return [f"{model['ap']:.4f}" for model in json.loads(result.stdout)["models"]]
+    return [f"{model['labels']['ap']:.4f}" for model in json.loads(result.stdout)["models"]]
 
 
 def main():
