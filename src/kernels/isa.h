@@ -16,8 +16,16 @@
 #include <stdint.h>
 
 #define LBW_MAX_LANES 64 /* bytes of the widest vector */
+#define LBW_COLUMNS   16 /* floats that are worked on side by side */
 #define LBW_MAX_ROWS  6  /* output channels of one multiplication */
 #define LBW_MAX_ISAS  8
+
+typedef float lbw_column_floats __attribute__((vector_size(4 * LBW_COLUMNS)));
+typedef uint32_t lbw_column_bits __attribute__((vector_size(4 * LBW_COLUMNS)));
+union lbw_columns {
+    lbw_column_floats f;
+    lbw_column_bits bits;
+};
 
 /* How sums become bytes; arrays begin at the first output channel at hand. */
 struct lbw_requant {
@@ -89,6 +97,12 @@ struct lbw_isa {
 
     /* out[i] = table[in[i]], n items. */
     void (*look_up)(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *table);
+
+    /*
+     * Softmax down num_vectors × LBW_COLUMNS columns of num_rows floats each, `step` floats from
+     * row to row.
+     */
+    void (*softmax)(float *y, const float *x, size_t num_rows, size_t step, size_t num_vectors);
 
     bool (*is_available)(void);
 };

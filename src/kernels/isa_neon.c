@@ -5,6 +5,7 @@
 #ifdef __aarch64__
 
 #include <arm_neon.h>
+#include <string.h>
 #include <sys/auxv.h>
 
 #define HAS_DOT_PRODUCT (1UL << 20) /* HWCAP_ASIMDDP */
@@ -110,6 +111,7 @@ ISA static inline int32x4_t neon_dot(int32x4_t sum, uint8x16_t x, int32x4_t w)
 #endif
 }
 
+#include "kernels/isa_float.h"
 #include "kernels/isa_vector.h"
 
 static bool has_neon(void)
@@ -130,6 +132,7 @@ const struct lbw_isa lbw_isa_neon = {
     .halve = neon_halve,
     .maximum = neon_maximum,
     .look_up = neon_look_up_all,
+    .softmax = neon_softmax,
     .is_available = has_neon,
 };
 

@@ -5,6 +5,7 @@
 #ifdef __x86_64__
 
 #include <immintrin.h>
+#include <string.h>
 
 /* For all: AVX2 is in each of them. The last 16 are loaded one byte early, as odd ones. */
 __attribute__((target("avx2"))) static void halve(uint8_t *out, const uint8_t *in, size_t n)
@@ -151,6 +152,7 @@ ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
     }
 
 #define NAME(x) avx2_##x
+#include "kernels/isa_float.h"
 #define ROWS    2
 #define DOTS(X) X() X(_wide)
 SHARED_256(avx2)
@@ -177,6 +179,7 @@ const struct lbw_isa lbw_isa_avx2 = {
     .halve = halve,
     .maximum = avx2_maximum,
     .look_up = avx2_look_up_all,
+    .softmax = avx2_softmax,
     .is_available = has_avx2,
 };
 
@@ -219,6 +222,7 @@ const struct lbw_isa lbw_isa_avxvnni = {
     .halve = halve,
     .maximum = avxvnni_maximum,
     .look_up = avxvnni_look_up_all,
+    .softmax = avx2_softmax,
     .is_available = has_avxvnni,
 };
 
@@ -331,6 +335,7 @@ ISA static inline __m512i avx512vnni_look_up(__m512i q, const uint8_t *table)
     return found;
 }
 
+#include "kernels/isa_float.h"
 #include "kernels/isa_vector.h"
 #undef NAME
 
@@ -421,6 +426,7 @@ const struct lbw_isa lbw_isa_avx512vnni = {
     .halve = halve512,
     .maximum = avx512vnni_maximum,
     .look_up = avx512vnni_look_up_all,
+    .softmax = avx512vnni_softmax,
     .is_available = has_avx512vnni,
 };
 
@@ -438,6 +444,7 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .halve = halve512,
     .maximum = avx512vbmi_maximum,
     .look_up = avx512vbmi_look_up_all,
+    .softmax = avx512vnni_softmax,
     .is_available = has_avx512vbmi,
 };
 

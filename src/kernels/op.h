@@ -106,6 +106,8 @@ extern struct lbw_op lbw_focus_ops[];
 extern const size_t lbw_num_focus_ops;
 extern struct lbw_op lbw_average_ops[];
 extern const size_t lbw_num_average_ops;
+extern struct lbw_op lbw_softmax_ops[];
+extern const size_t lbw_num_softmax_ops;
 extern struct lbw_op lbw_gradient_ops[];
 extern const size_t lbw_num_gradient_ops;
 

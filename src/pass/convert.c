@@ -303,6 +303,7 @@ static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
         LBW_TRY(lbw_values_write(c->plan, weight, &c->codes[i], err));
         c->codes[i].is_integer = lbw_weight_is_integer(c->plan, weight);
     }
+    LBW_TRY(lbw_qdq_widen(c->plan, c->codes, c->params->encode.target, err));
     LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));
     LBW_TRY(lbw_qdq_insert(c->plan, c->codes, c->params->encode.target, err));
     LBW_TRY(lbw_clean_biases(c->model, err));

@@ -57,6 +57,8 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
     if (list && call->has_bounds)
         done = done && lbw_build_float(r->model, node, "min", call->low) &&
                lbw_build_float(r->model, node, "max", call->high);
+    if (list && call->has_axis)
+        done = done && lbw_build_int(r->model, node, "axis", call->axis);
     return list && done;
 }
 

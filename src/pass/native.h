@@ -13,7 +13,7 @@
 /* What was rewritten. */
 struct lbw_native_count {
     size_t num_convs;
-    size_t num_others; /* concatenations and poolings */
+    size_t num_others; /* concatenations, poolings and softmaxes */
 };
 
 /*

@@ -68,6 +68,7 @@ static const struct body bodies[] = {
      "kernel_shape strides pads count_include_pad",
      "DequantizeLinear x x_scale x_zero > x_real;"
      "AveragePool x_real > result @kernel_shape @strides @pads @count_include_pad;" RESULT},
+    {"FSoftmax", "x", "axis", "Softmax x > y @axis"},
     {"QFocus", "x", "",
      "Constant > axes value=2,3;Constant > ends value=2147483647,2147483647;"
      "Constant > steps value=2,2;"

@@ -9,6 +9,7 @@
 
 #include "onnx/tensor.h"
 #include "pass/encode.h"
+#include "pass/native_float.h"
 
 #define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
 #define INT8  ONNX__TENSOR_PROTO__DATA_TYPE__INT8
@@ -16,84 +17,13 @@
 
 #define MAX_PARTS 8
 
-static struct lbw_value *find(const struct lbw_native_finder *r, const char *name)
-{
-    return *name ? lbw_index_find(r->scope, name) : NULL;
-}
-
-/* The constant behind a name, or NULL. */
-static const Onnx__TensorProto *constant(const struct lbw_native_finder *r, const char *name)
-{
-    const struct lbw_value *value = find(r, name);
-    return value ? lbw_index_constant(r->index, value, false) : NULL;
-}
-
-/* The node that makes a name, when it is that operator. */
-static const Onnx__NodeProto *made_by(const struct lbw_native_finder *r, const char *name,
-                                      const char *op)
-{
-    const struct lbw_value *value = find(r, name);
-    return value && value->producer && value->producer_output == 0 &&
-                   lbw_node_is(value->producer, op)
-               ? value->producer
-               : NULL;
-}
-
-/* The only node that reads a node's first output, when it is no output of the graph. */
-static const Onnx__NodeProto *only_reader(const struct lbw_native_finder *r,
-                                          const Onnx__NodeProto *node)
-{
-    const struct lbw_value *value = node->n_output ? find(r, node->output[0]) : NULL;
-    bool is_one = value && value->uses && !value->uses->next && !value->is_output &&
-                  value->uses->scope == r->scope;
-    return is_one ? value->uses->node : NULL;
-}
-
-/* One constant scale and a constant zero point of uint8. */
-static bool has_byte_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *node)
-{
-    const Onnx__TensorProto *scale = constant(r, lbw_node_input(node, 1));
-    const Onnx__TensorProto *zero = constant(r, lbw_node_input(node, 2));
-    struct lbw_tensor view;
-    return scale && zero && zero->data_type == UINT8 &&
-           scale->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
-           lbw_tensor_view(&view, r->model, scale, NULL) == LBW_OK && view.count == 1 &&
-           lbw_tensor_view(&view, r->model, zero, NULL) == LBW_OK && view.count == 1;
-}
-
-static const Onnx__NodeProto *dequantizer(const struct lbw_native_finder *r, const char *name)
-{
-    const Onnx__NodeProto *node = made_by(r, name, "DequantizeLinear");
-    return node && has_byte_scaling(r, node) ? node : NULL;
-}
-
-/* The QuantizeLinear that alone reads a node's result. */
-static const Onnx__NodeProto *quantizer(const struct lbw_native_finder *r,
-                                        const Onnx__NodeProto *node)
-{
-    const Onnx__NodeProto *reader = only_reader(r, node);
-    return reader && lbw_node_is(reader, "QuantizeLinear") && has_byte_scaling(r, reader)
-               ? reader
-               : NULL;
-}
-
-static void add_input(struct lbw_native_call *call, const char *name)
-{
-    call->inputs[call->num_inputs++] = name;
-}
-
-static void add_scaling(struct lbw_native_call *call, const Onnx__NodeProto *node)
-{
-    add_input(call, lbw_node_input(node, 1));
-    add_input(call, lbw_node_input(node, 2));
-}
-
 /* Constant float values of any float type, or those of a Cast of such; NULL: none, or memory.
  */
 static float *constant_floats(size_t *num, const struct lbw_native_finder *r, const char *name)
 {
-    const Onnx__NodeProto *cast = made_by(r, name, "Cast");
-    const Onnx__TensorProto *tensor = constant(r, cast ? lbw_node_input(cast, 0) : name);
+    const Onnx__NodeProto *cast = lbw_native_made_by(r, name, "Cast");
+    const Onnx__TensorProto *tensor =
+        lbw_native_constant(r, cast ? lbw_node_input(cast, 0) : name);
     return tensor ? lbw_tensor_copy_floats(num, r->model, tensor) : NULL;
 }
 
@@ -102,7 +32,7 @@ static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, c
                           const char *w)
 {
     size_t num_bias = 0, num_x = 0, num_w = 0;
-    const Onnx__NodeProto *product = made_by(r, bias, "Mul");
+    const Onnx__NodeProto *product = lbw_native_made_by(r, bias, "Mul");
     if (product) {
         const char *a = lbw_node_input(product, 0), *b = lbw_node_input(product, 1);
         return (strcmp(a, x) == 0 && strcmp(b, w) == 0) ||
@@ -127,8 +57,8 @@ static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, c
 static bool is_int8(const struct lbw_native_finder *r, const char *name)
 {
     for (int steps = 0; steps < 8; steps++) {
-        const Onnx__TensorProto *tensor = constant(r, name);
-        const struct lbw_value *value = find(r, name);
+        const Onnx__TensorProto *tensor = lbw_native_constant(r, name);
+        const struct lbw_value *value = lbw_native_value(r, name);
         if (tensor)
             return tensor->data_type == INT8;
         if (!value || !value->producer)
@@ -163,11 +93,11 @@ static bool is_all_zeros(const struct lbw_native_finder *r, const Onnx__TensorPr
 static const Onnx__NodeProto *weight_dequantizer(const struct lbw_native_finder *r,
                                                  const char *name)
 {
-    const Onnx__NodeProto *node = made_by(r, name, "DequantizeLinear");
+    const Onnx__NodeProto *node = lbw_native_made_by(r, name, "DequantizeLinear");
     if (!node || lbw_node_attribute(node, "block_size") || !is_int8(r, lbw_node_input(node, 0)))
         return NULL;
     const char *zero = lbw_node_input(node, 2);
-    const Onnx__TensorProto *zeros = constant(r, zero);
+    const Onnx__TensorProto *zeros = lbw_native_constant(r, zero);
     if (*zero && (!zeros || !is_all_zeros(r, zeros)))
         return NULL;
     size_t num = 0;
@@ -179,7 +109,7 @@ static const Onnx__NodeProto *weight_dequantizer(const struct lbw_native_finder 
 /* An int32 bias of zeros for a convolution without one; NULL: its size is not known. */
 static const char *zero_bias(const struct lbw_native_finder *r, const Onnx__NodeProto *weight)
 {
-    const Onnx__TensorProto *w = constant(r, lbw_node_input(weight, 0));
+    const Onnx__TensorProto *w = lbw_native_constant(r, lbw_node_input(weight, 0));
     size_t num = 0;
     float *scale = constant_floats(&num, r, lbw_node_input(weight, 1));
     free(scale);
@@ -207,14 +137,16 @@ static bool has_auto_pad(const Onnx__NodeProto *node)
 static bool match_conv_inputs(struct lbw_native_call *call, const struct lbw_native_finder *r,
                               const Onnx__NodeProto *conv)
 {
-    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(conv, 0));
+    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(conv, 0));
     const Onnx__NodeProto *w = weight_dequantizer(r, lbw_node_input(conv, 1));
     if (!x || !w || has_auto_pad(conv))
         return false;
     const char *bias = NULL;
     if (*lbw_node_input(conv, 2)) {
-        const Onnx__NodeProto *b = made_by(r, lbw_node_input(conv, 2), "DequantizeLinear");
-        const Onnx__TensorProto *values = b ? constant(r, lbw_node_input(b, 0)) : NULL;
+        const Onnx__NodeProto *b =
+            lbw_native_made_by(r, lbw_node_input(conv, 2), "DequantizeLinear");
+        const Onnx__TensorProto *values =
+            b ? lbw_native_constant(r, lbw_node_input(b, 0)) : NULL;
         if (!values || values->data_type != INT32 ||
             !has_sum_scale(r, lbw_node_input(b, 1), lbw_node_input(x, 1), lbw_node_input(w, 1)))
             return false;
@@ -224,11 +156,11 @@ static bool match_conv_inputs(struct lbw_native_call *call, const struct lbw_nat
     }
     if (!bias)
         return false;
-    add_input(call, lbw_node_input(x, 0));
-    add_scaling(call, x);
-    add_input(call, lbw_node_input(w, 0));
-    add_input(call, lbw_node_input(w, 1));
-    add_input(call, bias);
+    lbw_native_add_input(call, lbw_node_input(x, 0));
+    lbw_native_add_scaling(call, x);
+    lbw_native_add_input(call, lbw_node_input(w, 0));
+    lbw_native_add_input(call, lbw_node_input(w, 1));
+    lbw_native_add_input(call, bias);
     call->attributed[0] = conv;
     return true;
 }
@@ -238,13 +170,13 @@ static const Onnx__NodeProto *activation_of(const Onnx__NodeProto **gated,
                                             const struct lbw_native_finder *r,
                                             const Onnx__NodeProto *q)
 {
-    const struct lbw_value *bytes = find(r, q->output[0]);
+    const struct lbw_value *bytes = lbw_native_value(r, q->output[0]);
     const Onnx__NodeProto *readers[2] = {NULL};
     size_t num = 0;
     for (const struct lbw_use *use = bytes->uses; use; use = use->next) {
         const struct lbw_value *real =
             use->scope == r->scope && lbw_node_is(use->node, "DequantizeLinear")
-                ? find(r, use->node->output[0])
+                ? lbw_native_value(r, use->node->output[0])
                 : NULL;
         if (!real || real->is_output || use->input != 0)
             return NULL;
@@ -278,13 +210,14 @@ static bool match_gate(struct lbw_native_call *call, const struct lbw_native_fin
                        const Onnx__NodeProto *f, const Onnx__NodeProto *product,
                        const Onnx__NodeProto **gate)
 {
-    *gate = quantizer(r, f);
-    const Onnx__NodeProto *real = *gate ? only_reader(r, *gate) : NULL;
-    if (!real || !lbw_node_is(real, "DequantizeLinear") || !has_byte_scaling(r, real) ||
+    *gate = lbw_native_quantizer(r, f);
+    const Onnx__NodeProto *real = *gate ? lbw_native_only_reader(r, *gate) : NULL;
+    if (!real || !lbw_node_is(real, "DequantizeLinear") ||
+        !lbw_native_has_byte_scaling(r, real) ||
         strcmp(lbw_node_input(real, 1), lbw_node_input(*gate, 1)) != 0 ||
-        only_reader(r, real) != product || !lbw_node_is(product, "Mul"))
+        lbw_native_only_reader(r, real) != product || !lbw_node_is(product, "Mul"))
         return false;
-    call->last = quantizer(r, product);
+    call->last = lbw_native_quantizer(r, product);
     return call->last != NULL;
 }
 
@@ -296,26 +229,27 @@ static void match_activation(struct lbw_native_call *call, const struct lbw_nati
         const char *name = product ? activations[i].gated_call : activations[i].call;
         if (!lbw_node_is(f, activations[i].op) || !name)
             continue;
-        if (product ? !match_gate(call, r, f, product, &gate) : !(call->last = quantizer(r, f)))
+        if (product ? !match_gate(call, r, f, product, &gate)
+                    : !(call->last = lbw_native_quantizer(r, f)))
             break;
         call->op = name;
         call->attributed[1] = f;
-        add_scaling(call, call->last);
-        add_scaling(call, q);
+        lbw_native_add_scaling(call, call->last);
+        lbw_native_add_scaling(call, q);
         if (gate)
-            add_scaling(call, gate);
+            lbw_native_add_scaling(call, gate);
         return;
     }
     call->op = "QConv";
     call->last = q;
-    add_scaling(call, q);
+    lbw_native_add_scaling(call, q);
 }
 
 /* A bound of Clip: constant, also as QConvClip's body makes it, or left out. */
 static bool read_bound(float *out, const struct lbw_native_finder *r, const char *name,
                        float otherwise)
 {
-    const Onnx__NodeProto *node = *name ? made_by(r, name, "Constant") : NULL;
+    const Onnx__NodeProto *node = *name ? lbw_native_made_by(r, name, "Constant") : NULL;
     const Onnx__AttributeProto *number = node ? lbw_node_attribute(node, "value_float") : NULL;
     size_t num = 1;
     float *values = *name && !number ? constant_floats(&num, r, name) : NULL;
@@ -329,11 +263,12 @@ static bool read_bound(float *out, const struct lbw_native_finder *r, const char
 static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *conv)
 {
-    const Onnx__NodeProto *reader = only_reader(r, conv), *q = quantizer(r, conv);
+    const Onnx__NodeProto *reader = lbw_native_only_reader(r, conv),
+                          *q = lbw_native_quantizer(r, conv);
     bool is_relu = reader && lbw_node_is(reader, "Relu");
     bool is_clip = reader && lbw_node_is(reader, "Clip");
     if (is_relu || is_clip)
-        q = quantizer(r, reader);
+        q = lbw_native_quantizer(r, reader);
     if (!q || !match_conv_inputs(call, r, conv))
         return false;
     if (!is_relu && !is_clip) {
@@ -343,7 +278,7 @@ static bool match_conv(struct lbw_native_call *call, const struct lbw_native_fin
     call->op = is_relu ? "QConvRelu" : "QConvClip";
     call->last = q;
     call->has_bounds = is_clip;
-    add_scaling(call, q);
+    lbw_native_add_scaling(call, q);
     return is_relu || (strcmp(lbw_node_input(reader, 0), conv->output[0]) == 0 &&
                        read_bound(&call->low, r, lbw_node_input(reader, 1), -FLT_MAX) &&
                        read_bound(&call->high, r, lbw_node_input(reader, 2), FLT_MAX));
@@ -355,17 +290,17 @@ static bool match_concat(struct lbw_native_call *call, const struct lbw_native_f
     static const char *const names[MAX_PARTS + 1] = {NULL,       NULL,       "QConcat2",
                                                      "QConcat3", "QConcat4", "QConcat5",
                                                      "QConcat6", "QConcat7", "QConcat8"};
-    call->last = quantizer(r, concat);
+    call->last = lbw_native_quantizer(r, concat);
     if (!call->last || concat->n_input < 2 || concat->n_input > MAX_PARTS)
         return false;
     for (size_t i = 0; i < concat->n_input; i++) {
-        const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(concat, i));
+        const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(concat, i));
         if (!x)
             return false;
-        add_input(call, lbw_node_input(x, 0));
-        add_scaling(call, x);
+        lbw_native_add_input(call, lbw_node_input(x, 0));
+        lbw_native_add_scaling(call, x);
     }
-    add_scaling(call, call->last);
+    lbw_native_add_scaling(call, call->last);
     call->op = names[concat->n_input];
     call->attributed[0] = concat;
     return true;
@@ -375,7 +310,7 @@ static bool match_concat(struct lbw_native_call *call, const struct lbw_native_f
 static bool is_same_constant(const struct lbw_native_finder *r, const char *a, const char *b)
 {
     struct lbw_tensor x, y;
-    const Onnx__TensorProto *s = constant(r, a), *t = constant(r, b);
+    const Onnx__TensorProto *s = lbw_native_constant(r, a), *t = lbw_native_constant(r, b);
     if (strcmp(a, b) == 0)
         return true;
     if (!s || !t || lbw_tensor_view(&x, r->model, s, NULL) != LBW_OK ||
@@ -402,14 +337,14 @@ static bool has_same_scaling(const struct lbw_native_finder *r, const Onnx__Node
 static bool match_pool(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *pool)
 {
-    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(pool, 0));
+    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(pool, 0));
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
-    call->last = quantizer(r, pool);
+    call->last = lbw_native_quantizer(r, pool);
     if (!x || !call->last || pool->n_output != 1 || !kernel || kernel->n_ints != 2 ||
         has_auto_pad(pool) || !has_same_scaling(r, x, call->last))
         return false;
-    add_input(call, lbw_node_input(x, 0));
-    add_scaling(call, x);
+    lbw_native_add_input(call, lbw_node_input(x, 0));
+    lbw_native_add_scaling(call, x);
     call->op = "QMaxPool";
     call->attributed[0] = pool;
     return true;
@@ -419,20 +354,20 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
 static bool match_average(struct lbw_native_call *call, const struct lbw_native_finder *r,
                           const Onnx__NodeProto *pool)
 {
-    const Onnx__NodeProto *x = dequantizer(r, lbw_node_input(pool, 0));
+    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(pool, 0));
     const Onnx__AttributeProto *pads = lbw_node_attribute(pool, "pads");
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
     bool counts_all = lbw_node_int(pool, "count_include_pad", 0) != 0;
-    call->last = quantizer(r, pool);
+    call->last = lbw_native_quantizer(r, pool);
     for (size_t i = 0; pads && i < pads->n_ints && !counts_all; i++)
         if (pads->ints[i])
             return false;
     if (!x || !call->last || !kernel || kernel->n_ints != 2 || has_auto_pad(pool) ||
         lbw_node_int(pool, "ceil_mode", 0) || lbw_node_attribute(pool, "dilations"))
         return false;
-    add_input(call, lbw_node_input(x, 0));
-    add_scaling(call, x);
-    add_scaling(call, call->last);
+    lbw_native_add_input(call, lbw_node_input(x, 0));
+    lbw_native_add_scaling(call, x);
+    lbw_native_add_scaling(call, call->last);
     call->op = "QAveragePool";
     call->attributed[0] = pool;
     return true;
@@ -442,10 +377,11 @@ static bool match_average(struct lbw_native_call *call, const struct lbw_native_
 static const char *unquantized(const struct lbw_native_finder *r, const char *name,
                                const Onnx__NodeProto *q)
 {
-    const Onnx__NodeProto *d = dequantizer(r, name);
-    const Onnx__NodeProto *p = d ? made_by(r, lbw_node_input(d, 0), "QuantizeLinear") : NULL;
-    bool same =
-        p && has_byte_scaling(r, p) && has_same_scaling(r, d, q) && has_same_scaling(r, p, q);
+    const Onnx__NodeProto *d = lbw_native_dequantizer(r, name);
+    const Onnx__NodeProto *p =
+        d ? lbw_native_made_by(r, lbw_node_input(d, 0), "QuantizeLinear") : NULL;
+    bool same = p && lbw_native_has_byte_scaling(r, p) && has_same_scaling(r, d, q) &&
+                has_same_scaling(r, p, q);
     return same ? lbw_node_input(p, 0) : name;
 }
 
@@ -455,10 +391,10 @@ static const Onnx__NodeProto *half_slice(int64_t *start, const struct lbw_native
                                          const char *name, int64_t axis,
                                          const Onnx__NodeProto *q)
 {
-    const Onnx__NodeProto *slice = made_by(r, unquantized(r, name, q), "Slice");
+    const Onnx__NodeProto *slice = lbw_native_made_by(r, unquantized(r, name, q), "Slice");
     int64_t values[4] = {0, 0, 0, 0}; /* starts, ends, axes, steps */
     for (size_t i = 0; slice && i < 4; i++) {
-        const Onnx__TensorProto *tensor = constant(r, lbw_node_input(slice, i + 1));
+        const Onnx__TensorProto *tensor = lbw_native_constant(r, lbw_node_input(slice, i + 1));
         struct lbw_tensor view;
         if (!tensor || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK ||
             view.count != 1 || lbw_tensor_read_int64(&view, &values[i], NULL) != LBW_OK)
@@ -490,7 +426,7 @@ static bool match_focus(struct lbw_native_call *call, const struct lbw_native_fi
                         const Onnx__NodeProto *concat)
 {
     static const int64_t phases[4][2] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
-    const Onnx__NodeProto *q = quantizer(r, concat);
+    const Onnx__NodeProto *q = lbw_native_quantizer(r, concat);
     const char *x = NULL;
     if (!q || concat->n_input != 4 || lbw_node_int(concat, "axis", 0) != 1)
         return false;
@@ -524,7 +460,7 @@ static bool is_planar(const Onnx__NodeProto *node)
 static bool has_planar_weight(const struct lbw_native_finder *r,
                               const struct lbw_native_call *call, const Onnx__NodeProto *conv)
 {
-    const Onnx__TensorProto *w = constant(r, call->inputs[3]);
+    const Onnx__TensorProto *w = lbw_native_constant(r, call->inputs[3]);
     return lbw_node_attribute(conv, "kernel_shape") || (w && w->n_dims == 4);
 }
 
@@ -543,6 +479,8 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         matches = is_planar(node) && match_pool(&call, finder, node);
     } else if (lbw_node_is(node, "AveragePool")) {
         matches = is_planar(node) && match_average(&call, finder, node);
+    } else if (lbw_node_is(node, "Softmax")) {
+        matches = lbw_native_match_softmax(&call, finder, node);
     } else if (lbw_node_is(node, "Concat")) {
         matches = match_focus(&call, finder, node) || match_concat(&call, finder, node);
     }

@@ -12,6 +12,7 @@
 
 #include "base/bits.h"
 #include "onnx/build.h"
+#include "pass/bias.h"
 #include "pass/clean.h"
 #include "pass/prepare.h"
 
@@ -22,6 +23,9 @@
 
 /* Pair sums of 255 × 64 stay within 16 bits, as those of every grid do. */
 #define MOST_PLAIN 64
+
+/* Biases stay below 2^30; sums below 2^20 beside one of 2^29 are not seen in 8 bits. */
+#define MOST_SUM (1 << 20)
 
 struct inserter {
     const struct lbw_plan *plan;
@@ -175,6 +179,56 @@ static bool round_bias(unsigned char *out, const float *bias, size_t num, double
     return true;
 }
 
+/*
+ * The step at which a bias takes no more than 29 bits. A channel that died in training has next
+ * to no weights beside its bias; at their own step it would keep the layer from integers.
+ */
+static float widen(float step, float bias, float x_scale)
+{
+    double excess = fabs((double)bias) / ((double)x_scale * (double)step * 0x1p29);
+    return excess > 1 && isfinite(excess) ? ldexpf(step, (int)ceil(log2(excess))) : step;
+}
+
+/* The least that all of a row's sums stay below. */
+static size_t sum_limit(const struct lbw_codes *codes, const struct lbw_grid *grid, size_t row,
+                        size_t size)
+{
+    size_t sum = 0;
+    for (size_t i = row * size; i < (row + 1) * size; i++)
+        sum += 255 * (size_t)abs(grid->levels[codes->codes[i]]);
+    return sum;
+}
+
+static enum lbw_status widen_steps(struct lbw_codes *codes, const struct lbw_plan *plan,
+                                   const struct lbw_weight *weight, struct lbw_error *err)
+{
+    const Onnx__NodeProto *node = weight->consumers[0].node;
+    const struct lbw_edge *x = lbw_edge_of(plan, lbw_node_input(node, 0));
+    size_t num = codes->num_steps, size = num ? weight->item.count / num : 0;
+    struct lbw_tensor tensor;
+    if (!x || codes->axis != 0 || !lbw_weight_bias(&tensor, plan, weight, node) ||
+        tensor.count != num)
+        return LBW_OK;
+    float *bias = malloc((num + 1) * sizeof *bias);
+    if (!bias)
+        return lbw_fail_memory(err);
+    enum lbw_status status = lbw_tensor_read_float(&tensor, bias, err);
+    for (size_t row = 0; row < num && status == LBW_OK; row++)
+        if (sum_limit(codes, weight->item.grid, row, size) <= MOST_SUM)
+            codes->steps[row] = widen(codes->steps[row], bias[row], x->range.scale);
+    free(bias);
+    return status;
+}
+
+enum lbw_status lbw_qdq_widen(const struct lbw_plan *plan, struct lbw_codes *codes,
+                              enum lbw_target target, struct lbw_error *err)
+{
+    for (size_t i = 0; i < plan->num_weights && target != LBW_TARGET_TENSORRT; i++)
+        if (codes[i].codes && codes[i].is_integer && plan->weights[i].num_consumers == 1)
+            LBW_TRY(widen_steps(&codes[i], plan, &plan->weights[i], err));
+    return LBW_OK;
+}
+
 /* The scales of a layer's weight. */
 static const char *scales_of(const struct inserter *in, const Onnx__NodeProto *node)
 {
@@ -222,13 +276,15 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
 /* Plain int8 for a weight that is not on a grid: one step per output channel, in codes->steps.
  */
 static void round_rows(unsigned char *out, struct lbw_codes *codes, const float *values,
-                       size_t size)
+                       size_t size, const float *bias, float x_scale)
 {
     for (size_t row = 0; row < codes->num_steps; row++, values += size, out += size) {
         float largest = 0;
         for (size_t i = 0; i < size; i++)
             largest = fmaxf(largest, fabsf(values[i]));
         float step = largest / MOST_PLAIN >= FLT_MIN ? largest / MOST_PLAIN : 1;
+        if (bias && size <= MOST_SUM / (255 * MOST_PLAIN))
+            step = widen(step, bias[row], x_scale);
         codes->steps[row] = step;
         for (size_t i = 0; i < size; i++)
             out[i] = (unsigned char)(int8_t)rintf(values[i] / step);
@@ -237,7 +293,8 @@ static void round_rows(unsigned char *out, struct lbw_codes *codes, const float 
 
 /* The rows of a tensor as int8, in the model's arena, and a step for each in `codes`. */
 static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
-                                   const struct inserter *in, const struct lbw_tensor *tensor)
+                                   const struct inserter *in, const struct lbw_tensor *tensor,
+                                   const float *bias, float x_scale)
 {
     float *values = malloc((tensor->count + 1) * sizeof *values);
     enum lbw_status status;
@@ -248,7 +305,7 @@ static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
     if (!values || !codes->steps || !*out)
         LBW_OR_OUT(lbw_fail_memory(in->err));
     LBW_OR_OUT(lbw_tensor_read_float(tensor, values, in->err));
-    round_rows(*out, codes, values, tensor->count / codes->num_steps);
+    round_rows(*out, codes, values, tensor->count / codes->num_steps, bias, x_scale);
 out:
     free(values);
     return status;
@@ -257,7 +314,7 @@ out:
 /* The weight's int8 tensor, its scales and the DequantizeLinear that the layer reads instead.
  */
 static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
-                                 struct lbw_codes *codes)
+                                 struct lbw_codes *codes, const float *bias, float x_scale)
 {
     struct lbw_model *model = in->model;
     struct lbw_value *value = lbw_index_find(in->scope, lbw_node_input(node, 1));
@@ -270,7 +327,7 @@ static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, in->err));
     int64_t rows = tensor.dims[0];
     unsigned char *data;
-    LBW_TRY(round_plain(&data, codes, in, &tensor));
+    LBW_TRY(round_plain(&data, codes, in, &tensor, bias, x_scale));
     size_t n = in->num_plain++;
     const char *integers = make_name(in, "w", n), *scale = make_name(in, "v", n);
     const char *made = value->name; /* stays what it is called where it can */
@@ -306,10 +363,12 @@ static enum lbw_status prepare_layer(struct inserter *in, Onnx__NodeProto *node,
     float *bias = NULL;
     size_t num = 0;
     enum lbw_status status;
-    if (!codes->codes)
-        LBW_OR_OUT(add_plain(in, node, codes));
     LBW_OR_OUT(read_bias(&bias, &num, in, node));
-    if (num && x && in->has_integer_biases)
+    bool has_integer_bias = num && x && in->has_integer_biases;
+    if (!codes->codes)
+        LBW_OR_OUT(
+            add_plain(in, node, codes, has_integer_bias ? bias : NULL, x ? x->range.scale : 1));
+    if (has_integer_bias)
         LBW_OR_OUT(add_bias(in, node, x, codes, bias, num));
 out:
     free(bias);

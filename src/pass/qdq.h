@@ -8,6 +8,14 @@
 #include "pass/edge.h"
 
 /*
+ * Before the weights are encoded: where a channel of a layer on integers has a bias that its
+ * own step cannot count in 30 bits, and next to no weights beside it, the step grows by powers
+ * of two until it can.
+ */
+enum lbw_status lbw_qdq_widen(const struct lbw_plan *plan, struct lbw_codes *codes,
+                              enum lbw_target target, struct lbw_error *err);
+
+/*
  * Puts a QuantizeLinear and a DequantizeLinear behind every edge of 8 bits, and an int32 bias
  * into every layer on integers, once its weights are encoded. Weights without codes whose
  * layers are on integers become plain int8. The plan's edges are fitted.

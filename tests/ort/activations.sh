@@ -38,6 +38,17 @@ grep -q 'activations of 8 bits are float again' talk || fail 'expand says nothin
 ! grep -q QuantizeLinear expanded.onnx || fail 'expanded is not float'
 [ "$(lbw inspect --digest expanded.onnx | cut -d' ' -f1)" = "$digest" ] || fail 'digest lost'
 
+# A channel without weights to speak of has a bias that its own step cannot count: the layer
+# runs on integers all the same.
+make_model dying dying.onnx
+quantize_dying() { lbw quantize dying.onnx --activations int8 --calib generated:2 -q -b 4 "$@"; }
+quantize_dying -o dying-packed.onnx
+quantize_dying -o dying-native.onnx --encoding native
+[ "$(grep -ao QConvRelu dying-native.onnx | wc -l)" = 3 ] || # two calls and the function
+    fail 'a dead channel keeps its layer from integers'
+lbw compare dying-packed.onnx dying-native.onnx --rtol 1e-5 --json >/dev/null ||
+    fail 'dead channel: native differs from packed'
+
 # A plan is given back, edited; the same options give the same bytes.
 lbw plan model.onnx -b 4x2 --activations int8 >plan 2>/dev/null
 grep -q '^int8  auto auto' plan || fail 'the plan lists no activation'

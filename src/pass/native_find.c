@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* What stands where in a graph of layers between QuantizeLinear and DequantizeLinear. */
+#include "pass/native_find.h"
+
+#include "onnx/tensor.h"
+
+#define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
+
+struct lbw_value *lbw_native_value(const struct lbw_native_finder *r, const char *name)
+{
+    return *name ? lbw_index_find(r->scope, name) : NULL;
+}
+
+/* The constant behind a name, or NULL. */
+const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
+                                             const char *name)
+{
+    const struct lbw_value *value = lbw_native_value(r, name);
+    return value ? lbw_index_constant(r->index, value, false) : NULL;
+}
+
+/* The node that makes a name, when it is that operator. */
+const Onnx__NodeProto *lbw_native_made_by(const struct lbw_native_finder *r, const char *name,
+                                          const char *op)
+{
+    const struct lbw_value *value = lbw_native_value(r, name);
+    return value && value->producer && value->producer_output == 0 &&
+                   lbw_node_is(value->producer, op)
+               ? value->producer
+               : NULL;
+}
+
+/* The only node that reads a node's first output, when it is no output of the graph. */
+const Onnx__NodeProto *lbw_native_only_reader(const struct lbw_native_finder *r,
+                                              const Onnx__NodeProto *node)
+{
+    const struct lbw_value *value =
+        node->n_output ? lbw_native_value(r, node->output[0]) : NULL;
+    bool is_one = value && value->uses && !value->uses->next && !value->is_output &&
+                  value->uses->scope == r->scope;
+    return is_one ? value->uses->node : NULL;
+}
+
+/* One constant scale and a constant zero point of uint8. */
+bool lbw_native_has_byte_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *node)
+{
+    const Onnx__TensorProto *scale = lbw_native_constant(r, lbw_node_input(node, 1));
+    const Onnx__TensorProto *zero = lbw_native_constant(r, lbw_node_input(node, 2));
+    struct lbw_tensor view;
+    return scale && zero && zero->data_type == UINT8 &&
+           scale->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT &&
+           lbw_tensor_view(&view, r->model, scale, NULL) == LBW_OK && view.count == 1 &&
+           lbw_tensor_view(&view, r->model, zero, NULL) == LBW_OK && view.count == 1;
+}
+
+const Onnx__NodeProto *lbw_native_dequantizer(const struct lbw_native_finder *r,
+                                              const char *name)
+{
+    const Onnx__NodeProto *node = lbw_native_made_by(r, name, "DequantizeLinear");
+    return node && lbw_native_has_byte_scaling(r, node) ? node : NULL;
+}
+
+/* The QuantizeLinear that alone reads a node's result. */
+const Onnx__NodeProto *lbw_native_quantizer(const struct lbw_native_finder *r,
+                                            const Onnx__NodeProto *node)
+{
+    const Onnx__NodeProto *reader = lbw_native_only_reader(r, node);
+    return reader && lbw_node_is(reader, "QuantizeLinear") &&
+                   lbw_native_has_byte_scaling(r, reader)
+               ? reader
+               : NULL;
+}
+
+void lbw_native_add_input(struct lbw_native_call *call, const char *name)
+{
+    call->inputs[call->num_inputs++] = name;
+}
+
+void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto *node)
+{
+    lbw_native_add_input(call, lbw_node_input(node, 1));
+    lbw_native_add_input(call, lbw_node_input(node, 2));
+}

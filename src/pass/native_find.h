@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking around in a graph of layers between QuantizeLinear and DequantizeLinear. */
+#ifndef LBW_SRC_PASS_NATIVE_FIND_H
+#define LBW_SRC_PASS_NATIVE_FIND_H
+
+#include "onnx/build.h"
+#include "onnx/index.h"
+
+#define LBW_NATIVE_MAX_INPUTS 32
+
+/* Where it looks. */
+struct lbw_native_finder {
+    struct lbw_model *model;
+    struct lbw_index *index;
+    struct lbw_names *names; /* for a bias of zeros */
+    struct lbw_scope *scope;
+};
+
+/* A call that may take the place of a layer. Everything is borrowed from the model. */
+struct lbw_native_call {
+    const char *op;
+    const char *inputs[LBW_NATIVE_MAX_INPUTS + 1];
+    size_t num_inputs;
+    const Onnx__NodeProto *attributed[2]; /* whose attributes it takes; NULL: none */
+    const Onnx__NodeProto *last;          /* the node whose output it makes */
+    bool is_conv;
+    bool has_bounds; /* attributes `min` and `max` */
+    float low, high;
+    bool has_axis; /* an attribute of its own */
+    int64_t axis;
+    /* The bytes it takes are still to be made of this float tensor, scaled as `last` does. */
+    const char *unquantized;
+};
+
+/* What is known of a name, or NULL. */
+struct lbw_value *lbw_native_value(const struct lbw_native_finder *r, const char *name);
+
+/* The constant behind a name, or NULL. */
+const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
+                                             const char *name);
+
+/* The node that makes a name, when it is that operator. */
+const Onnx__NodeProto *lbw_native_made_by(const struct lbw_native_finder *r, const char *name,
+                                          const char *op);
+
+/* The only node that reads a node's first output, when it is no output of the graph. */
+const Onnx__NodeProto *lbw_native_only_reader(const struct lbw_native_finder *r,
+                                              const Onnx__NodeProto *node);
+
+/* One constant scale and a constant zero point of uint8. */
+bool lbw_native_has_byte_scaling(const struct lbw_native_finder *r,
+                                 const Onnx__NodeProto *node);
+
+/* The DequantizeLinear of bytes that makes a name, or NULL. */
+const Onnx__NodeProto *lbw_native_dequantizer(const struct lbw_native_finder *r,
+                                              const char *name);
+
+/* The QuantizeLinear to bytes that alone reads a node's result, or NULL. */
+const Onnx__NodeProto *lbw_native_quantizer(const struct lbw_native_finder *r,
+                                            const Onnx__NodeProto *node);
+
+/* The next inputs of a call: a name, or the scale and zero point of a node. */
+void lbw_native_add_input(struct lbw_native_call *call, const char *name);
+void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto *node);
+
+#endif
