@@ -5,6 +5,7 @@
 
 #include <lbw/image.h>
 #include <lbw/plan.h>
+#include <lbw/profile.h>
 #include <lbw/samples.h>
 
 #ifdef __cplusplus
@@ -71,6 +72,11 @@ struct lbw_calibrate_params {
     uint64_t seed;    /* of generated images */
     size_t hold_back; /* leave out the last so many of the samples */
     bool independent; /* layers see the float model's activations only */
+    /*
+     * Fits count positions inside the boxes that this detector finds in the samples for more
+     * than the others. NULL: all count alike.
+     */
+    const struct lbw_profile *profile;
 };
 
 /* What calibration shows lbw_convert(): one tensor at a time, in both models. */

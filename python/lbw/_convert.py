@@ -229,6 +229,8 @@ class _Job:
 
     def calibrate(self, params: Any) -> None:
         options.use_runtime(self.call)
+        if options.is_auto(self.values["bits"]):
+            params.profile = self.detector()
         self.params.activations = self.call.open(
             "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
             self.model, params, self.assumed)

@@ -393,6 +393,7 @@ def search(
         options.fill(calibrate, options.CALIBRATE, values, call)
         dress(calibrate, picture.for_model(handle), picture)
         if options.source(call, calibrate, calibration, 64):
+            calibrate.profile = found
             params.calibrate = calibrate
         params.max_seconds = 60 * (minutes or 0)
         choice = [options.grid(g) for g in grids]

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "detect/assume.h"
+#include "calib/emphasis.h"
 #include "calib/stages.h"
 
 #define DEFAULT_SAMPLES ((size_t)64)
@@ -15,6 +16,7 @@ struct calibration {
     struct lbw_activations face; /* first: a copy of the stages' own, passed on below */
     struct lbw_activations *stages;
     struct lbw_feed *feed;
+    struct lbw_emphasis *emphasis;
     struct lbw_model *model; /* held */
 };
 
@@ -70,7 +72,15 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .sequential = !params->independent,
     };
     LBW_TRY(lbw_assumed_feed_open(&c->feed, model, &feed, assumed, err));
+    if (params->profile)
+        LBW_TRY(lbw_emphasis_open(&c->emphasis, model, c->feed, params->profile, err));
+    if (c->emphasis) {
+        stages.emphasis = lbw_emphasis_maps(c->emphasis);
+        stages.look = lbw_emphasis_look;
+        stages.user = c->emphasis;
+    }
     LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
+    lbw_emphasis_settle(c->emphasis);
     c->face.num_samples = c->stages->num_samples;
     c->face.identity = c->stages->identity;
     c->face.memory = LBW_FIT_MEMORY(stages.memory);
@@ -110,6 +120,7 @@ void lbw_calibrate_close(struct lbw_activations **activations)
         return;
     struct calibration *c = (struct calibration *)*activations;
     lbw_stages_close(&c->stages);
+    lbw_emphasis_close(&c->emphasis);
     lbw_feed_close(&c->feed);
     lbw_model_close(&c->model);
     free(c);

@@ -20,7 +20,8 @@ struct stages {
     struct lbw_frontier frontier;
     size_t settled; /* the frontier may go this far */
     bool is_sequential;
-    uint64_t memory; /* for kept tensors and whoever looks at them */
+    uint64_t memory;       /* for kept tensors and whoever looks at them */
+    const float *emphasis; /* one map per sample; NULL: none */
 };
 
 static struct stages *stages_of(struct lbw_activations *base)
@@ -59,7 +60,8 @@ struct viewer {
     const char *name;
     lbw_activation_fn fn;
     void *user;
-    double seconds; /* that fn has taken */
+    const float *emphasis; /* one map per sample; NULL: none */
+    double seconds;        /* that fn has taken */
 };
 
 /* `converted` may be the same as `reference`. */
@@ -77,7 +79,12 @@ static enum lbw_status emit(struct viewer *viewer, size_t sample,
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                         "the shape of tensor '%s' depends on the weights", viewer->name);
     struct lbw_activation values = {
-        .sample = sample, .num_dims = reference->num_dims, .dims = reference->dims};
+        .sample = sample,
+        .num_dims = reference->num_dims,
+        .dims = reference->dims,
+    };
+    if (viewer->emphasis)
+        values.emphasis = viewer->emphasis + sample * LBW_EMPHASIS_CELLS;
     values.reference = as_float(reference, &made[0]);
     values.converted =
         converted->data == reference->data ? values.reference : as_float(converted, &made[1]);
@@ -220,9 +227,10 @@ static enum lbw_status show_to(struct viewer *viewer, struct stages *self,
 static enum lbw_status show(struct lbw_activations *base, const char *name,
                             lbw_activation_fn fn, void *user, struct lbw_error *err)
 {
-    struct viewer viewer = {.name = name, .fn = fn, .user = user};
+    struct stages *self = stages_of(base);
+    struct viewer viewer = {.name = name, .fn = fn, .user = user, .emphasis = self->emphasis};
     double start = lbw_now();
-    enum lbw_status status = show_to(&viewer, stages_of(base), err);
+    enum lbw_status status = show_to(&viewer, self, err);
     base->seconds += lbw_now() - start - viewer.seconds;
     return status;
 }
@@ -316,6 +324,7 @@ static enum lbw_status round_value(struct lbw_activations *base, const char *nam
 
 /* Feeds every sample, and takes its bytes into the identity. */
 static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
+                                    const struct lbw_stages_params *params,
                                     struct lbw_error *err)
 {
     struct lbw_frontier *frontier = &self->frontier;
@@ -325,6 +334,8 @@ static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
     enum lbw_status status = arrays ? LBW_OK : lbw_fail_memory(err);
     for (size_t i = 0; i < frontier->num_samples && status == LBW_OK; i++) {
         status = lbw_feed_get(feed, i, arrays, err);
+        if (status == LBW_OK && params->look)
+            status = params->look(params->user, i, arrays, err);
         for (size_t k = 0; k < num_inputs && status == LBW_OK; k++) {
             *identity = lbw_hash(*identity, &arrays[k].size, sizeof arrays[k].size);
             *identity = lbw_hash(*identity, arrays[k].data, arrays[k].size);
@@ -335,6 +346,10 @@ static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
             lbw_array_release(&arrays[k]);
     }
     free(arrays);
+    if (self->emphasis)
+        *identity =
+            lbw_hash(*identity, self->emphasis,
+                     frontier->num_samples * LBW_EMPHASIS_CELLS * sizeof *self->emphasis);
     return status;
 }
 
@@ -358,13 +373,14 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
     base->round = round_value;
     self->is_sequential = params->sequential != 0;
     self->memory = params->memory;
+    self->emphasis = params->emphasis;
     enum lbw_status status = lbw_frontier_init(&self->frontier, model, num_samples, num_threads,
                                                params->memory, err);
     if (status != LBW_OK) {
         free(self);
         return status;
     }
-    status = feed_samples(self, feed, err);
+    status = feed_samples(self, feed, params, err);
     if (status != LBW_OK)
         lbw_stages_close(&base);
     else

@@ -12,9 +12,14 @@
 #include "run/session.h"
 
 struct lbw_stages_params {
-    uint64_t memory;      /* bytes of kept tensors; above it they go to a temporary file */
-    unsigned num_threads; /* 0: all processors */
-    int sequential;       /* 0: `converted` is always the float model's own tensor */
+    uint64_t memory;       /* bytes of kept tensors; above it they go to a temporary file */
+    unsigned num_threads;  /* 0: all processors */
+    int sequential;        /* 0: `converted` is always the float model's own tensor */
+    const float *emphasis; /* a map per sample as in struct lbw_activation, or NULL */
+    /* Sees the arrays of each sample, in order, and may fill its map; NULL: nobody does. */
+    enum lbw_status (*look)(void *user, size_t i, const struct lbw_array *arrays,
+                            struct lbw_error *err);
+    void *user;
 };
 
 /* `model` is not changed and must stay as it is while the stages live; the feed is read once.

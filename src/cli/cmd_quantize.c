@@ -44,6 +44,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     struct lbw_calibrate_params params = lbw_calibrate_from_options(&v->all.calib, &c->picture);
     params.independent = v->no_sequential;
     params.hold_back = lbw_check_hold_back(c->check);
+    params.profile = c->is_auto ? c->picture.detector : NULL;
     const char *assumed = NULL;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =

@@ -153,8 +153,9 @@ static void warn(void *user, const char *note)
 static enum lbw_status search(struct job *job)
 {
     const struct search_values *v = job->v;
-    const struct lbw_calibrate_params calibrate =
+    struct lbw_calibrate_params calibrate =
         lbw_calibrate_from_options(&v->calib, &job->picture);
+    calibrate.profile = &job->profile; /* as quantize --plan has it */
     const struct lbw_eval_params test = {
         .profile = &job->profile,
         .dataset = job->dataset,

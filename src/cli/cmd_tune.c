@@ -156,6 +156,7 @@ static enum lbw_status open_calibration(struct job *job)
     /* The same samples, without those that judge: fitted to them, they would tell nothing. */
     params.num_samples = r->num_train + r->num_held_back;
     params.hold_back = r->num_held_back;
+    params.profile = job->all.is_auto ? job->all.picture.detector : NULL;
     return lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,
                               &job->all.err);
 }

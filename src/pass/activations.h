@@ -17,6 +17,10 @@
 #define LBW_DEFAULT_MEMORY     ((uint64_t)1 << 30)
 #define LBW_FIT_MEMORY(memory) (((memory) ? (memory) : LBW_DEFAULT_MEMORY) / 2)
 
+/* Cells along each side of a sample's map of emphasis. */
+#define LBW_EMPHASIS_SIDE  ((size_t)32)
+#define LBW_EMPHASIS_CELLS (LBW_EMPHASIS_SIDE * LBW_EMPHASIS_SIDE)
+
 /* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
  */
 struct lbw_activation {
@@ -25,6 +29,11 @@ struct lbw_activation {
     const int64_t *dims;
     const float *reference; /* in the float model */
     const float *converted; /* in the model as converted so far; may be the same pointer */
+    /*
+     * What positions count for beyond 1, by where they lie in the sample: LBW_EMPHASIS_SIDE
+     * rows of as many cells, stretched over the tensor's last two axes. NULL: all alike.
+     */
+    const float *emphasis;
 };
 
 /* Called once per sample, in order. */

@@ -16,6 +16,8 @@
 #define MOST_COLUMNS  ((size_t)32768)
 /* Fewer kept columns than this say too little. */
 #define LEAST_KEPT ((size_t)64)
+/* Of a position, on average, where some count more than others. */
+#define MOST_REPEATS ((size_t)4)
 /* Buffered floats of one side before they are added to the moments. */
 #define BUFFER_FLOATS ((size_t)1 << 21)
 
@@ -231,12 +233,42 @@ static size_t wanted_columns(size_t k)
     return total < LEAST_COLUMNS ? LEAST_COLUMNS : total > MOST_COLUMNS ? MOST_COLUMNS : total;
 }
 
+/* What a position counts for, by the sample's map of emphasis. */
+static double count_of(const struct view *v, const float *emphasis, size_t position)
+{
+    size_t width = (size_t)v->output[1], height = (size_t)v->output[0];
+    size_t x = position % width * LBW_EMPHASIS_SIDE / width;
+    size_t y = position / width % height * LBW_EMPHASIS_SIDE / height;
+    return 1 + (double)emphasis[y * LBW_EMPHASIS_SIDE + x];
+}
+
+/* One position from each of `num` stretches of equal weight: heavy ones come more than once. */
+static void pick_by_emphasis(size_t num, struct lbw_columns *c, const struct view *v,
+                             const float *emphasis, struct lbw_random *random)
+{
+    double total = 0, passed = 0;
+    for (size_t i = 0; i < v->num_positions; i++)
+        total += count_of(v, emphasis, i);
+    size_t at = 0;
+    double own = count_of(v, emphasis, 0);
+    for (size_t p = 0; p < num; p++) {
+        double share = ((double)p + lbw_random_unit(random)) / (double)num;
+        while (at + 1 < v->num_positions && passed + own < share * total) {
+            passed += own;
+            own = count_of(v, emphasis, ++at);
+        }
+        position_offsets(c->offsets + p * c->weight->layout.taps, c, v, at);
+    }
+}
+
 /* Picks positions, one at random from each of `num` equal stretches; fills c->offsets. */
 static bool sample_positions(size_t *num, struct lbw_columns *c, const struct view *v,
-                             size_t sample)
+                             const struct lbw_activation *values)
 {
     size_t taps = c->weight->layout.taps, wanted = c->most / c->num_samples;
-    *num = wanted < v->num_positions ? wanted : v->num_positions;
+    const float *emphasis = v->num_spatial == 2 ? values->emphasis : NULL;
+    size_t most = emphasis ? MOST_REPEATS * v->num_positions : v->num_positions;
+    *num = wanted < most ? wanted : most;
     if (*num * taps > c->offsets_capacity) {
         free(c->offsets);
         c->offsets = malloc(*num * taps * sizeof *c->offsets);
@@ -244,7 +276,11 @@ static bool sample_positions(size_t *num, struct lbw_columns *c, const struct vi
         if (!c->offsets)
             return false;
     }
-    struct lbw_random random = {c->seed ^ (sample + 1) * 0x9e3779b97f4a7c15};
+    struct lbw_random random = {c->seed ^ (values->sample + 1) * 0x9e3779b97f4a7c15};
+    if (emphasis) {
+        pick_by_emphasis(*num, c, v, emphasis, &random);
+        return true;
+    }
     for (size_t p = 0; p < *num; p++) {
         size_t first = p * v->num_positions / *num, end = (p + 1) * v->num_positions / *num;
         size_t position = first + lbw_random_below(&random, (uint32_t)(end - first));
@@ -320,7 +356,7 @@ enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
                         values->num_dims);
     if (!view.num_positions)
         return LBW_OK; /* no rows in this sample */
-    if (!sample_positions(&num, c, &view, values->sample))
+    if (!sample_positions(&num, c, &view, values))
         return lbw_fail_memory(err);
     c->own_count += (double)num;
     if (c->weight->layout.groups == 1)

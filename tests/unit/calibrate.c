@@ -14,6 +14,7 @@
 #include <lbw/convert.h>
 
 #include "pass/closing.h"
+#include "pass/columns.h"
 #include "pass/plan.h"
 
 #define SIZE 16 /* inputs and outputs */
@@ -129,6 +130,54 @@ static void test_bias_that_is_an_output(void **state)
     correction(values, 1, 1, true, NULL);
     for (size_t i = 0; i < SIZE; i++)
         assert_true(values[i] == 0);
+}
+
+/* What share of the columns comes from where x is 1: a quarter of the places. */
+static double share_of_quarter(const float *emphasis)
+{
+    enum { SIDE = 8 };
+    static const int64_t dims[] = {1, SIZE, SIDE, SIDE}, shape[] = {SIZE, SIZE, 1, 1};
+    const struct lbw_plan_params wishes = {.all = true, .grid = lbw_grid_by_name("4")};
+    struct text graph = {0};
+    float *values = draw_values("w", SIZE * SIZE, 0, 1), x[SIZE * SIDE * SIDE];
+    struct text tensor = tensor_of("w", TYPE(FLOAT), shape, 4, values);
+    put_op(&graph, "Conv", "x w", "y", NULL);
+    put_message(&graph, 5, &tensor);
+    put_port(&graph, 11, "x");
+    put_port(&graph, 12, "y");
+    struct text bytes = finish_model(&graph, 8, 13);
+    struct lbw_model *model = NULL;
+    struct lbw_plan *plan = NULL;
+    assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, NULL), LBW_OK);
+    assert_int_equal(prepare_and_plan(&plan, model, &wishes, NULL), LBW_OK);
+    for (size_t i = 0; i < SIZE * SIDE * SIDE; i++)
+        x[i] = i % SIDE < SIDE / 2 && i / SIDE % SIDE < SIDE / 2 ? 1 : 0;
+    const struct lbw_activation activation = {0, 4, dims, x, x, emphasis};
+    struct lbw_columns columns = {0};
+    assert_int_equal(
+        lbw_columns_init(&columns, &plan->weights[0], values, 1, UINT64_MAX, 1, NULL), LBW_OK);
+    assert_true(lbw_columns_begin(&columns, &plan->weights[0].consumers[0]));
+    assert_int_equal(lbw_columns_add(&columns, &activation, NULL), LBW_OK);
+    double share = columns.own_x[0] / columns.own_count;
+    lbw_columns_release(&columns);
+    lbw_plan_free(&plan);
+    lbw_model_close(&model);
+    free(values);
+    free(bytes.data);
+    return share;
+}
+
+/* Places within boxes count for more, in proportion. */
+static void test_emphasis(void **state)
+{
+    (void)state;
+    float emphasis[LBW_EMPHASIS_CELLS] = {0};
+    assert_true(share_of_quarter(NULL) == 0.25);
+    assert_true(fabs(share_of_quarter(emphasis) - 0.25) < 0.01);
+    for (size_t i = 0; i < LBW_EMPHASIS_CELLS; i++)
+        if (i % LBW_EMPHASIS_SIDE < LBW_EMPHASIS_SIDE / 2 && i < LBW_EMPHASIS_CELLS / 2)
+            emphasis[i] = 9;
+    assert_true(fabs(share_of_quarter(emphasis) - 10.0 / 13) < 0.01);
 }
 
 /* Another model's outputs of a layer: factor · y + offset. */
@@ -250,6 +299,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gemm),
         cmocka_unit_test(test_bias_that_is_an_output),
+        cmocka_unit_test(test_emphasis),
         cmocka_unit_test(test_closing),
         cmocka_unit_test(test_closing_is_exact),
     };
