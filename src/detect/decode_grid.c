@@ -258,6 +258,18 @@ static bool is_four(const struct lbw_decoder *decoder, size_t columns)
     return columns == 4;
 }
 
+/* Either factor of the score counts as far as the other lets it; boxes as in yolox. */
+static void yunet_matters(struct lbw_decoder *decoder, const float *first, const float *second,
+                          const float *p, float score)
+{
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, first, 1, 1, *second + LBW_LEAST_CLASS);
+    lbw_decoder_matters(decoder, LBW_MATTER_SCORE, second, 1, 1, *first + LBW_LEAST_CLASS);
+    for (size_t k = 0; k < 2; k++)
+        lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + k, 1, 1,
+                            score / square(fmaxf(expf(p[2 + k]), 1e-3f)));
+    lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + 2, 2, 1, score);
+}
+
 /* Class score and objectness have the same shape and meet in a product: either comes first. */
 enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder)
 {
@@ -273,9 +285,8 @@ enum lbw_status lbw_decode_yunet(struct lbw_decoder *decoder)
             const float *p = sides.data + 4 * i;
             float score =
                 sqrtf(fminf(fmaxf(first.data[i], 0), 1) * fminf(fmaxf(second.data[i], 0), 1));
-            lbw_decoder_matters(decoder, LBW_MATTER_SCORE, first.data + i, 1, 1, 1);
-            lbw_decoder_matters(decoder, LBW_MATTER_SCORE, second.data + i, 1, 1, 1);
-            lbw_decoder_matters(decoder, LBW_MATTER_BOX, p, 4, 1, score);
+            if (decoder->importance)
+                yunet_matters(decoder, first.data + i, second.data + i, p, score);
             if (!(score >= decoder->input->score))
                 continue;
             LBW_TRY(lbw_decoder_add_centred(
