@@ -188,11 +188,17 @@ static void write_loss(struct build *b)
             continue;
         }
         b->out.wanted[i] = loss.wanted = input_name(b, "wanted", i);
+        if (i < b->params->num_scored)
+            b->out.scores[i] = loss.score = input_name(b, "score", i);
+        if (loss.score && b->tape.has_native && b->tape.type == FLOAT) {
+            term = lbw_loss_both(&b->tape, &loss, &gradient);
+            add_loss(b, i, term, gradient);
+            continue;
+        }
         term = lbw_loss_squares(&b->tape, &loss, &gradient);
         add_loss(b, i, term, gradient);
-        if (i >= b->params->num_scored)
+        if (!loss.score)
             continue;
-        b->out.scores[i] = loss.factor = input_name(b, "score", i);
         term = lbw_loss_scores(&b->tape, &loss, &gradient);
         add_loss(b, i, term, gradient);
     }
@@ -572,6 +578,7 @@ enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *ind
     status = build(&b, err);
     lbw_trunk_release(&b.trunk);
     lbw_strmap_release(&b.values);
+    lbw_strmap_release(&b.tape.sums);
     if (status == LBW_OK)
         *out = b.out;
     return status;

@@ -38,9 +38,21 @@ const char *lbw_loss_scores(struct lbw_tape *tape, const struct lbw_loss *loss,
     const char *odds = lbw_tape_binary(tape, "Sub", log_p, log_q);
     const char *mean =
         lbw_tape_binary(tape, "Add", log_q, lbw_tape_binary(tape, "Mul", loss->wanted, odds));
-    const char *known = lbw_tape_binary(tape, "Mul", mean, loss->factor);
+    const char *known = lbw_tape_binary(tape, "Mul", mean, loss->score);
     const char *error = lbw_tape_binary(tape, "Sub", p, loss->wanted);
-    const char *scaled = lbw_tape_binary(tape, "Mul", error, loss->factor);
+    const char *scaled = lbw_tape_binary(tape, "Mul", error, loss->score);
     *gradient = lbw_tape_binary(tape, "Div", scaled, lbw_tape_binary(tape, "Mul", p, q));
     return lbw_tape_unary(tape, "Neg", total(tape, known));
+}
+
+const char *lbw_loss_both(struct lbw_tape *tape, const struct lbw_loss *loss,
+                          const char **gradient)
+{
+    Onnx__NodeProto *node;
+    const char *term = lbw_tape_native(
+        tape, &node, "Scores",
+        (const char *[]){loss->target, loss->wanted, loss->factor, loss->score, NULL},
+        gradient);
+    lbw_tape_attr_float(tape, node, "least", (float)LBW_GRAD_LEAST_SCORE);
+    return term;
 }

@@ -8,6 +8,7 @@
 /* One target, and the names of the graph's inputs for it. */
 struct lbw_loss {
     const char *target, *wanted, *factor;
+    const char *score; /* NULL: no scores */
 };
 
 /* Each returns the term, a scalar; *gradient receives its derivative in the target. */
@@ -21,10 +22,14 @@ const char *lbw_loss_squares(struct lbw_tape *tape, const struct lbw_loss *loss,
                              const char **gradient);
 
 /*
- * -Σ factor·(wanted·ln p + (1 - wanted)·ln(1 - p)), where p is the target drawn into
+ * -Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), where p is the target drawn into
  * LBW_GRAD_LEAST_SCORE … 1 - it.
  */
 const char *lbw_loss_scores(struct lbw_tape *tape, const struct lbw_loss *loss,
                             const char **gradient);
+
+/* Squares and scores in one operator of LBW_GRAD_DOMAIN. */
+const char *lbw_loss_both(struct lbw_tape *tape, const struct lbw_loss *loss,
+                          const char **gradient);
 
 #endif

@@ -143,6 +143,9 @@ static const char *weight_gradient(struct lbw_tape *tape, const char *x, int64_t
 static const char *bias_gradient(struct lbw_tape *tape, const char *dy, size_t rank)
 {
     int64_t axes[LBW_GRAD_MAX_DIMS] = {0};
+    const char *sums = dy ? lbw_strmap_get(&tape->sums, dy) : NULL;
+    if (sums)
+        return sums;
     for (size_t i = 2; i < rank; i++)
         axes[i - 1] = (int64_t)i;
     return lbw_tape_sum(tape, dy, axes, rank - 1, false);
@@ -185,6 +188,16 @@ static const char *input_gradient(struct lbw_tape *tape, const char *dy, const c
     return dx;
 }
 
+static bool is_native_window(const struct lbw_window *w)
+{
+    bool fits = true;
+    for (size_t i = 0; i < 2 && fits; i++)
+        fits = w->kernel[i] <= MOST_NATIVE_KERNEL && w->stride[i] <= MOST_NATIVE_STRIDE &&
+               w->dilation[i] == 1 && w->begin[i] >= 0 && w->begin[i] < w->kernel[i] &&
+               w->end[i] < w->kernel[i];
+    return fits;
+}
+
 /* A depthwise convolution of one image in float32 that the operator library takes. */
 static bool is_native(const struct lbw_tape *tape, const struct lbw_grad_shape *x,
                       const struct lbw_grad_shape *weight, const struct lbw_window *w,
@@ -193,11 +206,23 @@ static bool is_native(const struct lbw_tape *tape, const struct lbw_grad_shape *
     bool fits = tape->has_native && w->num == 2 &&
                 tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && x->dims[0] == 1 &&
                 groups == x->dims[1] && weight->dims[0] == groups;
-    for (size_t i = 0; i < 2 && fits; i++)
-        fits = w->kernel[i] <= MOST_NATIVE_KERNEL && w->stride[i] <= MOST_NATIVE_STRIDE &&
-               w->dilation[i] == 1 && w->begin[i] >= 0 && w->begin[i] < w->kernel[i] &&
-               w->end[i] < w->kernel[i];
-    return fits;
+    return fits && is_native_window(w);
+}
+
+/* Channels and filters up to which a convolution's columns cost more than its products. */
+#define MOST_DENSE_CHANNELS 16
+#define MOST_DENSE_FILTERS  64
+
+/* A convolution of one image and few channels in float32 that the operator library takes. */
+static bool is_dense(const struct lbw_tape *tape, const struct lbw_grad_shape *x,
+                     const struct lbw_grad_shape *weight, const struct lbw_window *w,
+                     int64_t groups)
+{
+    bool fits = tape->has_native && w->num == 2 &&
+                tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT && x->dims[0] == 1 &&
+                groups == 1 && !is_single_tap(w) && x->dims[1] <= MOST_DENSE_CHANNELS &&
+                weight->dims[0] <= MOST_DENSE_FILTERS;
+    return fits && is_native_window(w);
 }
 
 static void set_window(struct lbw_tape *tape, Onnx__NodeProto *node, const struct lbw_window *w)
@@ -223,6 +248,17 @@ static void depthwise(struct lbw_grad_step *step, const struct lbw_window *w)
     set_window(step->tape, node, w);
 }
 
+static const char *dense_weight(struct lbw_grad_step *step, const struct lbw_window *w)
+{
+    Onnx__NodeProto *node;
+    const char *dw = lbw_tape_native(
+        step->tape, &node, "DenseWeight",
+        (const char *[]){step->node->input[0], lbw_step_dy(step), step->node->input[1], NULL},
+        NULL);
+    set_window(step->tape, node, w);
+    return dw;
+}
+
 Onnx__NodeProto *lbw_native_conv(struct lbw_tape *tape, Onnx__NodeProto *node,
                                  const struct lbw_grad_shape *x,
                                  const struct lbw_grad_shape *weight,
@@ -232,13 +268,15 @@ Onnx__NodeProto *lbw_native_conv(struct lbw_tape *tape, Onnx__NodeProto *node,
     struct lbw_window w;
     if (!lbw_node_is(node, "Conv") || node->n_input < 3 || !x || !weight || !y ||
         x->num_dims != 4 || weight->num_dims != 4 || y->num_dims != 4 ||
-        !lbw_window_of(&w, node, x, y, weight->dims + 2) ||
-        !is_native(tape, x, weight, &w, groups))
+        !lbw_window_of(&w, node, x, y, weight->dims + 2))
         return node;
-    Onnx__NodeProto *made =
-        lbw_build_node(tape->model, LBW_GRAD_DOMAIN, "DepthwiseConv", node->output[0],
-                       (const char *[]){node->input[0], node->input[1], node->input[2], NULL},
-                       (const char *[]){node->output[0], NULL});
+    bool dense = is_dense(tape, x, weight, &w, groups);
+    if (!dense && !is_native(tape, x, weight, &w, groups))
+        return node;
+    Onnx__NodeProto *made = lbw_build_node(
+        tape->model, LBW_GRAD_DOMAIN, dense ? "DenseConv" : "DepthwiseConv", node->output[0],
+        (const char *[]){node->input[0], node->input[1], node->input[2], NULL},
+        (const char *[]){node->output[0], NULL});
     tape->failed |= !made;
     if (made)
         set_window(tape, made, &w);
@@ -260,7 +298,10 @@ const char *lbw_rule_conv(struct lbw_grad_step *step)
     if (step->wants[0] && !native)
         step->dx[0] =
             input_gradient(step->tape, lbw_step_dy(step), step->node->input[1], &w, groups);
-    if (step->wants[1] && !native)
+    bool dense = is_dense(step->tape, x, weight, &w, groups);
+    if (step->wants[1] && !native && dense)
+        step->dx[1] = dense_weight(step, &w);
+    if (step->wants[1] && !native && !dense)
         step->dx[1] = weight_gradient(step->tape, step->node->input[0], x->dims[0], x->dims[1],
                                       lbw_step_dy(step), y->dims[1], &w, groups, weight);
     if (step->num_inputs > 2 && step->wants[2])

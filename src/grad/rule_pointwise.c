@@ -86,6 +86,14 @@ static size_t find_silu(const struct lbw_grad_step *step)
     return 2;
 }
 
+/* Operators of LBW_GRAD_DOMAIN add up channels where there is one image. */
+static void note_sums(struct lbw_grad_step *step, const char *dx, const char *sums)
+{
+    const struct lbw_grad_shape *shape = step->out[0];
+    if (shape->num_dims > 1 && shape->dims[0] == 1)
+        lbw_tape_note_sums(step->tape, dx, sums);
+}
+
 /*
  * Both ways from y = x·s at once, s = sigmoid(x): slope s·(1 - y) + y, half as many products as
  * by the rules of Mul and Sigmoid. Nothing is given to s: its other readers give it theirs.
@@ -94,9 +102,11 @@ static void silu(struct lbw_grad_step *step, size_t x)
 {
     const char *y = output(step);
     if (has_native(step)) {
+        const char *sums;
         step->dx[x] =
             lbw_tape_native(step->tape, NULL, "Silu",
-                            (const char *[]){lbw_step_dy(step), input(step, x), NULL}, NULL);
+                            (const char *[]){lbw_step_dy(step), input(step, x), NULL}, &sums);
+        note_sums(step, step->dx[x], sums);
         return;
     }
     const char *rest = mul(step, input(step, 1 - x), lbw_tape_complement(step->tape, y));
@@ -159,9 +169,11 @@ const char *lbw_rule_abs(struct lbw_grad_step *step)
 static const char *leaky(struct lbw_grad_step *step, double alpha)
 {
     Onnx__NodeProto *node;
+    const char *sums;
     step->dx[0] =
         lbw_tape_native(step->tape, &node, "LeakyRelu",
-                        (const char *[]){lbw_step_dy(step), output(step), NULL}, NULL);
+                        (const char *[]){lbw_step_dy(step), output(step), NULL}, &sums);
+    note_sums(step, step->dx[0], sums);
     lbw_tape_attr_float(step->tape, node, "alpha", (float)alpha);
     return NULL;
 }

@@ -75,6 +75,31 @@ static const char *pool_axis(struct lbw_tape *tape, const char *x, size_t i,
     return y;
 }
 
+/* As in src/kernels/maxima.h. */
+#define MOST_NATIVE_KERNEL 32
+
+static bool is_native(const struct lbw_grad_step *step, const struct lbw_window *w)
+{
+    bool fits = step->tape->has_native && w->num == 2 &&
+                step->tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+    for (size_t i = 0; i < 2 && fits; i++)
+        fits = w->kernel[i] <= MOST_NATIVE_KERNEL && w->stride[i] <= MOST_NATIVE_KERNEL &&
+               w->dilation[i] == 1 && w->begin[i] >= 0;
+    return fits;
+}
+
+static void native_max(struct lbw_grad_step *step, const struct lbw_window *w)
+{
+    Onnx__NodeProto *node;
+    step->dx[0] =
+        lbw_tape_native(step->tape, &node, "MaxPool",
+                        (const char *[]){step->node->input[0], lbw_step_dy(step), NULL}, NULL);
+    lbw_tape_attr_ints(step->tape, node, "kernel_shape", w->kernel, 2);
+    lbw_tape_attr_ints(step->tape, node, "strides", w->stride, 2);
+    lbw_tape_attr_ints(step->tape, node, "pads", (int64_t[]){w->begin[0], w->begin[1], 0, 0},
+                       4);
+}
+
 /* One axis after the other: k + k comparisons for a window of k × k instead of k·k. */
 const char *lbw_rule_max_pool(struct lbw_grad_step *step)
 {
@@ -88,6 +113,10 @@ const char *lbw_rule_max_pool(struct lbw_grad_step *step)
     for (size_t i = 0; i < w.num; i++)
         if (w.end[i] >= w.kernel[i] || w.begin[i] >= w.kernel[i])
             return "it is padded by a whole window";
+    if (is_native(step, &w)) {
+        native_max(step, &w);
+        return NULL;
+    }
     for (size_t i = 0; i + 1 < w.num; i++)
         seen[i + 1] = pool_axis(step->tape, seen[i], i, &w);
     seen[w.num] = step->node->output[0];

@@ -72,6 +72,12 @@ const char *lbw_tape_native(struct lbw_tape *tape, Onnx__NodeProto **node, const
     return tape->failed ? NULL : name;
 }
 
+void lbw_tape_note_sums(struct lbw_tape *tape, const char *x, const char *sums)
+{
+    if (x && sums)
+        tape->failed |= !lbw_strmap_put(&tape->sums, x, (void *)sums);
+}
+
 void lbw_tape_attr_int(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,
                        int64_t value)
 {

@@ -18,8 +18,9 @@ struct lbw_tape {
     const char *prefix;      /* of all new names */
     unsigned num_names;
     int64_t opset;
-    int32_t type;    /* FLOAT or DOUBLE: of everything that has a gradient */
-    bool has_native; /* operators of LBW_GRAD_DOMAIN may be used */
+    int32_t type;           /* FLOAT or DOUBLE: of everything that has a gradient */
+    bool has_native;        /* operators of LBW_GRAD_DOMAIN may be used */
+    struct lbw_strmap sums; /* gradients → names of their sums by channel, where known */
     bool failed;
 };
 
@@ -29,6 +30,8 @@ const char *lbw_tape_op(struct lbw_tape *tape, Onnx__NodeProto **node, const cha
 /* The same in LBW_GRAD_DOMAIN, with two outputs where `second` is not NULL. */
 const char *lbw_tape_native(struct lbw_tape *tape, Onnx__NodeProto **node, const char *op_type,
                             const char *const *inputs, const char **second);
+/* Remembers that `sums` holds the sums by channel of x, of one image; either may be NULL. */
+void lbw_tape_note_sums(struct lbw_tape *tape, const char *x, const char *sums);
 void lbw_tape_attr_int(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,
                        int64_t value);
 void lbw_tape_attr_ints(struct lbw_tape *tape, Onnx__NodeProto *node, const char *name,

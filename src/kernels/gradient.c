@@ -1,118 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Gradients: vectors of 8 values as the compiler knows them, once per instruction set. */
+/* Depthwise convolutions and their gradients. */
 #include "kernels/gradient.h"
 
-#include <stdint.h>
 #include <string.h>
 
-#define LANES 8
-
-/* Anywhere in memory. */
-typedef float lanes __attribute__((vector_size(32), aligned(4), may_alias));
-typedef int32_t ints __attribute__((vector_size(32), aligned(4), may_alias));
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* Instantiates `name` for each instruction set that makes a difference. */
-#if defined(__x86_64__)
-#define FOR_EVERY_ISA(name, parameters, arguments)                                             \
-    __attribute__((target("avx2"))) static void name##_avx2 parameters                         \
-    {                                                                                          \
-        name##_body arguments;                                                                 \
-    }                                                                                          \
-    static void name##_plain parameters                                                        \
-    {                                                                                          \
-        name##_body arguments;                                                                 \
-    }                                                                                          \
-    static void name parameters                                                                \
-    {                                                                                          \
-        if (__builtin_cpu_supports("avx2"))                                                    \
-            name##_avx2 arguments;                                                             \
-        else                                                                                   \
-            name##_plain arguments;                                                            \
-    }
-#else
-#define FOR_EVERY_ISA(name, parameters, arguments)                                             \
-    static void name parameters                                                                \
-    {                                                                                          \
-        name##_body arguments;                                                                 \
-    }
-#endif
-
-/* ---- activations ---- */
-
-/*
- * *x = exp(*x), to a few units in the last place: 2^n·e^r with |r| <= ln(2)/2, and a polynomial
- * for e^r. Beyond ±87 it stays where it was there.
- */
-INLINE void exponential(lanes *x)
-{
-    const float magic = 12582912; /* 1.5·2^23: adding it rounds to an integer */
-    lanes v = *x;
-    ints above = v > 87, below = v < -87;
-    v = (lanes)(((ints)v & ~above & ~below) | ((ints)(v * 0 + 87) & above) |
-                ((ints)(v * 0 - 87) & below));
-    lanes t = v * 1.44269504f + magic;
-    ints n = (ints)t - 0x4b400000;
-    t -= magic;
-    lanes r = v - t * 0.693359375f + t * 2.12194440e-4f;
-    lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1;
-    *x = (lanes)((ints)p + (n << 23));
-}
-
-INLINE void silu_lanes(float *dx, const float *dy, const float *x)
-{
-    lanes v = *(const lanes *)x, e = -v;
-    exponential(&e);
-    lanes s = 1 / (1 + e);
-    *(lanes *)dx = *(const lanes *)dy * (s + v * s * (1 - s));
-}
-
-INLINE void silu_body(float *dx, const float *dy, const float *x, size_t num)
-{
-    size_t i = 0;
-    for (; i + LANES <= num; i += LANES)
-        silu_lanes(dx + i, dy + i, x + i);
-    if (i < num) {
-        float ends[3][LANES] = {{0}};
-        memcpy(ends[1], dy + i, (num - i) * sizeof *dy);
-        memcpy(ends[2], x + i, (num - i) * sizeof *x);
-        silu_lanes(ends[0], ends[1], ends[2]);
-        memcpy(dx + i, ends[0], (num - i) * sizeof *dx);
-    }
-}
-
-FOR_EVERY_ISA(silu, (float *dx, const float *dy, const float *x, size_t num), (dx, dy, x, num))
-
-void lbw_gradient_silu(float *dx, const float *dy, const float *x, size_t num)
-{
-    silu(dx, dy, x, num);
-}
-
-INLINE void leaky_body(float *dx, const float *dy, const float *y, size_t num, float alpha)
-{
-    size_t i = 0;
-    for (; i + LANES <= num; i += LANES) {
-        lanes d = *(const lanes *)(dy + i);
-        ints above = *(const lanes *)(y + i) > 0;
-        *(lanes *)(dx + i) = (lanes)(((ints)d & above) | ((ints)(d * alpha) & ~above));
-    }
-    for (; i < num; i++)
-        dx[i] = y[i] > 0 ? dy[i] : dy[i] * alpha;
-}
-
-FOR_EVERY_ISA(leaky, (float *dx, const float *dy, const float *y, size_t num, float alpha),
-              (dx, dy, y, num, alpha))
-
-void lbw_gradient_leaky(float *dx, const float *dy, const float *y, size_t num, float alpha)
-{
-    leaky(dx, dy, y, num, alpha);
-}
+#include "kernels/lanes.h"
 
 /* ---- depthwise convolutions ---- */
 
@@ -126,17 +18,12 @@ struct frame {
     size_t dy_rows, dy_width;
 };
 
-static size_t round_up(size_t n)
-{
-    return (n + LANES - 1) / LANES * LANES;
-}
-
 static void frame_of(struct frame *f, const struct lbw_gradient_window *w)
 {
     for (int i = 0; i < 2; i++)
         f->extra[i] = (w->kernel[i] - 1) / w->stride[i];
     f->phase_rows = w->out[0] + f->extra[0];
-    f->phase_width = round_up(w->out[1] + f->extra[1]) + LANES;
+    f->phase_width = lbw_round_lanes(w->out[1] + f->extra[1]) + LANES;
     f->dy_rows = w->out[0] + 2 * f->extra[0];
     f->dy_width = f->phase_width + LANES;
 }

@@ -1,20 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gradients that take many passes over memory as standard operators, in one: of activations,
- * and of depthwise convolutions, and these themselves. The same bytes on every instruction set:
- * sums are taken in one order, and nothing is contracted.
+ * Depthwise convolutions whose weights are known only when they run, and their gradients, which
+ * take many passes over memory as standard operators, in one. The same bytes on every
+ * instruction set: sums are taken in one order, and nothing is contracted.
  */
 #ifndef LBW_SRC_KERNELS_GRADIENT_H
 #define LBW_SRC_KERNELS_GRADIENT_H
 
-#include <stdbool.h>
 #include <stddef.h>
-
-/* dx of y = x·sigmoid(x), `num` values. */
-void lbw_gradient_silu(float *dx, const float *dy, const float *x, size_t num);
-
-/* dx where y is x above 0 and alpha·x below, alpha >= 0; told from y. */
-void lbw_gradient_leaky(float *dx, const float *dy, const float *y, size_t num, float alpha);
 
 #define LBW_GRADIENT_MAX_KERNEL 7
 #define LBW_GRADIENT_MAX_STRIDE 2

@@ -658,6 +658,16 @@ static void test_native(void **state)
         {"Conv", "1,2,9,9 2,1,7,7", "group=2 strides*2,2 pads*3,3,3,3", 13, 13},
         {"Conv", "2,3,7,6 3,1,3,3", "group=3 pads*1,1,1,1 strides*2,2", 13, 13},
         {"Conv", "1,2,9,8 2,1,3,3", "group=2 dilations*2,2", 13, 13},
+        {"MaxPool", "1,2,4,5", "kernel_shape*3,3 pads*1,1,1,1", 13, 13},
+        {"MaxPool", "1,2,8,9", "kernel_shape*3,3 strides*2,2 pads*1,1,1,1", 13, 13},
+        {"MaxPool", "1,2,9,7", "kernel_shape*2,3 strides*2,3 ceil_mode=1", 13, 13},
+        {"MaxPool", "1,1,9,9", "kernel_shape*3,3 dilations*2,2", 13, 13},
+        {"Conv w0 w1 w2 a; Sigmoid a b; Mul a b y0", "1,2,3,7 3,2,1,1 3", "", 13, 13},
+        {"Conv w0 w1 w2 a; Relu a y0", "2,2,4,5 3,2,1,1 3", "", 13, 13},
+        {"Conv", "1,3,6,9 5,3,3,3 5", "pads*1,1,1,1", 13, 13},
+        {"Conv", "1,3,9,8 4,3,3,3 4", "strides*2,2 pads*1,1,1,1", 13, 13},
+        {"Conv", "1,2,7,20 6,2,5,3", "strides*1,2 pads*2,0,1,2", 13, 13},
+        {"Conv", "1,3,4,4 2,3,3,3 2", "dilations*2,2 pads*2,2,2,2", 13, 13},
     };
     struct lbw_error err = {0};
     (void)state;
@@ -678,6 +688,7 @@ static void test_scores(void **state)
     static const struct one scored[] = {
         {"Sigmoid", "3,4", "", 7, 21},
         {"Softmax", "2,3,4", "axis=1", 7, 21},
+        {"Sigmoid", "1,3,7", "", 7, 21},
     };
     struct lbw_error err = {0};
     (void)state;
@@ -685,6 +696,9 @@ static void test_scores(void **state)
     for (size_t i = 0; i < sizeof scored / sizeof *scored; i++) {
         assert_true(check(&scored[i], 13, TYPE(DOUBLE), &err));
         assert_true(check(&scored[i], 7, TYPE(FLOAT), &err));
+        way.has_native = lbw_session_has_native();
+        assert_true(check(&scored[i], 13, TYPE(FLOAT), &err));
+        way.has_native = false;
     }
     way.is_scored = false;
     assert_int_equal(num_wrong, 0);

@@ -2,6 +2,7 @@
 /* Gradients in one pass against their definitions, in double. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <math.h>
@@ -11,7 +12,10 @@
 #include <cmocka.h>
 
 #include "base/random.h"
+#include "kernels/activation.h"
+#include "kernels/dense.h"
 #include "kernels/gradient.h"
+#include "kernels/maxima.h"
 
 #define NUM_PLANES 2
 
@@ -38,17 +42,27 @@ static void activations(void **state)
     (void)state;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         size_t num = sizes[s];
-        float *x = numbers(num), *dy = numbers(num), *dx = numbers(num);
-        for (size_t i = 0; i < num; i++)
+        float *x = numbers(2 * num), *dy = numbers(2 * num), *dx = numbers(2 * num);
+        for (size_t i = 0; i < 2 * num; i++)
             x[i] *= i % 5 == 4 ? 200 : 8; /* also where exp() would overflow */
-        lbw_gradient_silu(dx, dy, x, num);
-        for (size_t i = 0; i < num; i++) {
-            double p = 1 / (1 + exp(-(double)x[i]));
-            expect_near(dx[i], dy[i] * (p + x[i] * p * (1 - p)), "silu");
+        float sums[2];
+        double sum = 0;
+        lbw_gradient_silu(dx, sums, dy, x, 2, num);
+        for (size_t i = 0; i < 2 * num; i++) {
+            double p = 1 / (1 + exp(-(double)x[i])), d = dy[i] * (p + x[i] * p * (1 - p));
+            expect_near(dx[i], d, "silu");
+            sum = i == num ? d : sum + d;
+            if (i + 1 == num)
+                expect_near(sums[0], sum, "sum");
         }
-        lbw_gradient_leaky(dx, dy, x, num, 0.25f);
-        for (size_t i = 0; i < num; i++)
+        expect_near(sums[1], sum, "sum");
+        lbw_gradient_leaky(dx, sums, dy, x, 2, num, 0.25f);
+        sum = 0;
+        for (size_t i = 0; i < 2 * num; i++) {
             assert_true(dx[i] == (x[i] > 0 ? dy[i] : dy[i] * 0.25f));
+            sum += i < num ? dx[i] : 0;
+        }
+        expect_near(sums[0], sum, "sum");
         free(x), free(dy), free(dx);
     }
 }
@@ -122,11 +136,142 @@ static void depthwise(void **state)
     }
 }
 
+/* What a window's tap sees; false in the padding. */
+static bool see(size_t *at, const struct lbw_dense_window *w, size_t i, size_t r, size_t c)
+{
+    size_t row = i / w->out[1] * w->stride[0] + r - w->begin[0];
+    size_t column = i % w->out[1] * w->stride[1] + c - w->begin[1];
+    *at = row * w->in[1] + column;
+    return row < w->in[0] && column < w->in[1];
+}
+
+static void try_dense(const struct lbw_dense_window *w)
+{
+    size_t in = w->in[0] * w->in[1], num = w->out[0] * w->out[1], at;
+    size_t taps = w->channels * w->kernel[0] * w->kernel[1];
+    float *x = numbers(w->channels * in), *dy = numbers(w->filters * num);
+    float *y = numbers(w->filters * num), *weight = numbers(w->filters * taps);
+    float *dw = numbers(w->filters * taps), *bias = numbers(w->filters);
+    float *scratch = numbers(lbw_dense_scratch(w));
+    double *sums = calloc(w->filters * taps, sizeof *sums);
+    lbw_dense(y, x, weight, bias, w, scratch);
+    lbw_gradient_dense(dw, x, dy, w, scratch);
+    for (size_t f = 0; f < w->filters; f++)
+        for (size_t i = 0; i < num; i++) {
+            double sum = bias[f];
+            for (size_t t = 0; t < taps; t++) {
+                size_t r = t / w->kernel[1] % w->kernel[0], c = t % w->kernel[1];
+                if (!see(&at, w, i, r, c))
+                    continue;
+                at += t / w->kernel[1] / w->kernel[0] * in;
+                sum += (double)weight[f * taps + t] * x[at];
+                sums[f * taps + t] += (double)dy[f * num + i] * x[at];
+            }
+            expect_near(y[f * num + i], sum, "y");
+        }
+    for (size_t t = 0; t < w->filters * taps; t++)
+        expect_near(dw[t], sums[t], "dw");
+    free(x), free(dy), free(y), free(weight), free(dw), free(bias), free(scratch), free(sums);
+}
+
+static void dense(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 200; n++) {
+        struct lbw_dense_window w = {.channels = draw(1, 5), .filters = draw(1, 9)};
+        bool usual = draw(0, 1);
+        for (size_t i = 0; i < 2; i++) {
+            w.kernel[i] = usual ? 3 : draw(1, LBW_DENSE_MAX_KERNEL);
+            w.stride[i] = draw(1, LBW_DENSE_MAX_STRIDE);
+            w.begin[i] = draw(0, w.kernel[i] - 1);
+            w.in[i] = draw(w.kernel[i], 40);
+            size_t padded = w.in[i] + w.begin[i] + draw(0, w.kernel[i] - 1);
+            w.out[i] = (padded - w.kernel[i]) / w.stride[i] + 1;
+        }
+        try_dense(&w);
+    }
+}
+
+/* The largest value that the window sees in one row, and over all rows. */
+static void define_maxima(double *dx, const float *x, const float *dy,
+                          const struct lbw_dense_window *w)
+{
+    for (size_t i = 0; i < w->out[0] * w->out[1]; i++) {
+        size_t best = 0, at;
+        bool found = false;
+        for (size_t t = 0; t < w->kernel[0] * w->kernel[1]; t++)
+            if (see(&at, w, i, t / w->kernel[1], t % w->kernel[1]) &&
+                (!found || x[at] > x[best])) {
+                best = at;
+                found = true;
+            }
+        if (found)
+            dx[best] += dy[i];
+    }
+}
+
+static void maxima(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n < 200; n++) {
+        struct lbw_dense_window w = {.channels = 1};
+        struct lbw_maxima_window m;
+        for (size_t i = 0; i < 2; i++) {
+            w.kernel[i] = draw(1, 14);
+            w.stride[i] = n % 2 ? 1 : draw(1, 3);
+            w.begin[i] = draw(0, w.kernel[i] - 1);
+            w.in[i] = draw(1, 30);
+            w.out[i] = (w.in[i] + w.begin[i] - 1) / w.stride[i] + 1; /* even beyond its end */
+            m.kernel[i] = w.kernel[i], m.stride[i] = w.stride[i], m.begin[i] = w.begin[i];
+            m.in[i] = w.in[i], m.out[i] = w.out[i];
+        }
+        size_t in = w.in[0] * w.in[1], num = w.out[0] * w.out[1];
+        float *x = numbers(2 * in), *dy = numbers(2 * num), *dx = numbers(2 * in);
+        float *scratch = numbers(lbw_maxima_scratch(&m));
+        double *expected = calloc(2 * in, sizeof *expected);
+        define_maxima(expected, x, dy, &w);
+        define_maxima(expected + in, x + in, dy + num, &w);
+        lbw_gradient_maxima(dx, x, dy, 2, &m, scratch);
+        for (size_t i = 0; i < 2 * in; i++)
+            expect_near(dx[i], expected[i], "dx");
+        free(x), free(dy), free(dx), free(scratch), free(expected);
+    }
+}
+
+static void scores(void **state)
+{
+    static const size_t sizes[] = {1, 8, 515, 1100};
+    const double least = 1e-6f;
+    (void)state;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t num = sizes[s];
+        float *p = numbers(num), *wanted = numbers(num), *factors = numbers(num);
+        float *weights = numbers(num), *dp = numbers(num);
+        double loss = 0;
+        for (size_t i = 0; i < num; i++) {
+            p[i] = i % 7 == 0 ? 0 : i % 7 == 1 ? 1 : fabsf(p[i]) * (i % 7 == 2 ? 1e-5f : 1);
+            wanted[i] = fabsf(wanted[i]);
+        }
+        const struct lbw_score_terms terms = {p, wanted, factors, weights, 1e-6f};
+        float found = lbw_gradient_scores(dp, &terms, num);
+        for (size_t i = 0; i < num; i++) {
+            double q = fmin(fmax(p[i], least), (float)(1 - 1e-6f)),
+                   e = p[i] - (double)wanted[i];
+            loss += factors[i] * e * e -
+                    weights[i] * (wanted[i] * log(q) + (1 - wanted[i]) * log(1 - q));
+            double d = 2 * factors[i] * e + weights[i] * (q - wanted[i]) / (q * (1 - q));
+            expect_near(dp[i] / (1 + fabs(d)), d / (1 + fabs(d)), "dp");
+        }
+        expect_near(found / (double)num, loss / (double)num, "loss");
+        free(p), free(wanted), free(factors), free(weights), free(dp);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations),
-        cmocka_unit_test(depthwise),
+        cmocka_unit_test(activations), cmocka_unit_test(depthwise), cmocka_unit_test(dense),
+        cmocka_unit_test(maxima),      cmocka_unit_test(scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
