@@ -22,14 +22,14 @@ extern "C" {
 #define LBW_PRINTF(fmt, arg)
 #endif
 
-/* What went wrong, in kinds that a caller may act on. */
+/* The kinds of failure that a caller may act on. */
 enum lbw_status {
     LBW_OK = 0,
     LBW_ERR_MEMORY,      /* an allocation failed */
     LBW_ERR_IO,          /* open, read, write, sync or rename failed */
-    LBW_ERR_FORMAT,      /* the bytes are not what they should be */
-    LBW_ERR_ARGUMENT,    /* an option or an argument makes no sense */
-    LBW_ERR_UNSUPPORTED, /* valid, but not something this library can do */
+    LBW_ERR_FORMAT,      /* malformed input: not what its format prescribes */
+    LBW_ERR_ARGUMENT,    /* an invalid option or argument */
+    LBW_ERR_UNSUPPORTED, /* valid, but beyond what this library can do */
     LBW_ERR_RUNTIME,     /* no ONNX Runtime found, or it refused or failed */
     LBW_ERR_INTERRUPTED, /* a callback asked to stop */
 };
@@ -47,31 +47,31 @@ struct lbw_error {
 
 /*
  * Called during long work: `done` of `total` steps, `what` names the current one (valid during
- * the call only, may be NULL). Return non-zero to stop: the work ends with LBW_ERR_INTERRUPTED
- * and nothing is left behind.
+ * the call only, may be NULL). Return non-zero to stop: the work then fails with
+ * LBW_ERR_INTERRUPTED and leaves no files.
  */
 typedef int (*lbw_progress_fn)(void *user, const char *what, size_t done, size_t total);
 
-/* The version of the library that runs, "MAJOR.MINOR.PATCH"; static storage. */
+/* The version of the loaded library, "MAJOR.MINOR.PATCH"; static storage. */
 LBW_API const char *lbw_version(void);
 
 /* A short English name of a status, "out of memory"; static storage. */
 LBW_API const char *lbw_status_name(enum lbw_status status);
 
 /*
- * Copies UTF-8 text for readers that take nothing else, JSON and drawings: each byte that is
- * none becomes U+FFFD. What does not fit into `size` bytes is cut between two characters. Three
- * times the text's length, and one, are always enough.
+ * Copies text as valid UTF-8, for JSON and drawings: each invalid byte becomes U+FFFD. Text
+ * that does not fit into `size` bytes is cut between two characters. Three times the length of
+ * the text plus one is always enough.
  */
 LBW_API void lbw_text_mend(char *out, size_t size, const char *text);
 
 /*
- * Copies text for a terminal: what moves the cursor, breaks the line or turns the direction of
- * writing becomes '?', bytes that are not UTF-8 become U+FFFD. `size` as for lbw_text_mend().
+ * Copies text for a terminal: characters that move the cursor, break the line or change the
+ * direction of writing become '?', invalid bytes U+FFFD. `size` as for lbw_text_mend().
  */
 LBW_API void lbw_text_clean(char *out, size_t size, const char *text);
 
-/* Frees memory that a function of this library handed out where its comment says so. */
+/* Frees memory from functions whose comment says to free it with this one. NULL is fine. */
 LBW_API void lbw_free(void *memory);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How fast models run in ONNX Runtime: several in one run, interleaved. */
+/* Timing models in ONNX Runtime, several interleaved in one run. */
 #ifndef LBW_BENCH_H
 #define LBW_BENCH_H
 
@@ -11,14 +11,13 @@
 extern "C" {
 #endif
 
-/* Zero-initialised: two seconds per model, all processors, native kernels where they are found.
- */
+/* Zero-initialised: two seconds per model, all processors, native kernels if found. */
 struct lbw_bench_params {
-    double seconds;       /* of measuring per model; 0: 2 */
-    size_t num_runs;      /* per model, whatever time that takes; 0: what `seconds` allow */
+    double seconds;       /* of measurement per model; 0: 2 */
+    size_t num_runs;      /* per model, however long it takes; 0: as many as `seconds` allow */
     unsigned num_threads; /* of the runtime; 0: all processors */
-    int width, height;    /* of inputs of open size; 0: the model's own */
-    bool no_native;       /* leave the operator library out, see lbw_native_library() */
+    int width, height;    /* of dynamic inputs; 0: the model's own */
+    bool no_native;       /* do not load the operator library, see lbw_native_library() */
     lbw_progress_fn progress;
     void *user;
 };
@@ -34,9 +33,7 @@ struct lbw_bench_model {
     double load_seconds;       /* from bytes in memory to a session */
     double first_seconds;      /* the first run */
     struct lbw_spread seconds; /* of one run */
-    /* Time of the first model over the time of this one, in the same round: above 1 is faster.
-     */
-    struct lbw_spread speed;
+    struct lbw_spread speed;   /* first model's time / this one's, per round; above 1: faster */
 };
 
 struct lbw_bench {
@@ -46,10 +43,10 @@ struct lbw_bench {
 };
 
 /*
- * Feeds every model one generated picture of its own size and times it: a few rounds to warm
- * up, then rounds in which the models take turns, so that whatever else the machine does meets
- * all of them alike. LBW_ERR_ARGUMENT without models; LBW_ERR_RUNTIME when ONNX Runtime is
- * missing or refuses a model. Freed by lbw_bench_free().
+ * Times every model on one generated picture of its own size: a few rounds to warm up, then
+ * rounds in which the models take turns, so that other load on the machine affects them alike.
+ * LBW_ERR_ARGUMENT without models; LBW_ERR_RUNTIME when ONNX Runtime is missing or rejects a
+ * model. Free *out with lbw_bench_free().
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_bench(struct lbw_bench **out, struct lbw_model *const *models, size_t num_models,

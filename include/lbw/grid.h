@@ -12,11 +12,11 @@ extern "C" {
 #define LBW_MAX_LEVELS 64
 
 /*
- * One grid. A weight is step × levels[code]: levels are exact small integers in ascending
- * order, symmetric around levels[zero_code] = 0, in units of the smallest magnitude, so that
- * for `bits` b and one term they are 0, ±1, ±2, ±4, …, ±2^(n-1) with n = 2^(b-2). With two
- * terms they are the distinct sums of two such values, the second grid `shift` octaves below
- * the first.
+ * One grid. A weight is step × levels[code]. Levels are exact small integers in ascending
+ * order, symmetric around levels[zero_code] = 0, in units of the smallest magnitude. With
+ * `bits` b and one term they are 0, ±1, ±2, ±4, …, ±2^(n-1) with n = 2^(b-2). With two terms
+ * they are the distinct sums of two such values, the second grid `shift` octaves below the
+ * first.
  */
 struct lbw_grid {
     const char *name;    /* "4"; two terms: "4x2" with shift 1, "4x2d2" with shift 2 */
@@ -30,14 +30,14 @@ struct lbw_grid {
     int32_t levels[LBW_MAX_LEVELS];
 };
 
-/* How a projection onto the grid is found (arXiv 1612.06052, section 2). */
+/* How weights are projected onto the grid (arXiv 1612.06052, section 2). */
 enum lbw_method {
     LBW_METHOD_OPTIMAL,   /* the exact least-squares optimum, any b */
     LBW_METHOD_TERNARY,   /* the paper's theorem, b = 2 */
     LBW_METHOD_THRESHOLD, /* the paper's scheme with the free parameter µ, b >= 3 */
 };
 
-/* What a scale may be: a power of two (LBW proper), or any positive float. */
+/* The values a scale may have: any positive float, or a power of two (as in the paper). */
 enum lbw_scale {
     LBW_SCALE_REAL,
     LBW_SCALE_POW2,
@@ -46,10 +46,10 @@ enum lbw_scale {
 /* Packed bits per weight, word_size * 8 / digits_per_word. */
 LBW_API double lbw_grid_packed_bits(const struct lbw_grid *grid);
 
-/* Grid i of all, in a fixed order; NULL beyond the last. Static storage. */
+/* Grid i, in a fixed order; NULL beyond the last. Static storage. */
 LBW_API const struct lbw_grid *lbw_grid_at(size_t i);
 
-/* By name ("4", "4x2d2"), or by numbers; NULL when there is none. */
+/* A grid by name ("4", "4x2d2"), or by numbers; NULL if there is none. */
 LBW_API const struct lbw_grid *lbw_grid_by_name(const char *name);
 LBW_API const struct lbw_grid *lbw_grid_find(int bits, int terms, int shift);
 

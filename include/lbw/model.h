@@ -10,13 +10,13 @@
 extern "C" {
 #endif
 
-/* An opened model. One thread at a time; different models are independent. */
+/* An open model. Use it in one thread at a time; different models are independent. */
 struct lbw_model;
 
 /*
- * Reads a model: `path` is an ONNX file, a gzip of one, or "-" for standard input. External
- * data is looked for beside it. *out is untouched on failure. LBW_ERR_IO, LBW_ERR_FORMAT
- * (empty, truncated, not ONNX, nested too deep), LBW_ERR_MEMORY.
+ * Reads a model. `path` is an ONNX file, a gzipped one, or "-" for standard input. External
+ * data is read from the folder of the file. *out is untouched on failure. LBW_ERR_IO,
+ * LBW_ERR_FORMAT (empty, truncated, not ONNX, nested too deep), LBW_ERR_MEMORY.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_model_open(struct lbw_model **out, const char *path,
                                                      struct lbw_error *err);
@@ -27,51 +27,50 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_model_open_memory(struct lbw_model **o
                                                             struct lbw_error *err);
 
 /*
- * Sets *model to NULL, and frees it and everything borrowed from it: at once, or with the last
- * plan, calibration or tuner of it. NULL is fine.
+ * Sets *model to NULL. The model and everything borrowed from it is freed once its last plan,
+ * calibration and tuner are closed as well. NULL is fine.
  */
 LBW_API void lbw_model_close(struct lbw_model **model);
 
 /*
- * Writes whole or not at all; "-" is standard output, a name ending in ".gz" is compressed. A
- * file of that name is replaced at once, when the new one is complete and on the disk, so it
- * may be the model that was read. External data comes into the file. LBW_ERR_UNSUPPORTED for
- * more than 2 GiB; LBW_ERR_ARGUMENT for a file that the opened model has external data in.
+ * Writes the whole model or nothing. "-" is standard output, a name ending in ".gz" is
+ * compressed. An existing file is replaced atomically once the new one is synced to disk, so it
+ * may be the file that the model was read from. External data is embedded. LBW_ERR_UNSUPPORTED
+ * beyond 2 GiB; LBW_ERR_ARGUMENT for a file that holds external data of the open model.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_model_save(struct lbw_model *model, const char *path,
                                                      struct lbw_error *err);
 
-/* Where lbw_model_save_external() puts large tensors; zeros stand for the defaults. */
+/* Where lbw_model_save_external() puts large tensors; zero means the default. */
 struct lbw_external_params {
-    const char *file; /* a plain name, for a file beside the model: "model.data" */
-    size_t threshold; /* bytes from which a tensor goes there; 0: 1024 */
+    const char *file; /* a name without folders: "model.data", written next to the model */
+    size_t threshold; /* the least bytes of a tensor that goes there; 0: 1024 */
     size_t alignment; /* of each tensor, a power of two; 0: 4096 (Windows maps by 65536) */
 };
 
 /*
- * Saves a model in two files, which is how one beyond 2 GiB has to be: initializers of at least
- * the threshold, and whatever was external before, go to `params->file` in the folder of
- * `path`. The opened model stays as it was.
+ * Saves a model in two files, as one beyond 2 GiB has to be: initializers of at least
+ * `threshold` bytes, and those that were external before, go to `params->file` in the folder of
+ * `path`. The open model does not change.
  *
- * Both files are complete and on the disk before either gets its name, the data first. Stopped
- * at whatever moment, a run leaves under the name `path` the model that was there before with
- * its data, or the new one with its data, or nothing; never a model with other data. "Nothing"
- * where there was a model before is left in one case: it and a file of the data's name both
- * existed, and the run was killed between two renames; both files of the old or of the new
- * model are then whole in hidden files beside it (.lbw-…-old, .lbw-…). On failure both files
- * are as they were.
+ * Both files are complete and synced before they are renamed into place, the data first. A run
+ * killed at any moment leaves at `path` the old model with its data, or the new one with its
+ * data, or nothing; never a model with the data of the other. An existing model can only vanish
+ * from `path` if a file with the name of the data existed as well and the run was killed
+ * between two renames; both files of the old or the new model are then complete in hidden files
+ * next to it (.lbw-…-old, .lbw-…). On failure both files are as they were.
  *
- * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz"; when the file's name has a slash, ends
- * in ".gz" or is the model's own; when the opened model or its data would be overwritten,
- * unless both are replaced together.
+ * LBW_ERR_ARGUMENT when `path` is "-" or ends in ".gz"; when `file` has a slash, ends in ".gz"
+ * or is the name of the model itself; when the file of the open model or its data would be
+ * overwritten, unless both are replaced together.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_model_save_external(struct lbw_model *model, const char *path,
                         const struct lbw_external_params *params, struct lbw_error *err);
 
 /*
- * Refuses what both ways of saving (`params` is NULL for lbw_model_save()) would refuse for the
- * names alone, so that it can be asked before long work.
+ * Fails where lbw_model_save_external(), or with NULL `params` lbw_model_save(), would refuse
+ * the names of the files. Call it before long work.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_model_check_save(const struct lbw_model *model, const char *path,
@@ -83,18 +82,17 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_model_save_memory(struct lbw_model *mo
                                                             struct lbw_error *err);
 
 /*
- * The number of bytes lbw_model_save() would write (as long as data is external: to within the
- * few bytes that refer to it).
+ * The number of bytes that lbw_model_save() would write; for models with external data correct
+ * to within the few bytes that refer to it.
  */
 LBW_API uint64_t lbw_model_size(const struct lbw_model *model);
 
 /*
- * Lifts the standard operators of the model, its bodies and its functions to a later opset (7
- * to 25) without a change of meaning, and the IR version with it where it must. What
- * the model says on its training (training_info) goes where anything is lifted.
- * LBW_ERR_UNSUPPORTED names the first node that cannot be written in the later opset;
- * LBW_ERR_ARGUMENT for an opset below the model's own. On failure the model may be half lifted:
- * close it.
+ * Lifts the standard operators of the model, its subgraphs and its functions to a later opset
+ * (7 to 25) without changing their meaning, and the IR version where the opset requires it. If
+ * anything is lifted, training_info is dropped. LBW_ERR_UNSUPPORTED names the first node that
+ * the later opset cannot express; LBW_ERR_ARGUMENT for an opset below the model's own. On
+ * failure the model may be half lifted: close it.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset,
                                                      struct lbw_error *err);
@@ -105,7 +103,7 @@ struct lbw_port {
     const char *type;       /* "float32", …, or "?" */
     int num_dims;           /* -1 when the shape is unknown */
     int64_t dims[8];        /* -1 for a dynamic one */
-    const char *symbols[8]; /* the names of dynamic dims, "" for none */
+    const char *symbols[8]; /* the names of dynamic dims; "" without a name */
 };
 
 /* Strings and ports belong to the model. */
@@ -114,10 +112,10 @@ struct lbw_model_info {
     int64_t opset;        /* of the default domain */
     const char *producer; /* "pytorch 1.13" */
     const char *graph_name;
-    uint64_t file_size; /* bytes read; 0 when from memory */
+    uint64_t file_size; /* bytes read; 0 for a model from memory */
     size_t num_nodes;
     size_t num_functions;
-    size_t num_inputs; /* without initializers */
+    size_t num_inputs; /* not counting initializers */
     size_t num_outputs;
     const struct lbw_port *inputs;
     const struct lbw_port *outputs;
@@ -128,7 +126,7 @@ struct lbw_model_info {
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_model_describe(struct lbw_model_info *out, struct lbw_model *model, struct lbw_error *err);
 
-/* How many activations of the main graph have 8 bits: tensors that a QuantizeLinear rounds. */
+/* The number of 8-bit activations in the main graph: tensors that a QuantizeLinear rounds. */
 LBW_API size_t lbw_model_num_rounded(const struct lbw_model *model);
 
 #ifdef __cplusplus

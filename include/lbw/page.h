@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Results as a page for a browser or a notebook: one piece of HTML that refers to nothing else.
- */
+/* Results as an HTML page without references, for a browser or a notebook. */
 #ifndef LBW_PAGE_H
 #define LBW_PAGE_H
 
@@ -13,24 +12,24 @@
 extern "C" {
 #endif
 
-/* What a page shows: a conversion, a search, or both. */
+/* The contents of a page: a conversion, a search, or both. */
 struct lbw_page_params {
     const char *title;                   /* the model's name, any bytes; NULL: "model" */
-    const char *data;                    /* what calibration used, in a few words; NULL: none */
+    const char *data;                    /* the calibration set in a few words; NULL: none */
     const struct lbw_report *report;     /* of a conversion; NULL: none */
-    const struct lbw_budget *budget;     /* where bits were chosen; NULL: they were not */
+    const struct lbw_budget *budget;     /* if bits were chosen; else NULL */
     const struct lbw_check_result *kept; /* NULL, or num_samples of 0: not measured */
     struct lbw_check *check; /* after its run, for pictures with boxes; NULL: none */
     const struct lbw_search_trial *trials; /* of a search, in order; `what` is not read */
     size_t num_trials;
-    bool is_fragment; /* a <section> to put into another page, not a page of its own */
+    bool is_fragment; /* a <section> for another page, not a page of its own */
 };
 
 /*
- * Prints the page as UTF-8 that parsers of HTML and of XML take; free with lbw_free(). It has
- * no scripts and no references, is light or dark as the reader's system is, and holds no times:
- * the same results give the same bytes. Text from a model is escaped. LBW_ERR_ARGUMENT without
- * a report and without trials.
+ * Prints the page as UTF-8 that is valid HTML and well-formed XML; free with lbw_free(). It has
+ * no scripts and no references, follows the reader's light or dark theme, and contains no
+ * times: the same results give the same bytes. Text from a model is escaped. LBW_ERR_ARGUMENT
+ * without both a report and trials.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_page_print(char **out, const struct lbw_page_params *params, struct lbw_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Profiles: how a family of detectors wants its pictures and what its outputs mean. */
+/* Profiles: the preprocessing, decoder and classes of a detector. */
 #ifndef LBW_PROFILE_H
 #define LBW_PROFILE_H
 
@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* How outputs become boxes; each has one decoder. Sizes are pixels of the input unless said. */
+/* Detectors that share a decoder. Sizes are in pixels of the input unless stated otherwise. */
 enum lbw_family {
     LBW_FAMILY_YOLOX,   /* [1,n,5+classes] cx cy w h obj cls; xy = (p + cell)·s, wh = e^p·s */
     LBW_FAMILY_YOLOV5,  /* [1,n,5+classes] cx cy w h obj cls, decoded inside the model */
@@ -34,7 +34,7 @@ enum lbw_family {
     LBW_FAMILY_CENTERNET, /* maps [1,classes,h,w], sizes and offsets [1,2,h,w] */
 };
 
-/* The order of the four numbers of a box, where the family leaves it open. */
+/* The order of the four numbers of a box, in families that leave it open. */
 enum lbw_box_order {
     LBW_BOX_XYXY, /* x0 y0 x1 y1 */
     LBW_BOX_YXYX, /* y0 x0 y1 x1 */
@@ -49,55 +49,52 @@ struct lbw_anchor {
 };
 
 /*
- * Fields that a family has no use for are 0. A copy by assignment borrows the texts: it is good
- * as long as the original is, and releasing it frees nothing. lbw_profile_copy() makes one that
- * stands alone.
+ * Fields that a family does not use are 0. A copy by assignment borrows the texts: it is valid
+ * as long as the original, and releasing it frees nothing. lbw_profile_copy() makes an
+ * independent copy.
  */
 struct lbw_profile {
     const char *name;
     enum lbw_family family;
-    const char *description; /* one line */
-    /* width, height: only for models that leave their size open; the model's own wins. */
-    struct lbw_preprocess preprocess;
+    const char *description;          /* one line */
+    struct lbw_preprocess preprocess; /* width and height are for dynamic inputs only */
     int num_strides;
     int strides[LBW_MAX_STRIDES];
     int num_classes;      /* without the background; 0: from the model's outputs */
-    bool has_own_classes; /* a file of the user's says them, not the table */
-    bool has_own_size;    /* the same for width and height */
-    int num_extra; /* yolov5, yolov8: channels behind the classes, ignored but for one: an angle
-                    */
+    bool has_own_classes; /* from the user's file, not the built-in profile */
+    bool has_own_size;    /* width and height are from the user's file */
+    int num_extra; /* yolov5, yolov8: channels after the classes; a single one is an angle */
     size_t num_labels;
     const char *const *labels; /* NULL, or one name per class */
-    float score;               /* boxes scored below are dropped (low: made for mAP) */
+    float score;               /* boxes with lower scores are dropped (low, for mAP) */
     float nms; /* IoU above which the weaker of two boxes is dropped: 0 any, 1 never */
     bool class_agnostic;           /* boxes of different classes suppress each other */
     int background;                /* class that means "nothing here", or -1 */
     int max_boxes;                 /* kept per picture, best first */
     float objectness_power;        /* fastestdet: score = obj^power · cls^(1-power) */
     float variance[2];             /* ssd: of the centre, of the size */
-    float spread[LBW_MAX_STRIDES]; /* yolov3: how far sigmoids reach over a cell; 0 means 1 */
+    float spread[LBW_MAX_STRIDES]; /* yolov3: range of the sigmoids, in cells; 0 means 1 */
     enum lbw_box_order box_order;
-    bool normalized; /* lists of boxes: coordinates are shares of the input's sides, not pixels
-                      */
-    /* Per stride: ssd priors, anchors of heads left undecoded; {0, 0} behind the last. */
+    bool normalized; /* lists of boxes: coordinates are fractions of the input's sides */
+    /* Per stride: ssd priors, anchors of undecoded heads; {0, 0} after the last. */
     int num_anchors;
     struct lbw_anchor anchors[LBW_MAX_STRIDES][LBW_MAX_ANCHORS];
-    void *storage;                   /* of the texts; NULL in the table */
+    void *storage;                   /* of the texts; NULL in built-in profiles */
     const struct lbw_profile *owner; /* of the storage: the struct at this address */
 };
 
-/* Profile i of the built-in ones, in a fixed order; NULL beyond the last. Static storage. */
+/* Built-in profile i, in a fixed order; NULL beyond the last. Static storage. */
 LBW_API const struct lbw_profile *lbw_profile_at(size_t i);
 
-/* A built-in one, or NULL. */
+/* The built-in profile of that name, or NULL. */
 LBW_API const struct lbw_profile *lbw_profile_by_name(const char *name);
 
 /* "yolox", …; static storage. */
 LBW_API const char *lbw_family_name(enum lbw_family family);
 
 /*
- * Reads a profile of the user's own, a JSON object. "extends" names a built-in profile to start
- * from, else "family" starts from the built-in profile of that name; one of them is required.
+ * Reads a profile from a JSON object. "extends" names a built-in profile to start from, else
+ * "family" starts from the built-in profile of that name; one of the two is required.
  * Keys: name extends family description size [w,h] resize color layout pad mean [3] std [3]
  * multiple strides [n] classes labels [n] score nms class_agnostic background max_boxes
  * objectness_power variance [2] box_order normalized anchors [[[w,h],…] per stride].
@@ -113,13 +110,14 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_profile_parse(struct lbw_profile *out,
                                                         struct lbw_error *err);
 
 /*
- * What --profile takes: a built-in name, or the path of a file (it ends in ".json" or holds a
- * "/"). LBW_ERR_ARGUMENT lists the built-in names.
+ * Finds a profile as --profile does: `name` is a built-in name, or the path of a file if it
+ * ends in ".json" or contains a "/". LBW_ERR_ARGUMENT lists the built-in names. *out is to be
+ * released.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_profile_find(struct lbw_profile *out,
                                                        const char *name, struct lbw_error *err);
 
-/* Copies with all texts; *out is to be released. */
+/* Copies a profile and all its texts; *out is to be released. */
 LBW_NODISCARD LBW_API enum lbw_status lbw_profile_copy(struct lbw_profile *out,
                                                        const struct lbw_profile *profile,
                                                        struct lbw_error *err);
@@ -128,53 +126,52 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_profile_copy(struct lbw_profile *out,
 LBW_API void lbw_profile_release(struct lbw_profile *profile);
 
 /*
- * Puts over a profile what the model says of itself: its classes, and for inputs of open size
- * the size, by the metadata of Ultralytics ("names", "imgsz") and Paddle ("character"). Where
- * these name no classes and the outputs have another number of them than the profile, they are
- * counted from the outputs, without labels, if lbw_profile_guess() sees the same family there:
- * under a profile of another one any number may fit by chance. What a profile of the user's own
- * says stays: its classes and labels, its size. The profile is to be released then.
+ * Adapts a profile to a model: takes the classes, and for dynamic inputs the size, from the
+ * metadata of Ultralytics ("names", "imgsz") and Paddle ("character"). If these name no classes
+ * and the outputs have another number of classes than the profile, the number is taken from the
+ * outputs, without labels, provided that lbw_profile_guess() recognises the same family (in
+ * another family any number may fit by chance). Classes, labels and size from the user's file
+ * are kept. The profile is to be released afterwards.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model, struct lbw_error *err);
 
 /*
- * The built-in profile that the model's outputs look like (their shapes and names, and who
- * exported it), or NULL: what is taken when the user names none. Where the model leaves shapes
- * open, or two detectors differ in their values only, it is run once on a generated picture, if
- * ONNX Runtime is there.
+ * The built-in profile that the model's outputs match (by shapes, names and exporter), or NULL;
+ * the default when the user names none. If the model leaves shapes open, or two detectors
+ * differ in their values only, it is run once on a generated picture, provided that ONNX
+ * Runtime is found.
  */
 LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
 
 /*
- * Built-in profile i of those that the outputs fit, NULL beyond the last: where there is more
- * than one, lbw_profile_guess() takes none.
+ * Built-in profile i of those that the outputs match; NULL beyond the last. If there are
+ * several, lbw_profile_guess() returns NULL.
  */
 LBW_API const struct lbw_profile *lbw_profile_candidate(struct lbw_model *model, size_t i);
 
 /*
- * The preprocessing that calibration assumes when the user says nothing: the guessed profile's,
- * else what the statistics of the model's first BatchNormalization fit, else RGB / 255. The
- * size is left open where the profile has none. LBW_ERR_UNSUPPORTED when no input takes
- * pictures.
+ * The preprocessing that calibration assumes by default: that of the guessed profile, else the
+ * one that fits the statistics of the model's first BatchNormalization, else RGB / 255. Width
+ * and height are 0 if the profile has none. LBW_ERR_UNSUPPORTED when no input takes pictures.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
                                                             struct lbw_model *model,
                                                             struct lbw_error *err);
 
 /*
- * Sets one field of `preprocess` from text, as the options --size WxH, --resize
+ * Sets one field of `preprocess` from text, as the command line does: --size WxH, --resize
  * stretch|letterbox|letterbox-corner, --color rgb|bgr|gray, --layout nchw|nhwc, --pad N,
- * --mean A,B,C, --std A,B,C (or one number for all), --multiple N take it; `key` is without the
- * dashes. LBW_ERR_ARGUMENT: "size: '41x' is not WIDTHxHEIGHT".
+ * --mean A,B,C and --std A,B,C (or one number for all), --multiple N. `key` has no dashes.
+ * LBW_ERR_ARGUMENT: "size: '41x' is not WIDTHxHEIGHT".
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_preprocess_option(struct lbw_preprocess *preprocess,
                                                             const char *key, const char *value,
                                                             struct lbw_error *err);
 
 /*
- * One line that says it all: "416x416 letterbox-corner bgr, pad 114, mean 0,0,0, std 1,1,1".
- * `size` bytes of `out`, always terminated.
+ * Describes all fields on one line: "416x416 letterbox-corner bgr, pad 114, mean 0,0,0, std
+ * 1,1,1". Writes at most `size` bytes, always terminated.
  */
 LBW_API void lbw_preprocess_describe(char *out, size_t size,
                                      const struct lbw_preprocess *preprocess);

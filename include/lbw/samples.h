@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Samples from the caller's memory, in place of files: for calibration, training, comparison.
- */
+/* Samples from memory instead of files, for calibration, training and comparison. */
 #ifndef LBW_SAMPLES_H
 #define LBW_SAMPLES_H
 
@@ -12,37 +11,37 @@ extern "C" {
 
 #define LBW_MAX_SAMPLE_DIMS 9 /* one more than an input can have */
 
-/* An array of the caller's: little-endian, row-major (C order), without gaps. */
+/* An array that the caller owns: little-endian, row-major (C order), without gaps. */
 struct lbw_array_view {
-    const char *name; /* of the model's input; NULL or "" where it has only one */
+    const char *name; /* of the model's input; may be NULL or "" if there is only one */
     /* "float32", "float16", "float64", "bool", "int8" … "int64", "uint8" … "uint64" */
     const char *type;
     int num_dims;
     int64_t dims[LBW_MAX_SAMPLE_DIMS];
-    const void *data; /* at any address */
-    size_t size;      /* bytes, as dims and type give them */
+    const void *data; /* of any alignment */
+    size_t size;      /* in bytes; has to match dims and type */
 };
 
 /*
- * What a model is fed, one of two. Values are converted to the type of the input and not
- * preprocessed. Everything is borrowed until the handle that was opened with it is closed, or
- * until the call ends.
+ * The inputs of a model, as arrays or by a callback. Values are converted to the type of the
+ * input and not preprocessed. Everything is borrowed until the handle that was opened with it
+ * is closed, or until the call ends.
  *
- * Whole arrays, as an .npz file holds them, one per input: the first axis counts samples, in
- * an axis of its own or in the batch axis. An array that holds one sample serves all.
+ * Arrays are as in an .npz file, one per input: the first axis counts samples, as an extra axis
+ * or as the batch axis. An array with one sample is used for all of them.
  *
- * Or one sample at a time: `get` sets *arrays to one array per input, valid until it is called
- * again, with a batch axis of 1 or without it. It is called by one thread at a time, maybe
- * another one than the caller's, in ascending order, maybe several times over; the same `i` has
- * to give the same values in the same shapes. It fails by returning another status than LBW_OK,
- * with its own message in `err` or without one.
+ * Without arrays, `get` provides one sample at a time: it sets *arrays to one array per input,
+ * with a batch axis of 1 or without one, valid until the next call. It is called by one thread
+ * at a time, which may not be the caller's, in ascending order, possibly several times over;
+ * the same `i` has to give the same values in the same shapes. To fail, it returns another
+ * status than LBW_OK and may fill in `err`.
  *
  * LBW_ERR_ARGUMENT: arrays of other shapes than the inputs, of unknown type or wrong size.
  */
 struct lbw_samples {
     size_t num_arrays; /* 0: `get` */
     const struct lbw_array_view *arrays;
-    size_t num_samples; /* that `get` can give */
+    size_t num_samples; /* that `get` provides */
     enum lbw_status (*get)(void *user, size_t i, const struct lbw_array_view **arrays,
                            size_t *num_arrays, struct lbw_error *err);
     void *user;

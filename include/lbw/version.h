@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The version of the headers; lbw_version() is that of the library that runs. */
+/* The version of the headers; lbw_version() returns that of the loaded library. */
 #ifndef LBW_VERSION_H
 #define LBW_VERSION_H
 
