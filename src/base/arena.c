@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arena: a stack of malloc'ed blocks, each at least as large as what is asked of it. */
+/* Arena: a stack of malloc'ed blocks, each at least as large as the request that made it. */
 #include "base/arena.h"
 
 #include <stdarg.h>
@@ -29,7 +29,7 @@ void lbw_arena_release(struct lbw_arena *arena)
     }
 }
 
-/* Large blocks are worth large pages: a tenth of the page faults. */
+/* Large pages cut page faults to a tenth; only large blocks can use them. */
 static void ask_for_huge_pages(void *memory, size_t size)
 {
     uintptr_t first = ((uintptr_t)memory + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;

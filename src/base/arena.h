@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A growing region of memory released in one go: everything of one model lives in one. */
+/* A growing region of memory, released as a whole: all of one model lives in one arena. */
 #ifndef LBW_SRC_ARENA_H
 #define LBW_SRC_ARENA_H
 
@@ -21,8 +21,8 @@ void lbw_arena_release(struct lbw_arena *arena);
 void *lbw_arena_alloc(struct lbw_arena *arena, size_t size);
 
 /*
- * Makes room for `size` bytes in one block, in large pages where the system has them; a hint:
- * nothing is lost where that fails.
+ * Makes room for `size` bytes in one block, in large pages where the system has them. This is a
+ * hint and may fail without harm.
  */
 void lbw_arena_reserve(struct lbw_arena *arena, size_t size);
 

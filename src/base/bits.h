@@ -8,8 +8,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* out = a op b; false when the result does not fit. Every size from a file goes through these.
- */
+/* out = a op b; false on overflow. Every size from a file goes through these. */
 static inline bool lbw_size_add(size_t *out, size_t a, size_t b)
 {
     return !__builtin_add_overflow(a, b, out);

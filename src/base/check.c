@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Checks of what callers hand in. */
+/* Checks of the arguments that callers pass to the public API. */
 #include "base/check.h"
 
 enum lbw_status lbw_check_choice(const char *what, int64_t value, size_t num,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What callers hand in, checked: values of enums, and the names that go with them. */
+/* Checks of arguments of the public API, and the names of enumerators. */
 #ifndef LBW_SRC_BASE_CHECK_H
 #define LBW_SRC_BASE_CHECK_H
 
@@ -14,7 +14,7 @@ enum lbw_status lbw_check_choice(const char *what, int64_t value, size_t num,
 /* LBW_ERR_ARGUMENT "WHAT: missing" for NULL. */
 enum lbw_status lbw_check_given(const char *what, const void *pointer, struct lbw_error *err);
 
-/* The same for a list, which may be NULL when it has no items. */
+/* The same for a list, which may be NULL if it is empty. */
 enum lbw_status lbw_check_list(const char *what, const void *items, size_t num,
                                struct lbw_error *err);
 

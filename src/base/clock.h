@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Time that only moves forward. */
+/* A monotonic clock. */
 #ifndef LBW_SRC_BASE_CLOCK_H
 #define LBW_SRC_BASE_CLOCK_H
 

@@ -38,7 +38,8 @@ void lbw_free(void *memory)
 enum lbw_status lbw_fail(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
 {
     if (err) {
-        char text[sizeof err->message]; /* names from files would break the one-line promise */
+        char text[sizeof err->message]; /* a name from a file may hold line breaks; a message is
+                                           one line */
         va_list ap;
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);
@@ -76,7 +77,7 @@ enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const 
         va_start(ap, fmt);
         vsnprintf(outer, sizeof outer, fmt, ap);
         va_end(ap);
-        size_t length = strlen(outer); /* stages that call each other say the same */
+        size_t length = strlen(outer); /* nested stages add the same context */
         if (strncmp(inner, outer, length) == 0 && strncmp(inner + length, ": ", 2) == 0)
             return status;
         return lbw_fail(err, status, "%s: %s", outer, inner);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Making and passing on errors: lbw_fail() is the only maker. */
+/* Making errors, which only lbw_fail() does, and passing them on. */
 #ifndef LBW_SRC_ERROR_H
 #define LBW_SRC_ERROR_H
 
@@ -9,20 +9,20 @@
 enum lbw_status lbw_fail(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
     LBW_PRINTF(3, 4);
 
-/* As lbw_fail(LBW_ERR_IO), with ": strerror(errno)" behind the message. */
+/* As lbw_fail(LBW_ERR_IO), with ": strerror(errno)" appended to the message. */
 enum lbw_status lbw_fail_errno(struct lbw_error *err, const char *fmt, ...) LBW_PRINTF(2, 3);
 
 /* As lbw_fail(LBW_ERR_MEMORY, "out of memory"). */
 enum lbw_status lbw_fail_memory(struct lbw_error *err);
 
 /*
- * Puts "CONTEXT: " in front of the message, unless it begins so already, and returns `status`:
- * `return lbw_within(…);`.
+ * Prefixes the message with "CONTEXT: ", unless it already begins with it, and returns
+ * `status`: `return lbw_within(…);`.
  */
 enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
     LBW_PRINTF(3, 4);
 
-/* Leaves the function at once on failure: only where it owns nothing. */
+/* Returns on failure; for functions that own nothing at that point. */
 #define LBW_TRY(call)                                                                          \
     do {                                                                                       \
         enum lbw_status try_status = (call);                                                   \
@@ -30,7 +30,7 @@ enum lbw_status lbw_within(struct lbw_error *err, enum lbw_status status, const 
             return try_status;                                                                 \
     } while (0)
 
-/* Goes to `out:` on failure, with `status` set: where it owns something. */
+/* Goes to `out:` on failure, with `status` set; for functions that own something. */
 #define LBW_OR_OUT(call)                                                                       \
     do {                                                                                       \
         status = (call);                                                                       \

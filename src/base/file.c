@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files read whole: mapped, from a pipe, or through gzip; and such that have no name. */
+/* Reading whole files: mapped, from a pipe, or through gzip. Temporary files without a name. */
 #include "base/file.h"
 
 #include <errno.h>
@@ -13,9 +13,10 @@
 #include <zlib.h>
 
 #define GZIP_CHUNK ((size_t)256 * 1024)
-#define MAX_STREAM ((size_t)INT_MAX) /* read or inflated: what one ONNX file may have */
+#define MAX_STREAM                                                                             \
+    ((size_t)INT_MAX) /* read or inflated: the most that one ONNX file may have */
 
-/* Grows `*data` so that `size` more bytes fit behind `used`. */
+/* Grows `*data` so that `size` more bytes fit after the first `used`. */
 static bool reserve(unsigned char **data, size_t *capacity, size_t used, size_t size)
 {
     if (*capacity - used >= size)
@@ -65,7 +66,7 @@ static bool is_gzip(const unsigned char *data, size_t size)
     return size >= 2 && data[0] == 0x1f && data[1] == 0x8b;
 }
 
-/* Inflates every member; what follows the last one and is none is left out, as gzip does. */
+/* Inflates every member and ignores trailing garbage, as gzip does. */
 static enum lbw_status inflate_all(unsigned char **data, size_t *used, z_stream *z,
                                    const struct lbw_bytes *in, const char *path,
                                    struct lbw_error *err)

@@ -7,7 +7,7 @@
 
 #include "base/bits.h"
 
-/* The place of the next `size` bytes, to be written or read; NULL when it has failed. */
+/* Where to write or read the next `size` bytes; NULL after a failure. */
 static unsigned char *take(struct lbw_record *record, size_t size)
 {
     bool is_short = size > record->size - record->at;

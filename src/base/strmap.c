@@ -16,7 +16,7 @@ static struct lbw_strmap_slot *slot_of(const struct lbw_strmap *map, const char 
     uint64_t hash = 0xcbf29ce484222325;
     for (const unsigned char *p = (const unsigned char *)key; *p; p++)
         hash = (hash ^ *p) * 0x100000001b3;
-    /* names that differ in a last digit lie on a lattice, which linear probing takes badly */
+    /* FNV-1a maps names that differ in the last digit to a lattice, which makes clusters */
     hash = (hash ^ hash >> 32) * 0x9e3779b97f4a7c15;
     size_t i = (size_t)(hash ^ hash >> 32) & (map->num_slots - 1);
     while (map->slots[i].key && strcmp(map->slots[i].key, key) != 0)

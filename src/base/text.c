@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Names come as bytes from files and command lines: mended for readers of UTF-8, cleaned for
- * terminals, escaped for files that are read back.
+ * Names are arbitrary bytes from files and command lines. Here they become valid UTF-8 for JSON
+ * and drawings, harmless text for terminals, and escaped words for files that are read back.
  */
 #include "base/text.h"
 
@@ -35,9 +35,8 @@ static size_t character_size(const unsigned char *s)
 }
 
 /*
- * Whether a character only takes its place in a line: no controls (C0, DEL, C1), no separators
- * of lines (U+2028, U+2029), none that turns the direction (U+200E, U+200F, U+202A … U+202E,
- * U+2066 … U+2069).
+ * Whether a character is harmless in a line: not a control (C0, DEL, C1), a line separator
+ * (U+2028, U+2029) or a mark of direction (U+200E, U+200F, U+202A … U+202E, U+2066 … U+2069).
  */
 static bool is_harmless(const unsigned char *s, size_t size)
 {
@@ -93,7 +92,7 @@ bool lbw_text_is_utf8(const char *text)
     return length != 0;
 }
 
-/* A word that neither needs quotes nor hides anything. */
+/* A word that can be printed without quotes. */
 static bool is_plain(const char *text)
 {
     if (!*text || strpbrk(text, " \"\\#"))
@@ -155,7 +154,7 @@ char *lbw_text_take_word(char **text)
         int high = is_escaped && *in == 'x' ? digit_of(in[1]) : -1;
         int low = high >= 0 ? digit_of(in[2]) : -1;
         *out = is_escaped && *in == 'n' ? '\n' : *in;
-        if (low >= 0 && (high || low)) { /* no name holds a zero */
+        if (low >= 0 && (high || low)) { /* names hold no zero bytes */
             *out = (char)(high << 4 | low);
             in += 2;
         }

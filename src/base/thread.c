@@ -55,7 +55,7 @@ void lbw_parallel_for(size_t num, unsigned num_threads, void (*fn)(void *user, s
         pthread_join(threads[--num_started], NULL);
 }
 
-/* The lowest failure so far; `lowest` is num while there is none. */
+/* The lowest failure so far; `lowest` is num if there is none. */
 struct attempt {
     atomic_size_t lowest;
     pthread_mutex_t lock;

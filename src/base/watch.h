@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Somebody who looks on while a long computation runs, and may stop it. */
+/* A callback that watches a long computation and may stop it. */
 #ifndef LBW_SRC_WATCH_H
 #define LBW_SRC_WATCH_H
 
@@ -18,7 +18,7 @@ struct lbw_watch {
     atomic_bool is_stopped;
 };
 
-/* False once the work is to stop; from any thread. A NULL watch never stops anything. */
+/* False once the work has to stop; from any thread. A NULL watch never stops it. */
 static inline bool lbw_watch_goes_on(struct lbw_watch *watch)
 {
     if (!watch)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files written whole or not at all: without a name, or under another, until they are. */
+/* Files written whole or not at all: until then without a name, or under a temporary one. */
 #include "base/writer.h"
 
 #include <errno.h>
@@ -19,9 +19,9 @@
 struct lbw_writer {
     char *path;
     char *temporary; /* NULL when written in place */
-    bool is_named;   /* so far the temporary file has a name, not only a descriptor */
-    char *aside;     /* what the old file of that name is called meanwhile, or NULL */
-    bool is_placed;  /* the temporary file has become the one at `path` */
+    bool is_named;   /* the temporary file has a name at present, not only a descriptor */
+    char *aside;     /* the name of the old file in the meantime, or NULL */
+    bool is_placed;  /* the temporary file was renamed to `path` */
     int fd;
     gzFile gzip;
     uint64_t size;
@@ -63,8 +63,7 @@ static int write_plain(int fd, const unsigned char *data, size_t size)
     return 0;
 }
 
-/* A name beside the target, not containing the target's, which may be as long as names can be.
- */
+/* A name in the target's folder. The target's name may have the greatest length: not in it. */
 static void make_temporary_name(struct lbw_writer *w)
 {
     static atomic_uint counter;
@@ -74,8 +73,10 @@ static void make_temporary_name(struct lbw_writer *w)
              (long)getpid(), atomic_fetch_add(&counter, 1));
 }
 
-/* A file in the target's folder that has no name until name_temporary(): nothing is left of it
- * however the program ends. -1 where the system does not have such files. */
+/*
+ * A file in the target's folder that has no name until name_temporary(), so that it vanishes
+ * however the program ends. -1 if the system has no such files.
+ */
 static int open_nameless(const struct lbw_writer *w)
 {
     char *folder = folder_of(w->path);
@@ -86,7 +87,7 @@ static int open_nameless(const struct lbw_writer *w)
     return fd;
 }
 
-/* A new file of the temporary name, or of another where that is taken. */
+/* A new file of the temporary name, or of another if that is taken. */
 static int create_temporary(struct lbw_writer *w)
 {
     int fd;
@@ -96,7 +97,7 @@ static int create_temporary(struct lbw_writer *w)
     return fd;
 }
 
-/* What is written so far as a file with a name, for systems that give none to one without. */
+/* Copies what is written into a file with a name; for systems that cannot name it later. */
 static int copy_temporary(struct lbw_writer *w)
 {
     unsigned char data[16 * 1024];
@@ -107,7 +108,7 @@ static int copy_temporary(struct lbw_writer *w)
         return -1;
     w->is_named = true;
     if (fstat(w->fd, &st) == 0)
-        (void)!fchmod(fd, st.st_mode & 0777); /* fails where there are no modes */
+        (void)!fchmod(fd, st.st_mode & 0777); /* fails on file systems without modes */
     for (off_t at = 0; (got = pread(w->fd, data, sizeof data, at)) > 0; at += got)
         if ((errno = write_plain(fd, data, (size_t)got)) != 0)
             break;
@@ -162,11 +163,11 @@ static int open_temporary(struct lbw_writer *w)
     }
     struct stat st;
     if (stat(w->path, &st) == 0 && fchmod(fd, st.st_mode & 0777) != 0)
-        return fd; /* a file system without modes */
+        return fd; /* no modes there */
     return fd;
 }
 
-/* Away from 0 to 2, which a program started without them hands out: what it says goes there. */
+/* Not 0 to 2, which open() returns if they were closed: the program prints there. */
 static int keep_off_standard(int fd)
 {
     if (fd < 0 || fd > STDERR_FILENO)
@@ -294,7 +295,7 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *w, struct lbw_error *err)
     return writer_status(w, err);
 }
 
-/* Gives the file its name; an old one of that name is gone then. */
+/* Renames the file into place; this removes an old one of that name. */
 static int place(struct lbw_writer *w)
 {
     if (name_temporary(w) != 0 || (w->temporary && rename(w->temporary, w->path) != 0))
@@ -326,7 +327,7 @@ static bool has_old(const struct lbw_writer *w)
     return w->temporary && lstat(w->path, &st) == 0;
 }
 
-/* Gives the old file another name until the new one has its own for good. */
+/* Moves the old file to another name until the new one is in place for good. */
 static int step_aside(struct lbw_writer *w)
 {
     size_t size = strlen(w->temporary) + sizeof "-old";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Whole files out: "-" is standard output, *.gz is compressed. */
+/* Writing whole files: "-" is standard output, *.gz is compressed. */
 #ifndef LBW_SRC_WRITER_H
 #define LBW_SRC_WRITER_H
 
@@ -8,11 +8,10 @@
 #include "base/error.h"
 
 /*
- * A file that appears under its name only when it is whole: written in the target's folder
- * to a temporary file without a name (where the file system has none such, under a hidden one),
- * synced, named and renamed by lbw_writer_commit(). A path that ends in ".gz" is
- * compressed. "-" writes standard output, and a path that names no regular file (a device or a
- * pipe) is written in place.
+ * A file that appears under its name only when it is complete. It is written to a temporary
+ * file in the target's folder, without a name, or with a hidden one if the file system requires
+ * it; lbw_writer_commit() syncs it and renames it. A path that ends in ".gz" is compressed. "-"
+ * is standard output. A device or a pipe is written in place.
  */
 struct lbw_writer;
 
@@ -26,8 +25,8 @@ void lbw_writer_write(struct lbw_writer *writer, const void *data, size_t size);
 uint64_t lbw_writer_size(const struct lbw_writer *writer);
 
 /*
- * Brings everything to the disk, so that what can fail has failed before one of several files
- * gets its name. Nothing is to be written behind it; commit or abort is still to come.
+ * Syncs everything to disk, so that most failures show before the first of several files is
+ * renamed. Write nothing afterwards; commit or abort must follow.
  */
 enum lbw_status lbw_writer_sync(struct lbw_writer *writer, struct lbw_error *err);
 
@@ -35,13 +34,13 @@ enum lbw_status lbw_writer_sync(struct lbw_writer *writer, struct lbw_error *err
 enum lbw_status lbw_writer_commit(struct lbw_writer **writer, struct lbw_error *err);
 
 /*
- * Commits two files of one folder, the second of which is of use with this first one only, and
- * frees both in any case. On failure all is as it was before.
+ * Commits two files of one folder, the second of which needs this first one, and frees both in
+ * any case. On failure all is as it was before.
  *
- * Whatever moment the process or the machine stops at, the second name never leads to a file
- * that goes with another first. Where both names were taken, the old files have other names for
- * that moment, and the second name leads nowhere: of the old pair or the new one both files are
- * whole, under their names or as ".lbw-…-old" and ".lbw-…" beside them.
+ * If the process or the machine stops at any moment, the second name never belongs to a file
+ * that needs another first. If both names existed, the old files are renamed for a moment in
+ * which the second name does not exist; both files of the old or of the new pair are then
+ * complete, under their names or as ".lbw-…-old" and ".lbw-…" next to them.
  */
 enum lbw_status lbw_writer_commit_pair(struct lbw_writer **first, struct lbw_writer **second,
                                        struct lbw_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Counts who computes, so that the caller's number of threads comes back with the last. */
+/* Counts computations, so that the last one restores the caller's number of threads. */
 #include "num/blas.h"
 
 #include <cblas.h>

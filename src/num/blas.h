@@ -4,8 +4,8 @@
 #define LBW_SRC_NUM_BLAS_H
 
 /*
- * In pairs, from any thread. The number of threads is one for the whole process: it is 1 from
- * the first begin on, and what the caller had set after the last end.
+ * Call them in pairs, from any thread. OpenBLAS has one number of threads per process: it is 1
+ * from the first begin on, and the caller's again after the last end.
  */
 void lbw_blas_begin(void);
 void lbw_blas_end(void);

@@ -109,7 +109,7 @@ static const float *target_of(const struct lbw_bundle *p, size_t row)
     return p->target + row * p->fit->k;
 }
 
-/* Takes up a row's codes and step: what they do to its output is entered from nothing. */
+/* Loads a row's codes and step: computes their effect on its output from scratch. */
 static void take_slot(struct lbw_bundle *p, size_t slot, size_t row)
 {
     size_t k = p->fit->k;
@@ -135,7 +135,7 @@ static void make_states(struct lbw_bundle *p)
     }
 }
 
-/* What the slot's codes cost, by its state. */
+/* The cost of the slot's codes, from its state. */
 static void read_slot(const struct lbw_bundle *p, size_t slot, struct lbw_row *out)
 {
     const struct lbw_fit *fit = p->fit;
@@ -309,7 +309,7 @@ static void descend_block(struct lbw_bundle *p, size_t b, size_t num, size_t *ch
                                  p->deltas[i * LBW_BLOCK + j]);
 }
 
-/* Descends in the first `num` slots, each until nothing moves; permutes them. */
+/* Descends in the first `num` slots, each until no code changes; permutes them. */
 static void descend(struct lbw_bundle *p, size_t num)
 {
     for (int sweep = 0; sweep < SWEEPS && num; sweep++) {
@@ -376,7 +376,7 @@ static size_t refit(struct lbw_bundle *p, size_t num)
     return better;
 }
 
-/* Descends from the rows' codes; with a real scale, step and codes in turn while that pays. */
+/* Descends from the rows' codes; with a real scale, alternates steps and codes. */
 static void polish(struct lbw_bundle *p)
 {
     size_t k = p->fit->k, num = p->num;
@@ -402,7 +402,7 @@ void lbw_bundle_round(struct lbw_bundle *bundle)
         for (size_t row = 0; row < bundle->num; row++)
             round_by_beam(bundle, row);
     } else {
-        float *pivots = bundle->d; /* U_ii², while nothing else is kept there */
+        float *pivots = bundle->d; /* U_ii²; the array is free at this point */
         for (size_t i = 0; i < fit->k; i++) {
             float pivot = fit->triangles[i * LBW_BLOCK + i % LBW_BLOCK];
             pivots[i] = pivot * pivot;

@@ -8,7 +8,7 @@
 
 #define LBW_MAX_OFFSETS 33
 
-/* What is looked for. */
+/* The grid and the steps to search. */
 struct lbw_search {
     const struct lbw_grid *grid;
     struct lbw_levels levels;
@@ -19,7 +19,7 @@ struct lbw_search {
     struct lbw_watch *watch;
 };
 
-/* One row and what is known of its codes. */
+/* One row, its codes, and their cost. */
 struct lbw_row {
     uint8_t *codes; /* K, in rounding order */
     float step;
@@ -45,7 +45,7 @@ struct lbw_bundle {
 /* Rows that a bundle should take. */
 size_t lbw_bundle_size(const struct lbw_fit *fit, const struct lbw_search *search);
 
-/* False when memory is out: then there is nothing to release. */
+/* False when memory is out, with nothing to release. */
 bool lbw_bundle_init(struct lbw_bundle *out, const struct lbw_fit *fit,
                      const struct lbw_search *search, size_t first, size_t num);
 void lbw_bundle_release(struct lbw_bundle *bundle);
@@ -53,7 +53,7 @@ void lbw_bundle_release(struct lbw_bundle *bundle);
 /* Fills cost and products of every row from its codes and step. */
 void lbw_bundle_enter(struct lbw_bundle *bundle);
 
-/* Finds codes and step of every row. */
+/* Searches codes and step of every row. */
 void lbw_bundle_round(struct lbw_bundle *bundle);
 
 #endif

@@ -10,10 +10,10 @@
 /* Columns of one block. */
 #define LBW_BLOCK ((size_t)64)
 
-/* The least damping for each column: below it single precision sees no positive definite H. */
+/* The least damping per column: with less, H is not positive definite in single precision. */
 #define LBW_LEAST_DAMPING 1e-6
 
-/* Rows of a product that are one task: the result does not depend on who does it. */
+/* Rows of a product per task; fixed, so that results do not depend on the threads. */
 #define LBW_TILE ((size_t)256)
 
 static inline size_t lbw_num_tiles(size_t rows)
@@ -53,8 +53,7 @@ struct lbw_fit {
     float *triangles; /* K × LBW_BLOCK: U within blocks */
     /* covariance: H and U (in the upper triangle), K × K; of the moments, M × K: Σ z yᵀ */
     float *h, *u, *zy;
-    /* samples: Yᵀ and what takes an output error into rows of U d, K × n; of the moments, n × M
-     */
+    /* samples: Yᵀ, and the map of output errors to rows of U d, K × n; of the moments, n × M */
     float *y, *p, *z;
     double *r; /* samples: n × n */
 };

@@ -9,8 +9,7 @@
 
 #define BIAS 127
 
-/* Exponents looked at: one weight in 2^40 may hold all the energy, and num - 1 levels follow.
- */
+/* Exponents tried: one weight in 2^40 may hold all the energy, and num - 1 levels follow. */
 #define MAX_OCTAVES 64
 
 /* Half octaves whose nearest level is the same; `sum` is Σ|w| in units of 2^top. */

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Half-octave statistics of a group of weights, and the best exponent that follows from them.
- */
+/* Half-octave statistics of a group of weights, and the best exponent by them. */
 #ifndef LBW_SRC_NUM_HISTOGRAM_H
 #define LBW_SRC_NUM_HISTOGRAM_H
 
@@ -30,8 +29,8 @@ int lbw_histogram_top(const struct lbw_histogram *histogram);
 
 /*
  * The exponent s in [least, most] of the top level 2^s with the least Σ(q - w)² over all
- * nearest projections onto {0, ±2^s, …, ±2^(s-num+1)}; of equally good ones the largest that
- * is of use (LBW.md section 2). `total` is the sum of all counts. All values are finite and the
+ * nearest projections onto {0, ±2^s, …, ±2^(s-num+1)}; of equally good ones, the largest whose
+ * top level is used. `total` is the sum of all counts. All values are finite and the
  * largest is at least 2^-64, so that every threshold that matters lies in the normal range.
  */
 int lbw_histogram_exponent(const struct lbw_histogram *histogram, uint64_t total, int num,

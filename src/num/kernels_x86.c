@@ -138,8 +138,7 @@ ISA static inline avx512_floats avx512_table_look_up(avx512_ints index, const fl
     return (avx512_floats)_mm512_mask_blend_ps(is_high, low, high);
 }
 
-/* Binary search, one step per bit of the index, in the 32 thresholds that two registers hold.
- */
+/* Binary search in the 32 thresholds of two registers, one step per bit of the index. */
 ISA static inline avx512_ints avx512_search(avx512_ints bits,
                                             const struct lbw_decision *decision)
 {

@@ -79,7 +79,7 @@ static void column_means(double *mean, const float *x, size_t num, size_t k)
         mean[i] /= (double)num;
 }
 
-/* Subtracts the shift and adds what is left to the sums. */
+/* Subtracts the shift and adds the result to the sums. */
 static void centre(float *x, double *sum, const double *shift, size_t num, size_t k)
 {
     for (size_t p = 0; p < num; p++)
@@ -90,7 +90,7 @@ static void centre(float *x, double *sum, const double *shift, size_t num, size_
         }
 }
 
-/* One batch on its way into the moments. */
+/* One batch being added to the moments. */
 struct batch {
     struct lbw_moments *moments;
     const float *x, *y;
@@ -151,7 +151,7 @@ static enum lbw_status spill(struct lbw_moments *m, size_t num_kept, unsigned nu
     return LBW_OK;
 }
 
-/* Where the batch's outputs go, and room for its columns; z NULL: they must be made apart. */
+/* Buffers for the batch's outputs and columns; z is NULL if they need one of their own. */
 static enum lbw_status make_room(struct lbw_moments *m, size_t num, unsigned num_threads,
                                  struct lbw_error *err)
 {

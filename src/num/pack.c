@@ -82,8 +82,7 @@ ALWAYS_INLINE void pack_shape(unsigned char *out, const uint8_t *codes, size_t n
     }
 }
 
-/* Every run of digits, least significant first; entries hold RUN bytes whatever their length.
- */
+/* Every run of digits, least significant first; entries always hold RUN bytes. */
 #define RUN      4
 #define MAX_RUNS 2809 /* 53² */
 
@@ -131,7 +130,8 @@ ALWAYS_INLINE bool unpack_shape(uint8_t *codes, const unsigned char *in, size_t 
 {
     size_t i = 0;
     uint32_t excess = 0;
-    if (n >= 4 * (size_t)power(shape.base, shape.run)) { /* else the table does not pay */
+    if (n >= 4 * (size_t)power(shape.base,
+                               shape.run)) { /* below, the table costs more than it saves */
         uint8_t runs[MAX_RUNS][RUN];
         fill_runs(runs, shape);
         for (; n - i >= shape.digits + RUN; i += shape.digits, in += shape.size)

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Codes as digits in words: the storage form of the packed encoding, and of 2- and 4-bit types.
- */
+/* Codes as digits in words, for the packed encoding, and as 2- and 4-bit types. */
 #ifndef LBW_SRC_NUM_PACK_H
 #define LBW_SRC_NUM_PACK_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Projection of one group: the exponent or step first, then the nearest levels. */
+/* Projecting one group: the exponent or step first, then the nearest levels. */
 #include "num/quantize.h"
 
 #include <float.h>
@@ -26,7 +26,7 @@
 /* Weights read at a time: half a megabyte stays in the second-level cache. */
 #define BLOCK ((size_t)1 << 17)
 
-/* One group on its way. */
+/* The projection of one group. */
 struct job {
     uint8_t *codes;
     const float *w;
@@ -60,7 +60,7 @@ static bool is_step(float step, const struct lbw_grid *grid)
     return step > 0 && isfinite(step * top_level(grid));
 }
 
-/* What the nearest levels of a step achieve, all as Σw² - Σ(q - w)². */
+/* How good the nearest levels of a step are, as Σw² - Σ(q - w)². */
 struct fit {
     double gain;   /* with this step */
     double better; /* with the same levels and the step that is best for them */
@@ -137,7 +137,7 @@ static void add_and_code(struct lbw_histogram *histogram, struct job *job)
     }
 }
 
-/* The exponent in one pass over the weights; `greatest` is set to a power of two or 0. */
+/* The exponent in one pass over the weights; sets `greatest` to a power of two or 0. */
 static enum lbw_status optimal_from_histogram(int *exponent, struct job *job, bool is_final,
                                               struct lbw_error *err)
 {
@@ -159,7 +159,7 @@ static enum lbw_status optimal_from_histogram(int *exponent, struct job *job, bo
     return LBW_OK;
 }
 
-/* Where trial begins: no larger step is better. */
+/* Where trials start: no larger step is better. */
 static int first_trial(const struct job *job)
 {
     int exponent;

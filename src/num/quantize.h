@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Projection of a group of weights onto a grid: LBW.md sections 1 and 2, arXiv 1612.06052 §2.
- */
+/* Projection of a group of weights onto a grid (arXiv 1612.06052, section 2). */
 #ifndef LBW_SRC_NUM_QUANTIZE_H
 #define LBW_SRC_NUM_QUANTIZE_H
 
@@ -19,7 +18,7 @@ struct lbw_quantize_params {
 /* All grids; *num receives how many. */
 const struct lbw_grid *lbw_grid_table(size_t *num);
 
-/* Whether it is one of the table's, not a copy or an invention of the caller's. */
+/* Whether it points into the table, not to a copy or a grid of the caller's making. */
 bool lbw_grid_is_known(const struct lbw_grid *grid);
 
 /* False when a value is NaN or infinite. */
@@ -47,8 +46,7 @@ enum lbw_status lbw_quantize(uint8_t *codes, float *step, const float *w, size_t
 void lbw_nearest(uint8_t *codes, const float *w, size_t n, const struct lbw_grid *grid,
                  float step);
 
-/* out[i] = step × levels[codes[i]], one float32 multiply: the bits every encoding decodes to.
- */
+/* out[i] = step × levels[codes[i]], one float32 multiply: every encoding decodes to this. */
 void lbw_dequantize(float *out, const uint8_t *codes, size_t n, const struct lbw_grid *grid,
                     float step);
 

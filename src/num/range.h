@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The 256 values that an activation is rounded to, and which ones to take: LBW.md section 7. */
+/* The 256 values that an activation is rounded to, and how to choose them. */
 #ifndef LBW_SRC_NUM_RANGE_H
 #define LBW_SRC_NUM_RANGE_H
 
@@ -15,13 +15,13 @@ struct lbw_range {
     int32_t zero, least, most;
 };
 
-/* How codes are laid out, which depends on who reads them. */
+/* The layout of codes, which depends on the runtime. */
 enum lbw_range_kind {
     LBW_RANGE_UNSIGNED,  /* 0 … 255, any zero */
     LBW_RANGE_SYMMETRIC, /* -128 … 127, zero at 0 */
 };
 
-/* What is computed of an activation next, where that alone counts. */
+/* The function computed of an activation next, if nothing else reads it. */
 enum lbw_range_curve {
     LBW_CURVE_NONE,
     LBW_CURVE_SIGMOID,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Data-aware rounding of one layer: from its least-squares problem to codes, LBW.md section 4.
- */
+/* Data-aware rounding of one layer: from its least-squares problem to codes. */
 #include "num/reconstruct.h"
 
 #include <float.h>
@@ -56,7 +55,7 @@ static void choose_offsets(struct lbw_search *search,
     }
 }
 
-/* What the row's codes are in the weights' own terms. */
+/* The row's codes in the order of the weights. */
 struct measured {
     double qq, qw; /* q qᵀ, q wᵀ */
     double mean;   /* E[q y] */
@@ -85,7 +84,7 @@ static double error_of(const struct lbw_fit *fit, size_t row, const struct lbw_r
     return error > 0 ? error : 0;
 }
 
-/* The gain that gives the row's output back some of the amplitude that rounding took. */
+/* The gain that restores some of the amplitude that rounding took from the row's output. */
 static double restore_amplitude(const struct problem *p, size_t row, struct lbw_row *result,
                                 const struct measured *m)
 {

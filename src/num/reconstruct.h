@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Data-aware rounding of one layer's weights: LBW.md section 4. Plain matrices, no ONNX. */
+/* Data-aware rounding of one layer's weights, on plain matrices. */
 #ifndef LBW_SRC_NUM_RECONSTRUCT_H
 #define LBW_SRC_NUM_RECONSTRUCT_H
 
@@ -62,8 +62,8 @@ enum lbw_status lbw_moments_add(struct lbw_moments *moments, float *x, float *y,
 struct lbw_fit;
 
 /*
- * Spends the moments, which may only be released afterwards. `damping` is a share of H's mean
- * diagonal (0.01 in LBW.md), raised where single precision cannot factor H otherwise. Fails
+ * Consumes the moments, which may only be released afterwards. `damping` is a share of H's mean
+ * diagonal, raised where single precision cannot factor H otherwise. Fails
  * with LBW_ERR_UNSUPPORTED when the moments are not finite or hold no column, and with
  * LBW_ERR_INTERRUPTED; `watch` may be NULL.
  */

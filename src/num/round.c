@@ -266,7 +266,7 @@ size_t lbw_round_descend(uint8_t *codes, float *error, float *gradient, float *d
             continue;
         code = nearest_level(levels, wanted);
         float change = step * (levels->values[code] - levels->values[codes[i]]);
-        /* rounding must not make it walk in circles */
+        /* rounding errors must not make it cycle */
         if (change * (2 * gradient[i] + change * row[i]) >= 0)
             continue;
         codes[i] = (uint8_t)code;

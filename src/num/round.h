@@ -14,7 +14,7 @@
 /* The most columns that the beam search takes. */
 #define LBW_BEAM_MAX_K 32
 
-/* A grid's values as float, ascending, and the middles between neighbours. */
+/* The levels of a grid as float, ascending, and the midpoints between them. */
 struct lbw_levels {
     size_t num;
     float values[LBW_MAX_LEVELS];
@@ -23,8 +23,7 @@ struct lbw_levels {
 
 void lbw_levels_of(struct lbw_levels *out, const struct lbw_grid *grid);
 
-/* minimise ‖U (q - target)‖² over q = step × levels, of K columns: row i of U at u[i·stride].
- */
+/* minimise ‖U (q - target)‖² over q = step × levels, K columns; row i of U at u[i·stride]. */
 struct lbw_triangle {
     size_t k, stride;
     const float *u; /* upper triangular */

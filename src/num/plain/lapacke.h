@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The part of LAPACK that src/num calls, see cblas.h beside it. Column-major, lower triangle.
- */
+/* The part of LAPACK that src/num calls, as cblas.h. Column-major, lower triangle. */
 #ifndef LBW_SRC_NUM_PLAIN_LAPACKE_H
 #define LBW_SRC_NUM_PLAIN_LAPACKE_H
 
