@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Branch: an If that always goes one way becomes the nodes of that way. */
+/* Replaces an If whose condition is a constant by the nodes of the branch it takes. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,7 +23,7 @@ static bool add(struct splicer *s, Onnx__NodeProto *node)
     return lbw_node_list_add(&s->list, node);
 }
 
-/* The tensor behind a name, through Identity nodes; NULL when it is none. */
+/* The constant that a name refers to, through Identity nodes, or NULL. */
 static const Onnx__TensorProto *constant_behind(const struct splicer *s,
                                                 const struct lbw_scope *scope, const char *name)
 {
@@ -50,14 +50,16 @@ static Onnx__GraphProto *taken_branch(const struct splicer *s, const struct lbw_
         return NULL;
     const Onnx__AttributeProto *branch =
         lbw_node_attribute(node, condition ? "then_branch" : "else_branch");
-    /* a function has no place for initializers */
+    /* a function has no initializers */
     bool fits = branch && branch->g && branch->g->n_output == node->n_output &&
                 branch->g->n_sparse_initializer == 0 &&
                 (scope->graph || branch->g->n_initializer == 0);
     return fits ? branch->g : NULL;
 }
 
-/* The branch's outputs get the If's names where a node makes them; others are passed on. */
+/*
+ * Gives the branch's outputs the names of the If's; outputs that no node makes are passed on.
+ */
 static bool map_outputs(struct splicer *s, struct lbw_strmap *map,
                         const Onnx__GraphProto *branch, const Onnx__NodeProto *node)
 {
@@ -114,12 +116,12 @@ static bool splice(struct splicer *s, const struct lbw_scope *scope, Onnx__Graph
     }
     ok = ok && pass_on(s, &map, branch, node);
     lbw_strmap_release(&map);
-    node->n_output = 0; /* the node is gone: its bodies are not looked at */
+    node->n_output = 0; /* the node was replaced: skip its bodies */
     s->num_spliced++;
     return ok;
 }
 
-/* In the body of a node that is gone. */
+/* In the body of a replaced node. */
 static bool is_gone(const struct lbw_scope *scope)
 {
     for (; scope->parent; scope = scope->parent)
@@ -128,7 +130,7 @@ static bool is_gone(const struct lbw_scope *scope)
     return false;
 }
 
-/* Runtimes want node names to be unique in a graph: of two alike the first keeps it. */
+/* Node names have to be unique in a graph: of two nodes with one name the first keeps it. */
 static bool part_names(struct splicer *s)
 {
     struct lbw_strmap seen = {0};
@@ -163,7 +165,7 @@ static bool splice_scope(struct splicer *s, struct lbw_scope *scope)
     return lbw_scope_set_nodes(scope, s->model, s->list.nodes, s->list.num);
 }
 
-/* What stands in a spliced branch is looked at in the next round. */
+/* An If in a spliced branch is handled in the next round. */
 static enum lbw_status splice_round(struct splicer *s)
 {
     struct lbw_index index;

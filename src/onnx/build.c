@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Build: new pieces of the tree; every list that grows does so by doubling. */
+/* Adding to the tree; every list that grows doubles its capacity. */
 #include "onnx/build.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/strmap.h"
 #include "onnx/walk.h"
 
-/* A list that has been grown, and how many items its array has room for. */
+/* A list that has grown, and its capacity. */
 struct lbw_grown {
     struct lbw_grown *next;
     void *array;
@@ -263,7 +263,7 @@ bool lbw_model_add_function(struct lbw_model *model, Onnx__FunctionProto *functi
            append(model, &model->proto->functions, &model->proto->n_functions, function);
 }
 
-/* Each name → the last number that was tried behind it, from 1 on. */
+/* Name → the last number that was appended to it, from 1 on. */
 struct lbw_names {
     struct lbw_strmap used; /* for tensors and for nodes */
     struct lbw_strmap nodes;
@@ -287,7 +287,7 @@ static bool use_names(struct lbw_names *names, char **list, size_t num)
     return true;
 }
 
-/* Every name a message gives or reads; the walk does the rest. */
+/* Every name that a message defines or reads; the walk does the rest. */
 static bool collect(ProtobufCMessage *message, void *user)
 {
     struct lbw_names *names = user;

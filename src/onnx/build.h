@@ -7,9 +7,9 @@
 #include "onnx/model.h"
 
 /*
- * Strings are copied. `inputs` and `outputs` end with NULL; "" leaves an optional input out.
- * NULL when memory is out; a NULL node passed on to the functions below is such a failure too,
- * so a chain of calls needs one check at its end.
+ * Strings are copied. `inputs` and `outputs` end with NULL; "" leaves out an optional input.
+ * NULL when memory is out. The functions below accept NULL as a node and fail, so a chain of
+ * calls needs only one check at its end.
  */
 Onnx__NodeProto *lbw_build_node(struct lbw_model *model, const char *domain,
                                 const char *op_type, const char *name,
@@ -43,7 +43,7 @@ bool lbw_node_list_add(struct lbw_node_list *list, Onnx__NodeProto *node);
 bool lbw_graph_add_initializer(struct lbw_model *model, Onnx__GraphProto *graph,
                                Onnx__TensorProto *tensor);
 /*
- * In one pass: removes inputs that `gone` has the names of, and initializers that it has under
+ * Removes, in one pass, inputs whose names are in `gone`, and initializers that it has under
  * their names.
  */
 void lbw_graph_remove(Onnx__GraphProto *graph, const struct lbw_strmap *gone);
@@ -64,7 +64,7 @@ enum lbw_status lbw_names_new(struct lbw_names **out, const struct lbw_model *mo
 void lbw_names_free(struct lbw_names *names);
 const char *lbw_names_make(struct lbw_names *names, struct lbw_model *model, const char *stem);
 
-/* The same for a node, which may be called like a tensor but not like another node. */
+/* The same for a node. Nodes and tensors may share a name. */
 const char *lbw_names_make_node(struct lbw_names *names, struct lbw_model *model,
                                 const char *stem);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls: the nodes and bytes of each function, what it calls included, found once each. */
+/* Counts the nodes and bytes of each function once, including the functions it calls. */
 #include "onnx/calls.h"
 
 #include <stdlib.h>
 
-#define MAX_DEPTH  32                /* of calls within calls; a ring of calls goes deeper */
-#define MAX_NODES  ((size_t)1 << 16) /* made in all, bodies included */
-#define MAX_GROWTH 16                /* what they hold takes so many times the model's size, */
-#define MAX_EXTRA  ((uint64_t)64 << 20) /* and so many bytes */
+#define MAX_DEPTH  32                   /* of calls within calls; recursion exceeds it */
+#define MAX_NODES  ((size_t)1 << 16)    /* in total, bodies included */
+#define MAX_GROWTH 16                   /* they may hold this many times the model's size, */
+#define MAX_EXTRA  ((uint64_t)64 << 20) /* or this many bytes */
 
-/* What one function, or the whole model, stands for. */
+/* What one function, or the whole model, expands to. */
 struct cost {
     size_t num_nodes;
     uint64_t size; /* in a file */
@@ -58,7 +58,7 @@ static enum lbw_status add_call(struct counter *c, struct cost *sum,
     return add(c, sum, cost);
 }
 
-/* The nodes themselves count where they are made anew, in the body of a call. */
+/* Nodes in the body of a call are copied, so they count themselves. */
 static enum lbw_status add_list(struct counter *c, struct cost *sum, bool is_made,
                                 Onnx__NodeProto *const *nodes, size_t num, unsigned depth)
 {
@@ -93,7 +93,7 @@ enum lbw_status lbw_calls_check(const struct lbw_index *index, const bool *wante
         return lbw_fail_memory(err);
     LBW_OR_OUT(add_list(&c, &sum, false, proto->graph->node, proto->graph->n_node, 0));
     for (size_t i = 0; c.wanted && i < proto->n_functions; i++)
-        if (!c.wanted[i]) /* it stays, and calls in it are expanded where it stands */
+        if (!c.wanted[i]) /* kept; calls in it are expanded in place */
             LBW_OR_OUT(add_list(&c, &sum, false, proto->functions[i]->node,
                                 proto->functions[i]->n_node, 1));
 out:

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Walks over what makes a constant; the operators are in constant_op.c. */
+/* Finds what a constant is computed from; the operators are in constant_op.c. */
 #include "onnx/constant.h"
 
 #include <string.h>
@@ -7,19 +7,19 @@
 #include "base/bits.h"
 #include "onnx/constant_op.h"
 
-#define MOST_NODES 256 /* behind one value, counted once for each way there */
+#define MOST_NODES 256 /* for one value, counted once per path */
 #define MOST_DEPTH 64
 
-/* ---- what goes in ---- */
+/* ---- inputs ---- */
 
-/* The nodes behind a value, and the constants that these read. */
+/* The nodes that compute a value, and the constants that they read. */
 struct tree {
     const struct lbw_index *index;
     const Onnx__NodeProto *nodes[MOST_NODES];
     const struct lbw_scope *scopes[MOST_NODES];
     size_t num_nodes;
     size_t num_visits;
-    bool is_open; /* something else goes in, or it is too large to tell */
+    bool is_open; /* depends on other values, or is too large to examine */
 };
 
 static bool holds_graphs(const Onnx__NodeProto *node)
@@ -67,7 +67,7 @@ bool lbw_constant_is_made(const struct lbw_index *index, const struct lbw_value 
     return !tree.is_open;
 }
 
-/* ---- what becomes free ---- */
+/* ---- what becomes unused ---- */
 
 static bool is_in(const struct tree *tree, const bool *goes, const Onnx__NodeProto *node)
 {
@@ -77,7 +77,7 @@ static bool is_in(const struct tree *tree, const bool *goes, const Onnx__NodePro
     return false;
 }
 
-/* The first node that stays and reads the value, or NULL; *is_kept: it is needed anyway. */
+/* The first remaining node that reads the value, or NULL; *is_kept: it is needed anyway. */
 static const Onnx__NodeProto *reader_that_stays(bool *is_kept, const struct tree *tree,
                                                 const bool *goes, const struct lbw_value *value)
 {
@@ -90,7 +90,7 @@ static const Onnx__NodeProto *reader_that_stays(bool *is_kept, const struct tree
     return NULL;
 }
 
-/* A node goes when all that reads it goes; the one that makes the value goes for sure. */
+/* A node is dropped when all its readers are; the one that makes the value always is. */
 static void find_what_goes(bool *goes, const struct tree *tree, const struct lbw_value *value)
 {
     for (bool changed = true; changed;) {
@@ -148,7 +148,7 @@ uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_in
     return size;
 }
 
-/* ---- making it ---- */
+/* ---- computing it ---- */
 
 struct maker {
     const struct lbw_index *index;
@@ -224,7 +224,7 @@ static enum lbw_status make(struct lbw_numbers *out, struct maker *m,
     return status;
 }
 
-/* Numbers as raw bytes of their type; NULL when memory is out or for types of no use here. */
+/* Numbers as raw bytes of their type; NULL when memory is out or for other types. */
 static Onnx__TensorProto *to_tensor(struct lbw_model *model, const char *name,
                                     const struct lbw_numbers *n)
 {

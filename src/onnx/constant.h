@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values that constants alone make: Transpose, Reshape, Concat, sums, the norm of a weight and
- * the like, computed as a runtime would when it loads the model (ONNX operator specification).
+ * Values computed from constants alone, by Transpose, Reshape, Concat, sums, the norm of a
+ * weight and the like, as a runtime computes them when it loads the model (ONNX operator
+ * specification).
  */
 #ifndef LBW_SRC_ONNX_CONSTANT_H
 #define LBW_SRC_ONNX_CONSTANT_H
 
 #include "onnx/index.h"
 
-/* Whether nothing but constants goes into the value, whatever the operators between. */
+/* Whether the value depends on constants alone, whatever the operators. */
 bool lbw_constant_is_made(const struct lbw_index *index, const struct lbw_value *value);
 
 /*
- * The value as a tensor in the model's arena, under its own name. *out is NULL where the value
- * is not made of constants alone or by an operator that is not computed here: *node (NULL is
- * fine) is then that operator's node, or NULL.
+ * The value as a tensor in the model's arena, under its own name. *out is NULL if it depends on
+ * something else or needs an operator that is not computed here; *node (NULL is fine) is then
+ * the node of that operator, or NULL.
  */
 enum lbw_status lbw_constant_make(Onnx__TensorProto **out, const Onnx__NodeProto **node,
                                   const struct lbw_index *index, const struct lbw_value *value,

@@ -59,7 +59,7 @@ void lbw_numbers_round(struct lbw_numbers *n)
         n->values[i] = rounded(n->values[i], n->type);
 }
 
-/* Input i, or NULL where it is left out. */
+/* Input i, or NULL if it is left out. */
 static const struct lbw_numbers *input(const struct lbw_constant_call *call, size_t i)
 {
     return i < call->num_inputs && call->inputs[i].values ? &call->inputs[i] : NULL;
@@ -86,7 +86,7 @@ static bool fix_axis(int64_t *axis, size_t rank)
     return *axis >= 0 && *axis < (int64_t)rank;
 }
 
-/* Whole numbers of an attribute, or of an input where operators have moved them there. */
+/* Integers from an attribute, or from an input in later versions of the operator. */
 static bool whole_numbers(int64_t *out, size_t *num, const struct lbw_constant_call *call,
                           const char *name, size_t at)
 {
@@ -101,7 +101,7 @@ static bool whole_numbers(int64_t *out, size_t *num, const struct lbw_constant_c
     return a || n;
 }
 
-/* ---- value by value ---- */
+/* ---- elementwise ---- */
 
 static enum lbw_status binary(struct lbw_numbers *out, const struct lbw_constant_call *call,
                               struct lbw_error *err)
@@ -293,7 +293,7 @@ static enum lbw_status shape(struct lbw_numbers *out, const struct lbw_constant_
     return LBW_OK;
 }
 
-/* ---- places ---- */
+/* ---- moving values ---- */
 
 static enum lbw_status transpose(struct lbw_numbers *out, const struct lbw_constant_call *call,
                                  struct lbw_error *err)

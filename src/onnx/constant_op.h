@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The operators that constants are made with, on numbers. */
+/* The operators that compute constants. */
 #ifndef LBW_SRC_ONNX_CONSTANT_OP_H
 #define LBW_SRC_ONNX_CONSTANT_OP_H
 
@@ -8,7 +8,7 @@
 
 #define LBW_NUMBERS_DIMS 8
 
-/* A tensor of any type, its values as doubles; without values: an input that is left out. */
+/* A tensor of any type, its values as doubles. Without values, an input that is left out. */
 struct lbw_numbers {
     int32_t type;
     size_t num_dims;
@@ -20,12 +20,12 @@ struct lbw_numbers {
 /* FLOAT, FLOAT16, BFLOAT16 or DOUBLE. */
 bool lbw_numbers_is_float(int32_t type);
 
-/* Room for a tensor of that shape; LBW_ERR_UNSUPPORTED where that is too much. */
+/* Allocates a tensor of that shape; LBW_ERR_UNSUPPORTED if it is too large. */
 enum lbw_status lbw_numbers_alloc(struct lbw_numbers *out, struct lbw_arena *arena,
                                   int32_t type, const int64_t *dims, size_t num_dims,
                                   struct lbw_error *err);
 
-/* To the nearest values of the type: what a runtime keeps between two nodes. */
+/* Rounds to the values of the type, as a runtime does between two nodes. */
 void lbw_numbers_round(struct lbw_numbers *numbers);
 
 struct lbw_constant_call {
@@ -36,7 +36,7 @@ struct lbw_constant_call {
     struct lbw_arena *arena;
 };
 
-/* LBW_ERR_UNSUPPORTED for what is not computed here: shapes and attributes may be anything. */
+/* LBW_ERR_UNSUPPORTED for what is not computed here. Shapes and attributes are unchecked. */
 typedef enum lbw_status (*lbw_constant_fn)(struct lbw_numbers *out,
                                            const struct lbw_constant_call *call,
                                            struct lbw_error *err);
@@ -46,7 +46,7 @@ struct lbw_constant_op {
     lbw_constant_fn fn;
 };
 
-/* NULL for an operator that is not among them. */
+/* NULL for an unknown operator. */
 const struct lbw_constant_op *lbw_constant_op_find(const Onnx__NodeProto *node);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a model says about itself: for `inspect`, and for feeding it. */
+/* Describes a model: inputs, outputs and metadata, for lbw_model_describe(). */
 #include <string.h>
 
 #include "base/strmap.h"
@@ -61,7 +61,7 @@ static void describe_port(struct lbw_port *port, const Onnx__ValueInfoProto *val
     }
 }
 
-/* Inputs that are no initializers, in order; the names are few enough for a map only once. */
+/* Inputs that are not initializers, in order. Too few to need a map. */
 static enum lbw_status describe_inputs(struct lbw_model_info *info, struct lbw_model *model,
                                        struct lbw_error *err)
 {

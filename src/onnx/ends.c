@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends: walking back from the outputs to the last layers with weights. */
+/* Walks back from the outputs to the last layers with weights. */
 #include "onnx/ends.h"
 
 #include "base/error.h"
@@ -44,7 +44,7 @@ enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_
         has_memory = lbw_strmap_put(&seen, graph->output[i]->name, graph->output[i]);
     for (size_t i = graph->n_node; i-- > 0 && has_memory;) {
         const Onnx__NodeProto *node = graph->node[i];
-        /* A size says nothing about the values it was taken from. */
+        /* A tensor's shape does not depend on its values. */
         if (!lbw_ends_reach(node, &seen) || lbw_node_is(node, "Shape"))
             continue;
         if (is_learned(index, node))

@@ -7,17 +7,17 @@
 
 /*
  * The tensors where the model's last learned layers end: walking back from the graph's outputs,
- * the first output met of a Conv, ConvTranspose, Gemm or of a MatMul with a constant. What
- * comes behind them only decodes. Names belong to the model, the list to its arena.
- * LBW_ERR_UNSUPPORTED when there is none.
+ * the first output met of a Conv, ConvTranspose, Gemm or of a MatMul with a constant. Nodes
+ * after them only decode. Names belong to the model, the list to its arena. LBW_ERR_UNSUPPORTED
+ * if there are none.
  */
 enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_index *index,
                                struct lbw_error *err);
 
-/* For walks back from some names: whether the node makes one of them. */
+/* For walks back from some names: whether the node produces one of them. */
 bool lbw_ends_reach(const Onnx__NodeProto *node, const struct lbw_strmap *names);
 
-/* Adds names, but for those of parameters left out; false when memory is out. */
+/* Adds names, except those of omitted inputs; false when memory is out. */
 bool lbw_ends_put(struct lbw_strmap *names, char *const *list, size_t num);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* External data, read side: files are opened once, component by component, and mapped. */
+/* Reading external data: files are opened once, component by component, and mapped. */
 #include "onnx/extdata.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ struct lbw_external_file {
     size_t size;
 };
 
-/* Where a tensor says that its values are. */
+/* The location, offset and length that a tensor states. */
 struct place {
     const char *location;
     uint64_t offset;
@@ -65,7 +65,7 @@ bool lbw_external_holds(const struct lbw_model *model, const unsigned char *data
     return false;
 }
 
-/* Digits only, no sign, no blanks; false when it is not a number or does not fit. */
+/* Digits only, no sign, no blanks; false for anything else, and on overflow. */
 static bool parse_number(uint64_t *out, const char *text)
 {
     uint64_t value = 0;
@@ -103,7 +103,7 @@ static enum lbw_status parse_place(struct place *out, const Onnx__TensorProto *t
     return LBW_OK;
 }
 
-/* Refuses whatever could lead out of the model's folder. */
+/* Refuses a location that could leave the model's folder. */
 static enum lbw_status check_location(const char *location, struct lbw_error *err)
 {
     if (*location == '/')
@@ -187,7 +187,7 @@ static enum lbw_status find_file(struct lbw_external_file **out, struct lbw_mode
     if (fd < 0 && (errno == ELOOP || errno == EMLINK))
         return lbw_fail(err, LBW_ERR_FORMAT, "external data in '%s', which is a symbolic link",
                         location);
-    if (fd < 0 && errno == ENOTDIR) /* what O_NOFOLLOW makes of a linked folder */
+    if (fd < 0 && errno == ENOTDIR) /* the error of O_NOFOLLOW on a linked folder */
         return lbw_fail(
             err, LBW_ERR_FORMAT,
             "external data in '%s', whose path crosses a symbolic link or a missing folder",
@@ -243,7 +243,7 @@ enum lbw_status lbw_external_inline_tensor(struct lbw_model *model, Onnx__Tensor
         LBW_TRY(lbw_tensor_view(&view, model, tensor, err));
         data = view.data;
         size = view.size;
-    } else { /* a type of the future: taken as it is */
+    } else { /* a type unknown to us: taken as it is */
         enum lbw_status status = lbw_external_view(&data, &size, model, tensor, SIZE_MAX, err);
         if (status != LBW_OK)
             return lbw_within(err, status, "tensor '%s'", tensor->name ? tensor->name : "");

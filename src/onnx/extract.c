@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Extract: a tree that borrows from the model's, external values inside while it is packed. */
+/*
+ * Builds a tree that borrows from the model's; external values are embedded only while it is
+ * packed.
+ */
 #include "onnx/extract.h"
 
 #include <limits.h>
@@ -11,7 +14,7 @@
 
 #define MAX_DIMS 8
 
-/* Tensors that are changed while the tree is packed, and what they were. */
+/* Tensors that are changed while the tree is packed, and their old state. */
 struct inlining {
     struct lbw_model *model;
     struct lbw_error *err;
@@ -76,7 +79,7 @@ static enum lbw_status pack_whole(void **data, size_t *size, struct lbw_model *m
     return in.status;
 }
 
-/* What surrounds a graph of the caller's. */
+/* The model around a graph of the caller's. */
 static Onnx__ModelProto around(Onnx__GraphProto *graph, const Onnx__ModelProto *whole)
 {
     Onnx__ModelProto proto = ONNX__MODEL_PROTO__INIT;
@@ -90,7 +93,7 @@ static Onnx__ModelProto around(Onnx__GraphProto *graph, const Onnx__ModelProto *
     return proto;
 }
 
-/* One import more than before. */
+/* Adds one import. */
 static bool import(Onnx__ModelProto *proto, struct lbw_arena *arena, const char *domain)
 {
     size_t num = proto->n_opset_import;

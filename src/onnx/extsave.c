@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* External data, write side: the tree points elsewhere while it is written, then back again. */
+/*
+ * Writing external data: tensors refer to the new file while the tree is written, then to the
+ * old again.
+ */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +19,7 @@
 #define DEFAULT_THRESHOLD ((size_t)1024)
 #define DEFAULT_ALIGNMENT ((size_t)4096)
 
-/* A tensor that may move, and what it was. */
+/* A tensor that may move, and its old state. */
 struct moved {
     Onnx__TensorProto *tensor;
     Onnx__TensorProto before;
@@ -47,7 +50,7 @@ static bool remember(struct job *job, Onnx__TensorProto *tensor)
     return true;
 }
 
-/* Initializers of every graph; other tensors (attributes) only when they are external now. */
+/* Initializers of every graph; other tensors (attributes) only if they are external already. */
 static bool find_candidates(ProtobufCMessage *message, void *user)
 {
     struct job *job = user;
@@ -77,7 +80,7 @@ static bool add_entry(struct job *job, Onnx__TensorProto *tensor, const char *ke
     return entry->key != NULL;
 }
 
-/* Makes the tensor say where its values are now. */
+/* Makes the tensor refer to the place of its values in the new file. */
 static bool refer(struct job *job, Onnx__TensorProto *tensor, uint64_t offset, size_t size)
 {
     struct lbw_arena *arena = &job->model->arena;
@@ -102,7 +105,7 @@ static void pad(struct lbw_writer *writer, size_t alignment)
     lbw_writer_write(writer, zeros, left);
 }
 
-/* Values in a typed field stay where they are: no large model keeps its weights there. */
+/* Values in a typed field stay where they are: large models do not use these for weights. */
 static enum lbw_status move(struct job *job, Onnx__TensorProto *tensor)
 {
     bool is_external = lbw_tensor_is_external(tensor);
@@ -154,7 +157,7 @@ static enum lbw_status check_params(const struct lbw_external_params *params, co
     return LBW_OK;
 }
 
-/* Whether a file that gets the name `path` takes the place of the one that `read` leads to. */
+/* Whether writing `path` replaces the file that `read` refers to. */
 static bool would_replace(const char *path, const char *read)
 {
     struct stat a, b;
@@ -165,7 +168,7 @@ static bool would_replace(const char *path, const char *read)
     return a.st_nlink == 1 || strcmp(name ? name + 1 : path, other ? other + 1 : read) == 0;
 }
 
-/* The walk over external tensors: does any have its values where `path` is to be written? */
+/* For the walk over external tensors: are the values of any in the file to be written? */
 struct target {
     const struct lbw_model *model;
     const char *path;
@@ -211,7 +214,7 @@ enum lbw_status lbw_external_check_target(const struct lbw_model *model, const c
                     path);
 }
 
-/* Beside the model; to be freed. */
+/* In the model's folder; to be freed. */
 static char *data_path_of(const char *path, const char *file)
 {
     const char *slash = strrchr(path, '/');
@@ -247,7 +250,7 @@ enum lbw_status lbw_model_check_save(const struct lbw_model *model, const char *
     return status;
 }
 
-/* Writes both files whole, without a name yet. */
+/* Writes both files completely, not yet under their names. */
 static enum lbw_status write_both(struct job *job, const char *path, const char *data_path)
 {
     if (!lbw_walk(&job->model->proto->base, find_candidates, job))

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The versions of operator sets that a model names: one each, or none. */
+/* The versions of operator sets that a model imports: one each, or none. */
 #include "onnx/import.h"
 
 #include <string.h>
@@ -29,14 +29,14 @@ static bool is_same_domain(const Onnx__OperatorSetIdProto *a, const Onnx__Operat
     return strcmp(text(a->domain), text(b->domain)) == 0;
 }
 
-/* Whether a later entry for the domain takes the place of entry i. */
+/* Whether a later entry for the domain replaces entry i. */
 static bool is_overruled(Onnx__OperatorSetIdProto *const *list, size_t num, size_t i,
                          bool is_function)
 {
     for (size_t k = 0; k < num; k++) {
         if (k == i || !is_same_domain(list[i], list[k]))
             continue;
-        /* in a function only the name "" counts, where there is one */
+        /* in a function, the name "" takes precedence */
         bool differ = is_function && is_alias(list[i]) != is_alias(list[k]);
         if (differ ? is_alias(list[i]) : k > i)
             return true;
@@ -44,7 +44,7 @@ static bool is_overruled(Onnx__OperatorSetIdProto *const *list, size_t num, size
     return false;
 }
 
-/* From the end on, so that what overrules an entry is still there when it is looked at. */
+/* From the end, so that an entry that replaces another is still there when the other is met. */
 static void merge(Onnx__OperatorSetIdProto **list, size_t *num, bool is_function)
 {
     for (size_t i = *num; i-- > 0;)

@@ -12,14 +12,14 @@
 bool lbw_domain_is_standard(const char *domain);
 
 /*
- * Leaves one entry per domain, the one ONNX Runtime goes by: the last; in functions, of the
- * default domain's names "" before "ai.onnx".
+ * Leaves one entry per domain, the one that ONNX Runtime uses: the last; in functions, ""
+ * rather than "ai.onnx" for the default domain.
  */
 void lbw_imports_merge(Onnx__ModelProto *proto);
 
 /*
- * LBW_ERR_UNSUPPORTED where nodes of the default domain stand under no version of it: what is
- * written beside them would not load, or mean something else.
+ * LBW_ERR_UNSUPPORTED if the model has nodes of the default domain but no version of it: nodes
+ * that lbw adds would not load, or change the meaning of others.
  */
 enum lbw_status lbw_model_check_imports(const struct lbw_model *model, struct lbw_error *err);
 

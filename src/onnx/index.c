@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Index: one walk; a scope's names are all known before its nodes are looked at. */
+/* Builds the index in one walk; all names of a scope are known before its nodes are. */
 #include "onnx/index.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "onnx/build.h"
 #include "onnx/import.h"
 
-/* A value and, out of sight, the end of its list of uses. */
+/* A value, and the end of its list of uses, hidden from readers. */
 struct entry {
     struct lbw_value value;
     struct lbw_use *last_use;
@@ -49,7 +49,7 @@ struct lbw_value *lbw_index_find(const struct lbw_scope *scope, const char *name
     return NULL;
 }
 
-/* The value of that name in this very scope, made where there is none; NULL out of memory. */
+/* The value of that name in this scope, added if missing; NULL when out of memory. */
 static struct lbw_value *intern(struct builder *b, struct lbw_scope *scope, const char *name)
 {
     struct lbw_value *value = lbw_strmap_get(&scope->values, name);
@@ -117,7 +117,7 @@ static enum lbw_status define_outputs(struct builder *b, struct lbw_scope *scope
     return LBW_OK;
 }
 
-/* Every name that the scope itself gives a meaning to. */
+/* Every name that the scope itself defines. */
 static enum lbw_status define_names(struct builder *b, struct lbw_scope *scope)
 {
     Onnx__GraphProto *graph = scope->graph;
@@ -147,7 +147,7 @@ static enum lbw_status add_use(struct builder *b, struct lbw_scope *scope,
         return LBW_OK;
     struct lbw_value *value = lbw_index_find(scope, name);
     if (!value)
-        value = intern(b, scope, name); /* nobody makes it; not ours to judge */
+        value = intern(b, scope, name); /* undefined: not for the index to judge */
     struct lbw_use *use = lbw_arena_calloc(b->arena, 1, sizeof *use);
     if (!value || !use)
         return lbw_fail_memory(b->err);
@@ -345,5 +345,6 @@ const char *lbw_node_input(const Onnx__NodeProto *node, size_t i)
 
 bool lbw_node_is(const Onnx__NodeProto *node, const char *op_type)
 {
-    return lbw_domain_is_standard(node->domain) && node->op_type && strcmp(node->op_type, op_type) == 0;
+    return lbw_domain_is_standard(node->domain) && node->op_type &&
+           strcmp(node->op_type, op_type) == 0;
 }

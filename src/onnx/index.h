@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who makes and who reads each name, per scope. ONNX names live in scopes: the main graph, each
- * body inside an If, Loop or Scan (which also sees the names around it), and each model-local
- * function (which sees nothing outside itself).
+ * Which node makes and which nodes read each name, per scope. ONNX names live in scopes: the
+ * main graph, each body of an If, Loop or Scan (which also sees the names around it), and each
+ * model-local function (which sees nothing outside itself).
  */
 #ifndef LBW_SRC_ONNX_INDEX_H
 #define LBW_SRC_ONNX_INDEX_H
@@ -12,11 +12,12 @@
 
 struct lbw_value;
 
-/* One list of nodes with names of its own. Exactly one of graph and function is set. */
+/* A list of nodes with names of its own. Exactly one of graph and function is set. */
 struct lbw_scope {
-    struct lbw_scope *next;   /* all scopes of the model, main graph first */
-    struct lbw_scope *parent; /* the graph around a body; NULL for main graph and functions */
-    Onnx__NodeProto *owner;   /* the If, Loop or Scan this body belongs to, else NULL */
+    struct lbw_scope *next; /* all scopes of the model, main graph first */
+    struct lbw_scope
+        *parent;            /* the graph around a body; NULL for the main graph and functions */
+    Onnx__NodeProto *owner; /* the If, Loop or Scan this body belongs to, else NULL */
     Onnx__GraphProto *graph;
     Onnx__FunctionProto *function;
     size_t position;             /* of a function, in the model's list */
@@ -28,7 +29,7 @@ struct lbw_scope {
 struct lbw_use {
     struct lbw_use *next; /* in node order, bodies where their node stands */
     struct lbw_scope
-        *scope; /* of the reading node; a scope inside the value's own for captures */
+        *scope; /* of the reading node; inside the value's own scope for captures */
     Onnx__NodeProto *node;
     size_t input; /* node->input[input] */
 };
@@ -52,8 +53,8 @@ struct lbw_index {
 };
 
 /*
- * Lives in the model's arena except for the maps. Edit the model and it is stale: release it
- * and build another. LBW_ERR_FORMAT on a duplicate producer of one name in one scope.
+ * Lives in the model's arena except for the maps. After any edit of the model it is stale:
+ * release it and build another. LBW_ERR_FORMAT when two nodes of a scope produce the same name.
  */
 enum lbw_status lbw_index_init(struct lbw_index *out, struct lbw_model *model,
                                struct lbw_error *err);
@@ -67,9 +68,8 @@ struct lbw_scope *lbw_index_function(const struct lbw_index *index,
 struct lbw_value *lbw_index_find(const struct lbw_scope *scope, const char *name);
 
 /*
- * The tensor behind a name that never changes: an initializer that is no graph input (or any
- * initializer while IR < 4 or `allow_inputs`), or the `value` of a Constant node. NULL
- * otherwise.
+ * The tensor of a name whose value is constant: an initializer that is not a graph input (or
+ * any initializer if IR < 4 or `allow_inputs`), or the `value` of a Constant node. Else NULL.
  */
 Onnx__TensorProto *lbw_index_constant(const struct lbw_index *index,
                                       const struct lbw_value *value, bool allow_inputs);
@@ -77,11 +77,13 @@ Onnx__TensorProto *lbw_index_constant(const struct lbw_index *index,
 /* The nodes of a scope. */
 Onnx__NodeProto **lbw_scope_nodes(const struct lbw_scope *scope, size_t *num);
 
-/* Others in their place (copied); the index knows nothing of it. False when memory is out. */
+/* Replaces them (copied); the index is not updated. False when memory is out. */
 bool lbw_scope_set_nodes(const struct lbw_scope *scope, struct lbw_model *model,
                          Onnx__NodeProto *const *nodes, size_t num);
 
-/* The import of the default domain that rules a scope: its function's or the model's, or NULL.
+/*
+ * The import of the default domain that applies to a scope: its function's or the model's, or
+ * NULL.
  */
 Onnx__OperatorSetIdProto *lbw_scope_import(const struct lbw_model *model,
                                            const struct lbw_scope *scope);
@@ -95,8 +97,8 @@ int64_t lbw_node_int(const Onnx__NodeProto *node, const char *name, int64_t othe
 float lbw_node_float(const Onnx__NodeProto *node, const char *name, float otherwise);
 
 /*
- * True when the node takes an attribute from the call of its function: the value is none that
- * the functions above could tell.
+ * True if the node takes an attribute from the call of its function, so that the functions
+ * above do not know its value.
  */
 bool lbw_node_has_reference(const Onnx__NodeProto *node);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inline: copies of a function's nodes, renamed, with the call's attributes put in. */
+/* Inlines functions: copies their nodes, renames them, and inserts the call's attributes. */
 #include "onnx/inline.h"
 
 #include <stdlib.h>
@@ -14,7 +14,7 @@ static const char *text(const char *s)
     return s ? s : "";
 }
 
-/* Whose imports rule the nodes at work: the model's, or a function's. */
+/* Whose imports apply to the current nodes: the model's, or a function's. */
 struct host {
     Onnx__OperatorSetIdProto ***imports;
     size_t *num_imports;
@@ -22,7 +22,7 @@ struct host {
 
 struct inliner {
     struct lbw_model *model;
-    struct lbw_index index; /* for the functions; the rest grows stale */
+    struct lbw_index index; /* for the functions; the rest is stale by then */
     struct lbw_names *names;
     const bool *wanted;
     struct host host;
@@ -37,7 +37,7 @@ static bool is_same_domain(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
-/* The host's version of a domain, or -1 when it does not import it. */
+/* The host's version of a domain; -1 if it does not import it. */
 static int64_t host_version(const struct host *host, const char *domain)
 {
     for (size_t i = 0; i < *host->num_imports; i++)
@@ -68,7 +68,10 @@ static const Onnx__NodeProto *find_obstacle_inside(const struct lbw_index *index
     return found;
 }
 
-/* The first operator of the domain that might not mean the same at both versions, or NULL. */
+/*
+ * The first operator of the domain that might mean something else at the other version, or
+ * NULL.
+ */
 static const Onnx__NodeProto *find_obstacle(const struct lbw_index *index, const char *domain,
                                             int64_t from, int64_t to,
                                             Onnx__NodeProto *const *nodes, size_t num)
@@ -86,7 +89,7 @@ static const Onnx__NodeProto *find_obstacle(const struct lbw_index *index, const
     return NULL;
 }
 
-/* What keeps the function's nodes from standing among the host's, or NULL. */
+/* The first obstacle to putting the function's nodes into the host, or NULL. */
 static const Onnx__NodeProto *obstacle(const struct lbw_index *index, const struct host *host,
                                        const Onnx__FunctionProto *f)
 {
@@ -127,7 +130,7 @@ static bool import_missing(struct inliner *in, const Onnx__FunctionProto *f)
     return true;
 }
 
-/* What an attribute that refers to `name` stands for in this call, or NULL. */
+/* The value of an attribute reference in this call, or NULL. */
 static const Onnx__AttributeProto *
 actual_attribute(const Onnx__NodeProto *call, const Onnx__FunctionProto *f, const char *name)
 {
@@ -138,7 +141,7 @@ actual_attribute(const Onnx__NodeProto *call, const Onnx__FunctionProto *f, cons
     return found;
 }
 
-/* Puts the call's attributes where the function refers to them; one not given is left out. */
+/* Replaces attribute references by the call's attributes; those not given are left out. */
 static bool resolve_attributes(struct inliner *in, Onnx__NodeProto *node,
                                const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
 {
@@ -170,7 +173,7 @@ static bool resolve_attributes(struct inliner *in, Onnx__NodeProto *node,
     return true;
 }
 
-/* What new names begin with: the last piece of the call's, or of what it makes. */
+/* The prefix of new names: the last part of the call's name, or of its output's. */
 static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
 {
     const char *name = *text(call->name)                          ? call->name
@@ -182,8 +185,8 @@ static const char *prefix_of(struct inliner *in, const Onnx__NodeProto *call)
 }
 
 /*
- * Names of the function → names of the caller: formal inputs and outputs, then fresh ones. An
- * output that is an input at the same time gets an Identity in `out`.
+ * Names of the function → names of the caller: formal inputs and outputs first, then new names.
+ * An output that is also an input gets an Identity in `out`.
  */
 static bool map_names(struct inliner *in, struct lbw_strmap *map, struct lbw_node_list *out,
                       const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
@@ -209,7 +212,7 @@ static bool map_names(struct inliner *in, struct lbw_strmap *map, struct lbw_nod
            lbw_rename_collect(map, in->model, in->names, prefix, f->node, f->n_node);
 }
 
-/* The function's nodes as this call means them, appended to `out`. */
+/* Appends the function's nodes to `out`, with the names and attributes of this call. */
 static bool copy_body(struct inliner *in, struct lbw_node_list *out,
                       const Onnx__NodeProto *call, const Onnx__FunctionProto *f)
 {
@@ -221,7 +224,7 @@ static bool copy_body(struct inliner *in, struct lbw_node_list *out,
         if (!ok)
             break;
         lbw_rename_node(&map, node);
-        node->name = NULL; /* names have to be unique, and the outputs' are */
+        node->name = NULL; /* names have to be unique; the outputs' are */
         ok = resolve_attributes(in, node, call, f) && lbw_node_list_add(out, node);
     }
     lbw_strmap_release(&map);
@@ -256,7 +259,7 @@ out:
     return status;
 }
 
-/* Appends the nodes to `out`, wanted calls among them and in their bodies expanded. */
+/* Appends the nodes to `out`, expanding wanted calls in them and in their bodies. */
 static enum lbw_status expand_list(struct inliner *in, struct lbw_node_list *out,
                                    Onnx__NodeProto *const *nodes, size_t num)
 {
@@ -294,7 +297,7 @@ out:
     return status;
 }
 
-/* The functions that stay, in the order in which that was found. */
+/* The functions that remain, in the order of discovery. */
 struct kept {
     bool *is_kept; /* by position in the model */
     size_t *queue;
@@ -326,7 +329,7 @@ static void keep_called(struct kept *kept, const struct lbw_index *index,
     }
 }
 
-/* Replaces the calls in functions that stay: those not wanted, and those still called. */
+/* Expands the calls in remaining functions: those not wanted, and those still called. */
 static enum lbw_status expand_functions(struct inliner *in, struct kept *kept)
 {
     Onnx__ModelProto *proto = in->model->proto;

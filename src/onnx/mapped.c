@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mapped values: one file each for those made, and the pages of only one tensor kept. */
+/* Mapped values: a file for each new value, and the pages of one tensor at a time in memory. */
 #include "onnx/mapped.h"
 
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include "base/file.h"
 #include "onnx/extdata.h"
 
-#define MEMORY_LIMIT ((uint64_t)256 * 1024 * 1024) /* of made values in the arena */
-#define WARM_SIZE    ((size_t)1024 * 1024)         /* less is not worth a system call */
+#define MEMORY_LIMIT ((uint64_t)256 * 1024 * 1024) /* of new values in the arena */
+#define WARM_SIZE    ((size_t)1024 * 1024) /* smaller ranges are not worth a system call */
 
 struct lbw_mapped {
     struct lbw_mapped *next;
@@ -18,8 +18,7 @@ struct lbw_mapped {
     size_t size;
 };
 
-/* A shared mapping of a new file without a name, its blocks reserved; NULL when there is none.
- */
+/* A shared mapping of a new file without a name, its blocks reserved; NULL on failure. */
 static void *map_new_file(size_t size)
 {
     int file = lbw_temporary_open();

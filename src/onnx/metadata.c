@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Metadata of a model: looked up, and read as far as they are about sizes and classes. */
+/* Reading the metadata of a model that concern sizes and classes. */
 #include "onnx/metadata.h"
 
 #include <ctype.h>
@@ -36,7 +36,7 @@ static char *skip_blanks(char *text)
     return text;
 }
 
-/* Bytes of a character in UTF-8; 0 for what is none (surrogates, beyond Unicode). */
+/* Length of a UTF-8 character in bytes; 0 for surrogates and values beyond Unicode. */
 static size_t put_utf8(char *to, unsigned long c)
 {
     if (c >= 0x110000 || (c >= 0xd800 && c < 0xe000))
@@ -49,15 +49,15 @@ static size_t put_utf8(char *to, unsigned long c)
     return num;
 }
 
-/* The escapes of Python's string literals that stand for one other character. */
+/* The escapes of Python's string literals that denote one other character. */
 static const char escapes[][2] = {{'a', '\a'},  {'b', '\b'}, {'f', '\f'}, {'n', '\n'},
                                   {'r', '\r'},  {'t', '\t'}, {'v', '\v'}, {'\\', '\\'},
                                   {'\'', '\''}, {'"', '"'}};
 
 /*
- * One escape behind its backslash, as Python reads it: \n …, \xHH, \uHHHH, \UHHHHHHHH, octal;
- * an unknown one stays as it is, with its backslash. Never longer than what it stands for. NULL
- * where Python would refuse it.
+ * Decodes one escape after its backslash, as Python does: \n …, \xHH, \uHHHH, \UHHHHHHHH,
+ * octal; an unknown one is kept with its backslash. Never longer than its source. NULL if
+ * Python would reject it.
  */
 static char *take_escape(char **to, char *text)
 {
@@ -89,7 +89,7 @@ static char *take_escape(char **to, char *text)
     return text + 1 + num_digits;
 }
 
-/* Unquotes in place; the text behind it, or NULL. */
+/* Unquotes in place; returns the text after it, or NULL. */
 static char *take_string(char **out, char *text)
 {
     char quote = *text, *to = text;
@@ -111,7 +111,7 @@ static char *take_string(char **out, char *text)
     return text + 1;
 }
 
-/* The next label, behind its number in a mapping; NULL where the text is something else. */
+/* The next label, after its number in a mapping; NULL if the text is something else. */
 static char *take_label(char **out, char *text, size_t number, bool is_mapping)
 {
     text = skip_blanks(text);
@@ -127,7 +127,7 @@ static char *take_label(char **out, char *text, size_t number, bool is_mapping)
     return take_string(out, text);
 }
 
-/* Cuts `text` up. False where it is not of this form to the end. */
+/* Splits `text`. False if it is not of this form throughout. */
 static bool read_labels(const char **labels, size_t *num, char *text)
 {
     bool is_mapping = *text == '{';
@@ -145,7 +145,7 @@ static bool read_labels(const char **labels, size_t *num, char *text)
     return *text == close;
 }
 
-/* The same for lines; an end of the last one is none more. */
+/* The same for lines; a line break at the end does not start another. */
 static bool read_lines(const char **labels, size_t *num, char *text)
 {
     *num = 0;

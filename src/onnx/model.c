@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Models: read whole, checked, unpacked into one arena; written through a buffered sink. */
+/* Models: read completely, checked, unpacked into one arena; written through a buffer. */
 #include "onnx/model.h"
 
 #include <limits.h>
@@ -15,10 +15,10 @@
 #include "onnx/mapped.h"
 #include "onnx/scan.h"
 
-/* From this size on the arena starts with room for the whole file, in large pages. */
+/* From this size on, the arena starts with space for the whole file, in large pages. */
 #define LARGE_MODEL ((size_t)8 << 20)
 
-/* protobuf-c's way into the arena; what it frees, the arena keeps until the model is closed. */
+/* Gives protobuf-c memory from the arena, which keeps it until the model is closed. */
 struct unpacker {
     struct lbw_arena *arena;
     bool is_out_of_memory;
@@ -57,7 +57,7 @@ static enum lbw_status unpack(struct lbw_model *model, const void *data, size_t 
     return LBW_OK;
 }
 
-/* Takes the bytes over: they are gone before anything else is allocated. */
+/* Takes ownership of the bytes: frees them before allocating anything else. */
 static enum lbw_status open_bytes(struct lbw_model **out, struct lbw_bytes *bytes,
                                   const char *path, struct lbw_error *err)
 {
@@ -158,7 +158,7 @@ static enum lbw_status check_size(size_t size, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Gathers the many tiny pieces that protobuf-c hands out. */
+/* Buffers the many tiny pieces that protobuf-c writes. */
 struct sink {
     ProtobufCBuffer base;
     struct lbw_model *model;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Giving a node other inputs. */
+/* Changing the inputs of a node. */
 #include "onnx/node.h"
 
 #include <string.h>
 
 #include "onnx/tensor.h"
 
-/* Replaces input i of a node, making room for it where the list is shorter. */
+/* Replaces input i of a node, extending the list if necessary. */
 static bool set_input(struct lbw_model *model, Onnx__NodeProto *node, size_t i, char *name)
 {
     if (i >= node->n_input) {
@@ -24,7 +24,8 @@ static bool set_input(struct lbw_model *model, Onnx__NodeProto *node, size_t i, 
     return name != NULL;
 }
 
-/* The initializer behind input i when nothing but this input reads it: it may be overwritten.
+/*
+ * The initializer that is input i if nothing else reads it: it may be overwritten. Else NULL.
  */
 static Onnx__TensorProto *own_initializer(const struct lbw_scope *scope,
                                           const Onnx__NodeProto *node, size_t i)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Giving a node other inputs. */
+/* Changing the inputs of a node. */
 #ifndef LBW_SRC_ONNX_NODE_H
 #define LBW_SRC_ONNX_NODE_H
 
@@ -7,9 +7,9 @@
 #include "onnx/index.h"
 
 /*
- * New constant values as input i of the node, copied into the arena: under the old name where
- * nothing else reads it, else as an initializer with a name made from `stem`. False when memory
- * is out.
+ * Sets input i of the node to a new constant, copied into the arena: under the old name if
+ * nothing else reads that, else as an initializer with a name made from `stem`. False when
+ * memory is out.
  */
 bool lbw_node_set_constant(struct lbw_model *model, struct lbw_names *names,
                            const struct lbw_scope *scope, Onnx__NodeProto *node, size_t i,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lifting the default domain, version by version: every scope, every node, by a table of rules.
- */
+/* Lifting the default domain version by version: every node of every scope, by the rules. */
 #include "onnx/opset.h"
 
 #include <stdlib.h>
@@ -235,7 +234,7 @@ static const struct {
     {"Where", 1, 2},
 };
 
-/* Follows producers upwards; `budget` bounds the whole search, rings included. */
+/* Follows producers upwards; `budget` bounds the whole search, cycles included. */
 static int32_t type_of(const struct lbw_lift *lift, const struct lbw_scope *scope,
                        const char *name, unsigned *budget)
 {
@@ -311,7 +310,7 @@ static enum lbw_status step_node(struct lbw_lift *lift, Onnx__NodeProto *node)
     return lift->behind ? lbw_lift_emit(lift, lift->behind) : LBW_OK;
 }
 
-/* Takes one scope to lift->version. */
+/* Lifts one scope to lift->version. */
 static enum lbw_status step_scope(struct lbw_lift *lift, struct lbw_scope *scope)
 {
     size_t num;
@@ -400,7 +399,7 @@ enum lbw_status lbw_model_lift(struct lbw_model *model, int64_t opset, struct lb
     struct lbw_lift lift = {.model = model, .err = err};
     enum lbw_status status = lbw_model_check(model, err);
     if (status != LBW_OK)
-        return status; /* a model that has no name */
+        return status; /* a model without a name */
     LBW_OR_OUT(lbw_index_init(&lift.index, model, err));
     LBW_OR_OUT(lbw_names_new(&lift.names, model, err));
     LBW_OR_OUT(check_imports(&lift, opset));

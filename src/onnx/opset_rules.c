@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What changed in the meaning of standard operators from opset 8 to 25 (ONNX Changelog.md), and
- * how a node written before says the same afterwards. Where runtimes read an unclear old text
- * in one way, that way is meant.
+ * The changes in meaning of standard operators from opset 8 to 25 (ONNX Changelog.md), and how
+ * to express an old node in the new version. Where the old text is unclear but runtimes agree,
+ * their reading counts.
  */
 #include <string.h>
 
@@ -29,7 +29,7 @@ static bool says(const Onnx__NodeProto *node, const char *name, const char *valu
            memcmp(a->s.data, value, a->s.len) == 0;
 }
 
-/* A name for something new beside the node. */
+/* A name for something new next to the node. */
 static const char *stem(struct lbw_lift *lift, const Onnx__NodeProto *node, const char *what)
 {
     const char *base = has_output(node, 0) ? node->output[0] : "node";
@@ -63,7 +63,7 @@ static enum lbw_status floats_constant(const char **name, struct lbw_lift *lift,
                              (int64_t[]){(int64_t)num}, 1, bytes, num * 4);
 }
 
-/* `num` values of the type that `like` has. */
+/* `num` equal values of the type of `like`. */
 static enum lbw_status typed_constant(const char **name, struct lbw_lift *lift,
                                       const Onnx__NodeProto *node, const char *what,
                                       const char *like, const int64_t *dims, size_t num_dims,
@@ -89,7 +89,7 @@ static enum lbw_status typed_constant(const char **name, struct lbw_lift *lift,
                              num * size);
 }
 
-/* Makes an attribute of integers the node's input `position`, if it is there. */
+/* Turns an attribute of integers, if present, into input `position` of the node. */
 static enum lbw_status ints_to_input(struct lbw_lift *lift, Onnx__NodeProto *node,
                                      const char *attribute, size_t position)
 {
@@ -147,13 +147,13 @@ static enum lbw_status upsample_9(struct lbw_lift *lift, Onnx__NodeProto *node)
 
 /* --- 10 --- */
 
-/* Operators that were an experiment; runtimes keep them for old opsets only. */
+/* Experimental operators; runtimes keep them for old opsets only. */
 static enum lbw_status experimental_10(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     return lbw_lift_refuse(lift, node, "the operator was removed");
 }
 
-/* border is left, top, right, bottom; scale, where given, the height and width to keep. */
+/* border is left, top, right, bottom; scale, if given, the height and width to keep. */
 static enum lbw_status crop_10(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     const Onnx__AttributeProto *border = lbw_node_attribute(node, "border");
@@ -286,7 +286,7 @@ static enum lbw_status pad_11(struct lbw_lift *lift, Onnx__NodeProto *node)
     return lbw_lift_set_inputs(lift, node, inputs, 3);
 }
 
-/* Runtimes round the old nearest Resize down where it grows, up where it shrinks. */
+/* Runtimes round the old nearest Resize down when it enlarges, up when it reduces. */
 static enum lbw_status nearest_mode(const char **mode, struct lbw_lift *lift,
                                     const Onnx__NodeProto *node)
 {
@@ -335,7 +335,7 @@ static enum lbw_status dropout_12(struct lbw_lift *lift, Onnx__NodeProto *node)
     lbw_lift_drop_unused(lift, node);
     if (has_output(node, 1))
         return lbw_lift_refuse(lift, node, "its mask would change its meaning");
-    lbw_lift_take(node, "ratio"); /* without training_mode it passes everything on */
+    lbw_lift_take(node, "ratio"); /* without training_mode it is the identity */
     return LBW_OK;
 }
 
@@ -357,11 +357,11 @@ static enum lbw_status resize_13(struct lbw_lift *lift, Onnx__NodeProto *node)
         return lbw_lift_refuse(lift, node, "tf_half_pixel_for_nn was removed");
     if (!has_input(node, 3))
         return LBW_OK;
-    const char *inputs[4] = {NULL, NULL, "", NULL}; /* sizes alone, not empty scales beside */
+    const char *inputs[4] = {NULL, NULL, "", NULL}; /* only sizes, no empty scales */
     return lbw_lift_set_inputs(lift, node, inputs, 4);
 }
 
-/* Up to 12 all dimensions from the axis on are one; that is still so behind a Flatten. */
+/* Up to 12 all dimensions from the axis on are one; they still are after a Flatten. */
 static enum lbw_status softmax_13(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     struct lbw_model *model = lift->model;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Rename: copies go through the wire format, names through the walk over all messages. */
+/* Copies nodes through the wire format, and renames by a walk over all messages. */
 #include "onnx/rename.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Copies of nodes, and other names for what they define and read, bodies included. */
+/* Copying nodes, and renaming what they define and read, bodies included. */
 #ifndef LBW_SRC_ONNX_RENAME_H
 #define LBW_SRC_ONNX_RENAME_H
 
@@ -12,14 +12,14 @@ Onnx__AttributeProto *lbw_attribute_copy(struct lbw_model *model,
                                          const Onnx__AttributeProto *attribute);
 
 /*
- * Adds old name → unused name to `map` for everything the nodes and their bodies define and the
- * map does not know yet; new names begin with `prefix`. False when memory is out.
+ * For every name that the nodes and their bodies define and the map lacks, adds old name →
+ * unused name; new names begin with `prefix`. False when memory is out.
  */
 bool lbw_rename_collect(struct lbw_strmap *map, struct lbw_model *model,
                         struct lbw_names *names, const char *prefix,
                         Onnx__NodeProto *const *nodes, size_t num);
 
-/* Puts the names of the map in place of the old ones, in the node and in its bodies. */
+/* Replaces names by those of the map, in the node and in its bodies. */
 void lbw_rename_node(const struct lbw_strmap *map, Onnx__NodeProto *node);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Scan: file magics, then a walk over the wire format guided by the schema's descriptors. */
+/* File magics, then a walk over the wire format guided by the schema's descriptors. */
 #include "onnx/scan.h"
 
 #include <limits.h>
@@ -9,7 +9,7 @@
 
 #include "onnx.pb-c.h"
 
-/* Files that people hand over by mistake. */
+/* Files that people pass by mistake. */
 static const struct magic {
     const char *bytes;
     unsigned size;
@@ -46,10 +46,10 @@ struct scan {
     struct lbw_error *err;
 };
 
-/* How reading a piece of the wire format went. */
+/* The result of reading a piece of the wire format. */
 enum outcome {
     WHOLE,
-    SHORT, /* the bytes ended within it */
+    SHORT, /* the bytes end within it */
     WRONG,
 };
 
@@ -76,7 +76,7 @@ static enum outcome read_varint(uint64_t *out, const uint8_t **p, const uint8_t 
     return WRONG;
 }
 
-/* Whether a field of the schema can be written that way; repeated numbers may be packed. */
+/* Whether a field of the schema may have that wire type; repeated numbers may be packed. */
 static bool fits(const ProtobufCFieldDescriptor *field, unsigned wire_type)
 {
     bool is_packable = field->label == PROTOBUF_C_LABEL_REPEATED;
@@ -179,8 +179,7 @@ enum lbw_status lbw_scan_model(const void *data, size_t size, struct lbw_error *
     if (size <= INT_MAX)
         status = scan_message(&scan, &onnx__model_proto__descriptor, data,
                               (const uint8_t *)data + size, 0);
-    /* Only what is no model may be called something else: a model's text can look like a magic.
-     */
+    /* Magics are checked only for what is not a model: a model can start like one. */
     const char *what = status != LBW_OK ? find_magic(data, size) : NULL;
     if (what)
         return lbw_fail(err, LBW_ERR_FORMAT, "not an ONNX model but %s", what);

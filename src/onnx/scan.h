@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A look at a model's bytes before they are unpacked: what unpacking must not be trusted with.
+/*
+ * Checks a model's bytes before they are unpacked, for what the unpacker cannot handle safely.
  */
 #ifndef LBW_SRC_ONNX_SCAN_H
 #define LBW_SRC_ONNX_SCAN_H
@@ -8,15 +9,15 @@
 
 #include "base/error.h"
 
-/* Messages inside messages; a body in a body is three levels. */
+/* Nesting of messages; a body in a body is three levels. */
 #define LBW_MAX_NESTING 200
 
 /*
- * Passes only bytes that are well-formed wire data of a ModelProto: nothing runs past its end
- * (a file cut short is called truncated), no message is nested deeper than LBW_MAX_NESTING
- * (protobuf-c recurses without a limit), and no string holds a zero byte (a C string would lose
- * what is behind it). Other kinds of files are called by their names. LBW_ERR_FORMAT, or
- * LBW_ERR_UNSUPPORTED for what is larger than one protobuf message may be.
+ * Accepts only well-formed wire data of a ModelProto: no field runs past the end (a file cut
+ * short is called truncated), no message is nested deeper than LBW_MAX_NESTING (protobuf-c
+ * recurses without a limit), and no string holds a zero byte (a C string would lose the rest).
+ * Known other kinds of files are named. LBW_ERR_FORMAT, or LBW_ERR_UNSUPPORTED for what is
+ * larger than one protobuf message may be.
  */
 enum lbw_status lbw_scan_model(const void *data, size_t size, struct lbw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Stems: read from the graph as long as it is as it was, remembered from then on. */
+/* Stems: read from the graph until it is rewritten, remembered from then on. */
 #include "onnx/stem.h"
 
 #include <string.h>
@@ -10,7 +10,7 @@
 
 #define LONGEST_CHAIN 64 /* of nodes between the input and the first that computes */
 
-/* The only reader of a name, when there is just one. */
+/* The only reader of a name, or NULL if there are none or several. */
 static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *name)
 {
     const struct lbw_value *value = lbw_index_find(index->scopes, name);
@@ -19,14 +19,14 @@ static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *n
                : NULL;
 }
 
-/* *out stays NULL where the name is no constant of `count` floats (0: any number). */
+/* *out stays NULL unless the name is a constant of `count` floats (0: any number). */
 static enum lbw_status read_constant(const float **out, struct lbw_tensor *tensor,
                                      const struct lbw_index *index, const char *name,
                                      size_t count, struct lbw_error *err)
 {
     const struct lbw_value *value = lbw_index_find(index->scopes, name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
-    if (value && !proto) /* a weight in another order, say */
+    if (value && !proto) /* e.g. a weight in another order */
         LBW_TRY(lbw_constant_make(&proto, NULL, index, value, err));
     enum lbw_status status =
         proto ? lbw_tensor_view(tensor, index->model, proto, err) : LBW_ERR_FORMAT;
@@ -42,13 +42,13 @@ static enum lbw_status read_constant(const float **out, struct lbw_tensor *tenso
     return LBW_OK;
 }
 
-/* Steps over nodes that move pixels about without changing them. */
+/* Skips nodes that move pixels without changing them. */
 static Onnx__NodeProto *first_worker(const struct lbw_index *index, const char *input)
 {
     Onnx__NodeProto *node = only_reader(index, input);
     for (int i = 0; node && node->n_output == 1; i++) {
         if (i == LONGEST_CHAIN)
-            return NULL; /* a ring has no end */
+            return NULL; /* a cycle has no end */
         if (!lbw_node_is(node, "Identity") && !lbw_node_is(node, "Cast") &&
             !lbw_node_is(node, "Transpose") && !lbw_node_is(node, "Pad"))
             break;
@@ -67,7 +67,7 @@ static bool scales_its_input(const Onnx__NodeProto *node)
     return false;
 }
 
-/* Leaves stem->weight NULL where the model does not begin that way. */
+/* Leaves stem->weight NULL if the model does not begin that way. */
 static enum lbw_status read_pair(struct lbw_stem *stem, const struct lbw_index *index,
                                  const Onnx__NodeProto *conv, struct lbw_error *err)
 {
@@ -94,7 +94,7 @@ static enum lbw_status read_pair(struct lbw_stem *stem, const struct lbw_index *
     return LBW_OK;
 }
 
-/* *out stays NULL where the model tells nothing. */
+/* *out stays NULL if the model gives no information. */
 static enum lbw_status read_stem(struct lbw_stem **out, const struct lbw_index *index,
                                  const char *input, struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Tensors: dims, type and amount of data are checked once, here, before anything is read. */
+/* Tensors: dims, type and amount of data are checked here, before anything is read. */
 #include "onnx/tensor.h"
 
 #include <math.h>
@@ -34,7 +34,7 @@ enum kind {
     KIND_SMALL, /* a float of 4 or 8 bits, see struct small_float */
 };
 
-/* A float of few bits: sign, exponent, mantissa; `nan` says which codes are no numbers. */
+/* A float of few bits: sign, exponent, mantissa; `nan` says which codes are NaN. */
 struct small_float {
     int exponent_bits;
     int mantissa_bits;
@@ -43,7 +43,7 @@ struct small_float {
     enum {
         NAN_NONE,
         NAN_ALL_ONES,      /* every bit below the sign is set */
-        NAN_NEGATIVE_ZERO, /* the code of -0, there being no -0 */
+        NAN_NEGATIVE_ZERO, /* the code of -0, as there is no -0 */
         NAN_IEEE,          /* the largest exponent: infinity or NaN */
     } nan;
 };
@@ -55,10 +55,10 @@ static const struct small_float e5m2fnuz = {5, 2, 16, false, NAN_NEGATIVE_ZERO};
 static const struct small_float e8m0 = {8, 0, 127, true, NAN_ALL_ONES};
 static const struct small_float e2m1 = {2, 1, 1, false, NAN_NONE};
 
-/* TensorProto.DataType → what is known of it, in ONNX's numbering. */
+/* Properties by TensorProto.DataType, in ONNX's numbering. */
 static const struct data_type {
     const char *name;
-    unsigned bits; /* 0: not readable as a block of bytes */
+    unsigned bits; /* 0: cannot be read as a block of bytes */
     enum field field;
     enum kind kind;
     const struct small_float *small_float;
@@ -113,7 +113,7 @@ unsigned lbw_data_type_bits(int32_t data_type)
     return find_type(data_type)->bits;
 }
 
-/* "[16,3,3,2]", cut with "…" where it is too long. */
+/* "[16,3,3,2]", cut with "…" if it is too long. */
 static const char *shape_text(char *buffer, size_t size, const Onnx__TensorProto *proto)
 {
     size_t used = 0;
@@ -170,7 +170,7 @@ static size_t num_in_field(const Onnx__TensorProto *proto, enum field field)
     }
 }
 
-/* Items of the typed field that `count` elements take. */
+/* Items of the typed field for `count` elements. */
 static size_t num_expected(const struct lbw_tensor *t, const struct data_type *type)
 {
     if (type->bits < 8)
@@ -238,7 +238,7 @@ out:
     return lbw_within(err, status, "tensor '%s'", t.name);
 }
 
-/* Element i as its bit pattern, from wherever it is. */
+/* Element i as its bit pattern, from whichever field holds it. */
 static uint64_t bits_at(const struct lbw_tensor *t, const struct data_type *type, size_t i)
 {
     const Onnx__TensorProto *proto = t->proto;
@@ -283,7 +283,7 @@ static float small_to_float(unsigned code, const struct small_float *f)
     float sign = code & sign_bit ? -1.0f : 1.0f;
     if (f->nan == NAN_IEEE && exponent == (1 << f->exponent_bits) - 1)
         return mantissa ? NAN : sign * INFINITY;
-    int lowest = f->mantissa_bits == 0 ? 0 : 1; /* without a mantissa nothing is subnormal */
+    int lowest = f->mantissa_bits == 0 ? 0 : 1; /* without a mantissa there are no subnormals */
     int significand = (int)mantissa | (exponent >= lowest) << f->mantissa_bits;
     if (exponent < lowest)
         exponent = lowest;

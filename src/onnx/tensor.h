@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The only way to look at a tensor's values: every size is checked before a byte is read. */
+/* The only way to read a tensor's values: every size is checked before a byte is read. */
 #ifndef LBW_SRC_ONNX_TENSOR_H
 #define LBW_SRC_ONNX_TENSOR_H
 
@@ -10,16 +10,16 @@
 #include "onnx/model.h"
 
 /*
- * What a checked TensorProto holds. Pointers borrow from the model; the bytes may be a file
- * mapped read-only, at any alignment: never write through them.
+ * A checked TensorProto. Pointers borrow from the model; the bytes may be in a file mapped
+ * read-only, at any alignment: never write to them.
  */
 struct lbw_tensor {
-    const char *name;  /* "" when it has none */
+    const char *name;  /* "" if it has none */
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
     size_t num_dims;
     const int64_t *dims;       /* all >= 0 */
     size_t count;              /* product of dims, 1 for a scalar */
-    const unsigned char *data; /* raw little-endian bytes, or NULL when in a typed field */
+    const unsigned char *data; /* raw little-endian bytes, or NULL if in a typed field */
     size_t size;               /* bytes the values take in raw form */
     const Onnx__TensorProto *proto;
 };
@@ -40,19 +40,18 @@ enum lbw_status lbw_tensor_read_float(const struct lbw_tensor *tensor, float *ou
                                       struct lbw_error *err);
 
 /*
- * The same in a new array of *num values, to be freed; NULL where the tensor is damaged or of
- * another type, and when out of memory.
+ * The same in a new array of *num values, to be freed; NULL for a damaged tensor or another
+ * type, and when out of memory.
  */
 float *lbw_tensor_copy_floats(size_t *num, struct lbw_model *model,
                               const Onnx__TensorProto *proto);
 
-/* False for a DOUBLE tensor that lbw_tensor_read_float() would round somewhere, or holds NaN.
- */
+/* False for a DOUBLE tensor that lbw_tensor_read_float() would have to round, or with NaN. */
 bool lbw_tensor_fits_float(const struct lbw_tensor *tensor);
 
 /*
- * The values where they are, without a copy: float32 in raw form, aligned, on a little-endian
- * machine. NULL where it takes lbw_tensor_read_float().
+ * The values in place, without a copy: float32 in raw form, aligned, on a little-endian
+ * machine. NULL if only lbw_tensor_read_float() can read them.
  */
 const float *lbw_tensor_floats(const struct lbw_tensor *tensor);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Walk: protobuf-c's descriptors say where the messages inside a message are. */
+/* Walks the tree by protobuf-c's descriptors, which locate the messages inside a message. */
 #include "onnx/walk.h"
 
 static bool walk_field(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,

@@ -17,7 +17,7 @@ typedef bool (*lbw_walk_fn)(ProtobufCMessage *message, void *user);
  */
 bool lbw_walk(ProtobufCMessage *message, lbw_walk_fn fn, void *user);
 
-/* `message` as a TensorProto, or NULL when it is none. */
+/* `message` as a TensorProto, or NULL if it is something else. */
 Onnx__TensorProto *lbw_walk_tensor(ProtobufCMessage *message);
 
 #endif
