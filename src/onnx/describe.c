@@ -61,7 +61,7 @@ static void describe_port(struct lbw_port *port, const Onnx__ValueInfoProto *val
     }
 }
 
-/* Inputs that are not initializers, in order. Too few to need a map. */
+/* Inputs that are not initializers, in order. */
 static enum lbw_status describe_inputs(struct lbw_model_info *info, struct lbw_model *model,
                                        struct lbw_error *err)
 {

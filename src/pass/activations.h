@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where calibration gets its numbers: "show me this tensor in the float model and in the model
- * as converted so far". src/run implements it with ONNX Runtime; src/pass never knows who
- * answers.
+ * Where calibration gets its numbers: the values of a tensor in the float model and in the
+ * model as converted so far. src/calib implements this; src/pass does not know how.
  */
 #ifndef LBW_SRC_PASS_ACTIVATIONS_H
 #define LBW_SRC_PASS_ACTIVATIONS_H
@@ -13,7 +12,7 @@
 #include "base/watch.h"
 #include "num/range.h"
 
-/* Where --memory gives none, and the share of it that the fit of a layer may take. */
+/* The default of --memory, and the share of it that the fit of a layer may take. */
 #define LBW_DEFAULT_MEMORY     ((uint64_t)1 << 30)
 #define LBW_FIT_MEMORY(memory) (((memory) ? (memory) : LBW_DEFAULT_MEMORY) / 2)
 
@@ -42,40 +41,40 @@ typedef enum lbw_status (*lbw_activation_fn)(void *user, const struct lbw_activa
 
 struct lbw_activations {
     /*
-     * Shows tensor `name` (of the main graph) for every sample. LBW_ERR_UNSUPPORTED when this
-     * tensor cannot be reached or is no float tensor: the caller falls back to projection.
+     * Calls fn with tensor `name` (of the main graph) for every sample. LBW_ERR_UNSUPPORTED if
+     * the tensor cannot be reached or is not of floats; the caller then falls back to
+     * projection.
      */
     enum lbw_status (*show)(struct lbw_activations *self, const char *name,
                             lbw_activation_fn fn, void *user, struct lbw_error *err);
     /*
      * From now on the converted model uses these float32 values for constant `name` (an
-     * initializer or the output of a Constant node of the main graph), `count` of them, copied;
-     * the runtime type stays the tensor's own.
+     * initializer or the output of a Constant node of the main graph), `count` of them, copied.
+     * The runtime type stays that of the tensor.
      */
     enum lbw_status (*replace)(struct lbw_activations *self, const char *name,
                                const float *values, size_t count, struct lbw_error *err);
     /*
-     * Promise: no constant read by a main-graph node before position `node` will be replaced
-     * any more. Lets the implementation run those nodes once and keep only what is still
-     * needed.
+     * A promise: no constant read by a main-graph node before position `node` will be replaced
+     * any more. The implementation may run those nodes once and keep only what is still needed.
      */
     enum lbw_status (*settle)(struct lbw_activations *self, size_t node, struct lbw_error *err);
     size_t num_samples;
     uint64_t
-        identity; /* differs when samples or mode differ: what a state file was made with */
-    const struct lbw_model *model; /* that is shown; NULL: whatever is converted */
-    uint64_t memory; /* bytes that the fit of a layer may take; 0: as many as it wants */
-    /* Set by the caller before it asks: bytes that it is about to take, and who looks on. */
+        identity; /* differs when samples or mode differ: identifies them in a state file */
+    const struct lbw_model *model; /* the only one that show() accepts; NULL: any */
+    uint64_t memory;               /* bytes that the fit of a layer may take; 0: no limit */
+    /* Set by the caller before show(): bytes that it is about to allocate, and its watch. */
     uint64_t reserved;
     struct lbw_watch *watch; /* may be NULL */
     /*
-     * From now on the converted model rounds tensor `name`, which it computes or is fed, to
-     * `range` (copied). Nodes that read it must not have been promised by settle(). NULL where
-     * only weights are converted.
+     * From now on the converted model rounds tensor `name`, a value or an input, to `range`
+     * (copied). settle() must not have promised the nodes that read it. NULL if only weights
+     * can be converted.
      */
     enum lbw_status (*round)(struct lbw_activations *self, const char *name,
                              const struct lbw_range *range, struct lbw_error *err);
-    double seconds; /* that show() has taken so far, without those spent in its callbacks */
+    double seconds; /* spent in show() so far, without its callbacks */
 };
 
 #endif

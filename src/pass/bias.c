@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Biases of convolutions: added, found, corrected, and dropped where they stay zero. */
+/* Biases of convolutions: added, found, corrected, and dropped if they stay zero. */
 #include "pass/bias.h"
 
 #include <stdlib.h>
@@ -13,7 +13,9 @@ static bool is_conv(const Onnx__NodeProto *node)
     return lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose");
 }
 
-/* The first of several readers, all of them convolutions of this graph with it as bias. */
+/*
+ * The first of several readers, all of them convolutions of this graph with it as their bias.
+ */
 static bool may_keep_bias(const struct lbw_value *value, const struct lbw_scope *scope,
                           const Onnx__NodeProto *node)
 {
@@ -24,8 +26,8 @@ static bool may_keep_bias(const struct lbw_value *value, const struct lbw_scope 
 }
 
 /*
- * A bias that other nodes read too: this node gets a copy, so that it can be corrected alone.
- * lbw_clean_biases() takes it away again where that did not happen.
+ * A bias that other nodes read too: this node gets a copy that can be corrected alone.
+ * lbw_clean_biases() removes the copy if it was not.
  */
 static bool unshare_bias(struct lbw_model *model, const struct lbw_index *index,
                          struct lbw_names *names, const struct lbw_scope *scope,
@@ -51,7 +53,7 @@ static bool add_zero_bias(struct lbw_model *model, const struct lbw_index *index
     struct lbw_tensor weight;
     struct lbw_layout layout;
     if (value && lbw_weight_constant(&proto, &root, index, value, NULL) != LBW_OK)
-        return true; /* the plan will say what is wrong with it */
+        return true; /* planning will report what is wrong with it */
     if (!proto || lbw_tensor_view(&weight, model, proto, NULL) != LBW_OK ||
         !lbw_layout_of(&layout, node, 1, weight.dims, weight.num_dims))
         return true;
@@ -86,7 +88,7 @@ enum lbw_status lbw_bias_own(struct lbw_model *model, const struct lbw_index *in
 struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_plan *plan,
                                   const struct lbw_weight *weight, const Onnx__NodeProto *node)
 {
-    /* as the first factor a weight has rows where its Gemm's bias has columns */
+    /* as the first factor of a Gemm, a weight's rows are the columns of the bias */
     if (lbw_node_is(node, "MatMul") ||
         (lbw_node_is(node, "Gemm") && weight->consumers[0].input == 0))
         return NULL;
@@ -101,7 +103,7 @@ struct lbw_value *lbw_weight_bias(struct lbw_tensor *tensor, const struct lbw_pl
     return fits ? value : NULL;
 }
 
-/* Other values of a float32 constant. */
+/* Replaces the values of a float32 constant. */
 static enum lbw_status replace(const struct lbw_plan *plan, struct lbw_value *value,
                                const struct lbw_tensor *tensor, const float *values,
                                struct lbw_error *err)
@@ -153,7 +155,7 @@ enum lbw_status lbw_bias_write(const struct lbw_plan *plan, const struct lbw_wei
     return LBW_OK;
 }
 
-/* What comes before the suffix in the name of an added bias, or NULL. */
+/* What precedes the suffix in the name of an added bias, or NULL. */
 static const char *stem_of(struct lbw_model *model, const Onnx__TensorProto *tensor)
 {
     const char *suffix = tensor->name ? strstr(tensor->name, LBW_ADDED_BIAS) : NULL;
@@ -178,8 +180,10 @@ static bool same_tensor(const struct lbw_tensor *a, const struct lbw_tensor *b)
            memcmp(a->data, b->data, a->size) == 0;
 }
 
-/* The name of the bias that an added one was copied from, when it still is the same; "" when
- * none is needed, NULL when this one is. */
+/*
+ * The name of the bias that an added one was copied from, if it is still the same; "" if no
+ * bias is needed, NULL if this one is.
+ */
 static char *bias_instead(const struct lbw_index *index, const Onnx__TensorProto *proto)
 {
     struct lbw_tensor added, original;

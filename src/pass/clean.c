@@ -4,7 +4,7 @@
 
 #include "onnx/build.h"
 
-/* Read by someone before the rewrite, by no one now. */
+/* Read by a node before the rewrite and by none now. */
 static bool is_orphan(const struct lbw_scope *before, const struct lbw_scope *now,
                       const char *name)
 {
@@ -40,7 +40,7 @@ static bool sweep_initializers(bool *changed, const struct lbw_scope *before,
     return done;
 }
 
-/* One sweep over a scope; *changed when something went. False when memory is out. */
+/* One sweep over a scope; sets *changed if anything was dropped. False when memory is out. */
 static bool sweep_scope(bool *changed, const struct lbw_scope *before, struct lbw_scope *now)
 {
     Onnx__GraphProto *graph = now->graph;
@@ -72,7 +72,7 @@ static void forget_values(const struct lbw_scope *before, const struct lbw_scope
     *num = num_kept;
 }
 
-/* What is said about names that nothing makes any more. */
+/* Entries about names that no longer exist. */
 static void forget(const struct lbw_scope *before, const struct lbw_scope *now)
 {
     Onnx__GraphProto *graph = now->graph;

@@ -6,8 +6,8 @@
 #include "onnx/index.h"
 
 /*
- * Drops nodes and initializers that were read before a rewrite and no longer are, and
- * what is said of names (value_info, quantization_annotation) that are gone.
+ * Drops nodes and initializers that were read before a rewrite and no longer are, and entries
+ * of value_info and quantization_annotation for dropped names.
  */
 enum lbw_status lbw_clean(struct lbw_model *model, const struct lbw_index *before,
                           struct lbw_error *err);

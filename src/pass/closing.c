@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Closing: moments of a last layer's outputs in both models, matched. */
+/* Matches the moments of a last layer's outputs to those of the float model. */
 #include "pass/closing.h"
 
 #include <math.h>
@@ -9,13 +9,13 @@
 #include "num/quantize.h"
 #include "pass/bias.h"
 
-/* A larger gain does not come from shrinkage; such a channel is broken and stays as it is. */
+/* A larger gain is not due to shrinkage: such a channel is broken and stays as it is. */
 #define MOST_GAIN 1.5
 
-/* A channel's own shift counts as much as all channels' shift with this much evidence. */
+/* With this much evidence, a channel's own shift counts as much as that of all channels. */
 #define ENOUGH_EVIDENCE 10
 
-/* Nodes that values pass unchanged on their way to a Sigmoid. */
+/* Nodes that pass values unchanged on their way to a Sigmoid. */
 static const char *const layout_ops[] = {"Reshape", "Transpose", "Concat",    "Identity",
                                          "Flatten", "Squeeze",   "Unsqueeze", "Slice",
                                          "Split",   "Dropout"};
@@ -30,14 +30,14 @@ static bool is_layout(const Onnx__NodeProto *node)
     return false;
 }
 
-/* What a layer's outputs are, by who reads them, directly or behind changes of layout. */
+/* The kind of a layer's outputs by their readers, directly or after changes of layout. */
 enum kind {
     KIND_OTHER,   /* boxes and the like */
     KIND_CLASSES, /* of a Softmax */
     KIND_SCORES,  /* of a Sigmoid */
 };
 
-/* Whether a product reads the value: a Softmax over bins whose mean is taken. */
+/* Whether a product reads the value: a Softmax over bins whose mean is computed. */
 static bool is_averaged(const struct lbw_value *value, int hops)
 {
     for (const struct lbw_use *use = value ? value->uses : NULL; use && hops; use = use->next) {
@@ -70,7 +70,7 @@ static enum kind kind_of(const struct lbw_value *value, int hops)
     return found;
 }
 
-/* Weighted sums over one channel: of the float model and of the converted one. */
+/* Weighted sums over one channel, of the float model and of the converted one. */
 struct channel {
     double weight, sum[2], square[2];
 };
@@ -126,7 +126,7 @@ static double find_gain(const struct closing *closing)
     return gain <= MOST_GAIN && gain >= 1 / MOST_GAIN ? gain : 1;
 }
 
-/* What is added to each channel behind the gain: its own, as far as it has evidence. */
+/* The shift of each channel after the gain: its own as far as it has evidence. */
 static void find_shifts(double *shifts, const struct closing *closing, double gain)
 {
     double weight = 0, shared = 0;

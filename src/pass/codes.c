@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What codes mean: their values, their error, their storage. */
+/* Codes as values; their error and storage. */
 #include "pass/codes.h"
 
 #include <math.h>

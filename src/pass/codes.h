@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A weight on its grid: what its codes mean, and how far they are from its values. */
+/* A weight on its grid: its codes, the values they stand for, and their error. */
 #ifndef LBW_SRC_PASS_CODES_H
 #define LBW_SRC_PASS_CODES_H
 
@@ -12,11 +12,10 @@ struct lbw_codes {
     size_t num_steps;
     int axis; /* of the steps; -1 when there is one for all */
     float **
-        biases; /* corrected ones, num_biases of rows × groups values; owned, NULL: as it was */
+        biases; /* corrected ones, num_biases of rows × groups values; owned, NULL: unchanged */
     size_t num_biases; /* consumers of the weight, or 0 */
-    float
-        *values; /* learned, item.count, of a weight that stays float; owned, NULL: as it was */
-    bool is_integer; /* to be decoded to int8 in front of a DequantizeLinear */
+    float *values;     /* item.count, trained; of a weight that stays float; owned */
+    bool is_integer;   /* to be decoded to int8 before a DequantizeLinear */
 };
 
 void lbw_codes_release(struct lbw_codes *codes);
@@ -25,17 +24,17 @@ void lbw_codes_release(struct lbw_codes *codes);
 void lbw_codes_decode(float *out, const struct lbw_weight *weight,
                       const struct lbw_codes *codes);
 
-/* Signal and error energy of a converted weight against its values. */
+/* Energy of the values of a converted weight, and of their error. */
 void lbw_codes_error(double *error, double *energy, const struct lbw_weight *weight,
                      const struct lbw_codes *codes, const float *values);
 
-/* Room for one corrected bias per consumer. */
+/* Allocates one corrected bias per consumer. */
 bool lbw_codes_alloc_biases(struct lbw_codes *codes, const struct lbw_weight *weight);
 
-/* SNR in dB; 200 when there is no error, -200 when there is no signal. */
+/* SNR in dB; 200 without an error, -200 without a signal. */
 double lbw_snr(double energy, double error);
 
-/* False where there is no error or no signal. */
+/* False if there is no error or no signal. */
 bool lbw_snr_is_measured(double snr);
 
 #endif

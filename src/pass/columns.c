@@ -14,7 +14,7 @@
 #define COLUMNS_PER_K ((size_t)12)
 #define LEAST_COLUMNS ((size_t)8192)
 #define MOST_COLUMNS  ((size_t)32768)
-/* Fewer kept columns than this say too little. */
+/* Fewer kept columns than this are not enough evidence. */
 #define LEAST_KEPT ((size_t)64)
 /* Of a position, on average, where some count more than others. */
 #define MOST_REPEATS ((size_t)4)
@@ -29,7 +29,7 @@ static void read_ints(int64_t *out, size_t num, const Onnx__NodeProto *node, con
         out[i] = a->ints[first + i];
 }
 
-/* Of Gemm and MatMul: whether the columns run along the last axis but one of the data. */
+/* Of Gemm and MatMul: whether columns run along the last axis but one of the data. */
 static bool has_columns_across(const struct lbw_consumer *consumer)
 {
     bool is_gemm = lbw_node_is(consumer->node, "Gemm");
@@ -108,7 +108,7 @@ static bool axis_output(const struct lbw_geometry *g, size_t i, int64_t input, i
     return *output > 0;
 }
 
-/* One sample's tensor as the columns see it. */
+/* One sample's tensor as a source of columns. */
 struct view {
     int64_t batch, input[3], output[3], pad[3];
     size_t num_spatial;
@@ -167,7 +167,7 @@ static bool view_init(struct view *v, const struct lbw_columns *c,
     return true;
 }
 
-/* Where along one axis tap t of output o reads; -1 outside. */
+/* The position along one axis that tap t of output o reads; -1: outside. */
 static int64_t axis_source(const struct lbw_geometry *g, const struct view *v, size_t i,
                            int64_t o, int64_t t)
 {
@@ -207,7 +207,7 @@ static void position_offsets(size_t *out, const struct lbw_columns *c, const str
     }
 }
 
-/* The columns of one group at the positions in c->offsets; also its own sums. */
+/* The columns of one group at the positions in c->offsets, and their sums. */
 static void gather_columns(float *out, double *sum, const struct lbw_columns *c,
                            const struct view *v, const float *data, size_t group, size_t num)
 {
@@ -314,7 +314,7 @@ static void add_group(void *user, size_t group)
                    work->num);
     enum lbw_status status = lbw_moments_add(&c->moments[group], x, y, work->num, 1, NULL);
     if (status != LBW_OK)
-        work->status = (int)status; /* memory is all that can run out */
+        work->status = (int)status; /* the only failure possible is out of memory */
     free(x);
 }
 

@@ -21,15 +21,17 @@ struct lbw_geometry {
 bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
                      const struct lbw_consumer *consumer);
 
-/* Collects the columns of one weight over samples and consumers; one moment set per group. */
+/*
+ * Collects the columns of one weight over samples and consumers, one set of moments per group.
+ */
 struct lbw_columns {
     const struct lbw_weight *weight;
     struct lbw_geometry geometry;
     struct lbw_moments *moments; /* layout.groups */
     size_t most;                 /* columns wanted, all samples together */
-    size_t num_samples;          /* that will be shown, all consumers together */
+    size_t num_samples;          /* number of samples to come, for all consumers together */
     uint64_t seed;
-    /* where the current consumer's own means go: groups × K sums of reference and converted */
+    /* for the current consumer's own means: groups × K sums of reference and converted */
     double *own_x, *own_y;
     double own_count;
     /* buffered columns of a layer without groups */
@@ -41,17 +43,17 @@ struct lbw_columns {
 };
 
 /*
- * How many columns may be kept for a fit within `memory` bytes where their statistics do not
- * fit into it: *num, or 0 where these fit. False when too few would be left of `num_samples`.
+ * The number of columns to keep for a fit within `memory` bytes if their statistics do not fit
+ * into it: *num, or 0 if they do. False if too few columns of `num_samples` would remain.
  */
 bool lbw_columns_fit(size_t *num, const struct lbw_weight *weight, size_t num_samples,
                      uint64_t memory);
 
-/* The bytes that a fit takes, `num` as lbw_columns_fit() has it. */
+/* The bytes that a fit takes, with `num` from lbw_columns_fit(). */
 uint64_t lbw_columns_bytes(const struct lbw_weight *weight, size_t num);
 
 /*
- * `rows` are the weights as groups × rows × K, borrowed; LBW_ERR_UNSUPPORTED when `memory` does
+ * `rows` are the weights as groups × rows × K, borrowed. LBW_ERR_UNSUPPORTED if `memory` does
  * not suffice.
  */
 enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weight *weight,
@@ -59,14 +61,14 @@ enum lbw_status lbw_columns_init(struct lbw_columns *out, const struct lbw_weigh
                                  uint64_t seed, struct lbw_error *err);
 void lbw_columns_release(struct lbw_columns *columns);
 
-/* Starts on another consumer: its geometry, and its own means from zero. */
+/* Starts another consumer: sets its geometry and clears its means. */
 bool lbw_columns_begin(struct lbw_columns *columns, const struct lbw_consumer *consumer);
 
-/* Adds one sample's columns; an lbw_activation_fn with the columns as `user`. */
+/* Adds the columns of one sample; an lbw_activation_fn with the columns as `user`. */
 enum lbw_status lbw_columns_add(void *user, const struct lbw_activation *values,
                                 struct lbw_error *err);
 
-/* Adds what is still buffered. */
+/* Adds what is still in the buffer. */
 enum lbw_status lbw_columns_flush(struct lbw_columns *columns, struct lbw_error *err);
 
 #endif

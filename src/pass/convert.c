@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Conversion: a plan becomes codes, codes become an encoded model. */
+/* Conversion: from a plan to codes, from codes to an encoded model. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,10 +20,10 @@
 #include "pass/state.h"
 #include "pass/tuner.h"
 
-/* .01, .03, .1 and .3 were tried on three COCO detectors: .1 kept most AP on each of them. */
+/* Of .01, .03, .1 and .3, .1 kept most AP on each of three COCO detectors. */
 #define DEFAULT_DAMPING 0.1
 #define MOST_DAMPING    1e6
-#define SECONDS_BETWEEN 0.05 /* two questions whether to go on */
+#define SECONDS_BETWEEN 0.05 /* between two calls of progress */
 
 struct conversion {
     struct lbw_model *model;
@@ -37,17 +37,17 @@ struct conversion {
     struct lbw_report *report;
     double energy, error; /* of all converted weights */
     double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
-    size_t num_measured;  /* those with an error that can be measured */
+    size_t num_measured;  /* of these: those with an error that can be measured */
     size_t num_planned, num_done;
-    const char *current;   /* the weight at hand */
+    const char *current;   /* the current weight */
     double seconds;        /* of quantize() */
-    double seconds_before; /* that the activations had taken by then */
+    double seconds_before; /* time that the activations had taken by then */
     struct lbw_watch watch;
-    double asked;                   /* when progress was last told */
+    double asked;                   /* when progress was last called */
     enum lbw_range_kind range_kind; /* of activations, for the target */
 };
 
-/* The values in place where that can be, else in *owned, which the caller frees. */
+/* The values in place if possible, else in *owned, which the caller frees. */
 static enum lbw_status read_weight(const float **out, float **owned, const struct conversion *c,
                                    const struct lbw_weight *weight, struct lbw_error *err)
 {
@@ -67,7 +67,7 @@ static enum lbw_status read_weight(const float **out, float **owned, const struc
     return status;
 }
 
-/* How the codes came about, and why not better. */
+/* How the codes were found, and why not by a better method. */
 static const char *how(const struct conversion *c, const struct lbw_weight *weight,
                        const struct lbw_layer_stats *stats)
 {
@@ -81,7 +81,7 @@ static const char *how(const struct conversion *c, const struct lbw_weight *weig
     return text ? text : "projection";
 }
 
-/* Layers without any error, or without any signal, would drown the others in a mean. */
+/* Layers without an error or a signal would dominate the mean. */
 static void count_snr(struct conversion *c, double snr)
 {
     if (!lbw_snr_is_measured(snr))
@@ -109,7 +109,7 @@ static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stat
     }
 }
 
-/* Codes for one weight: the projection, and where data is at hand something better. */
+/* Codes for one weight: the projection, improved by data if there is any. */
 static enum lbw_status quantize_weight(struct conversion *c, size_t i, const float *values,
                                        struct lbw_error *err)
 {
@@ -147,14 +147,14 @@ static bool tell(struct conversion *c)
            c->params->progress(c->params->user, c->current, c->num_done, c->num_planned) == 0;
 }
 
-/* Within a weight: whoever converts is asked some times a second whether to go on. */
+/* Within a weight: calls the caller's progress a few times per second. */
 static bool watch(void *user)
 {
     struct conversion *c = user;
     return lbw_now() - c->asked < SECONDS_BETWEEN || tell(c);
 }
 
-/* Which weights are the last on the way to the outputs. */
+/* Which weights are the last before the outputs. */
 static enum lbw_status find_ends(struct conversion *c, struct lbw_error *err)
 {
     const char **ends;
@@ -171,10 +171,10 @@ static enum lbw_status find_ends(struct conversion *c, struct lbw_error *err)
         for (size_t k = 0; k < num && is_main && consumer->node->n_output; k++)
             c->is_end[i] = c->is_end[i] || strcmp(ends[k], consumer->node->output[0]) == 0;
     }
-    return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status; /* a model without any */
+    return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status; /* a model without outputs */
 }
 
-/* The activations that are there before a node runs get their ranges. */
+/* Fits the ranges of the activations that exist before a node runs. */
 static enum lbw_status fit_edges(struct conversion *c, size_t position, struct lbw_error *err)
 {
     if (!c->plan->num_edges)
@@ -214,8 +214,8 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
 }
 
 /*
- * Counts a weight again once training is over. Where its codes were learned, the report says
- * the weight's own error: that of its layer's output is no longer known.
+ * Updates the row of a weight after training. For trained codes the report gives the error of
+ * the weight itself, as that of its layer's output is no longer known.
  */
 static enum lbw_status recount(struct conversion *c, size_t i, bool is_tuned,
                                struct lbw_error *err)
@@ -293,7 +293,7 @@ static void sum_up(struct conversion *c)
     r->bytes_after = lbw_model_size(c->model);
 }
 
-/* Codes into the model, and with them the biases that calibration corrected. */
+/* Writes codes into the model, and the biases that calibration corrected. */
 static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
 {
     c->model->is_prepared = false;
@@ -313,7 +313,7 @@ static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
                : LBW_OK;
 }
 
-/* plan → codes → encoded model → report; owns nothing, so that any step may return. */
+/* plan → codes → encoded model → report. Owns nothing, so that any step may return. */
 static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
 {
     LBW_TRY(quantize(c, err));
@@ -323,7 +323,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Everything that the caller hands in fits together. */
+/* Checks that the arguments fit together. */
 static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *plan,
                              const struct lbw_convert_params *params, struct lbw_error *err)
 {
@@ -391,7 +391,7 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
     for (size_t i = 0; c.codes && i < plan->num_weights; i++)
         lbw_codes_release(&c.codes[i]);
     if (params->activations)
-        params->activations->watch = NULL; /* it ends here */
+        params->activations->watch = NULL; /* the watch ends with this function */
     free(c.codes);
     free(c.stored);
     lbw_state_close(&c.state);

@@ -12,7 +12,7 @@
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
 
-/* Looks along the graph from one scope. */
+/* For looking around in the graph from one scope. */
 struct matcher {
     const struct lbw_index *index;
     const struct lbw_scope *scope;
@@ -25,7 +25,7 @@ static Onnx__TensorProto *constant_input(const struct matcher *m, const Onnx__No
     return value ? lbw_index_constant(m->index, value, true) : NULL;
 }
 
-/* The node behind input i when it is that standard operator, else NULL. */
+/* The node that produces input i if it is that standard operator, else NULL. */
 static Onnx__NodeProto *producer(const struct matcher *m, const Onnx__NodeProto *node, size_t i,
                                  const char *op)
 {
@@ -53,8 +53,7 @@ static enum lbw_status read_shape(struct lbw_encoded *out, struct lbw_model *mod
     return LBW_OK;
 }
 
-/* Takes a scale of dims [1, …, n, …, 1], or of one value (axis -1); false when it is neither.
- */
+/* Accepts a scale of dims [1, …, n, …, 1], or of one value (axis -1). */
 static bool take_scale(struct lbw_encoded *out, Onnx__TensorProto *scale)
 {
     int64_t axis = -1;
@@ -71,7 +70,7 @@ static bool take_scale(struct lbw_encoded *out, Onnx__TensorProto *scale)
     return true;
 }
 
-/* The type in the name of an ai.lbw function; UNDEFINED when the name has none. */
+/* The type in the name of an ai.lbw function; UNDEFINED if there is none. */
 static int32_t type_of_function(const char *op)
 {
     static const int32_t types[] = {TYPE(FLOAT16), TYPE(BFLOAT16), TYPE(DOUBLE)};
@@ -110,7 +109,7 @@ static enum lbw_status match_function(struct lbw_encoded *out, const struct matc
                : lbw_fail(err, LBW_ERR_FORMAT, "the scale does not match the shape");
 }
 
-/* Integers and floats of few bits as float32 values, exactly. */
+/* Integers and small floats as float32 values, exactly. */
 static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
                                     struct lbw_error *err)
 {
@@ -126,7 +125,7 @@ static enum lbw_status read_numbers(float *out, const struct lbw_tensor *t,
     return status;
 }
 
-/* The grid whose levels, up to a common power of two, are the table's. */
+/* The grid whose levels equal those of the table up to a power of two. */
 static const struct lbw_grid *grid_of_table(struct lbw_model *model,
                                             const Onnx__TensorProto *proto)
 {
@@ -168,7 +167,7 @@ static enum lbw_status match_digits(struct lbw_encoded *out, const struct matche
     if (!shape || !words || !grid)
         return LBW_OK;
     enum lbw_status status = read_shape(out, m->index->model, shape, err);
-    if (status != LBW_OK) /* a Reshape may take more than a shape */
+    if (status != LBW_OK) /* a Reshape may read other things than a shape */
         return status == LBW_ERR_FORMAT ? LBW_OK : status;
     out->grid = grid;
     out->codes = words;
@@ -190,7 +189,7 @@ static enum lbw_status match_inline(struct lbw_encoded *out, const struct matche
     return LBW_OK;
 }
 
-/* Codes of a DequantizeLinear: of types whose every value a float32 is exactly. */
+/* The codes of a DequantizeLinear, of types that float32 holds exactly. */
 static bool take_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
 {
     unsigned bits = lbw_data_type_bits(codes->data_type);
@@ -206,7 +205,7 @@ static bool take_codes(struct lbw_encoded *out, Onnx__TensorProto *codes)
     return bits > 0 && bits <= 16;
 }
 
-/* ai.lbw::Decode<grid>_int8(words, shape), or the same nodes: codes to be scaled. */
+/* ai.lbw::Decode<grid>_int8(words, shape), or the same nodes: codes not yet scaled. */
 static enum lbw_status match_integers(struct lbw_encoded *out, const struct matcher *m,
                                       const Onnx__NodeProto *dequantize, struct lbw_error *err)
 {
@@ -228,8 +227,7 @@ static enum lbw_status match_integers(struct lbw_encoded *out, const struct matc
     return read_shape(out, m->index->model, shape, err);
 }
 
-/* Their DequantizeLinear: scales along an axis, behind a Cast when they are stored as halves.
- */
+/* Their DequantizeLinear: scales along an axis, after a Cast if they are stored as halves. */
 static enum lbw_status match_scaled(struct lbw_encoded *out, const struct matcher *m,
                                     const Onnx__NodeProto *node, struct lbw_error *err)
 {
@@ -266,7 +264,7 @@ static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
     Onnx__TensorProto *codes = constant_input(m, node, 0), *scale = constant_input(m, node, 1);
     int64_t type = lbw_node_int(node, "output_dtype", 0);
     if (lbw_node_has_reference(node))
-        return; /* every call of the function has another one */
+        return; /* every call of the function has a different one */
     if (!codes || !scale || scale->data_type != TYPE(FLOAT) || scale->n_dims > 1 ||
         *lbw_node_input(node, 2) || lbw_node_int(node, "block_size", 0) ||
         (type && type != TYPE(FLOAT)) || !take_codes(out, codes))
@@ -281,7 +279,7 @@ static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
     out->kind = "dq";
 }
 
-/* Whether the scale says nothing: one value, and that is 1. */
+/* Whether the scale has no effect: one value, which is 1. */
 static bool is_unit(struct lbw_model *model, const Onnx__TensorProto *scale)
 {
     struct lbw_tensor tensor;
@@ -290,7 +288,7 @@ static bool is_unit(struct lbw_model *model, const Onnx__TensorProto *scale)
            lbw_tensor_read_float(&tensor, &value, NULL) == LBW_OK && value == 1;
 }
 
-/* The dq encoding of earlier opsets: a Mul by the scales behind what makes float32 of codes. */
+/* The dq encoding of earlier opsets: a Mul of the scales and codes converted to float32. */
 static enum lbw_status match_mul(struct lbw_encoded *out, const struct matcher *m,
                                  const Onnx__NodeProto *mul, struct lbw_error *err)
 {
@@ -313,7 +311,9 @@ static enum lbw_status match_mul(struct lbw_encoded *out, const struct matcher *
     return LBW_OK;
 }
 
-/* As many codes as the shape says, before anyone makes room for their values. */
+/*
+ * Checks that there are as many codes as the shape says, before memory for them is allocated.
+ */
 static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model *model,
                                    struct lbw_error *err)
 {
@@ -326,7 +326,7 @@ static enum lbw_status check_codes(const struct lbw_encoded *e, struct lbw_model
     return LBW_OK;
 }
 
-/* The numbers that the codes are, each once where they are of few bits. */
+/* The different values of the codes if they have few bits, else all. */
 static enum lbw_status distinct_numbers(float **out, size_t *num, const struct lbw_tensor *t,
                                         struct lbw_error *err)
 {
@@ -357,8 +357,7 @@ static enum lbw_status distinct_numbers(float **out, size_t *num, const struct l
     return status;
 }
 
-/* DequantizeLinear holds LBW codes where a grid has all its values; other tools write it too.
- */
+/* A DequantizeLinear is ours if a grid has all its values; other tools write it too. */
 static enum lbw_status check_grid(bool *is_ours, struct lbw_model *model,
                                   const struct lbw_encoded *e, struct lbw_error *err)
 {
@@ -395,7 +394,7 @@ static enum lbw_status match_node(struct lbw_encoded *out, const struct matcher 
     return LBW_OK;
 }
 
-/* Casts the weight: where it was a half before, its values are those of a half. */
+/* Casts the weight: if it was a half before, its values are those of a half. */
 static void cast(struct lbw_encoded *e, int32_t type)
 {
     if (!lbw_weight_can_cast(e->data_type, type))
@@ -434,7 +433,7 @@ enum lbw_status lbw_decode_match(struct lbw_encoded *out, const struct lbw_index
     return LBW_OK;
 }
 
-/* Through a table of what each byte stands for, where there are bytes: several times faster. */
+/* By a table of the values of each byte, if codes are bytes: several times faster. */
 static enum lbw_status read_codes(float *out, struct lbw_model *model,
                                   const Onnx__TensorProto *proto, struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The digest of a model's weights as its operators read them, whatever they are stored as. */
+/* The digest of a model's weights as its operators read them, whatever their encoding. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -24,7 +24,7 @@ static void add_head(struct sha256_ctx *sha, size_t num_dims, const int64_t *dim
     add_number(sha, (uint64_t)type);
 }
 
-/* The values in raw form; the float types alone, as all weights of a plan are. */
+/* The values in raw form. Weights of a plan are floats. */
 static void add_values(struct sha256_ctx *sha, const float *values, size_t count, int32_t type)
 {
     unsigned char bytes[8 * 1024];
@@ -49,7 +49,7 @@ static enum lbw_status add_encoded(struct sha256_ctx *sha, struct lbw_model *mod
     return status;
 }
 
-/* No weights, but MatMul reads them: integers of 32 and 64 bits. */
+/* Not weights, although MatMul reads them: integers of 32 and 64 bits. */
 static enum lbw_status add_integers(struct sha256_ctx *sha, const struct lbw_tensor *tensor,
                                     struct lbw_error *err)
 {

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Finding the edges: what layers on integers read and write, and what lies between. */
+/*
+ * Finding the edges: the activations that layers on integers read and write, and those between.
+ */
 #include "pass/edge.h"
 
 #include <regex.h>
@@ -11,7 +13,7 @@
 #define MIN_OPSET 13  /* DequantizeLinear along an axis */
 #define MOST      127 /* of int8 */
 
-/* What an operator between layers needs to work on 8-bit codes. */
+/* What an operator between layers does with 8-bit codes. */
 enum op_kind {
     OP_OTHER,   /* does not */
     OP_FITTED,  /* its output has a range of its own */
@@ -56,21 +58,21 @@ static enum op_kind kind_of(const Onnx__NodeProto *node)
     return OP_OTHER;
 }
 
-/* What is known of each value of the main graph while edges are looked for. */
+/* The state of each value of the main graph during the search for edges. */
 struct finder {
     struct lbw_plan *plan;
     struct lbw_scope *scope;
     Onnx__NodeProto **nodes;
     size_t num_nodes;
     struct lbw_strmap layers; /* output of a layer on integers → its weight */
-    struct lbw_strmap wanted; /* value → itself: a layer on integers reads it in the end */
+    struct lbw_strmap wanted; /* value → itself: a layer on integers depends on it */
     struct lbw_strmap edges;  /* value → its position in the plan, plus one */
     size_t capacity;
     regex_t *regexes; /* of activations that stay float */
     size_t num_regexes;
 };
 
-/* Weights whose layers may run on integers, whatever becomes of their edges. */
+/* Weights whose layers may run on integers, whichever edges they get. */
 static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight *weight)
 {
     const struct lbw_grid *grid = weight->item.grid;
@@ -87,7 +89,7 @@ static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight 
     return true;
 }
 
-/* The only node of the scope that reads the value, when it joins the value's producer. */
+/* The only node of the scope that reads the value, if it joins the value's producer. */
 static const Onnx__NodeProto *joined(const struct lbw_value *value)
 {
     const struct lbw_use *use = value->uses;
@@ -114,7 +116,7 @@ static size_t num_data_inputs(const Onnx__NodeProto *node)
     return kind == OP_OTHER ? 0 : is_list ? node->n_input : node->n_input ? 1 : 0;
 }
 
-/* From the last node backwards: what reaches a layer on integers through nodes of the table. */
+/* From the last node backwards: values that reach a layer on integers through such nodes. */
 static bool find_wanted(struct finder *f)
 {
     for (size_t i = 0; i < f->plan->num_weights; i++) {
@@ -224,7 +226,7 @@ static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_
                : lbw_fail_memory(err);
 }
 
-/* Whether all that a node works on has 8 bits, or joins what has. */
+/* Whether all inputs of a node have 8 bits, or join an edge that has. */
 static bool reads_edges(const struct finder *f, const Onnx__NodeProto *node)
 {
     size_t num = 0;
@@ -258,7 +260,7 @@ static enum lbw_status look_at(struct finder *f, size_t i, struct lbw_error *err
         bool is_behind = is_layer || (kind != OP_OTHER && reads_edges(f, node));
         bool is_last =
             kind == OP_CLIPPED && node->n_input && lbw_strmap_get(&f->layers, node->input[0]);
-        /* a layer that reads it rounds it, whoever writes it */
+        /* a layer rounds what it reads, whichever node writes it */
         bool is_read = false;
         for (const struct lbw_use *use = value->uses; use; use = use->next)
             is_read =

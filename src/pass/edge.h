@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Edges: the activations between layers that may have 8 bits. Which tensors they are shows in
- * the graph (lbw_edges_find()); what each is rounded to, in the activations
- * (lbw_edges_fit(), src/pass/ranges.c).
+ * Edges: the activations between layers that may have 8 bits. The graph determines which
+ * tensors these are (lbw_edges_find()), the activations their ranges (lbw_edges_fit(),
+ * src/pass/ranges.c).
  */
 #ifndef LBW_SRC_PASS_EDGE_H
 #define LBW_SRC_PASS_EDGE_H
@@ -16,7 +16,7 @@
 enum lbw_edge_rule {
     LBW_EDGE_FITTED,
     LBW_EDGE_UNIT,   /* of a sigmoid: 0 … 1 */
-    LBW_EDGE_HANDED, /* its producer only moves values: the range of what that reads */
+    LBW_EDGE_HANDED, /* its producer only moves values: the range of its input */
 };
 
 /* One planned edge. `item` comes first: the public view is a cast away. */
@@ -55,14 +55,14 @@ enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_er
 struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name);
 
 /*
- * Whether a consumer of the weight runs on integers: it reads and writes edges of 8 bits,
- * itself or by the Relu or Clip behind it. For convolutions only: those on a grid, and those
- * that are too small for one, whose weights then become plain int8.
+ * Whether a consumer of the weight runs on integers: it reads and writes 8-bit edges, itself or
+ * by the Relu or Clip after it. Convolutions only: those on a grid, and those too small for
+ * one, whose weights then become plain int8.
  */
 bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight,
                          const struct lbw_consumer *consumer);
 
-/* The same of all its consumers, which have to agree. */
+/* The same for all its consumers, which have to agree. */
 bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight);
 
 /*

@@ -47,7 +47,7 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight)
     const struct lbw_grid *grid = weight->item.grid;
     size_t digits = (size_t)grid->digits_per_word;
     uint64_t words = (weight->item.count + digits - 1) / digits * (uint64_t)grid->word_size;
-    /* the name stands in codes, scale and node; the rest is tags, dims, operator and domain */
+    /* the name is in codes, scale and node; the rest is tags, dims, operator and domain */
     return words + 2 * lbw_weight_num_steps(weight) + 7 * strlen(weight->item.tensor) + 120;
 }
 
@@ -76,7 +76,7 @@ static bool is_changed(const char *op, int64_t from, int64_t to)
     if (from > to)
         return is_changed(op, to, from);
     if (from < LBW_MIN_OPSET || to > LBW_MAX_OPSET)
-        return true; /* as far as we know */
+        return true; /* unknown to us */
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
         for (int64_t version = from + 1; version <= to; version++)
             if (strcmp(changes[i].op, op) == 0 && changes[i].changes & AT(version))
@@ -106,7 +106,7 @@ bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
     return lbw_build_tensor(encoder->model, node, "value", tensor);
 }
 
-/* Where in the weight's own scope it is first read: bodies count where their node stands. */
+/* The position in the weight's own scope where it is first read; bodies count as their node. */
 static size_t first_position(const struct lbw_weight *weight)
 {
     size_t num, first = SIZE_MAX;
@@ -137,7 +137,9 @@ static int by_position(const void *a, const void *b)
     return p->decoding < q->decoding ? -1 : p->decoding > q->decoding;
 }
 
-/* The old node list with decodings inserted and replaced Constant and Cast nodes left out. */
+/*
+ * The old node list with decodings inserted, without the Constant and Cast nodes they replace.
+ */
 static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
                           struct insertion *insertions, size_t num_insertions,
                           const struct lbw_strmap *replaced)
@@ -165,7 +167,7 @@ static bool rebuild_nodes(struct lbw_model *model, struct lbw_scope *scope,
     return done;
 }
 
-/* Inserts what was made for the weights of one scope. */
+/* Inserts the decodings of one scope. */
 static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_scope *scope,
                                         const struct lbw_decoding *decodings,
                                         struct lbw_error *err)
@@ -192,7 +194,7 @@ static enum lbw_status insert_decodings(const struct lbw_plan *plan, struct lbw_
 
 /*
  * Removes the converted weights of one scope from its inputs, which could override them, and
- * from its initializers where their values are stored elsewhere.
+ * from its initializers if their values are stored elsewhere.
  */
 static enum lbw_status remove_old(const struct lbw_plan *plan, const struct lbw_scope *scope,
                                   const struct lbw_codes *codes,
@@ -222,7 +224,9 @@ static enum lbw_status encode_all(struct lbw_encoder *encoder, const struct lbw_
             continue;
         lbw_begin_rewrite(plan->model);
         encoder->at_opset = lbw_scope_opset(plan->model, weight->value->scope);
-        /* below opset 9 a Constant node, all a function has, cannot hold integers */
+        /*
+         * below opset 9 a Constant node, the only constant of a function, cannot hold integers
+         */
         encoder->has_integers = weight->value->scope->graph || encoder->at_opset >= 9;
         LBW_TRY(lbw_within(
             err, encodings[encoding].encode(&decodings[i], encoder, weight, &codes[i], err),

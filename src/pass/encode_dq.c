@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The dq encoding: DequantizeLinear over the smallest standard type that holds the grid exactly
- * and that the model's opset has; Cast and Mul below opset 10 (ONNX.md, table of carriers).
+ * and that the model's opset has; Cast and Mul below opset 10.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ struct carrier {
     bool is_pow2;   /* holds powers of two only, not the sums of two-term grids */
     int64_t opset;  /* least opset of DequantizeLinear (of Cast where uses_cast) */
     int64_t ir;     /* least IR version */
-    bool uses_cast; /* no DequantizeLinear takes it: Cast and Mul */
+    bool uses_cast; /* DequantizeLinear does not support it: Cast and Mul */
     unsigned takers;
 };
 
@@ -60,7 +60,7 @@ enum lbw_status lbw_target_check(enum lbw_target target, struct lbw_error *err)
     return lbw_check_choice("target", target, LBW_NUM(target_names), err);
 }
 
-/* Where the weight stands there are constants of the type, and the nodes that read it. */
+/* Whether the scope of the weight has constants of the type, and the nodes that read it. */
 static bool is_at_hand(const struct carrier *c, const struct lbw_encoder *encoder,
                        const struct lbw_weight *weight)
 {
@@ -82,14 +82,13 @@ static const struct carrier *choose_carrier(const struct lbw_weight *weight,
         const struct carrier *c = &carriers[i];
         if (grid->levels[grid->num_levels - 1] <= c->max && is_at_hand(c, encoder, weight) &&
             (c->takers & 1u << encoder->target) && (grid->terms == 1 || !c->is_pow2) &&
-            (!is_integer || c->type == TYPE(INT8))) /* what layers on integers take */
+            (!is_integer || c->type == TYPE(INT8))) /* the input of layers on integers */
             return c;
     }
     return NULL;
 }
 
-/* ± 2^exponent (or 0) as FLOAT8E4M3FN: 4 exponent bits of bias 7, subnormals in steps of 2^-9.
- */
+/* ± 2^exponent (or 0) as FLOAT8E4M3FN: exponent bias 7, subnormals in steps of 2^-9. */
 static unsigned char float8_of(int32_t level, int shift)
 {
     if (level == 0)
@@ -110,7 +109,7 @@ static int8_t float4_of(int32_t level, int shift)
     return (int8_t)(level < 0 ? bits | 8 : bits);
 }
 
-/* One byte per weight for the types that are packed afterwards or are bytes themselves. */
+/* One byte per weight, also for types that are packed afterwards. */
 static void *carry(struct lbw_model *model, const struct lbw_weight *weight,
                    const uint8_t *codes, const struct carrier *carrier, size_t *size)
 {
@@ -160,7 +159,7 @@ static Onnx__TensorProto *scale_tensor(struct lbw_model *model, const char *name
                 : NULL;
 }
 
-/* Names and nodes of one weight on its way from codes to values. */
+/* Names and nodes of one weight, from codes to values. */
 struct chain {
     struct lbw_encoder *encoder;
     struct lbw_decoding *out;
@@ -203,8 +202,7 @@ static const char *add_scale(struct chain *c, const float *steps, size_t num, in
     return name;
 }
 
-/* DequantizeLinear alone where it can take the scales, else with one scale of 1 before a Mul.
- */
+/* DequantizeLinear alone if it supports the scales, else with one scale of 1 before a Mul. */
 static void add_dequantize(struct chain *c, const char *codes, const char *output)
 {
     static const float one = 1;
@@ -245,7 +243,7 @@ static bool is_smaller(const struct carrier *carrier, int32_t type)
     return carrier && lbw_data_type_bits(carrier->type) < lbw_data_type_bits(type);
 }
 
-/* Why values stay plain, and from which opset on they need not; NULL when memory is out. */
+/* Why values stay plain, and the opset from which they need not; NULL when memory is out. */
 static const char *explain_plain(const struct lbw_encoder *encoder,
                                  const struct lbw_weight *weight)
 {
@@ -253,7 +251,7 @@ static const char *explain_plain(const struct lbw_encoder *encoder,
     int32_t type = weight->tensor->data_type;
     struct lbw_encoder later = *encoder;
     later.has_integers = true;
-    /* a model may claim any opset, also one that cannot be counted up from */
+    /* a model may claim any opset, even INT64_MAX */
     for (int64_t opset = LBW_MIN_OPSET; opset <= LBW_MAX_OPSET; opset++) {
         later.opset = later.at_opset = opset;
         const struct carrier *carrier = choose_carrier(weight, &later, false);

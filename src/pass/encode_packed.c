@@ -27,7 +27,7 @@ static float level_unit(const struct lbw_grid *grid)
     return ldexpf(1, exponent - 1);
 }
 
-/* Makes decoding nodes, in a function body or in a graph. */
+/* Builds decoding nodes, in a function body or in a graph. */
 struct emitter {
     struct lbw_encoder *encoder;
     const struct lbw_scope *scope; /* of the graph, NULL in an ai.lbw function */
@@ -44,7 +44,7 @@ static const char *emit_name(struct emitter *e, const char *name)
 {
     struct lbw_model *model = e->encoder->model;
     const char *full = lbw_arena_printf(&model->arena, "%s%s", e->prefix, name);
-    if (full && e->scope) /* an ai.lbw function holds no other names */
+    if (full && e->scope) /* the names in an ai.lbw function are unique anyway */
         full = lbw_names_make(e->encoder->names, model, full);
     e->failed = e->failed || !full;
     return full ? full : "";
@@ -57,7 +57,7 @@ static Onnx__NodeProto *emit(struct emitter *e, const char *op, const char *outp
     const char *const inputs[] = {a, b, c, NULL};
     const char *const outputs[] = {output, NULL};
     struct lbw_model *model = e->encoder->model;
-    /* the weight's own name, which the last output keeps, may be a node's already */
+    /* the weight's own name, which the last output keeps, may already be that of a node */
     const char *name = *e->prefix ? lbw_names_make_node(e->encoder->names, model, output) : "";
     Onnx__NodeProto *node = name ? lbw_build_node(model, "", op, name, inputs, outputs) : NULL;
     e->failed = e->failed || !node;
@@ -66,8 +66,8 @@ static Onnx__NodeProto *emit(struct emitter *e, const char *op, const char *outp
 }
 
 /*
- * A constant that all weights of one graph share: *name receives what it is called. False when
- * it is new, and has to be made under that name, which is NULL where memory is out.
+ * A constant that all weights of one graph share: *name receives its name. False if it is new
+ * and has to be made under that name, which is NULL when memory is out.
  */
 static bool find_shared(const char **name, struct lbw_encoder *encoder,
                         const struct lbw_scope *scope, const char *stem)
@@ -83,7 +83,7 @@ static bool find_shared(const char **name, struct lbw_encoder *encoder,
     return false;
 }
 
-/* A constant: in a graph one per grid is shared by all weights, in a function it is a node. */
+/* A constant: in a graph one per grid, shared by all weights; in a function a node. */
 static const char *emit_tensor(struct emitter *e, const char *name, int32_t type,
                                unsigned char *data, size_t num, bool is_scalar)
 {
@@ -141,7 +141,8 @@ static void emit_cast(struct emitter *e, const char *output, const char *input, 
     e->failed = !lbw_build_int(e->encoder->model, node, "to", type) || e->failed;
 }
 
-/* All digits of all words at once: Div(words, P) - L·Div(Div(words, P), L), then their levels.
+/*
+ * All digits of all words at once, Div(words, P) - L·Div(Div(words, P), L), then their levels.
  */
 static const char *emit_digits(struct emitter *e, const char *words)
 {
@@ -174,7 +175,7 @@ static const char *emit_digits(struct emitter *e, const char *words)
     return values;
 }
 
-/* Cuts the padding off the flat values. Slice takes attributes below opset 10. */
+/* Cuts the padding off the flat values. Below opset 10 Slice has attributes. */
 static const char *emit_cut(struct emitter *e, const char *values, const char *shape,
                             int64_t count)
 {
@@ -286,7 +287,7 @@ static bool name_nodes(struct lbw_model *model, struct lbw_decoding *body)
     return true;
 }
 
-/* The function of that name, made when this is its first use. */
+/* The function of that name, added at its first use. */
 static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *name,
                                        const struct lbw_grid *grid, int32_t type,
                                        struct lbw_error *err)
@@ -315,7 +316,7 @@ static enum lbw_status ensure_function(struct lbw_encoder *encoder, const char *
     return lbw_model_import(encoder->model, LBW_DOMAIN, LBW_DOMAIN_VERSION, err);
 }
 
-/* Calls from inside a function need its own import of our domain. */
+/* A call inside a function needs its own import of our domain. */
 static bool import_in_function(struct lbw_encoder *encoder, const struct lbw_scope *scope)
 {
     while (scope->parent)
@@ -359,7 +360,7 @@ static Onnx__TensorProto *words_tensor(struct lbw_encoder *encoder, const char *
     return lbw_tensor_new(encoder->model, name, type, &dim, 1, words, *size);
 }
 
-/* Scales along their axis, as halves where every one of them is exact in a half. */
+/* Scales along their axis, as halves if every one of them is exact in a half. */
 static Onnx__TensorProto *scale_tensor(struct lbw_encoder *encoder, const char *name,
                                        const struct lbw_weight *weight,
                                        const struct lbw_codes *codes, size_t *size)
@@ -417,7 +418,7 @@ static const char *shape_constant(struct lbw_decoding *out, struct lbw_encoder *
     return lbw_encode_constant(out, encoder, scope, tensor) ? name : NULL;
 }
 
-/* The call has a name because inliners, that of pnnx for one, make the names inside of it. */
+/* Named, as some inliners (pnnx) derive the names of the inlined nodes from it. */
 static bool call_function(struct lbw_decoding *out, struct lbw_encoder *encoder,
                           const struct lbw_weight *weight, const char *function,
                           const char *const *inputs, const char *output)
@@ -454,8 +455,7 @@ static enum lbw_status encode_inline(struct lbw_decoding *out, struct lbw_encode
     return e.failed ? lbw_fail_memory(err) : LBW_OK;
 }
 
-/* Why the values stay plain: only in functions of another opset than the model's, or old ones.
- */
+/* Why the values stay plain: possible only in functions of another opset, or an old one. */
 static bool explain_plain(const char **note, const struct lbw_encoder *encoder)
 {
     static const char *const ops[] = {"Cast",   "Reshape",    "Div",   "Mul", "Sub",
@@ -474,7 +474,7 @@ static bool explain_plain(const char **note, const struct lbw_encoder *encoder)
     return *note || (encoder->has_integers && !op);
 }
 
-/* A short name: a model with 8-bit activations has many. */
+/* A short name, as a model with 8-bit activations has many. */
 static const char *short_name(struct lbw_encoder *encoder, const char *letter, size_t number)
 {
     struct lbw_model *model = encoder->model;
@@ -482,7 +482,9 @@ static const char *short_name(struct lbw_encoder *encoder, const char *letter, s
     return stem ? lbw_names_make(encoder->names, model, stem) : NULL;
 }
 
-/* Decodes to int8 and lets a DequantizeLinear scale: what runtimes fuse with their layers. */
+/*
+ * Decodes to int8 and leaves scaling to a DequantizeLinear, which runtimes fuse into the layer.
+ */
 static enum lbw_status encode_integer(struct lbw_decoding *out, struct lbw_encoder *encoder,
                                       const struct lbw_weight *weight,
                                       const struct lbw_codes *codes, const char *words,

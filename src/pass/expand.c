@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Encoded weights back to plain float initializers, and the model to what it was. */
+/* Expands encoded weights to plain float initializers, and activations to float. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +20,7 @@ static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
     *(scope->graph ? &scope->graph->n_node : &scope->function->n_node) = num_kept;
 }
 
-/* Replaces the last decoding node by the values: an initializer, or a Constant in a function.
- */
+/* Replaces the last decoding node by an initializer, or a Constant in a function. */
 static enum lbw_status place(struct lbw_model *model, struct lbw_value *value,
                              Onnx__TensorProto *tensor, struct lbw_error *err)
 {
@@ -42,7 +41,7 @@ static enum lbw_status place(struct lbw_model *model, struct lbw_value *value,
     return LBW_OK;
 }
 
-/* Plain int8 in front of a layer on integers: on no grid, and to stay as it is. */
+/* Plain int8 before a layer on integers: on no grid, and kept as it is. */
 static enum lbw_status is_plain(bool *out, struct lbw_model *model,
                                 const struct lbw_encoded *encoded, struct lbw_error *err)
 {
@@ -101,7 +100,7 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
     for (size_t i = 0; i < num_nodes && status == LBW_OK; i++) {
         const char *output = list[i]->n_output ? list[i]->output[0] : NULL;
         struct lbw_value *value = output ? lbw_strmap_get(&scope->values, output) : NULL;
-        /* values read as a weight somewhere are the only ones worth a look */
+        /* only values that are read as weights matter */
         if (value && value->producer == list[i] && lbw_weight_is_read(value) &&
             !lbw_weight_is_cast(value))
             status = expand_value(model, index, value, keeps_plain, num, err);
@@ -110,7 +109,7 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
     return status;
 }
 
-/* Our functions and our domain, once nothing calls them. */
+/* Our functions and our domain, when they are no longer used. */
 static void drop_functions(struct lbw_model *model)
 {
     Onnx__ModelProto *proto = model->proto;

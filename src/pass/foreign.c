@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The forms in which other tools leave quantized weights (ONNX Runtime's among them). */
+/* The forms in which other tools, ONNX Runtime among them, store quantized weights. */
 #include "pass/foreign.h"
 
 #include <string.h>
@@ -41,7 +41,7 @@ bool lbw_foreign_is_operator(const Onnx__NodeProto *node)
     return false;
 }
 
-/* Nodes that move values about, or scale and shift them as decoding by hand does. */
+/* Nodes that move values, or scale and shift them as hand-written decoding does. */
 static bool passes_on(const Onnx__NodeProto *node)
 {
     static const char *const ops[] = {"Identity",  "Cast",    "Transpose", "Reshape", "Squeeze",
@@ -58,7 +58,7 @@ static bool is_code_type(int32_t type)
            lbw_data_type_bits(type) <= 16 && type != ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
 }
 
-/* A DequantizeLinear, of constant codes or of a weight that is quantized in the graph. */
+/* A DequantizeLinear of constant codes, or of a weight that is quantized in the graph. */
 static struct lbw_foreign match_dequantize(const struct lbw_index *index,
                                            const struct lbw_scope *scope,
                                            const Onnx__NodeProto *node)

@@ -44,7 +44,7 @@ bool lbw_layout_is_linear(const Onnx__NodeProto *node)
     return lbw_node_is(node, "Gemm") || lbw_node_is(node, "MatMul");
 }
 
-/* Whether the rows are those of the stored matrix, (rows, k): else it is (k, rows). */
+/* Whether rows are those of the stored matrix, (rows, k); else it is (k, rows). */
 static bool has_rows_first(const Onnx__NodeProto *node, size_t input)
 {
     bool is_gemm = lbw_node_is(node, "Gemm");

@@ -7,10 +7,10 @@
 
 #include "onnx/index.h"
 
-/* Of a weight: more than any convolution has. */
+/* Of a weight; no convolution has more. */
 #define LBW_MAX_DIMS 8
 
-/* How a weight's values are laid out as rows: output channels of one group share one input. */
+/* The layout of a weight as rows. Output channels of one group share one input. */
 struct lbw_layout {
     size_t groups;
     size_t rows; /* output channels in a group */
@@ -28,15 +28,15 @@ static inline size_t lbw_layout_offset(const struct lbw_layout *layout, size_t g
            i / layout->taps * layout->in_stride + i % layout->taps;
 }
 
-/* Rows lie in one piece each, as those of Conv do. */
+/* Whether each row is contiguous, as those of Conv are. */
 static inline bool lbw_layout_is_contiguous(const struct lbw_layout *layout)
 {
     return layout->in_stride == layout->taps || layout->k == layout->taps;
 }
 
 /*
- * Layout of a weight that is input `input` of `node`; false when its rank or group count makes
- * no sense. Of a batch of matrices [H, K, N] a row runs through all H: it shares a step.
+ * The layout of a weight that is input `input` of `node`; false if its rank or number of groups
+ * is invalid. In a batch of matrices [H, K, N] a row extends over all H, which share a step.
  */
 bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, size_t input,
                    const int64_t *dims, size_t num_dims);
@@ -44,7 +44,7 @@ bool lbw_layout_of(struct lbw_layout *out, const Onnx__NodeProto *node, size_t i
 /* The axis of the weight that the rows run along. */
 int lbw_layout_axis(const Onnx__NodeProto *node, size_t input, size_t num_dims);
 
-/* MatMul or Gemm. */
+/* Whether it is MatMul or Gemm. */
 bool lbw_layout_is_linear(const Onnx__NodeProto *node);
 
 #endif

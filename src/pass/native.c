@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds layers between QuantizeLinear and DequantizeLinear and puts calls in their place. */
+/* Finds layers between QuantizeLinear and DequantizeLinear and replaces them by calls. */
 #include "pass/native.h"
 
 #include <stdlib.h>
@@ -19,8 +19,8 @@ struct rewriter {
     struct lbw_names *names;
     struct lbw_scope *scope; /* of the main graph */
     struct lbw_node_list list;
-    struct lbw_strmap before; /* the same → a node that goes in front of it */
-    struct lbw_strmap calls;  /* output of a layer's last node → the call in its place */
+    struct lbw_strmap before; /* the same → a node that goes before it */
+    struct lbw_strmap calls;  /* last output of a layer → the call that replaces it */
     struct lbw_native_count count;
     struct lbw_error *err;
 };
@@ -62,7 +62,7 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
     return list && done;
 }
 
-/* Bytes of a float tensor, scaled as the layer's last node does: their name. */
+/* The name of the bytes of a float tensor, scaled as the layer's last node does. */
 static const char *quantize_first(struct rewriter *r, const struct lbw_native_call *call)
 {
     char *stem = lbw_arena_printf(&r->model->arena, "%s.bytes", call->unquantized);
@@ -105,7 +105,7 @@ static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
     return add_call(r, &call, node->name ? node->name : "");
 }
 
-/* Calls replace the last nodes of their layers; unused values are dropped. */
+/* Puts calls in the place of the last nodes of their layers; drops unused values. */
 static enum lbw_status rebuild(struct rewriter *r)
 {
     size_t num;

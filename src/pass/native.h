@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Layers between QuantizeLinear and DequantizeLinear become calls of operators of `ai.lbw`,
- * whose model-local functions hold the same layers (docs/format.md, Native operators): a
- * runtime without kernels for them runs the functions.
+ * Replaces layers between QuantizeLinear and DequantizeLinear by calls of `ai.lbw` operators.
+ * Their model-local functions contain the same layers (docs/format.md, Native), which a runtime
+ * without kernels runs.
  */
 #ifndef LBW_SRC_PASS_NATIVE_H
 #define LBW_SRC_PASS_NATIVE_H
@@ -17,22 +17,22 @@ struct lbw_native_count {
 };
 
 /*
- * Rewrites every layer of the main graph that an operator stands for; what is left stays as it
- * is. Weights keep their encoding. LBW_ERR_UNSUPPORTED below opset 13, and where no convolution
- * runs on 8-bit activations.
+ * Rewrites every layer of the main graph for which there is an operator; others stay as they
+ * are, and so does the encoding of weights. LBW_ERR_UNSUPPORTED below opset 13, and if no
+ * convolution runs on 8-bit activations.
  */
 enum lbw_status lbw_nativize(struct lbw_native_count *out, struct lbw_model *model,
                              struct lbw_error *err);
 
-/* What lbw_nativize() would refuse for certain: LBW_ERR_UNSUPPORTED says what. */
+/* LBW_ERR_UNSUPPORTED if lbw_nativize() is certain to fail. */
 enum lbw_status lbw_native_check(const struct lbw_model *model, struct lbw_error *err);
 
-/* Whether a function is the body of one of these operators. */
+/* Whether a function is the body of a native operator. */
 bool lbw_is_native(const Onnx__FunctionProto *f);
 
 /*
- * The function of that operator, made from its row where the model has none: "QConvSilu",
- * "QConcat3". LBW_ERR_ARGUMENT for other names.
+ * The function of that operator ("QConvSilu", "QConcat3"), added to the model if missing.
+ * LBW_ERR_ARGUMENT for other names.
  */
 enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
                                     struct lbw_error *err);

@@ -13,13 +13,13 @@
 #define MAX_WORDS 12
 
 /*
- * A body is nodes separated by ';': "Op in… > out @attribute… name=number…". An attribute with
- * '@' is taken from the call. Inputs are listed in the order of the operator's.
+ * A body: nodes separated by ';', each "Op in… > out @attribute… name=number…". An attribute
+ * with '@' is that of the call. Inputs are in the order of the operator's.
  */
 struct body {
     const char *name;
     const char *inputs;
-    const char *attributes; /* of the call, as the body reads them */
+    const char *attributes; /* of the call, as the body names them */
     const char *nodes;
 };
 
@@ -79,7 +79,7 @@ static const struct body bodies[] = {
      "Concat x00 x10 x01 x11 > y axis=1"},
 };
 
-/* QConcat2 to QConcat8 differ in their number of parts alone. */
+/* QConcat2 to QConcat8 differ only in their number of parts. */
 #define CONCAT    "QConcat"
 #define MIN_PARTS 2
 #define MAX_PARTS 8
@@ -163,7 +163,7 @@ static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *
     return attribute->ref_attr_name != NULL;
 }
 
-/* One node of a body; its text is cut up. */
+/* Adds one node of a body; modifies its text. */
 static Onnx__NodeProto *parse_node(struct lbw_model *model, char *text)
 {
     char *words[MAX_WORDS] = {NULL};
@@ -239,7 +239,7 @@ static enum lbw_status add_function(struct lbw_model *model, const struct body *
     return LBW_OK;
 }
 
-/* A concatenation's body, written out. */
+/* The body of a concatenation. */
 static enum lbw_status add_concat(struct lbw_model *model, const char *name, int parts,
                                   struct lbw_error *err)
 {

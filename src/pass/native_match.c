@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Layers between QuantizeLinear and DequantizeLinear: which operator stands for them. */
+/* Layers between QuantizeLinear and DequantizeLinear, matched with operators. */
 #include "pass/native_match.h"
 
 #include <float.h>
@@ -27,7 +27,7 @@ static float *constant_floats(size_t *num, const struct lbw_native_finder *r, co
     return tensor ? lbw_tensor_copy_floats(num, r->model, tensor) : NULL;
 }
 
-/* Whether a bias has the scale that the sums have: x's times the weight's. */
+/* Whether a bias has the scale of the sums: x's times the weight's. */
 static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, const char *x,
                           const char *w)
 {
@@ -53,7 +53,7 @@ static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, c
     return same;
 }
 
-/* Follows what only moves values to where their type shows. */
+/* Skips nodes that only move values, to one that reveals their type. */
 static bool is_int8(const struct lbw_native_finder *r, const char *name)
 {
     for (int steps = 0; steps < 8; steps++) {
@@ -165,7 +165,7 @@ static bool match_conv_inputs(struct lbw_native_call *call, const struct lbw_nat
     return true;
 }
 
-/* The only node that reads what dequantizers of `q` give, or of two the other in *gated. */
+/* The only reader of what dequantizers of `q` produce; of two, the other is in *gated. */
 static const Onnx__NodeProto *activation_of(const Onnx__NodeProto **gated,
                                             const struct lbw_native_finder *r,
                                             const Onnx__NodeProto *q)
@@ -205,7 +205,7 @@ static const struct {
     {"HardSwish", "QConvHardSwish", NULL},
 };
 
-/* c's scaling, the gate's where there is one, and the QuantizeLinear at the end. */
+/* The scaling of c, that of the gate if there is one, and the QuantizeLinear at the end. */
 static bool match_gate(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *f, const Onnx__NodeProto *product,
                        const Onnx__NodeProto **gate)
@@ -245,7 +245,7 @@ static void match_activation(struct lbw_native_call *call, const struct lbw_nati
     lbw_native_add_scaling(call, q);
 }
 
-/* A bound of Clip: constant, also as QConvClip's body makes it, or left out. */
+/* A bound of Clip: a constant, perhaps as in the body of QConvClip, or left out. */
 static bool read_bound(float *out, const struct lbw_native_finder *r, const char *name,
                        float otherwise)
 {
@@ -259,7 +259,7 @@ static bool read_bound(float *out, const struct lbw_native_finder *r, const char
     return is_known;
 }
 
-/* Relu and Clip stand before the QuantizeLinear and keep its scaling. */
+/* Relu and Clip precede the QuantizeLinear and keep its scaling. */
 static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *conv)
 {
@@ -306,7 +306,7 @@ static bool match_concat(struct lbw_native_call *call, const struct lbw_native_f
     return true;
 }
 
-/* Whether both constants hold the same bytes. */
+/* Whether both constants have the same bytes. */
 static bool is_same_constant(const struct lbw_native_finder *r, const char *a, const char *b)
 {
     struct lbw_tensor x, y;
@@ -350,7 +350,7 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
     return true;
 }
 
-/* A mean in which every pixel of the window counts, padding included. */
+/* An average that counts every pixel of the window, padding included. */
 static bool match_average(struct lbw_native_call *call, const struct lbw_native_finder *r,
                           const Onnx__NodeProto *pool)
 {
@@ -373,7 +373,7 @@ static bool match_average(struct lbw_native_call *call, const struct lbw_native_
     return true;
 }
 
-/* What is quantized twice with one scaling is quantized once. */
+/* Drops the second of two identical QuantizeLinear. */
 static const char *unquantized(const struct lbw_native_finder *r, const char *name,
                                const Onnx__NodeProto *q)
 {
@@ -385,8 +385,7 @@ static const char *unquantized(const struct lbw_native_finder *r, const char *na
     return same ? lbw_node_input(p, 0) : name;
 }
 
-/* A Slice along one spatial axis that takes every other row or column; `start` receives which.
- */
+/* A Slice along one spatial axis that takes every other row or column; `start` is the first. */
 static const Onnx__NodeProto *half_slice(int64_t *start, const struct lbw_native_finder *r,
                                          const char *name, int64_t axis,
                                          const Onnx__NodeProto *q)
@@ -406,12 +405,12 @@ static const Onnx__NodeProto *half_slice(int64_t *start, const struct lbw_native
     return fits ? slice : NULL;
 }
 
-/* The tensor of which `name` is every other row and column, from `phase` on. */
+/* The tensor whose every other row and column, from `phase` on, is `name`. */
 static const char *quarter_of(const struct lbw_native_finder *r, const char *name,
                               const int64_t phase[2], const Onnx__NodeProto *q)
 {
     int64_t start[2] = {-1, -1};
-    for (int64_t last = 2; last < 4; last++) { /* the axis that is sliced last */
+    for (int64_t last = 2; last < 4; last++) { /* the axis sliced last */
         const Onnx__NodeProto *b = half_slice(&start[last - 2], r, name, last, q);
         const Onnx__NodeProto *a =
             b ? half_slice(&start[3 - last], r, lbw_node_input(b, 0), 5 - last, q) : NULL;
@@ -421,7 +420,7 @@ static const char *quarter_of(const struct lbw_native_finder *r, const char *nam
     return NULL;
 }
 
-/* The four quarters of a float picture as channels, quantized: bytes first, then quarters. */
+/* A float picture's four quarters as channels, quantized: bytes first, then quarters. */
 static bool match_focus(struct lbw_native_call *call, const struct lbw_native_finder *r,
                         const Onnx__NodeProto *concat)
 {
@@ -441,7 +440,7 @@ static bool match_focus(struct lbw_native_call *call, const struct lbw_native_fi
     call->unquantized = x;
     return true;
 }
-/* Two spatial dims: attributes of other numbers are other ranks. */
+/* Attributes for two spatial dims; another number of values means another rank. */
 static bool is_planar(const Onnx__NodeProto *node)
 {
     static const struct {

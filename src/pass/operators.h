@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Operators that hold weights, and which of them a plan looks at. */
+/* Operators that hold weights, and which of them a plan covers. */
 #ifndef LBW_SRC_PASS_OPERATORS_H
 #define LBW_SRC_PASS_OPERATORS_H
 

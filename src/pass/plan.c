@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Planning: which weights a model has, and what is to become of each. */
+/* Planning: which weights a model has, and what to do with each. */
 #include "pass/plan.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@
 #include "pass/operators.h"
 #include "pass/reconstruct.h"
 
-/* A weight is worth converting when that saves at least this share of the model. */
+/* A weight is converted only if that saves at least this share of the model. */
 #define LEAST_SHARE (1.0 / 2000)
 
 #define DOUBLE ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
@@ -49,7 +49,7 @@ const char *lbw_activations_name(enum lbw_activations_type type)
     return lbw_name_of(activations_names, LBW_NUM(activations_names), type);
 }
 
-/* What builds the plan, with the compiled rules. */
+/* The state of planning, with the compiled rules. */
 struct planner {
     struct lbw_plan *plan;
     const struct lbw_plan_params *params;
@@ -98,7 +98,7 @@ static const char *scope_label(struct lbw_model *model, const struct lbw_scope *
     return label ? label : "";
 }
 
-/* The planned weight of that value, or a new one at the end; NULL when memory is out. */
+/* The planned weight of that value, added at the end if missing; NULL when memory is out. */
 static struct lbw_weight *weight_for(struct planner *planner, struct lbw_value *value)
 {
     struct lbw_plan *plan = planner->plan;
@@ -121,7 +121,7 @@ static struct lbw_weight *weight_for(struct planner *planner, struct lbw_value *
     return weight;
 }
 
-/* Appends to a list that has room for as many as the next power of two. */
+/* Appends to a list whose capacity is the next power of two. */
 static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
                          struct lbw_consumer consumer)
 {
@@ -139,7 +139,7 @@ static bool add_consumer(struct lbw_model *model, struct lbw_weight *weight,
     return true;
 }
 
-/* Of the inputs of a MatMul those are weights that nothing computes. */
+/* For a MatMul, inputs that no node computes are weights. */
 static enum lbw_status is_constant(bool *out, const struct lbw_index *index,
                                    struct lbw_value *value, struct lbw_error *err)
 {
@@ -179,7 +179,7 @@ static enum lbw_status collect(struct planner *planner, struct lbw_scope *scope,
     return LBW_OK;
 }
 
-/* Why these values are better left as they are, or NULL. */
+/* Why these values are better kept as they are, or NULL. */
 static const char *structure_of(const float *w, size_t n)
 {
     float first = 0;
@@ -211,7 +211,7 @@ static void keep(struct lbw_weight *weight, const char *reason, bool is_fixed)
     weight->is_fixed = is_fixed;
 }
 
-/* Room for `count` values in planner->values. */
+/* Makes room for `count` values in planner->values. */
 static enum lbw_status reserve_values(struct planner *planner, size_t count,
                                       struct lbw_error *err)
 {
@@ -239,7 +239,7 @@ static void count_values(struct lbw_weight *weight, const float *values, size_t 
     weight->item.num_zeros += num_zeros;
 }
 
-/* The largest magnitude of doubles as they are stored, infinite where one is NaN. */
+/* The largest magnitude of doubles as stored; infinite if one is NaN. */
 static double max_double(const struct lbw_tensor *tensor, double otherwise)
 {
     double greatest = 0;
@@ -253,7 +253,7 @@ static double max_double(const struct lbw_tensor *tensor, double otherwise)
     return greatest;
 }
 
-/* Every consumer sees the weight in the same layout, and nothing else reads it. */
+/* All consumers read the weight in the same layout, and nothing else reads it. */
 static bool uses_agree(const struct lbw_index *index, const struct lbw_weight *weight)
 {
     struct lbw_layout layout;
@@ -268,7 +268,7 @@ static bool uses_agree(const struct lbw_index *index, const struct lbw_weight *w
            num_uses == weight->num_consumers;
 }
 
-/* The statistics of a weight, and the reasons that lie in its values. */
+/* The statistics of a weight, and reasons that depend on its values. */
 static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight *weight,
                                       const struct lbw_tensor *tensor, struct lbw_error *err)
 {
@@ -294,7 +294,7 @@ static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight
     return LBW_OK;
 }
 
-/* True where converting is worth its while; else the reason is set. */
+/* True if converting saves enough; else sets the reason. */
 static bool saves_enough(struct planner *planner, struct lbw_weight *weight)
 {
     struct lbw_model *model = planner->plan->model;
@@ -333,7 +333,7 @@ static const struct lbw_grid *ruled_grid(const struct planner *planner,
     return grid;
 }
 
-/* Everything that is known of a weight before its values are looked at. */
+/* Fills in what is known of a weight before its values are read. */
 static enum lbw_status describe(struct planner *planner, struct lbw_weight *weight,
                                 struct lbw_tensor *tensor, struct lbw_error *err)
 {
@@ -373,7 +373,7 @@ static enum lbw_status describe(struct planner *planner, struct lbw_weight *weig
     return LBW_OK;
 }
 
-/* What another tool has quantized is named and left alone. */
+/* Reports and keeps a weight quantized by another tool. */
 static void describe_foreign(struct planner *planner, struct lbw_weight *weight,
                              const struct lbw_foreign *foreign)
 {
@@ -396,7 +396,7 @@ static void describe_foreign(struct planner *planner, struct lbw_weight *weight,
     weight->item.bytes = weight->bytes = tensor.size;
 }
 
-/* A weight that some node computes: encoded already, or out of reach. */
+/* A weight that a node computes: already encoded, or out of reach. */
 static enum lbw_status decide_computed(struct planner *planner, struct lbw_weight *weight,
                                        struct lbw_error *err)
 {
@@ -424,7 +424,7 @@ static enum lbw_status decide_computed(struct planner *planner, struct lbw_weigh
     return LBW_OK;
 }
 
-/* Why the weight is not laid out as its operator wants it. */
+/* Why the weight's shape does not suit its operator. */
 static const char *misfit_of(const struct lbw_consumer *consumer,
                              const struct lbw_tensor *tensor)
 {

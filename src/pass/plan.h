@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The plan as the passes see it. */
+/* The plan as seen by the passes. */
 #ifndef LBW_SRC_PASS_PLAN_H
 #define LBW_SRC_PASS_PLAN_H
 
@@ -19,13 +19,13 @@ struct lbw_plan {
     size_t num_edges;
     struct lbw_plan_other *others; /* in the model's arena */
     size_t num_others;
-    uint64_t model_size; /* when planning began, lbw_model_size() */
+    uint64_t model_size; /* lbw_model_size() when planning began */
 };
 
-/* Another holder: freed when each of them has called lbw_plan_free(), in any order. */
+/* Adds a holder: freed when each of them has called lbw_plan_free(), in any order. */
 struct lbw_plan *lbw_plan_hold(const struct lbw_plan *plan);
 
-/* Whether the model is as it was planned; LBW_ERR_ARGUMENT when it has changed since. */
+/* LBW_ERR_ARGUMENT if the model has changed since it was planned. */
 enum lbw_status lbw_plan_check(const struct lbw_plan *plan, struct lbw_error *err);
 
 #endif

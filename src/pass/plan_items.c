@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a plan holds: weights, activations, and what was not looked at. */
+/* The contents of a plan: weights, activations, and operators outside it. */
 #include "pass/plan.h"
 
 #include "pass/edge.h"

@@ -29,8 +29,7 @@ static void print_clean(FILE *f, const char *text)
     fputs(clean, f);
 }
 
-/* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]; shape, axis and op are not read back.
- */
+/* GRID SCALE GROUP TENSOR SHAPE AXIS OP NODE [# REASON]; reading ignores SHAPE AXIS OP. */
 static void print_item(FILE *f, const struct lbw_plan_item *item)
 {
     fprintf(f, "%-5s %-5s %-8s ", item->grid ? item->grid->name : "-",
@@ -59,8 +58,7 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
     fputc('\n', f);
 }
 
-/* TYPE LOW HIGH TENSOR OP NODE [# REASON]; auto: to be fitted; op and node are not read back.
- */
+/* TYPE LOW HIGH TENSOR OP NODE [# REASON]; bounds "auto": to be fitted; OP NODE are ignored. */
 static void print_edge(FILE *f, const struct lbw_edge *edge)
 {
     const struct lbw_plan_edge *item = &edge->item;
@@ -154,7 +152,7 @@ static json_t *edge_json(const struct lbw_edge *edge)
                      item->tensor, "node", item->node, "op", item->op, "reason", item->reason);
 }
 
-/* JSON holds UTF-8 alone, and is to be read back: a name that is none cannot be in it. */
+/* JSON is UTF-8 and must be readable again: a name that is not UTF-8 cannot be in it. */
 static enum lbw_status check_names(const struct lbw_plan *plan, struct lbw_error *err)
 {
     for (size_t i = 0; i < plan->num_weights; i++) {
@@ -208,15 +206,15 @@ enum lbw_status lbw_plan_print(char **out, const struct lbw_plan *plan, bool jso
     return LBW_OK;
 }
 
-/* One weight's wishes, as read from a file. */
+/* The settings of one weight, as read from a file. */
 struct wish {
     const char *grid, *scale, *group, *tensor;
-    const char *node; /* tells weights of one name apart; NULL: not said */
+    const char *node; /* distinguishes weights of the same name; NULL: not given */
 };
 
 /*
- * The weight that a wish is for. Bodies of an If may have weights of the same name: then the
- * one whose node is named, else the next that has had no wish, in the order of the plan.
+ * The weight that settings are for. Bodies of an If may have weights of the same name: then it
+ * is the one whose node is named, else the next without settings, in the order of the plan.
  */
 static struct lbw_weight *find_weight(struct lbw_plan *plan, const struct wish *wish)
 {
@@ -267,7 +265,7 @@ static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish
     return LBW_OK;
 }
 
-/* One activation's wishes; low >= high: its range is to be fitted. */
+/* The settings of one activation; low >= high: its range is to be fitted. */
 struct edge_wish {
     const char *type, *tensor;
     double low, high;
@@ -304,7 +302,7 @@ static enum lbw_status apply_edge(struct lbw_plan *plan, const struct edge_wish 
     return LBW_OK;
 }
 
-/* TYPE LOW HIGH TENSOR, of which the type has been read. */
+/* TYPE LOW HIGH TENSOR; the type has been read already. */
 static enum lbw_status apply_edge_line(struct lbw_plan *plan, const char *type, char *rest,
                                        struct lbw_error *err)
 {
@@ -324,7 +322,7 @@ static enum lbw_status apply_edge_line(struct lbw_plan *plan, const char *type, 
     return apply_edge(plan, &wish, err);
 }
 
-/* One of the JSON file's activations; bounds of null, or none, are to be fitted. */
+/* One activation in the JSON file; bounds that are null or missing are to be fitted. */
 static enum lbw_status apply_edge_entry(struct lbw_plan *plan, json_t *entry, size_t i,
                                         struct lbw_error *err)
 {
@@ -341,7 +339,7 @@ static enum lbw_status apply_edge_entry(struct lbw_plan *plan, json_t *entry, si
     return apply_edge(plan, &wish, err);
 }
 
-/* One of the JSON file's weights; a grid of null keeps it. */
+/* One weight in the JSON file; a null grid keeps it. */
 static enum lbw_status apply_entry(struct lbw_plan *plan, json_t *entry, size_t i,
                                    struct lbw_error *err)
 {

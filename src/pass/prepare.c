@@ -24,7 +24,7 @@ static bool is_conv(const Onnx__NodeProto *node)
     return lbw_node_is(node, "Conv") || lbw_node_is(node, "ConvTranspose");
 }
 
-/* The constant float32 tensor behind input i, as `count` values in `*out` (malloc'ed). */
+/* The constant float32 tensor of input i, as `count` values in `*out` (malloc'ed). */
 static bool read_constant(float **out, struct lbw_tensor *tensor, const struct lbw_index *index,
                           const struct lbw_scope *scope, const Onnx__NodeProto *node, size_t i)
 {
@@ -41,7 +41,7 @@ static bool read_constant(float **out, struct lbw_tensor *tensor, const struct l
     return false;
 }
 
-/* One Conv with the BatchNormalization that alone reads it. */
+/* A Conv and the BatchNormalization that is its only reader. */
 struct fold {
     struct lbw_scope *scope;
     Onnx__NodeProto *conv, *norm;
@@ -61,7 +61,7 @@ static void fold_release(struct fold *f)
     free(f->var);
 }
 
-/* In inference form, and with its statistics where they can be read. */
+/* Whether it is in inference form and its statistics are constants. */
 static bool norm_is_plain(const struct lbw_model *model, const struct lbw_scope *scope,
                           const Onnx__NodeProto *norm)
 {
@@ -75,7 +75,7 @@ static bool norm_is_plain(const struct lbw_model *model, const struct lbw_scope 
            lbw_node_int(norm, "training_mode", 0) == 0 && lbw_node_int(norm, "spatial", 1) == 1;
 }
 
-/* The Conv whose output is read by this normalization and by nothing else, or NULL. */
+/* The Conv whose output only this normalization reads, or NULL. */
 static Onnx__NodeProto *conv_before(const struct lbw_scope *scope, const Onnx__NodeProto *norm)
 {
     struct lbw_value *value = lbw_index_find(scope, lbw_node_input(norm, 0));
@@ -87,8 +87,8 @@ static Onnx__NodeProto *conv_before(const struct lbw_scope *scope, const Onnx__N
 }
 
 /*
- * Whether the weight is read here and nowhere else. Folded, a shared one would have to be
- * copied, once for each BatchNormalization.
+ * Whether the weight has no other readers. A shared one would have to be copied for each
+ * BatchNormalization.
  */
 static bool owns_weight(const struct lbw_scope *scope, const Onnx__NodeProto *conv)
 {
@@ -122,7 +122,7 @@ static bool fold_read(struct fold *f, const struct lbw_index *index)
     return true;
 }
 
-/* The folded values, in place of f->w and f->offset: w·g and (b - mean)·g + offset. */
+/* The folded values, replacing f->w and f->offset: w·g and (b - mean)·g + offset. */
 static bool fold_values(struct fold *f)
 {
     struct lbw_layout layout;
@@ -164,7 +164,7 @@ static bool fold_write(struct fold *f, struct lbw_model *model, struct lbw_names
     return true;
 }
 
-/* Folds one normalization if that is exact; *folded tells. */
+/* Folds one normalization if that is exact, and sets *folded. */
 static enum lbw_status fold_one(bool *folded, struct lbw_index *index, struct lbw_names *names,
                                 struct lbw_scope *scope, Onnx__NodeProto *norm,
                                 struct lbw_error *err)
@@ -242,8 +242,7 @@ out:
     return status;
 }
 
-/* Every Conv gets a bias that calibration may correct; unused values are dropped.
- */
+/* Gives every Conv a bias that calibration may correct; drops unused values. */
 static enum lbw_status add_biases(struct lbw_model *model, struct lbw_error *err)
 {
     struct lbw_index index = {0};
@@ -259,7 +258,7 @@ out:
     return status;
 }
 
-/* The name of an encoded weight that the nodes of one scope read; *out stays as it is else. */
+/* The name of an encoded weight that nodes of one scope read; else *out is unchanged. */
 static enum lbw_status find_encoded(const char **out, const struct lbw_index *index,
                                     struct lbw_scope *scope, const char *ops,
                                     struct lbw_error *err)
@@ -282,7 +281,7 @@ static enum lbw_status find_encoded(const char **out, const struct lbw_index *in
     return LBW_OK;
 }
 
-/* A model whose weights are codes already is not quantized a second time by accident. */
+/* Refuses to quantize encoded weights a second time by accident. */
 static enum lbw_status refuse_encoded(struct lbw_model *model, const char *ops,
                                       struct lbw_error *err)
 {
@@ -327,7 +326,7 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
     return lbw_model_rewritten(model, rewrite(model, params, ops, err));
 }
 
-/* Brings hidden weights to light, and nothing else. */
+/* Inlines what hides weights, and nothing else. */
 static enum lbw_status open_up(struct lbw_model *model, const char *ops, struct lbw_error *err)
 {
     size_t num_opened = 0, num_split = 0;

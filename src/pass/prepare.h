@@ -6,10 +6,10 @@
 #include "onnx/index.h"
 
 /*
- * Below IR 4 every initializer has to be a graph input as well, and none can be overridden:
- * from IR 4 on the same meaning is an initializer that is no input. How to train a model goes
- * (training_info), because its graphs are about initializers and operators that change. For
- * models that lbw adds initializers to.
+ * Raises the IR version to at least 4. Below it, every initializer has to be a graph input as
+ * well, and none can be overridden; from it on, an initializer that is not an input means the
+ * same. Drops training_info, whose graphs refer to initializers and operators that change. Call
+ * it before adding initializers.
  */
 void lbw_begin_rewrite(struct lbw_model *model);
 

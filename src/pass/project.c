@@ -66,7 +66,7 @@ static enum lbw_status project_channels(struct lbw_codes *out, const struct lbw_
                                         struct lbw_error *err)
 {
     struct channels channels = {out, weight, values, params};
-    /* threads cost more than they bring where there is little to do */
+    /* threads cost more than they save on little work */
     return lbw_parallel_try(weight->layout.groups * weight->layout.rows,
                             weight->item.count < 65536 ? 1 : 0, project_row, &channels, err);
 }

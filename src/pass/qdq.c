@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rounding as nodes. A tensor keeps its name as the output of its DequantizeLinear, so that no
- * reader needs an edit; what its producer writes gets a new one.
+ * Adds rounding as nodes. The output of the DequantizeLinear keeps the tensor's name, so that
+ * readers do not change; the output of the producer gets a new name.
  */
 #include "pass/qdq.h"
 
@@ -36,7 +36,7 @@ struct inserter {
     struct lbw_strmap shared; /* a number's type and bits → the constant that holds it */
     struct lbw_strmap edges;  /* tensor → edge of 8 bits */
     struct lbw_strmap layers; /* output of a layer on integers → its codes */
-    struct lbw_strmap inputs; /* of the model → their rounded values' names */
+    struct lbw_strmap inputs; /* input of the model → name of its rounded values */
     struct lbw_node_list list;
     size_t num_edges, num_layers, num_plain; /* so far, for names */
     bool has_integer_biases;
@@ -49,7 +49,7 @@ static const char *make_name(struct inserter *in, const char *letter, size_t num
     return stem ? lbw_names_make(in->names, in->model, stem) : NULL;
 }
 
-/* A scalar constant; equal ones are one. NULL when memory is out. */
+/* A scalar constant; equal ones are shared. NULL when memory is out. */
 static const char *number(struct inserter *in, const char *letter, int32_t type, uint64_t bits)
 {
     struct lbw_model *model = in->model;
@@ -103,7 +103,7 @@ static enum lbw_status add_rounding(struct inserter *in, const struct lbw_range 
                : lbw_fail_memory(in->err);
 }
 
-/* An input of the model keeps its name; its rounded values get one, for those that read it. */
+/* An input of the model keeps its name; its rounded values get a new one, for its readers. */
 static enum lbw_status round_inputs(struct inserter *in)
 {
     for (size_t i = 0; i < in->plan->num_edges; i++) {
@@ -119,7 +119,7 @@ static enum lbw_status round_inputs(struct inserter *in)
     return LBW_OK;
 }
 
-/* A node of the model reads the rounded inputs. */
+/* Makes a node read the rounded inputs. */
 static void read_rounded(struct inserter *in, Onnx__NodeProto *node)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -147,7 +147,7 @@ static enum lbw_status round_outputs(struct inserter *in, Onnx__NodeProto *node)
     return LBW_OK;
 }
 
-/* The values of a layer's float bias; *num is 0 without one. Free them. */
+/* The values of a layer's float bias; *num is 0 if there is none. Free them. */
 static enum lbw_status read_bias(float **out, size_t *num, const struct inserter *in,
                                  const Onnx__NodeProto *node)
 {
@@ -165,7 +165,7 @@ static enum lbw_status read_bias(float **out, size_t *num, const struct inserter
     return lbw_tensor_read_float(&tensor, *out, in->err);
 }
 
-/* The bias in units of what the layer's sums count; false where it does not fit in 30 bits. */
+/* The bias in units of the layer's sums; false if it does not fit in 30 bits. */
 static bool round_bias(unsigned char *out, const float *bias, size_t num, double x_scale,
                        const struct lbw_codes *codes)
 {
@@ -232,7 +232,7 @@ enum lbw_status lbw_qdq_widen(const struct lbw_plan *plan, struct lbw_codes *cod
 /* The scales of a layer's weight. */
 static const char *scales_of(const struct inserter *in, const Onnx__NodeProto *node)
 {
-    for (size_t i = in->list.num; i-- > 0;) /* just added, or long there */
+    for (size_t i = in->list.num; i-- > 0;) /* added just now, or before */
         if (lbw_node_is(in->list.nodes[i], "DequantizeLinear") &&
             strcmp(in->list.nodes[i]->output[0], lbw_node_input(node, 1)) == 0)
             return lbw_node_input(in->list.nodes[i], 1);
@@ -253,7 +253,7 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
     if (!data)
         return lbw_fail_memory(in->err);
     if (!scales || !round_bias(data, bias, num, (double)x->range.scale, codes))
-        return LBW_OK; /* stays float, and with it the layer */
+        return LBW_OK; /* stays float, and so does the layer */
     size_t n = in->num_layers++;
     int64_t dim = (int64_t)num;
     const char *integers = make_name(in, "b", n), *factor = make_name(in, "f", n);
@@ -273,8 +273,7 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
     return lbw_node_list_add(&in->list, dequantize) && done ? LBW_OK : lbw_fail_memory(in->err);
 }
 
-/* Plain int8 for a weight that is not on a grid: one step per output channel, in codes->steps.
- */
+/* Plain int8 for a weight without a grid: one step per output channel, in codes->steps. */
 static void round_rows(unsigned char *out, struct lbw_codes *codes, const float *values,
                        size_t size, const float *bias, float x_scale)
 {
@@ -291,7 +290,7 @@ static void round_rows(unsigned char *out, struct lbw_codes *codes, const float 
     }
 }
 
-/* The rows of a tensor as int8, in the model's arena, and a step for each in `codes`. */
+/* The rows of a tensor as int8, in the model's arena, and their steps in `codes`. */
 static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
                                    const struct inserter *in, const struct lbw_tensor *tensor,
                                    const float *bias, float x_scale)
@@ -311,8 +310,7 @@ out:
     return status;
 }
 
-/* The weight's int8 tensor, its scales and the DequantizeLinear that the layer reads instead.
- */
+/* The int8 tensor of a weight, its scales, and the DequantizeLinear that the layer reads. */
 static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
                                  struct lbw_codes *codes, const float *bias, float x_scale)
 {
@@ -330,7 +328,7 @@ static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
     LBW_TRY(round_plain(&data, codes, in, &tensor, bias, x_scale));
     size_t n = in->num_plain++;
     const char *integers = make_name(in, "w", n), *scale = make_name(in, "v", n);
-    const char *made = value->name; /* stays what it is called where it can */
+    const char *made = value->name; /* keeps its name if possible */
     if (!value->initializer)
         made = make_name(in, "u", n);
     float *steps = lbw_arena_memdup(&model->arena, codes->steps, 4 * codes->num_steps);
@@ -355,7 +353,7 @@ static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
     return done ? LBW_OK : lbw_fail_memory(in->err);
 }
 
-/* What a layer on integers needs in front of it. */
+/* Adds the nodes that a layer on integers needs before it. */
 static enum lbw_status prepare_layer(struct inserter *in, Onnx__NodeProto *node,
                                      struct lbw_codes *codes)
 {
@@ -375,7 +373,7 @@ out:
     return status;
 }
 
-/* Which edges are rounded, and which layers are on integers, by name. */
+/* Collects rounded edges and layers on integers by name. */
 static bool fill_maps(struct inserter *in, struct lbw_codes *codes)
 {
     const struct lbw_plan *plan = in->plan;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* 8-bit activations as QuantizeLinear and DequantizeLinear (docs/format.md), and away again. */
+/*
+ * 8-bit activations as QuantizeLinear and DequantizeLinear (docs/format.md), and their removal.
+ */
 #ifndef LBW_SRC_PASS_QDQ_H
 #define LBW_SRC_PASS_QDQ_H
 
@@ -24,8 +26,8 @@ enum lbw_status lbw_qdq_insert(const struct lbw_plan *plan, struct lbw_codes *co
                                enum lbw_target target, struct lbw_error *err);
 
 /*
- * The reverse, for any model: constants stand where biases were integers, and tensors are read
- * as they were before they were rounded. *num receives how many roundings went.
+ * The reverse, for any model: integer biases become float constants, and tensors are read as
+ * they were before rounding. *num receives the number of roundings removed.
  */
 enum lbw_status lbw_qdq_remove(size_t *num, struct lbw_model *model, struct lbw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Taking roundings out of a model again: what it computes is float from end to end. */
+/* Removes roundings from a model, so that it computes in float throughout. */
 #include "pass/qdq.h"
 
 #include <stdlib.h>
@@ -17,8 +17,8 @@ struct remover {
     struct lbw_model *model;
     struct lbw_index index;
     struct lbw_scope *scope;
-    struct lbw_strmap aliases; /* a rounded tensor → what is read instead */
-    struct lbw_strmap gone;    /* outputs of nodes that go */
+    struct lbw_strmap aliases; /* a rounded tensor → the one to read instead */
+    struct lbw_strmap gone;    /* outputs of nodes to drop */
     struct lbw_node_list list;
     size_t num;
     struct lbw_error *err;
@@ -39,8 +39,7 @@ static bool is_same_scaling(const Onnx__NodeProto *a, const Onnx__NodeProto *b)
            strcmp(lbw_node_input(a, 2), lbw_node_input(b, 2)) == 0;
 }
 
-/* x → QuantizeLinear → DequantizeLinear → v: v's producer writes v again, or x is read for v.
- */
+/* x → QuantizeLinear → DequantizeLinear → v: its producer writes v again, or x replaces v. */
 static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto *dequantize)
 {
     Onnx__NodeProto *quantize = made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
@@ -56,7 +55,7 @@ static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto 
                   !x->is_output && !codes->uses->next &&
                   !lbw_node_is(x->producer, "DequantizeLinear");
     if (value->is_output && !is_own)
-        return LBW_OK; /* what the model gives out keeps its name */
+        return LBW_OK; /* an output of the model keeps its name */
     bool done = lbw_strmap_put(&r->gone, name, value);
     if (is_own) {
         x->producer->output[x->producer_output] = (char *)(uintptr_t)name;
@@ -68,7 +67,7 @@ static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto 
     return done ? LBW_OK : lbw_fail_memory(r->err);
 }
 
-/* Constants of floats, or a product of two such, one of which may be a scalar. */
+/* Float constants, or a product of two of them, one of which may be a scalar. */
 static float *read_factors(size_t *num, struct remover *r, const char *name, int depth)
 {
     const Onnx__NodeProto *cast = made_by(r, name, "Cast"), *mul = made_by(r, name, "Mul");

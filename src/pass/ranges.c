@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ranges of activations, fitted to what the model as converted so far computes. */
+/* Fits the ranges of activations to the values of the model as converted so far. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -149,7 +149,7 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
     return judge(edge, &sampled, err);
 }
 
-/* Looks at the tensor where it stands at the end of what has been converted. */
+/* Fits to the tensor as the model converted so far computes it. */
 static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_activations *activations,
                                  enum lbw_range_kind kind, struct lbw_error *err)
 {

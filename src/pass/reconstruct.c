@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calibrating one weight: show, collect, round, correct the bias (LBW.md section 4). */
+/* Calibrating one weight: show, collect, round, correct the bias. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -33,7 +33,7 @@ struct solver {
     struct lbw_error err;
 };
 
-/* The first failure is the one that is told; read only after all threads are done. */
+/* Only the first failure is reported; read it after all threads are done. */
 static void note(struct solver *s, enum lbw_status status, const struct lbw_error *err)
 {
     int expected = LBW_OK;
@@ -62,7 +62,7 @@ static void solve_group(void *user, size_t g)
     note(s, status, &err);
 }
 
-/* Every group by `fn`, which notes its failure. */
+/* Runs `fn` for every group; it records failures. */
 static enum lbw_status each_group(struct solver *s, void (*fn)(void *user, size_t g),
                                   struct lbw_error *err)
 {
@@ -160,7 +160,7 @@ static const char *data_input(const struct lbw_consumer *consumer)
     return lbw_node_input(consumer->node, consumer->input == 1 ? 0 : 1);
 }
 
-/* A different matrix for each entry of a batch: what each of them sees is not told apart. */
+/* A different matrix for each entry of a batch: their inputs are not kept apart. */
 static bool is_batch(const struct lbw_weight *weight)
 {
     for (size_t i = 0; i + 2 < weight->item.num_dims; i++)
@@ -243,7 +243,7 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
                     : lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has no rows in any sample");
 }
 
-/* What an operator takes its product and its bias times: α·W·x + β·b of Gemm. */
+/* The factors of an operator's product and bias: α·W·x + β·b of Gemm. */
 static double bias_unit(const Onnx__NodeProto *node)
 {
     if (!lbw_node_is(node, "Gemm"))
@@ -252,10 +252,7 @@ static double bias_unit(const Onnx__NodeProto *node)
     return beta != 0 ? (double)lbw_node_float(node, "alpha", 1) / beta : 0;
 }
 
-/*
- * b̂ = b + (W·E[x] - Q·E[y])·α/β for one consumer; *out stays NULL where it has no bias of its
- * own.
- */
+/* b̂ = b + (W·E[x] - Q·E[y])·α/β for one consumer; *out stays NULL if it has no own bias. */
 static enum lbw_status correct_bias(float **out, const struct solver *s, const double *mean_x,
                                     const double *mean_y, const struct lbw_plan *plan,
                                     const Onnx__NodeProto *node, struct lbw_error *err)
@@ -349,7 +346,7 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
     bool is_own =
         root == weight->value || (root->uses && !root->uses->next && !root->is_output);
     if (root->scope->parent || !root->scope->graph || !is_own)
-        return LBW_OK; /* the runtime keeps the float values of what it cannot be shown */
+        return LBW_OK; /* the runtime keeps the float values of a constant it cannot replace */
     float *decoded = malloc(weight->item.count * sizeof *decoded);
     if (!decoded)
         return lbw_fail_memory(err);
@@ -366,7 +363,7 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
     return lbw_within(err, status, "weight '%s'", weight->item.tensor);
 }
 
-/* On one line, as far as there is room. */
+/* On one line, as far as it fits. */
 static void keep_reason(struct lbw_layer_stats *stats, const struct lbw_error *met)
 {
     snprintf(stats->why, sizeof stats->why, "%.*s", (int)sizeof stats->why - 1, met->message);

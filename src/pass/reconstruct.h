@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Better codes from what a layer sees. */
+/* Better codes from the inputs of a layer. */
 #ifndef LBW_SRC_PASS_RECONSTRUCT_H
 #define LBW_SRC_PASS_RECONSTRUCT_H
 
@@ -7,17 +7,16 @@
 #include "pass/codes.h"
 #include "pass/plan.h"
 
-/* The layer's output, or without calibration the weight itself: energies of signal and error.
- */
+/* Energies of signal and error: of the layer's output, or without calibration of weights. */
 struct lbw_layer_stats {
     bool is_reconstructed;
     double energy, error_before, error_after;
-    char why[256]; /* not reconstructed: what calibration met with, or "" */
+    char why[256]; /* if not reconstructed: the obstacle that calibration met, or "" */
 };
 
 /*
- * Better codes for one weight from what its consumers see. On entry `codes`
- * holds the projection; when the weight's inputs are out of reach it is left as it is and
+ * Finds better codes for one weight from the inputs of its consumers. On entry `codes` holds
+ * the projection; if the inputs are out of reach, it does not change and
  * stats->is_reconstructed is false. Corrected biases are written into the model.
  */
 struct lbw_calibrator {
@@ -32,10 +31,10 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
                                        const struct lbw_weight *weight, const float *values,
                                        struct lbw_error *err);
 
-/* Why calibration cannot look at what reads the weight, or NULL. */
+/* Why calibration cannot see the inputs of the weight's readers, or NULL. */
 const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
 
-/* Fills item.fit and item.fit_bytes for calibration with that --memory. */
+/* Fills item.fit and item.fit_bytes for calibration with that much --memory. */
 void lbw_weight_plan_fit(struct lbw_weight *weight, uint64_t memory);
 
 /* Makes the converted side of the activations use these codes and biases from now on. */

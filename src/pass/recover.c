@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Recover: a value is on a grid when step × level is that very float again. */
+/* Finding codes: a value is on a grid if step × level is exactly that float. */
 #include "pass/recover.h"
 
 #include <float.h>
@@ -25,7 +25,7 @@ static int code_of(const struct lbw_grid *grid, float level)
     return (float)grid->levels[low] == level ? low : -1;
 }
 
-/* All grids from the fewest levels on; NULL behind the last. */
+/* All grids by increasing number of levels; NULL after the last. */
 static const struct lbw_grid *next_grid(const struct lbw_grid *before)
 {
     size_t num;
@@ -52,7 +52,7 @@ static bool codes_of_levels(uint8_t *codes, const float *levels, size_t n,
     return true;
 }
 
-/* How far stored levels are scaled down: types of few bits hold small numbers only. */
+/* The factor by which stored levels are reduced: small types hold small numbers only. */
 static int shift_of(const struct lbw_encoded *encoded)
 {
     int exponent;
@@ -140,7 +140,7 @@ enum lbw_status lbw_recover_encoded(struct lbw_codes *out, const struct lbw_grid
     return status;
 }
 
-/* Whether two floats differ in a bit: zeros have signs. */
+/* Whether two floats have different bits: zeros have signs. */
 static bool is_other(float a, float b)
 {
     return lbw_float_bits(a) != lbw_float_bits(b);
@@ -153,7 +153,7 @@ struct group {
     size_t g, r;   /* of one channel */
     bool is_whole; /* all channels */
     size_t count;
-    int32_t type; /* that the values are stored in */
+    int32_t type; /* the type that the values are stored in */
 };
 
 static size_t place(const struct group *group, size_t i)
@@ -191,7 +191,7 @@ static bool fits_step(uint8_t *codes, const struct group *group, const struct lb
     return true;
 }
 
-/* The step and codes of one group; false when the grid does not hold its values. */
+/* The step and codes of one group; false if the grid does not have its values. */
 static bool fit(uint8_t *codes, float *step, const struct group *group,
                 const struct lbw_grid *grid)
 {

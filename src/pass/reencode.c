@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* From one encoding to another: codes out, floats in between, codes in; never quantized. */
+/*
+ * From one encoding to another: decode to floats, then encode the same codes; nothing is
+ * quantized.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,7 +10,7 @@
 #include "pass/native.h"
 #include "pass/recover.h"
 
-/* What an encoded weight held, to be found again by its place and name. */
+/* The content of an encoded weight, to be found again by its scope and name. */
 struct hint {
     const Onnx__GraphProto *graph;
     const Onnx__FunctionProto *function;
@@ -25,11 +28,11 @@ struct reencoder {
     struct lbw_codes *codes;
     struct lbw_stored *stored;
     size_t num_encoded, num_plain;
-    const char *note; /* on one of the latter */
+    const char *note; /* on one of these */
     struct lbw_error *err;
 };
 
-/* All weights, where they can be seen, as they are. */
+/* A plan of all weights as they are. */
 static enum lbw_status look(struct lbw_plan **out, struct lbw_model *model,
                             struct lbw_error *err)
 {
@@ -39,7 +42,7 @@ static enum lbw_status look(struct lbw_plan **out, struct lbw_model *model,
     return lbw_plan_new(out, model, &params, err);
 }
 
-/* Reads the codes of every weight that is encoded now. */
+/* Reads the codes of every encoded weight. */
 static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *plan)
 {
     r->hints = calloc(plan->num_weights + 1, sizeof *r->hints);
@@ -66,7 +69,7 @@ static enum lbw_status read_hints(struct reencoder *r, const struct lbw_plan *pl
     return LBW_OK;
 }
 
-/* Codes out, floats in; the codes are kept where they are to go in again. */
+/* Decodes to floats; keeps the codes for encoding again. */
 static enum lbw_status expand(struct reencoder *r)
 {
     struct lbw_plan *plan = NULL;
@@ -78,11 +81,14 @@ static enum lbw_status expand(struct reencoder *r)
         return status;
     LBW_TRY(lbw_expand_weights(&r->num_encoded, r->model,
                                r->params->encoding != LBW_ENCODING_FLOAT, r->err));
-    /* now, because ai.lbw functions are for one opset */
+    /* here, because ai.lbw functions are for one opset */
     return r->params->opset ? lbw_model_lift(r->model, r->params->opset, r->err) : LBW_OK;
 }
 
-/* The codes that the weight had; false when it had none, or along an axis we do not write. */
+/*
+ * The codes that the weight had; false if there were none, or along an axis that we do not
+ * write.
+ */
 static bool take_hint(struct reencoder *r, struct lbw_weight *weight, struct lbw_codes *out)
 {
     const struct lbw_scope *scope = weight->value->scope;
@@ -105,7 +111,7 @@ static bool take_hint(struct reencoder *r, struct lbw_weight *weight, struct lbw
     return false;
 }
 
-/* Plain floats that are on a grid are encoded where that makes them smaller. */
+/* Encodes plain floats that are on a grid if that makes them smaller. */
 static enum lbw_status recover(struct reencoder *r, struct lbw_weight *weight,
                                struct lbw_codes *out)
 {
@@ -115,7 +121,7 @@ static enum lbw_status recover(struct reencoder *r, struct lbw_weight *weight,
     LBW_OR_OUT(lbw_tensor_view(&tensor, r->model, weight->tensor, r->err));
     weight->item.grid = NULL;
     if (!lbw_tensor_fits_float(&tensor))
-        return LBW_OK; /* the rest of a double would be lost */
+        return LBW_OK; /* a float would lose the rest of a double */
     values = malloc((tensor.count + 1) * sizeof *values);
     if (!values)
         LBW_OR_OUT(lbw_fail_memory(r->err));
@@ -165,8 +171,8 @@ static enum lbw_status encode(struct reencoder *r)
 }
 
 /*
- * Weights stay as they are encoded: only the layers around them change. Not before the digest,
- * which opens them again.
+ * Keeps the encoding of weights and changes only the layers around them. After the digest,
+ * which inlines these layers again.
  */
 static enum lbw_status nativize(struct reencoder *r)
 {
@@ -188,7 +194,7 @@ static void release(struct reencoder *r)
     lbw_plan_free(&r->plan);
 }
 
-/* The model in its new encoding; its weights stay what they are, or this fails. */
+/* Changes the encoding; fails if any weight would change. */
 static enum lbw_status rewrite(struct reencoder *r)
 {
     char before[LBW_DIGEST_SIZE], after[LBW_DIGEST_SIZE];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The report: what became of each weight, for people and as JSON. */
+/* The report: the result for each weight, for people and as JSON. */
 #include "pass/report.h"
 
 #include "pass/edge.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The report and what its rows borrow from. */
+/* The report and all that its rows borrow. */
 struct owner {
     struct lbw_report report; /* first */
     struct lbw_report_row *rows;
@@ -64,7 +64,7 @@ static json_t *number(double value)
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-/* JSON takes UTF-8 alone, names are bytes. */
+/* JSON is UTF-8, names are bytes. */
 static json_t *text(const char *name)
 {
     size_t size = 3 * strlen(name) + 1;
@@ -115,7 +115,7 @@ static json_t *row_json(const struct lbw_report_row *row)
     return out;
 }
 
-/* One activation, as the conversion left it. */
+/* One activation after the conversion. */
 static json_t *edge_json(const struct lbw_plan_edge *edge)
 {
     bool is_rounded = edge->type == LBW_ACTIVATIONS_INT8;
@@ -130,7 +130,7 @@ static json_t *edge_json(const struct lbw_plan_edge *edge)
                      text(edge->reason));
 }
 
-/* NULL, which leaves the key out, where the plan has none. */
+/* NULL if the plan has none, which leaves out the key. */
 static json_t *edges_json(const struct lbw_plan *plan)
 {
     json_t *list = plan->num_edges ? json_array() : NULL;

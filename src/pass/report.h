@@ -10,10 +10,10 @@
 enum lbw_status lbw_report_new(struct lbw_report **out, const struct lbw_plan *plan,
                                struct lbw_error *err);
 
-/* lbw_report_row() for those who fill it in; i < num_rows. */
+/* lbw_report_row() with write access; i < num_rows. */
 struct lbw_report_row *lbw_report_edit(struct lbw_report *report, size_t i);
 
-/* The operators that were not looked at, as JSON; NULL out of memory. */
+/* The operators outside the plan, as JSON; NULL when out of memory. */
 struct json_t *lbw_others_json(const struct lbw_plan *plan);
 
 #endif

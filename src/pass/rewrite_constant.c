@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Weights behind Transpose, Reshape, Concat, sums and the like, computed once and for all. */
+/* Weights computed by Transpose, Reshape, Concat, sums and the like become constants. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #include "pass/prepare.h"
 #include "pass/rewrite.h"
 
-/* A weight to be put in the place of the node that makes it. */
+/* A weight that replaces the node that computes it. */
 struct made {
     struct made *next;
     struct lbw_value *value;
@@ -34,7 +34,7 @@ static bool is_known(const struct folder *f, const struct lbw_value *value)
     return false;
 }
 
-/* Computes the weight where that is ours to do. */
+/* Computes the weight if that is possible and worthwhile. */
 static enum lbw_status look(struct folder *f, struct lbw_value *value, struct lbw_error *err)
 {
     struct lbw_encoded encoded = {0};
@@ -73,7 +73,7 @@ static enum lbw_status look_at_scope(struct folder *f, struct lbw_scope *scope,
     return LBW_OK;
 }
 
-/* The node becomes a Constant; in a graph an initializer serves, and the node goes. */
+/* Makes the node a Constant, or in a graph replaces it by an initializer. */
 static enum lbw_status place(const struct folder *f, const struct made *made,
                              struct lbw_error *err)
 {

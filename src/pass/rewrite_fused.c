@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* FusedConv (com.microsoft): what ONNX Runtime writes for a Conv and its activation. */
+/* Splits FusedConv (com.microsoft), which ONNX Runtime writes for a Conv and its activation. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "onnx/tensor.h"
 #include "pass/rewrite.h"
 
-/* The activations, with the attributes that activation_params stands for. */
+/* The activations, with the attributes that activation_params holds. */
 static const struct activation {
     const char *name;
     const char *params[2];
@@ -91,7 +91,7 @@ static bool add_activation(struct splitter *s, const struct lbw_scope *scope,
     return lbw_node_list_add(&s->list, node);
 }
 
-/* Whether every parameter of the activation is there. */
+/* Whether the activation has all its parameters. */
 static bool can_split(const Onnx__NodeProto *node)
 {
     const Onnx__AttributeProto *name = lbw_node_attribute(node, "activation");
@@ -102,7 +102,7 @@ static bool can_split(const Onnx__NodeProto *node)
            (!wanted || (params && params->n_floats >= wanted));
 }
 
-/* The node itself becomes the Conv; what follows it makes its old output. */
+/* Turns the node into the Conv; the nodes after it produce its old output. */
 static bool split(struct splitter *s, const struct lbw_scope *scope, Onnx__NodeProto *node)
 {
     struct lbw_model *model = s->model;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The state file: a header that names the run, then one checksummed record per finished weight.
- * A record cut short by a crash is dropped and made again.
+ * The state file: a header that identifies the run, then a checksummed record per finished
+ * weight. A record cut short by a crash is dropped and computed again.
  */
 #include "pass/state.h"
 
@@ -24,7 +24,7 @@
 #include "pass/activations.h"
 #include "pass/edge.h"
 
-#define FRAME ((size_t)16) /* in front of each record: its length and its checksum */
+#define FRAME ((size_t)16) /* before each record: its length and its checksum */
 
 static struct lbw_header header_of(uint64_t run)
 {
@@ -34,9 +34,9 @@ static struct lbw_header header_of(uint64_t run)
 struct lbw_state {
     char *path;
     FILE *file;             /* for appending */
-    unsigned char *records; /* of an earlier run, whole ones only */
+    unsigned char *records; /* complete ones of an earlier run */
     size_t size;            /* of records */
-    size_t at;              /* next record: weights come in the same order again */
+    size_t at;              /* the next record, as weights come in the same order again */
 };
 
 /* A sink that protobuf-c writes to. */
@@ -51,7 +51,7 @@ static void hash_append(ProtobufCBuffer *buffer, size_t size, const uint8_t *dat
     hasher->hash = lbw_hash(hasher->hash, data, size);
 }
 
-/* External values, of which the tree only says where they are. */
+/* External values, which the tree only refers to. */
 struct external_hasher {
     struct lbw_model *model;
     uint64_t hash;
@@ -77,7 +77,7 @@ static uint64_t hash_model(uint64_t h, struct lbw_model *model)
     return external.hash;
 }
 
-/* Everything that the results depend on: model, plan, calibration. */
+/* Everything that results depend on: model, plan, calibration. */
 static uint64_t fingerprint(const struct lbw_plan *plan,
                             const struct lbw_convert_params *params)
 {
@@ -106,7 +106,7 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
                : h;
 }
 
-/* The number of bytes of whole, unharmed records. */
+/* The number of bytes of complete, undamaged records. */
 static size_t whole_records(const unsigned char *data, size_t size)
 {
     size_t at = 0;
@@ -132,7 +132,7 @@ static enum lbw_status read_earlier(struct lbw_state *state, uint64_t run,
                           lbw_header_check(&is_same_run, &header, bytes.data, bytes.size, err),
                           "%s", state->path));
     if (!is_same_run && bytes.size < LBW_HEADER_SIZE)
-        goto out; /* begun by a run that got no further */
+        goto out; /* begun by a run that did not get further */
     if (!is_same_run)
         LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT,
                             "%s: belongs to another model, plan or calibration", state->path));
@@ -147,7 +147,7 @@ out:
     return status;
 }
 
-/* Opens the file, which no other run may have open: their records would mix. */
+/* Opens the file exclusively: the records of two runs would mix. */
 static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
 {
     struct stat st;
@@ -167,7 +167,7 @@ static enum lbw_status open_file(struct lbw_state *state, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Leaves the whole records of this run alone in the file, or a header only. */
+/* Leaves in the file the complete records of this run, or only a header. */
 static enum lbw_status begin_file(struct lbw_state *state, uint64_t run, struct lbw_error *err)
 {
     size_t keep = state->records ? LBW_HEADER_SIZE + state->size : 0;
@@ -216,7 +216,7 @@ void lbw_state_close(struct lbw_state **state)
     *state = NULL;
 }
 
-/* Corrected biases, or that there are none; what is read is allocated on the way. */
+/* Corrected biases, or none; allocates what it reads. */
 static enum lbw_status carry_biases(struct lbw_record *record, struct lbw_codes *codes,
                                     const struct lbw_weight *weight, struct lbw_error *err)
 {
@@ -236,8 +236,8 @@ static enum lbw_status carry_biases(struct lbw_record *record, struct lbw_codes 
 }
 
 /*
- * The record of one weight, to or from the file: which weight it is, how it was rounded, its
- * codes and steps, its biases (docs/format.md).
+ * The record of one weight, read or written: the weight, how it was rounded, codes, steps,
+ * biases (docs/format.md).
  */
 static enum lbw_status carry(struct lbw_record *record, struct lbw_codes *codes,
                              struct lbw_layer_stats *stats, uint64_t *seed,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A file that lets a long calibration continue where it stopped. */
+/* A file from which a long calibration resumes. */
 #ifndef LBW_SRC_PASS_STATE_H
 #define LBW_SRC_PASS_STATE_H
 
@@ -10,15 +10,15 @@
 struct lbw_state;
 
 /*
- * Opens params->state: layers of an earlier run with the same model, plan and calibration are
- * read, new ones appended. *out is NULL when no state is wanted. LBW_ERR_ARGUMENT when the file
- * belongs to another run, LBW_ERR_FORMAT when it is no state file.
+ * Opens params->state: reads the layers of an earlier run with the same model, plan and
+ * calibration, and appends new ones. *out is NULL if params->state is. LBW_ERR_ARGUMENT if the
+ * file belongs to another run, LBW_ERR_FORMAT if it is not a state file.
  */
 enum lbw_status lbw_state_open(struct lbw_state **out, const struct lbw_plan *plan,
                                const struct lbw_convert_params *params, struct lbw_error *err);
 void lbw_state_close(struct lbw_state **state);
 
-/* Takes codes, statistics and corrected biases of a weight from the file, if it has them. */
+/* Takes codes, statistics and corrected biases of a weight from the file if it has them. */
 enum lbw_status lbw_state_restore(bool *found, struct lbw_state *state, struct lbw_codes *codes,
                                   struct lbw_layer_stats *stats,
                                   struct lbw_calibrator *calibrator,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which inputs of which operators are weights, and the constants that stand behind them. */
+/* Which inputs of which operators are weights, and their constants. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,9 +7,9 @@
 #include "pass/weight.h"
 
 #define TYPE(name)    ONNX__TENSOR_PROTO__DATA_TYPE__##name
-#define LONGEST_CHAIN 64 /* of Identity and Cast nodes; a ring has no end */
+#define LONGEST_CHAIN 64 /* of Identity and Cast nodes; a cycle has no end */
 
-/* The operators that hold weights, with the inputs to look at. */
+/* The operators that hold weights, and which inputs these are. */
 static const struct {
     const char *op;
     size_t first, last;
@@ -17,7 +17,7 @@ static const struct {
 
 #define NUM_WEIGHT_OPS (sizeof weight_ops / sizeof *weight_ops)
 
-/* True when the comma-separated list names the operator. */
+/* True if the comma-separated list contains the operator. */
 static bool list_names(const char *list, const char *op)
 {
     size_t length = strlen(op);
@@ -56,7 +56,7 @@ bool lbw_weight_inputs(size_t *first, size_t *last, const Onnx__NodeProto *node,
     return false;
 }
 
-/* The value that a node of that operator hands on as this one, or NULL. */
+/* The value that a node of that operator passes on as this one, or NULL. */
 static struct lbw_value *behind(const struct lbw_value *value, const char *op)
 {
     const Onnx__NodeProto *node = value->producer;
@@ -96,7 +96,7 @@ bool lbw_weight_can_cast(int32_t from, int32_t to)
     return lbw_weight_can_be(from) && lbw_weight_can_be(to) && !rounds_twice;
 }
 
-/* The tensor as a Cast to `type` gives it; *out stays NULL where that is not ours to tell. */
+/* The tensor after a Cast to `type`; *out stays NULL if we cannot compute that exactly. */
 static enum lbw_status cast_tensor(Onnx__TensorProto **out, struct lbw_model *model,
                                    const char *name, const Onnx__TensorProto *proto,
                                    int32_t type, struct lbw_error *err)
@@ -147,7 +147,7 @@ static bool reads_shape(const struct lbw_use *use)
     return lbw_node_is(use->node, "Shape") || lbw_node_is(use->node, "Size");
 }
 
-/* Whether a use is one of the shape alone, by itself or in the function that it calls. */
+/* Whether a use reads only the shape, by itself or in the function that it calls. */
 static bool is_shape_use(const struct lbw_index *index, const struct lbw_use *use)
 {
     if (reads_shape(use))
@@ -164,8 +164,8 @@ static bool is_shape_use(const struct lbw_index *index, const struct lbw_use *us
 }
 
 /*
- * What an Identity hands its input on as. NULL where another node makes that name too, or for
- * an input beyond the first: only broken models have these, and followed around a ring they
+ * The output of an Identity with this input. NULL if another node has the same output, or for
+ * an input beyond the first: only broken models have these, and following them around a cycle
  * would double the work with each step.
  */
 static const struct lbw_value *alias_by(const struct lbw_use *use)
