@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calibration for the public API: a feed of samples behind staged runs of the model. */
+/* Calibration for the public API: a feed of samples, run through the models stage by stage. */
 #include <lbw/convert.h>
 
 #include <stdlib.h>
@@ -11,9 +11,10 @@
 
 #define DEFAULT_SAMPLES ((size_t)64)
 
-/* The public handle is the interface itself; what it stands on hangs behind it. */
+/* The public handle is the interface itself, followed by what it needs. */
 struct calibration {
-    struct lbw_activations face; /* first: a copy of the stages' own, passed on below */
+    struct lbw_activations
+        face; /* first: a copy of that of the stages, to which calls are passed on */
     struct lbw_activations *stages;
     struct lbw_feed *feed;
     struct lbw_emphasis *emphasis;

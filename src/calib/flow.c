@@ -7,7 +7,9 @@
 
 #include "onnx/walk.h"
 
-/* The names a body defines itself; what is in none of the enclosing ones is a capture. */
+/*
+ * The names that a body defines; a name defined in none of the enclosing bodies is a capture.
+ */
 struct body {
     const struct body *around; /* NULL directly inside the main graph */
     struct lbw_strmap names;
@@ -16,12 +18,12 @@ struct body {
 struct walk {
     struct lbw_flow *flow;
     const struct lbw_model *model;
-    struct lbw_flow_value **reads; /* of the node at hand */
+    struct lbw_flow_value **reads; /* of the current node */
     size_t num_reads;
     size_t position;
     bool calls;
-    bool is_random;            /* the node at hand, or one in its bodies or functions */
-    bool has_random_functions; /* any function of the model: a call of one may be of that */
+    bool is_random;            /* the current node, or one in its bodies or functions */
+    bool has_random_functions; /* any function of the model, as one of them may call it */
 };
 
 static const char *text(const char *s)

@@ -9,7 +9,7 @@
 #define LBW_FLOW_NOWHERE SIZE_MAX
 
 enum lbw_flow_kind {
-    LBW_FLOW_INPUT,    /* fed from outside */
+    LBW_FLOW_INPUT,    /* given by the caller */
     LBW_FLOW_CONSTANT, /* an initializer, or the tensor of a Constant node */
     LBW_FLOW_DERIVED,  /* computed from constants alone */
     LBW_FLOW_COMPUTED, /* depends on an input */
@@ -49,7 +49,7 @@ enum lbw_status lbw_flow_init(struct lbw_flow *out, const struct lbw_model *mode
                               struct lbw_error *err);
 void lbw_flow_release(struct lbw_flow *flow);
 
-/* NULL when the main graph has no such name. */
+/* NULL if the main graph has no such name. */
 struct lbw_flow_value *lbw_flow_find(const struct lbw_flow *flow, const char *name);
 
 #endif

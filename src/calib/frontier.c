@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Moving the frontier: run a stage, keep what is still read, forget the rest. */
+/* Moving the frontier: runs a stage, keeps what later nodes read, forgets the rest. */
 #include "calib/frontier.h"
 
 #include <stdlib.h>
@@ -75,7 +75,7 @@ void lbw_frontier_release(struct lbw_frontier *frontier)
     lbw_flow_release(&frontier->flow);
 }
 
-/* True when nodes from `cut` on read the value, or the model gives it out. */
+/* True if nodes from `cut` on read the value, or it is an output of the model. */
 static bool is_needed(const struct lbw_frontier *frontier, const struct lbw_flow_value *value,
                       size_t cut)
 {
@@ -100,7 +100,7 @@ enum lbw_status lbw_frontier_feed(struct lbw_frontier *frontier, const char *nam
     return lbw_store_put(&frontier->store, &live->reference[sample], array, err);
 }
 
-/* Files one value's arrays while there is too much in memory. */
+/* Moves a value's arrays to the file while too much is in memory. */
 static enum lbw_status file_value(struct lbw_frontier *frontier, struct lbw_kept *kept,
                                   struct lbw_error *err)
 {
@@ -122,7 +122,7 @@ enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit
     return LBW_OK;
 }
 
-/* One sample of a kept value, rounded; `out` is empty or holds what is to be rounded. */
+/* One sample of a kept value, rounded; `out` is empty or holds the sample. */
 static enum lbw_status round_kept(struct lbw_frontier *frontier, struct lbw_kept *out,
                                   const struct lbw_kept *from, const struct lbw_range *range,
                                   struct lbw_error *err)
@@ -176,11 +176,11 @@ enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
 struct run {
     struct lbw_frontier *frontier;
     const struct lbw_stage *stage;
-    size_t cut;                       /* where the frontier goes */
+    size_t cut;                       /* the new frontier */
     struct lbw_stage_result *results; /* one per sample */
 };
 
-/* Runs one sample, keeps its outputs and drops the inputs that have no reader left. */
+/* Runs one sample, keeps its outputs and drops inputs without further readers. */
 static void run_sample(void *user, size_t i)
 {
     struct run *run = user;
@@ -247,7 +247,7 @@ static enum lbw_status run_stage(struct lbw_frontier *frontier, const struct lbw
     return status;
 }
 
-/* Marks outputs that turn out to be no tensors; true when there is one. */
+/* Marks outputs that are not tensors; true if there are any. */
 static bool find_opaque(struct lbw_frontier *frontier, const struct lbw_side *side)
 {
     bool any = false;
@@ -257,7 +257,7 @@ static bool find_opaque(struct lbw_frontier *frontier, const struct lbw_side *si
     return any;
 }
 
-/* The last position up to the target that no opaque value reaches over. */
+/* The last position up to the target at which no opaque value is still needed. */
 static size_t find_cut(const struct lbw_frontier *frontier, size_t target)
 {
     size_t cut = target;
@@ -265,7 +265,7 @@ static size_t find_cut(const struct lbw_frontier *frontier, size_t target)
         const struct lbw_flow_value *value = frontier->flow.values[i];
         if (frontier->live[i].is_opaque && value->producer < cut && value->end > cut) {
             cut = value->producer;
-            i = frontier->flow.num_values; /* an earlier cut may part others */
+            i = frontier->flow.num_values; /* an earlier cut may separate other values */
         }
     }
     return cut > frontier->position ? cut : frontier->position;
@@ -306,7 +306,7 @@ enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t targe
     struct lbw_flow_value **outputs =
         calloc(frontier->flow.num_values + 1, sizeof(struct lbw_flow_value *));
     enum lbw_status status = outputs ? LBW_OK : lbw_fail_memory(err);
-    /* Each round reaches the cut or finds an opaque value more, which moves the cut. */
+    /* Each round reaches the cut or finds another opaque value, which moves the cut. */
     while (status == LBW_OK) {
         size_t cut = find_cut(frontier, target);
         if (frontier->position >= cut)

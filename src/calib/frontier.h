@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How far the float model and the model as converted so far have run. Everything before the
- * frontier has run; of what it gave, only what later nodes read is kept, per sample.
+ * How far the float model and the model as converted so far have run. All nodes before the
+ * frontier have; of their outputs, only those that later nodes read are kept, per sample.
  */
 #ifndef LBW_SRC_CALIB_FRONTIER_H
 #define LBW_SRC_CALIB_FRONTIER_H
@@ -11,11 +11,11 @@
 #include "calib/store.h"
 #include "pass/activations.h"
 
-/* What is kept of one value of the main graph. */
+/* The kept samples of one value of the main graph. */
 struct lbw_live {
-    struct lbw_kept *reference; /* one per sample while it is live, else NULL */
-    struct lbw_kept *converted; /* the same where the converted model differs, else NULL */
-    bool is_opaque;             /* no tensor of numbers: never kept */
+    struct lbw_kept *reference; /* one per sample while later nodes read it, else NULL */
+    struct lbw_kept *converted; /* the same if the converted model's differ, else NULL */
+    bool is_opaque;             /* not a tensor of numbers: never kept */
 };
 
 struct lbw_frontier {
@@ -28,11 +28,11 @@ struct lbw_frontier {
     Onnx__TensorProto **replaced; /* by value id; NULL: as in the model */
     struct lbw_range **rounded;   /* by value id; NULL: as computed */
     size_t position;              /* nodes before this one have run */
-    bool is_broken;               /* a run failed half-way: nothing can be trusted */
+    bool is_broken;               /* a run failed half way: the state is invalid */
     struct lbw_watch *watch;      /* may be NULL */
 };
 
-/* On failure there is nothing to be released. */
+/* On failure there is nothing to release. */
 enum lbw_status lbw_frontier_init(struct lbw_frontier *out, struct lbw_model *model,
                                   size_t num_samples, unsigned num_threads, uint64_t memory,
                                   struct lbw_error *err);
@@ -44,9 +44,9 @@ enum lbw_status lbw_frontier_feed(struct lbw_frontier *frontier, const char *nam
                                   struct lbw_error *err);
 
 /*
- * Runs all nodes before `target` in both models, or up to the nearest position before it where
- * only tensors reach over. LBW_ERR_UNSUPPORTED or LBW_ERR_RUNTIME with !is_broken: the runtime
- * will not build these nodes, and nothing has changed.
+ * Runs all nodes before `target` in both models, or up to the nearest earlier position where
+ * every needed value is a tensor. LBW_ERR_UNSUPPORTED or LBW_ERR_RUNTIME with !is_broken: the
+ * runtime rejects these nodes, and nothing has changed.
  */
 enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t target,
                                      struct lbw_error *err);
@@ -55,8 +55,8 @@ enum lbw_status lbw_frontier_advance(struct lbw_frontier *frontier, size_t targe
 enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit,
                                    struct lbw_error *err);
 /*
- * From now on the converted model has this value rounded: what is kept of it now, and what is
- * computed later.
+ * From now on the converted model rounds this value: what is kept of it, and what is computed
+ * later.
  */
 enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
                                    const struct lbw_flow_value *value,

@@ -12,7 +12,7 @@ static bool writes_needed(const struct lbw_flow_node *node, const bool *needed)
     return false;
 }
 
-/* Nodes stand in topological order: one walk from the end backwards sees every reader first. */
+/* Nodes are in topological order: a walk from the end meets every reader first. */
 static void mark(struct lbw_slice *slice, bool *needed, size_t from)
 {
     for (size_t i = slice->flow->num_nodes; i-- > 0;) {
@@ -60,7 +60,7 @@ enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
     return LBW_OK;
 }
 
-/* The constant under its value's name. */
+/* The constant of a value, under its name. */
 static Onnx__TensorProto *make_constant(struct lbw_arena *arena,
                                         const struct lbw_flow_value *value)
 {
@@ -93,7 +93,7 @@ static enum lbw_status fill_ports(Onnx__GraphProto *graph, const struct lbw_slic
     return LBW_OK;
 }
 
-/* A node, initializer or name in the arena; what could not be made has `failed` set. */
+/* A node, initializer or name in the arena; after a failed allocation `failed` is set. */
 struct maker {
     struct lbw_arena *arena;
     Onnx__GraphProto *graph;
@@ -151,7 +151,7 @@ static void make_node(struct maker *m, const char *op, char *x, char *scale, cha
     m->graph->node[m->graph->n_node++] = &made->node;
 }
 
-/* The node writes its output k under another name, and what it is rounded to takes the old. */
+/* Renames output k of the node and gives its old name to the rounded tensor. */
 static void round_output(struct maker *m, Onnx__NodeProto *node, size_t k,
                          const struct lbw_range *range)
 {
@@ -168,7 +168,7 @@ static void round_output(struct maker *m, Onnx__NodeProto *node, size_t k,
     make_node(m, "DequantizeLinear", codes, scale, point, name);
 }
 
-/* Adds node i of the main graph, rounding what it writes where that is wanted. */
+/* Adds node i of the main graph, rounding its outputs if required. */
 static void add_node(struct maker *m, const struct lbw_slice *slice, size_t i,
                      Onnx__NodeProto *node, struct lbw_range *const *rounded)
 {
@@ -203,7 +203,7 @@ enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
 {
     Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
     struct maker maker = {arena, &graph, false};
-    /* each value has one node more that writes it, and two that round it; and two numbers */
+    /* each value adds a node that writes it, two that round it, and two constants */
     size_t num_values = rounded ? slice->flow->num_values : 0;
     graph.name = (char *)"slice";
     graph.node =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A part of the main graph as a model of its own: some values computed from earlier ones. */
+/* A part of the main graph as a model of its own: it computes some values from earlier ones. */
 #ifndef LBW_SRC_CALIB_SLICE_H
 #define LBW_SRC_CALIB_SLICE_H
 
@@ -19,8 +19,8 @@ struct lbw_slice {
 };
 
 /*
- * The nodes from position `from` on, and those that derive from constants alone wherever they
- * stand, that the outputs depend on. Everything else they depend on becomes an input. Lives in
+ * The nodes that the outputs depend on: those from position `from` on, and those that depend on
+ * constants alone, wherever they are. Other values they depend on become inputs. Lives in
  * `arena`; LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
@@ -30,8 +30,8 @@ enum lbw_status lbw_slice_init(struct lbw_slice *out, struct lbw_arena *arena,
 
 /*
  * The slice as a graph for lbw_extract(), in `arena`. inputs[i] gives type and dims of input i;
- * its dims are left open where open_dims[i]. replaced[id], where not NULL, stands in for the
- * constant of that value id. *calls tells whether the graph may call functions of the model.
+ * the dims are dynamic where open_dims[i]. replaced[id], unless NULL, replaces the constant of
+ * that value id. *calls receives whether the graph may call functions of the model.
  */
 enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
                                 const struct lbw_slice *slice, struct lbw_arena *arena,

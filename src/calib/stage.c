@@ -25,7 +25,7 @@ static void mark_differing(const struct lbw_frontier *frontier, const struct lbw
     }
 }
 
-/* Whether some sample has other dims than the first one. */
+/* Whether some sample has other dims than the first. */
 static bool dims_vary(const struct lbw_frontier *frontier, const struct lbw_flow_value *value,
                       bool is_converted)
 {

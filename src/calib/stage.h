@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Some values computed from the frontier on, in the float and in the converted model. */
+/* Computing some values from the frontier on, in the float and in the converted model. */
 #ifndef LBW_SRC_CALIB_STAGE_H
 #define LBW_SRC_CALIB_STAGE_H
 
@@ -7,7 +7,7 @@
 #include "run/session.h"
 #include "calib/slice.h"
 
-/* A slice in one of the two models, ready to run. */
+/* A slice in one of the two models, with its session. */
 struct lbw_side {
     struct lbw_slice slice;
     struct lbw_session *session;
@@ -19,10 +19,10 @@ struct lbw_stage {
     struct lbw_frontier *frontier;
     struct lbw_arena arena;
     struct lbw_side reference;
-    struct lbw_side converted; /* no session when nothing differs */
+    struct lbw_side converted; /* no session if no output differs */
 };
 
-/* One sample's way through a stage: the outputs of each side's slice. */
+/* The results of a stage for one sample: the outputs of each side's slice. */
 struct lbw_stage_result {
     struct lbw_array *reference;
     struct lbw_array *converted;
@@ -31,8 +31,8 @@ struct lbw_stage_result {
 };
 
 /*
- * Nothing has run when this fails: LBW_ERR_UNSUPPORTED for a missing input, LBW_ERR_RUNTIME
- * for nodes that the runtime refuses.
+ * Fails before running anything: LBW_ERR_UNSUPPORTED for a missing input, LBW_ERR_RUNTIME for
+ * nodes that the runtime rejects.
  */
 enum lbw_status lbw_stage_open(struct lbw_stage *out, struct lbw_frontier *frontier,
                                struct lbw_flow_value *const *outputs, size_t num_outputs,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Activations from a frontier that moves through the main graph. Settling only moves a mark:
- * nodes run when a tensor is asked for, so that calls without a question cost nothing.
+ * Activations from a frontier that moves through the main graph. Settling only sets a mark:
+ * nodes run when a tensor is requested, so that calls alone cost nothing.
  */
 #include "calib/stages.h"
 
@@ -18,7 +18,7 @@
 struct stages {
     struct lbw_activations base;
     struct lbw_frontier frontier;
-    size_t settled; /* the frontier may go this far */
+    size_t settled; /* how far the frontier may go */
     bool is_sequential;
     uint64_t memory;       /* for kept tensors and whoever looks at them */
     const float *emphasis; /* one map per sample; NULL: none */
@@ -55,7 +55,7 @@ static const float *as_float(const struct lbw_array *array, float **made)
     return *made;
 }
 
-/* Who is shown what. */
+/* The callback that receives samples. */
 struct viewer {
     const char *name;
     lbw_activation_fn fn;
@@ -137,8 +137,7 @@ static void run_sample(void *user, size_t i)
         result->status = lbw_fail(&result->err, LBW_ERR_INTERRUPTED, "interrupted");
 }
 
-/* Computes a value that lies beyond the frontier, a few samples at a time, and keeps nothing.
- */
+/* Computes a value after the frontier, a few samples at a time, and keeps nothing. */
 static enum lbw_status show_ahead(struct stages *self, struct viewer *viewer,
                                   const struct lbw_stage *stage, struct lbw_error *err)
 {
@@ -175,7 +174,7 @@ static enum lbw_status open_and_show(struct stages *self, struct viewer *viewer,
 {
     struct lbw_stage stage;
     enum lbw_status status = lbw_stage_open(&stage, &self->frontier, &value, 1, err);
-    /* What the runtime refuses to build cannot be reached; that is no failure of a run. */
+    /* Nodes that the runtime rejects cannot be reached; this is not a failure of a run. */
     if (status == LBW_ERR_RUNTIME) {
         if (err)
             err->status = LBW_ERR_UNSUPPORTED;
@@ -208,7 +207,7 @@ static enum lbw_status show_to(struct viewer *viewer, struct stages *self,
         status = lbw_frontier_advance(frontier, self->settled, err);
     else
         status = lbw_fail(err, LBW_ERR_RUNTIME, "an earlier run of the model failed");
-    /* A node the runtime will not build stops the frontier, not the tensors beside it. */
+    /* A node that the runtime rejects stops the frontier, not the tensors before it. */
     bool is_stuck = status == LBW_ERR_RUNTIME || status == LBW_ERR_UNSUPPORTED;
     if (frontier->is_broken || !is_stuck)
         LBW_TRY(status);
@@ -322,7 +321,7 @@ static enum lbw_status round_value(struct lbw_activations *base, const char *nam
                                : LBW_OK;
 }
 
-/* Feeds every sample, and takes its bytes into the identity. */
+/* Stores every sample, and hashes its bytes into the identity. */
 static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
                                     const struct lbw_stages_params *params,
                                     struct lbw_error *err)

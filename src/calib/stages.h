@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * struct lbw_activations over ONNX Runtime: walks the main graph once, stage by stage, float
- * and converted model side by side, keeping per sample only the tensors that later nodes still
- * read.
+ * struct lbw_activations with ONNX Runtime: walks the main graph once, stage by stage, float
+ * and converted model in parallel, and keeps per sample only the tensors that later nodes read.
  */
 #ifndef LBW_SRC_CALIB_STAGES_H
 #define LBW_SRC_CALIB_STAGES_H
@@ -22,8 +21,7 @@ struct lbw_stages_params {
     void *user;
 };
 
-/* `model` is not changed and must stay as it is while the stages live; the feed is read once.
- */
+/* The model must not change while the stages live; the feed is read once, here. */
 enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *model,
                                 struct lbw_feed *feed, const struct lbw_stages_params *params,
                                 struct lbw_error *err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Kept arrays: a byte count decides between memory and first-fit ranges of one file. */
+/* Kept arrays, in memory up to a number of bytes, then in ranges of one file, first fit. */
 #include "calib/store.h"
 
 #include <errno.h>
@@ -58,7 +58,7 @@ static uint64_t take_range(struct lbw_store *store, uint64_t size)
     return store->file_size - size;
 }
 
-/* Joins the range with its neighbours; where the list cannot grow, the range is lost. */
+/* Joins the range with its neighbours; if the list cannot grow, the range is lost. */
 static void give_range(struct lbw_store *store, uint64_t offset, uint64_t size)
 {
     size_t i = 0;

@@ -8,7 +8,7 @@
 
 #include "feed/feed.h"
 
-/* A kept array: type, dims and size are always there, data only while it is in memory. */
+/* A kept array: type, dims and size are always valid, data only while it is in memory. */
 struct lbw_kept {
     struct lbw_array array;
     uint64_t offset;
@@ -21,7 +21,7 @@ struct lbw_store {
     pthread_mutex_t lock;
     uint64_t limit;  /* bytes that may stay in memory */
     uint64_t memory; /* bytes in memory now */
-    int file;        /* -1 until it is needed */
+    int file;        /* -1 until needed */
     uint64_t file_size;
     struct lbw_store_gap *gaps; /* free ranges of the file, ascending, never adjacent */
     size_t num_gaps;
@@ -32,14 +32,14 @@ void lbw_store_init(struct lbw_store *store, uint64_t limit);
 void lbw_store_release(struct lbw_store *store);
 
 /*
- * Takes over *array (which is zeroed, on failure too). The file is made in $TMPDIR, /var/tmp or
- * /tmp; LBW_ERR_IO when it cannot be made or written. Any number of threads may put, view and
- * drop different arrays at once.
+ * Takes over *array and zeroes it, also on failure. The file is in $TMPDIR, /var/tmp or /tmp;
+ * LBW_ERR_IO if it cannot be created or written. Any number of threads may put, view and drop
+ * different arrays at once.
  */
 enum lbw_status lbw_store_put(struct lbw_store *store, struct lbw_kept *out,
                               struct lbw_array *array, struct lbw_error *err);
 
-/* *out borrows a kept array's data, or owns a copy read from the file: *is_owned says which. */
+/* *out borrows the data of a kept array, or owns a copy read from the file: see *is_owned. */
 enum lbw_status lbw_store_view(struct lbw_store *store, const struct lbw_kept *kept,
                                struct lbw_array *out, bool *is_owned, struct lbw_error *err);
 
@@ -47,7 +47,7 @@ enum lbw_status lbw_store_view(struct lbw_store *store, const struct lbw_kept *k
 enum lbw_status lbw_store_file(struct lbw_store *store, struct lbw_kept *kept,
                                struct lbw_error *err);
 
-/* Forgets one array; zeroed is fine. */
+/* Forgets one array, which may be zeroed. */
 void lbw_store_drop(struct lbw_store *store, struct lbw_kept *kept);
 
 #endif

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What takes the place of decoders that this build was made without (meson.build says which).
- */
+/* Replaces decoders that are not in this build (see src/meson.build). */
 #include "feed/image_formats.h"
 
 #ifdef LBW_WITHOUT_JPEG

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Dense arrays: freeing, and numbers of one type from numbers of another. */
+/* Dense arrays: allocation, and conversion between element types. */
 #include "feed/array.h"
 
 #include <math.h>
@@ -74,7 +74,7 @@ bool lbw_number_load(double *out, const void *data, int32_t data_type)
     }
 }
 
-/* To the nearest whole number that the type holds; NaN becomes 0. */
+/* To the nearest integer of the type; NaN becomes 0. */
 static void store_whole(void *data, double value, int32_t data_type)
 {
     unsigned bits = lbw_data_type_bits(data_type);

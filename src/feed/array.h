@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Arrays of numbers: making them, and converting between element types. */
+/* Dense arrays of numbers, and conversion between element types. */
 #ifndef LBW_SRC_FEED_ARRAY_H
 #define LBW_SRC_FEED_ARRAY_H
 
@@ -7,7 +7,7 @@
 
 #include <lbw/base.h>
 
-/* A dense array: the currency between feed, session and decoders. */
+/* A dense array, as passed between feed, session and decoders. */
 struct lbw_array {
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
     size_t num_dims;
@@ -22,10 +22,10 @@ void lbw_array_release(struct lbw_array *array);
 enum lbw_status lbw_array_init(struct lbw_array *out, int32_t data_type, const int64_t *dims,
                                size_t num_dims, struct lbw_error *err);
 
-/* True for the types that the functions below take: floats, integers of 8 bits up, BOOL. */
+/* True for the types that the functions below support: floats, integers of 8 bits up, BOOL. */
 bool lbw_array_has_numbers(int32_t data_type);
 
-/* One little-endian number, at any address; false (and *out as it was) for other types. */
+/* One little-endian number, of any alignment; false (with *out unchanged) for other types. */
 bool lbw_number_load(double *out, const void *data, int32_t data_type);
 
 /* Rounds to nearest; integers saturate, NaN becomes 0 in them. */

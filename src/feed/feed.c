@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One array per input and sample: resolves shapes, then fills from pictures or arrays. */
+/* Samples for all inputs: resolves shapes, then reads pictures or arrays. */
 #include "feed/feed.h"
 
 #include <stdlib.h>
@@ -39,7 +39,7 @@ static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model
     return LBW_OK;
 }
 
-/* What the small inputs beside the picture mean, in models of PaddleDetection and RT-DETR. */
+/* The values of small inputs besides the picture, in models of PaddleDetection and RT-DETR. */
 static double side_value(const char *name, size_t i, const struct lbw_preprocess *preprocess)
 {
     if (strstr(name, "scale_factor"))
@@ -60,7 +60,7 @@ static const char *side_meaning(const char *name)
     return "zeros";
 }
 
-/* Inputs beside the picture: dynamic dims become 1. */
+/* Inputs besides the picture: dynamic dims become 1. */
 static void resolve_others(struct lbw_feed *feed)
 {
     for (size_t i = 0; i < feed->num_inputs; i++)
@@ -69,7 +69,7 @@ static void resolve_others(struct lbw_feed *feed)
                 feed->inputs[i].dims[k] = 1;
 }
 
-/* One line on source, preprocessing and the inputs beside the picture. */
+/* One line on source, preprocessing and inputs besides the picture. */
 static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
 {
     char line[384];
@@ -200,8 +200,8 @@ const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t 
 }
 
 /*
- * The sides of generated picture i: photographs are seldom as square as inputs are, so where
- * the aspect is kept, some padding belongs to what the model sees.
+ * The sides of generated picture i. Photographs are rarely as square as inputs, so if the
+ * aspect is kept, the model should see some padding.
  */
 static void generated_sides(int *width, int *height, const struct lbw_preprocess *preprocess,
                             size_t i)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Matching the arrays of a file with a model's inputs, and cutting samples out of them. */
+/* Matches the arrays of a file with a model's inputs, and cuts samples out of them. */
 #include "feed/feed_arrays.h"
 
 #include <stdio.h>
@@ -12,11 +12,11 @@
 #include "feed/array.h"
 #include "feed/npz.h"
 
-/* One input's values: samples lie `stride` bytes apart. */
+/* The values of one input; samples are `stride` bytes apart. */
 struct part {
     const struct lbw_npz_array *array;
     size_t stride;
-    size_t num; /* samples it holds */
+    size_t num; /* number of samples */
 };
 
 struct lbw_feed_arrays {
@@ -26,10 +26,10 @@ struct lbw_feed_arrays {
     size_t num_inputs;
     size_t num_samples; /* given out */
     size_t num_present; /* in the arrays */
-    size_t at;          /* the sample at hand, of those present */
-    /* Where the caller makes samples: `npz` holds the one at hand, `num_present` is 1. */
+    size_t at;          /* the current sample, of those present */
+    /* If the caller provides samples: `npz` holds the current one, `num_present` is 1. */
     const struct lbw_samples *samples;
-    size_t num_made; /* that the caller can make */
+    size_t num_made; /* that the caller can provide */
 };
 
 static enum lbw_status find_array(const struct lbw_npz_array **out, const struct lbw_npz *npz,
@@ -53,7 +53,9 @@ static enum lbw_status find_array(const struct lbw_npz_array **out, const struct
                     npz->num_arrays == 1 ? "is" : "are", list);
 }
 
-/* The input's dims from axis `first` on fit those of the array from axis `skip` on. */
+/*
+ * Whether the input's dims from axis `first` on match those of the array from axis `skip` on.
+ */
 static bool dims_fit(const struct lbw_feed_input *input, const struct lbw_npz_array *array,
                      size_t first, size_t skip)
 {
@@ -77,7 +79,7 @@ static void print_dims(char *out, size_t size, const int64_t *dims, size_t num)
     }
 }
 
-/* Settles the input's dims and how many samples the array holds. */
+/* Resolves the input's dims, and counts the samples of the array. */
 static enum lbw_status cut(struct part *part, struct lbw_feed_input *input, bool has_rank,
                            struct lbw_error *err)
 {
@@ -122,7 +124,7 @@ static enum lbw_status cut(struct part *part, struct lbw_feed_input *input, bool
     return LBW_OK;
 }
 
-/* Every input's array, and how many samples they have in common. */
+/* Finds the array of every input, and the number of samples that they have in common. */
 static enum lbw_status match(struct lbw_feed_arrays *arrays, const bool *has_rank,
                              struct lbw_error *err)
 {
@@ -208,7 +210,7 @@ static enum lbw_status take_view(struct lbw_npz_array *out, const struct lbw_arr
     return LBW_OK;
 }
 
-/* Takes the caller's arrays in place of those of a file. */
+/* Uses the caller's arrays instead of those of a file. */
 static enum lbw_status take_views(struct lbw_npz *npz, const struct lbw_array_view *views,
                                   size_t num, struct lbw_error *err)
 {
@@ -224,7 +226,7 @@ static enum lbw_status take_views(struct lbw_npz *npz, const struct lbw_array_vi
     return LBW_OK;
 }
 
-/* Has the caller make sample i. The first one settles what the model leaves open. */
+/* Requests sample i from the caller. The first one resolves dynamic dims. */
 static enum lbw_status make(struct lbw_feed_arrays *arrays, size_t i, const bool *has_rank,
                             struct lbw_error *err)
 {

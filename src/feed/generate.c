@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Dead-leaves pictures: only + - * / and sqrt, so that every machine draws the same bytes. */
+/*
+ * Dead-leaves pictures, by + - * / and sqrt alone, so that every machine draws the same bytes.
+ */
 #include "feed/generate.h"
 
 #include <math.h>
@@ -11,8 +13,8 @@
 #include "base/random.h"
 
 /*
- * What pictures look like; sizes are shares of the shorter side. Chosen by the SNR that
- * detectors converted with these pictures reach on photographs.
+ * Properties of the pictures; sizes are fractions of the shorter side. Chosen by the SNR on
+ * photographs of detectors converted with such pictures.
  */
 #define COVER        5.0f /* painted area over picture area, before the last leaf */
 #define MAX_LEAVES   60000
@@ -82,8 +84,8 @@ static float clamp01(float value)
 }
 
 /*
- * Channels of photographs go together; what differs between them is mostly on the axis from
- * blue to orange, and less on that from green to magenta.
+ * The channels of photographs are correlated: they differ mostly along the axis from blue to
+ * orange, less along that from green to magenta.
  */
 static struct color make_color(float luma, float orange, float magenta)
 {
@@ -108,7 +110,7 @@ static struct color leaf_color(struct canvas *canvas)
     return color;
 }
 
-/* A direction without sine or cosine: a point of the unit disc, brought to the circle. */
+/* A direction without sine or cosine: a point in the unit disc, scaled to the circle. */
 static void any_direction(struct canvas *canvas, float *cosine, float *sine)
 {
     for (;;) {
@@ -150,7 +152,8 @@ static struct leaf any_leaf(struct canvas *canvas)
     leaf.x = between(canvas, -margin, (float)canvas->width + margin);
     leaf.y = between(canvas, -margin, (float)canvas->height + margin);
     any_direction(canvas, &leaf.cosine, &leaf.sine);
-    if (leaf.shape == BOX && unit(canvas) < 0.5f) { /* the world is upright */
+    if (leaf.shape == BOX &&
+        unit(canvas) < 0.5f) { /* horizontal and vertical directions are common */
         leaf.cosine = unit(canvas) < 0.5f ? 1 : 0;
         leaf.sine = 1 - leaf.cosine;
     }
@@ -163,7 +166,7 @@ static struct leaf any_leaf(struct canvas *canvas)
     return leaf;
 }
 
-/* Share of a pixel, (u, v) from the centre in the leaf's own directions, that it covers. */
+/* The fraction of a pixel that a leaf covers, (u, v) from its centre along its axes. */
 static float coverage(const struct leaf *leaf, float u, float v)
 {
     float outside;
@@ -187,7 +190,7 @@ static float texture_at(const struct canvas *canvas, const struct leaf *leaf, fl
     return canvas->tile[(y & TILE_MASK) * TILE + (x & TILE_MASK)];
 }
 
-/* First and last pixel of `num` that a leaf at `centre`, reaching `reach`, can touch. */
+/* The first and last pixel of `num` that a leaf at `centre`, of extent `reach`, can touch. */
 static void clip(int *first, int *last, float centre, float reach, int num)
 {
     float low = centre - reach - 1, high = centre + reach + 1;
@@ -195,7 +198,7 @@ static void clip(int *first, int *last, float centre, float reach, int num)
     *last = high < 0 ? -1 : high > (float)num - 1 ? num - 1 : (int)high;
 }
 
-/* Paints the leaf over what is there; returns the number of pixels looked at. */
+/* Paints the leaf on top; returns the number of pixels visited. */
 static float paint(struct canvas *canvas, const struct leaf *leaf)
 {
     float c = leaf->cosine, s = leaf->sine;
@@ -222,7 +225,7 @@ static float paint(struct canvas *canvas, const struct leaf *leaf)
     return painted;
 }
 
-/* Noise of five octaves, each the half of the one before in size and strength; tileable. */
+/* Noise of five octaves, each half the previous one in size and strength; tileable. */
 static void make_tile(struct canvas *canvas)
 {
     float corner[TILE * TILE / 16];
@@ -272,7 +275,7 @@ static void blur(struct canvas *canvas)
         blur_line(canvas->pixels + (size_t)x * 3, canvas->height, row);
 }
 
-/* Light over the whole scene, exposure and sensor noise, then 8 bits. */
+/* Lighting of the whole scene, exposure and sensor noise, then 8 bits. */
 static void develop(struct canvas *canvas, uint8_t *out)
 {
     float exposure = between(canvas, 0.6f, 1.25f), black = between(canvas, -0.1f, 0.08f);
@@ -286,7 +289,10 @@ static void develop(struct canvas *canvas, uint8_t *out)
                                       slope_y * (float)(2 * y - canvas->height));
             uint64_t bits = lbw_random_u64(&canvas->random);
             for (int k = 0; k < 3; k++, bits >>= 21) {
-                /* Three of 7 bits each: near enough to a bell, standard deviation 64. */
+                /*
+                 * Three numbers of 7 bits each: close to a normal distribution, standard
+                 * deviation 64.
+                 */
                 int sum = (int)((bits & 127) + (bits >> 7 & 127) + (bits >> 14 & 127)) - 190;
                 float value = black + light * pixel[k] + noise * (float)sum * (1 / 64.0f);
                 out[k] = (uint8_t)(clamp01(value) * 255 + 0.5f);
@@ -330,7 +336,7 @@ enum lbw_status lbw_generate_image(struct lbw_image *out, int width, int height,
         .short_side = (float)(width < height ? width : height),
         .pixels = malloc(num * sizeof(float)),
         .tile = malloc(sizeof(float) * TILE * TILE),
-        /* One step of the generator apart is not enough: neighbours would share a sequence. */
+        /* Consecutive states of the generator would give neighbours overlapping sequences. */
         .random = {(seed + 1) * 0xd1342543de82ef95 ^ (uint64_t)index * 0xaef17502108ef2d9},
     };
     uint8_t *pixels = malloc(num);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures out of nothing, with the statistics of photographs. */
+/* Generated pictures with the statistics of photographs. */
 #ifndef LBW_SRC_FEED_GENERATE_H
 #define LBW_SRC_FEED_GENERATE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures: formats are told apart by their first bytes. */
+/* Reading pictures; formats are recognised by their first bytes. */
 #include "feed/image_formats.h"
 
 #include <stdlib.h>
@@ -8,9 +8,9 @@
 #include "base/check.h"
 
 /*
- * More is a lie that would cost memory: deflate makes 1032 bytes of one at best, of 8 pixels
- * each, and of JPEG's blocks of 64 pixels each takes a bit. (Arithmetic coding could do with
- * less, for a picture of one colour.)
+ * A file with more pixels per byte is forged and would cost memory: deflate expands one byte to
+ * at most 1032, of 8 pixels each, and a JPEG block of 64 pixels takes at least a bit.
+ * (Arithmetic coding could use less for a picture of one colour.)
  */
 #define MAX_PIXELS_PER_BYTE 8256
 

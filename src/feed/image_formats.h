@@ -7,17 +7,17 @@
 #include "base/file.h"
 #include "feed/preprocess_check.h"
 
-/* Whole files of that format. LBW_ERR_UNSUPPORTED where the build has no decoder. */
+/* Decode a whole file of that format. LBW_ERR_UNSUPPORTED if the build has no decoder. */
 typedef enum lbw_status lbw_image_read_fn(struct lbw_image *out, const struct lbw_bytes *bytes,
                                           struct lbw_error *err);
 lbw_image_read_fn lbw_image_read_jpeg;
 lbw_image_read_fn lbw_image_read_png;
 
-/* Encodes at quality 85; *out is freed with free(). LBW_ERR_UNSUPPORTED as above. */
+/* Encodes at quality 85; free *out with free(). LBW_ERR_UNSUPPORTED as above. */
 enum lbw_status lbw_image_write_jpeg(void **out, size_t *size, const struct lbw_image *image,
                                      struct lbw_error *err);
 
-/* Memory for the pixels of a picture whose sides come from a file of `file_size` bytes. */
+/* Allocates the pixels of a picture whose sides come from a file of `file_size` bytes. */
 enum lbw_status lbw_image_init(struct lbw_image *out, int64_t width, int64_t height,
                                size_t bytes_per_pixel, size_t file_size, struct lbw_error *err);
 

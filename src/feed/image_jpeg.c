@@ -8,8 +8,8 @@
 #include <turbojpeg.h>
 
 /*
- * In place. Adobe's CMYK and YCCK files, the only ones met in practice, hold inverted inks:
- * 255 is none.
+ * Converts in place. CMYK and YCCK files by Adobe, the only ones in practice, hold inverted
+ * inks: 255 is none.
  */
 static void cmyk_to_rgb(uint8_t *pixels, size_t num)
 {
@@ -19,8 +19,8 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t num)
 }
 
 /*
- * A picture that ends early is refused; stray bytes between markers are common and harmless.
- * After a warning TurboJPEG calls every failure a warning, so the last message has to tell.
+ * A truncated picture is an error; stray bytes between markers are common and harmless. After a
+ * warning TurboJPEG reports every failure as a warning, so the message has to decide.
  */
 static bool jpeg_is_broken(tjhandle jpeg)
 {

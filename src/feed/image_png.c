@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* libpng leaves through longjmp: all that must survive the jump lives here. */
+/* libpng reports errors by longjmp: all that must survive the jump is here. */
 struct png_reader {
     const struct lbw_bytes *bytes;
     size_t taken;
@@ -44,7 +44,7 @@ static void png_take(png_structp png, png_bytep data, png_size_t size)
     reader->taken += size;
 }
 
-/* Whatever the file holds becomes 8-bit RGB; transparency is dropped, as training code does. */
+/* Converts every format to 8-bit RGB; transparency is dropped, as training code does. */
 static void png_to_rgb(png_structp png, png_infop info)
 {
     png_set_expand(png);
@@ -55,7 +55,7 @@ static void png_to_rgb(png_structp png, png_infop info)
     png_read_update_info(png, info);
 }
 
-/* Every call that may jump; the caller frees. */
+/* All calls that may jump; the caller frees. */
 static enum lbw_status decode_png(struct png_reader *reader)
 {
     if (setjmp(png_jmpbuf(reader->png)))

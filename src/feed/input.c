@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures meet an input: which axis is which, how large, normalised or whole numbers. */
+/* Fits a picture to an input: its axes, its size, normalised or integer values. */
 #include "feed/input.h"
 
 #include <stdio.h>
@@ -74,9 +74,9 @@ static bool is_channels(int64_t dim)
 }
 
 /*
- * Without a batch axis (rank 3) other things look like pictures: audio [batch,1,samples],
- * series [batch,steps,1], points [batch,3,points], hidden states [1,tokens,width]. A picture
- * has three channels that the model fixes, or one and a square, and no side known to be tiny.
+ * Without a batch axis (rank 3) other data resemble pictures: audio [batch,1,samples], series
+ * [batch,steps,1], points [batch,3,points], hidden states [1,tokens,width]. A picture has three
+ * fixed channels, or one and equal sides, and no side known to be tiny.
  */
 static bool is_likely(const struct lbw_feed_input *input, const struct lbw_picture_axes *axes)
 {
@@ -158,7 +158,7 @@ void lbw_preprocess_whole(struct lbw_preprocess *preprocess, const struct lbw_fe
     }
 }
 
-/* A side that the model fixes stays; others come from the user, the profile or metadata. */
+/* A side that the model fixes is kept; others come from the user, the profile or metadata. */
 static enum lbw_status settle_side(int *out, struct lbw_feed_input *input, size_t axis,
                                    int asked, int otherwise, int multiple,
                                    struct lbw_error *err)
@@ -188,7 +188,7 @@ static enum lbw_status settle_side(int *out, struct lbw_feed_input *input, size_
     return LBW_OK;
 }
 
-/* Channels that the model leaves open are those that the preprocessing makes. */
+/* If the model leaves channels open, those of the preprocessing are used. */
 static enum lbw_status settle_channels(struct lbw_picture_axes *axes,
                                        const struct lbw_preprocess *preprocess,
                                        const struct lbw_feed_input *input,

@@ -18,7 +18,7 @@ static const struct {
     {"u1", TYPE(UINT8)},   {"u2", TYPE(UINT16)}, {"u4", TYPE(UINT32)}, {"u8", TYPE(UINT64)},
 };
 
-/* The header's text, read from left to right; any mistake sets `bad`. */
+/* The text of the header, read from left to right; any error sets `bad`. */
 struct scanner {
     const char *at, *end;
     bool bad;
@@ -31,7 +31,7 @@ static char peek(struct scanner *scanner)
     return scanner->at < scanner->end ? *scanner->at : '\0';
 }
 
-/* Takes the character if it comes next. */
+/* Skips the character if it comes next. */
 static bool take(struct scanner *scanner, char expected)
 {
     if (peek(scanner) != expected || scanner->at == scanner->end)
@@ -154,7 +154,7 @@ static bool order_matters(const struct lbw_npz_array *array)
     return long_axes > 1;
 }
 
-/* Where the header's text lies; false when the file is too short for it. */
+/* The text of the header; false if the file is too short for it. */
 static bool find_header(struct scanner *out, const unsigned char *data, size_t size)
 {
     if (size < 10)

@@ -9,7 +9,7 @@
 
 bool lbw_npy_is_one(const unsigned char *data, size_t size);
 
-/* *out points into `data`; its name is "". Errors say what is wrong, not where. */
+/* *out points into `data`; its name is "". Errors do not name the file. */
 enum lbw_status lbw_npy_parse(struct lbw_npz_array *out, const unsigned char *data, size_t size,
                               struct lbw_error *err);
 

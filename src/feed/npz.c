@@ -12,7 +12,7 @@
 #include "feed/npy.h"
 
 #define END_SIZE     22u /* of the end of central directory record */
-#define LOCATOR_SIZE 20u /* of the zip64 locator in front of it */
+#define LOCATOR_SIZE 20u /* of the zip64 locator before it */
 #define END64_SIZE   56u
 #define ENTRY_SIZE   46u /* of a central directory entry, without its texts */
 #define LOCAL_SIZE   30u
@@ -41,7 +41,7 @@ static bool lies_within(const struct zip *zip, uint64_t offset, uint64_t size)
     return offset <= zip->size && size <= zip->size - offset;
 }
 
-/* Finds the central directory: where it starts and how many entries it has. */
+/* Finds the central directory: its position and number of entries. */
 static enum lbw_status find_directory(uint64_t *offset, uint64_t *num, const struct zip *zip)
 {
     if (zip->size < END_SIZE)
@@ -56,7 +56,7 @@ static enum lbw_status find_directory(uint64_t *offset, uint64_t *num, const str
     if (*num != UINT16_MAX && *offset != UINT32_MAX)
         return LBW_OK;
     if (at < LOCATOR_SIZE || memcmp(zip->data + at - LOCATOR_SIZE, "PK\6\7", 4))
-        return LBW_OK; /* these may be honest numbers */
+        return LBW_OK; /* the numbers may really be these */
     uint64_t end64 = lbw_load_u64(zip->data + at - LOCATOR_SIZE + 8);
     if (!lies_within(zip, end64, END64_SIZE) || memcmp(zip->data + end64, "PK\6\6", 4))
         return broken(zip, "no zip64 end record");
@@ -65,7 +65,7 @@ static enum lbw_status find_directory(uint64_t *offset, uint64_t *num, const str
     return LBW_OK;
 }
 
-/* The zip64 extra field holds, in this order, those numbers that did not fit. */
+/* The zip64 extra field holds those numbers, in this order, that did not fit. */
 static bool widen(struct entry *entry, const unsigned char *extra, size_t extra_size)
 {
     while (extra_size >= 4) {
@@ -92,7 +92,7 @@ static bool widen(struct entry *entry, const unsigned char *extra, size_t extra_
     return true;
 }
 
-/* Reads the entry at *at of the directory and steps behind it. */
+/* Reads the entry at *at of the directory and advances past it. */
 static enum lbw_status read_entry(struct entry *out, uint64_t *at, const struct zip *zip)
 {
     if (!lies_within(zip, *at, ENTRY_SIZE) || memcmp(zip->data + *at, "PK\1\2", 4))
@@ -118,7 +118,7 @@ static enum lbw_status read_entry(struct entry *out, uint64_t *at, const struct 
     return LBW_OK;
 }
 
-/* The packed bytes lie behind a local header whose texts may differ in length. */
+/* The packed bytes follow a local header whose texts may differ in length. */
 static enum lbw_status find_data(const unsigned char **out, const struct zip *zip,
                                  const struct entry *entry)
 {
@@ -170,7 +170,7 @@ static uint32_t checksum(const unsigned char *data, uint64_t size)
     return (uint32_t)crc;
 }
 
-/* The bytes of an entry, unpacked where needed. */
+/* The bytes of an entry, unpacked if necessary. */
 static enum lbw_status unpack(const unsigned char **out, struct lbw_arena *arena,
                               const struct zip *zip, const struct entry *entry)
 {
@@ -179,7 +179,7 @@ static enum lbw_status unpack(const unsigned char **out, struct lbw_arena *arena
     if (entry->flags & 1)
         return lbw_fail(zip->err, LBW_ERR_UNSUPPORTED, "encrypted");
     if (entry->method == 8) {
-        /* Deflate cannot do better than 1032 to 1: more is a lie that would cost memory. */
+        /* Deflate cannot exceed 1032 to 1: a larger size is forged and would cost memory. */
         if (entry->size / 1032 > entry->packed_size || entry->size != (size_t)entry->size)
             return broken(zip, "an entry promises more than it can hold");
         unsigned char *plain = lbw_arena_alloc(arena, entry->size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Listing a folder of pictures, choosing an even spread of them, or generating them. */
+/* Lists a folder of pictures and chooses some evenly, or generates them. */
 #include "feed/pictures.h"
 
 #include <ctype.h>
@@ -27,7 +27,7 @@ struct lbw_pictures {
     const char **skipped;
 };
 
-/* The names of a folder that look like pictures, each with the folder in front. */
+/* The names in a folder that look like pictures, prefixed with the folder. */
 struct listing {
     char **paths;
     size_t num, capacity;
@@ -86,7 +86,7 @@ static enum lbw_status list_folder(struct listing *out, const char *folder,
     while ((errno = 0, entry = readdir(handle))) {
         mode_t mode = lbw_entry_mode(handle, entry->d_name);
         has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
-        if (mode && !S_ISREG(mode)) /* a pipe would be waited for */
+        if (mode && !S_ISREG(mode)) /* opening a pipe would block */
             continue;
         if (is_picture_name(entry->d_name) && !listing_add(out, folder, entry->d_name))
             LBW_OR_OUT(lbw_fail_memory(err));
@@ -102,7 +102,7 @@ out:
     return status;
 }
 
-/* Decodes the file; when it cannot be, remembers why and says LBW_OK with *readable false. */
+/* Decodes the file. On failure keeps the reason and returns LBW_OK with *readable false. */
 static enum lbw_status try_picture(struct lbw_pictures *pictures, const char *path,
                                    bool *readable, struct lbw_error *err)
 {
@@ -123,8 +123,8 @@ static enum lbw_status try_picture(struct lbw_pictures *pictures, const char *pa
 }
 
 /*
- * Of `most` equal stretches of the list, each gives its middle picture, or the first readable
- * one from there on, or before it.
+ * Divides the list into `most` equal parts and takes the middle picture of each, or the next
+ * one that is readable, or the previous.
  */
 static enum lbw_status choose(struct lbw_pictures *pictures, const struct listing *listing,
                               size_t most, struct lbw_error *err)

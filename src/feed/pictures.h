@@ -12,9 +12,9 @@ struct lbw_pictures;
 
 /*
  * `source`: NULL, "generated", "generated:N", a folder (its .jpg, .jpeg and .png files in the
- * order of their names) or one picture. At most `most` of them, spread evenly over a folder
- * (0: 32 generated, all of a folder). Every file is decoded once here: those that cannot be
- * read are left out and their messages kept; LBW_ERR_FORMAT when none is left.
+ * order of their names) or one picture. At most `most` pictures, spread evenly over a folder
+ * (0: 32 generated, all of a folder). Every file is decoded once here: unreadable ones are left
+ * out and their messages kept; LBW_ERR_FORMAT if none remain.
  */
 enum lbw_status lbw_pictures_open(struct lbw_pictures **out, const char *source, size_t most,
                                   uint64_t seed, struct lbw_error *err);
@@ -23,7 +23,7 @@ void lbw_pictures_close(struct lbw_pictures **pictures);
 size_t lbw_pictures_num(const struct lbw_pictures *pictures);
 bool lbw_pictures_are_generated(const struct lbw_pictures *pictures);
 
-/* Picture i; a generated one gets these sides. */
+/* Picture i; a generated one has these sides. */
 enum lbw_status lbw_pictures_read(struct lbw_image *out, const struct lbw_pictures *pictures,
                                   size_t i, int width, int height, struct lbw_error *err);
 

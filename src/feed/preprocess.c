@@ -9,23 +9,23 @@
 
 #include "base/check.h"
 
-#define WEIGHT_BITS 11 /* of one bilinear weight, as OpenCV has it */
+#define WEIGHT_BITS 11 /* of one bilinear weight, as in OpenCV */
 #define WEIGHT_ONE  (1 << WEIGHT_BITS)
 
 #define MOST_MEAN 1e6
 
-/* Two neighbours and how much of the second. */
+/* Two neighbours, and the weight of the second. */
 struct tap {
     int first, second;
     int32_t share; /* 0 … WEIGHT_ONE */
 };
 
-/* Where the resized picture lies in the input. */
+/* Where the resized picture is in the input. */
 struct box {
     int x, y, width, height;
 };
 
-/* Half-pixel centres; beyond the outermost centres the outermost pixel continues. */
+/* Half-pixel centres; the outermost pixels continue outwards. */
 static void make_taps(struct tap *taps, int num, int source)
 {
     double step = (double)source / num;
@@ -101,7 +101,7 @@ static int clamp_side(double side, int most)
 
 /*
  * The corner variant truncates, as YOLOX's preproc(); the centred one rounds to nearest and
- * gives an odd row or column to the right and bottom, as Ultralytics' LetterBox.
+ * puts an odd row or column at the bottom or right, as Ultralytics' LetterBox.
  */
 static struct box place(const struct lbw_image *image, const struct lbw_preprocess *preprocess)
 {
@@ -130,7 +130,7 @@ static void make_table(float *table, const struct lbw_preprocess *preprocess, in
         table[level] = ((float)level - preprocess->mean[c]) / preprocess->std[c];
 }
 
-static uint8_t luma(const uint8_t *rgb) /* BT.601, weights in 1/32768 as OpenCV has them */
+static uint8_t luma(const uint8_t *rgb) /* BT.601, weights in 1/32768 as in OpenCV */
 {
     return (uint8_t)((rgb[0] * 9798 + rgb[1] * 19235 + rgb[2] * 3735 + (1 << 14)) >> 15);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Preprocessing as callers hand it in. */
+/* Checking preprocessing parameters of the public API. */
 #ifndef LBW_SRC_FEED_PREPROCESS_CHECK_H
 #define LBW_SRC_FEED_PREPROCESS_CHECK_H
 
@@ -9,7 +9,7 @@
 
 #define LBW_MAX_SIDE 16384 /* of pictures and inputs */
 
-/* LBW_ERR_ARGUMENT names the field: no such enumerator, a side out of range, a std of 0. */
+/* LBW_ERR_ARGUMENT names the field: an unknown enumerator, a side out of range, a std of 0. */
 enum lbw_status lbw_preprocess_check(const struct lbw_preprocess *preprocess,
                                      struct lbw_error *err);
 

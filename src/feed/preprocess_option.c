@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Preprocessing in words: the options --size, --mean, … and the keys of a profile file. */
+/* Preprocessing from text: the options --size, --mean, … and the keys of a profile file. */
 #include <lbw/profile.h>
 
 #include <limits.h>
@@ -54,7 +54,9 @@ static enum lbw_status read_word(int *out, const char *const *words, size_t num,
     return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: '%s' is not %s", key, value, list);
 }
 
-/* Up to `num` finite numbers apart by commas or blanks; returns how many, 0 for anything else.
+/*
+ * At most `num` finite numbers, separated by commas or blanks; returns their number, 0 on
+ * error.
  */
 static int scan_numbers(double *out, int num, const char *text)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The training graph: the trunk as it is, a loss behind it, and the way back by the rules. */
+/* The training graph: the trunk, a loss after it, and the backward pass by the rules. */
 #include "grad/grad.h"
 
 #include <stdlib.h>
@@ -15,15 +15,15 @@
 #define FLOAT  ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 #define DOUBLE ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE
 
-#define FIRST_OPSET 7 /* broadcasting as it is today */
+#define FIRST_OPSET 7 /* broadcasting as today */
 
 /* One name of the trunk. */
 struct value {
     const struct lbw_grad_shape *shape; /* NULL: unknown */
     bool is_weight;                     /* wanted */
-    bool is_fixed;                      /* follows from constants and sizes alone */
+    bool is_fixed;                      /* depends on constants and sizes alone */
     bool is_active;                     /* a float that depends on a wanted weight */
-    bool is_cut;                        /* some way to a target has no gradient */
+    bool is_cut;                        /* some path to a target has no gradient */
     const char *gradient;               /* so far */
 };
 
@@ -96,7 +96,7 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
     }
     for (size_t i = 0; i < b->params->num_weights; i++) {
         struct value *value = find(b, b->params->weights[i]);
-        if (!value) /* nothing in the trunk reads it */
+        if (!value) /* no node of the trunk reads it */
             continue;
         if (!constant_shape(b, b->params->weights[i]))
             return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is not a constant of the main graph",
@@ -112,8 +112,8 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
 }
 
 /*
- * Which float values depend on a wanted weight, and which values on nothing but constants and
- * sizes: inputs come before outputs.
+ * Which float values depend on a wanted weight, and which values only on constants and sizes;
+ * inputs come before outputs.
  */
 static void spread_activity(struct build *b)
 {
@@ -167,14 +167,14 @@ static const char *input_name(struct build *b, const char *stem, size_t i)
     return name;
 }
 
-/* One more term. */
+/* Adds one term. */
 static void add_loss(struct build *b, size_t target, const char *term, const char *gradient)
 {
     b->out.loss = b->out.loss ? lbw_tape_binary(&b->tape, "Add", b->out.loss, term) : term;
     give(b, find(b, b->params->targets[target]), gradient);
 }
 
-/* The loss over all targets; its slope starts the way back. */
+/* The loss over all targets; its derivative starts the backward pass. */
 static void write_loss(struct build *b)
 {
     for (size_t i = 0; i < b->params->num_targets; i++) {
@@ -205,7 +205,7 @@ static void write_loss(struct build *b)
     b->out.loss = lbw_tape_unary(&b->tape, "Identity", b->out.loss);
 }
 
-/* Marks what flows into a node as without a gradient, and says why. */
+/* Marks the inputs of a node as without a gradient, and keeps the reason. */
 static void cut(struct build *b, const Onnx__NodeProto *node, const char *reason)
 {
     for (size_t k = 0; k < node->n_input; k++) {
@@ -223,7 +223,7 @@ static void cut(struct build *b, const Onnx__NodeProto *node, const char *reason
     }
 }
 
-/* What the rule of one node sees, in the arena. */
+/* The input of the rule of one node, in the arena. */
 struct view {
     const struct lbw_grad_shape **in, **out;
     const char **dy, **dx;
@@ -275,7 +275,7 @@ static bool is_standard(const Onnx__NodeProto *node)
     return !node->domain || !*node->domain || strcmp(node->domain, "ai.onnx") == 0;
 }
 
-/* One node on the way back. */
+/* The backward pass of one node. */
 static void step_back(struct build *b, const Onnx__NodeProto *node)
 {
     struct view view;
@@ -308,7 +308,7 @@ static void step_back(struct build *b, const Onnx__NodeProto *node)
             give(b, find(b, node->input[k]), view.dx[k]);
 }
 
-/* Decides which weights are within reach, and names their gradients. */
+/* Decides which weights have a gradient, and names these gradients. */
 static void name_gradients(struct build *b)
 {
     for (size_t i = 0; i < b->params->num_weights; i++) {
@@ -320,7 +320,7 @@ static void name_gradients(struct build *b)
     }
 }
 
-/* A graph input or output; without a shape where there is none to tell. */
+/* A graph input or output; without a shape if it is unknown. */
 static Onnx__ValueInfoProto *port(struct build *b, const char *name,
                                   const struct lbw_grad_shape *shape)
 {
@@ -333,7 +333,7 @@ static Onnx__ValueInfoProto *port(struct build *b, const char *name,
     return made;
 }
 
-/* Σ over all axes but the channels', as a vector; NULL where the tensor has no channels. */
+/* Σ over all axes but the channels', as a vector; NULL for a tensor without channels. */
 static const char *sum_by_channel(struct build *b, const struct lbw_grad_tap *tap,
                                   const char *x, const struct lbw_grad_shape *shape,
                                   double *count)
@@ -352,7 +352,7 @@ static const char *sum_by_channel(struct build *b, const struct lbw_grad_tap *ta
     return lbw_tape_sum(&b->tape, x, axes, num, false);
 }
 
-/* Energies of gradients and moments of values, after the way back. */
+/* Energies of gradients and moments of values, after the backward pass. */
 static void write_taps(struct build *b)
 {
     const struct lbw_grad_params *p = b->params;
@@ -472,7 +472,7 @@ static enum lbw_status add_constants(struct build *b, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Nodes that make what has become an input (a Constant with a wanted weight) go. */
+/* Drops nodes whose output has become an input (a Constant with a wanted weight). */
 static void drop_replaced(struct build *b)
 {
     size_t kept = 0;
@@ -529,7 +529,7 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* The trunk's own nodes, some of them replaced: they were added first. */
+/* The trunk's own nodes, which were added first, with some of them replaced. */
 static void use_native(struct build *b)
 {
     for (size_t i = 0; i < b->trunk.num_nodes; i++) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The gradient as a graph transformation: from a model's trunk (from its inputs to some target
- * tensors) to a training graph of standard operators, valid at the model's own opset, whose
- * inputs are the model's, the wanted weights, and what the targets should be, and whose outputs
- * are the loss and its gradient in every wanted weight. Any ONNX runtime executes it.
+ * Gradients by graph transformation: from a model's trunk (from its inputs to some target
+ * tensors) to a training graph of standard operators, valid at the model's own opset. Its
+ * inputs are those of the model, the wanted weights, and the desired values of the targets; its
+ * outputs are the loss and its gradient in every wanted weight. Any ONNX runtime can execute
+ * it.
  */
 #ifndef LBW_SRC_GRAD_GRAD_H
 #define LBW_SRC_GRAD_GRAD_H
@@ -15,33 +16,33 @@
 #define LBW_GRAD_MAX_DIMS 8
 
 /*
- * Where the operator library (src/kernels/op_gradient.c) has operators that do in one pass
- * over memory what takes standard ones several. Training graphs live in memory only.
+ * The domain of operators (src/kernels/op_gradient.c) that do in one pass over memory what
+ * takes several standard ones. Training graphs exist in memory only.
  */
 #define LBW_GRAD_DOMAIN "ai.lbw.gradient"
 
-/* Probabilities nearer to 0 or 1 count as this near. */
+/* Probabilities are clamped to this distance from 0 and 1. */
 #define LBW_GRAD_LEAST_SCORE 1e-6
 
-/* Type and size of a tensor while the training graph runs: nothing in it is dynamic. */
+/* Type and size of a tensor while the training graph runs: all dims are fixed. */
 struct lbw_grad_shape {
     int32_t data_type; /* ONNX__TENSOR_PROTO__DATA_TYPE__… */
     size_t num_dims;
     int64_t dims[LBW_GRAD_MAX_DIMS];
     /*
-     * What it holds, raw, where the caller knows; else NULL. Rules look at it only where it
-     * follows from constants and sizes alone (computed scales, bounds and the like).
+     * Its values, raw, if the caller knows them; else NULL. Rules read them only if they depend
+     * on constants and sizes alone (computed scales, bounds and the like).
      */
     const void *values;
 };
 
-/* Where the loss is taken: lbw_index_ends(). */
+/* Where the loss is computed: lbw_index_ends(). */
 enum lbw_status lbw_grad_targets(const char ***out, size_t *num, const struct lbw_index *index,
                                  struct lbw_error *err);
 
 /*
  * The names of all tensors that the targets are computed from, the targets included, in the
- * order of the nodes, without initializers: those whose shapes lbw_grad_build() asks for.
+ * order of the nodes, without initializers: lbw_grad_build() needs their shapes.
  */
 enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw_index *index,
                                 const char *const *targets, size_t num_targets,
@@ -59,11 +60,11 @@ struct lbw_grad_params {
     const char *const *weights; /* initializers of the main graph: gradients are wanted */
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
-    bool no_gradients;               /* the loss and the targets: to judge a state */
-    bool is_linear;    /* the loss is Σ factor·target, and nothing is wanted of the targets */
+    bool no_gradients; /* outputs are the loss and the targets, to judge a state */
+    bool is_linear;    /* the loss is Σ factor·target; there are no desired values */
     bool has_native;   /* the session will have LBW_GRAD_DOMAIN */
-    size_t num_scored; /* the first so many targets may hold probabilities: see loss */
-    /* Also outputs per channel: Σ gradient² of these tensors … */
+    size_t num_scored; /* this many targets, the first, may hold probabilities: see loss */
+    /* Adds outputs, per channel: Σ gradient² of these tensors … */
     const struct lbw_grad_tap *energies;
     size_t num_energies;
     /* … and the means of value and value² of these. */
@@ -72,16 +73,16 @@ struct lbw_grad_params {
 };
 
 /*
- * The training graph as a serialised model. With T targets and W weights its inputs are the
- * model's own inputs that the trunk needs, then T tensors "what target t should be", then T
- * tensors of factors (the shape of the target), then num_scored tensors of score factors, then
- * those of the W weights that it reads; its outputs are the loss, a scalar, then the gradient
- * of each weight within reach, in the shape of the weight; or with no_gradients the T targets;
- * then energies and moments as asked for, vectors. All names and lists live in the index's
- * model's arena.
+ * The training graph as a serialised model. With T targets and W weights its inputs are those
+ * of the model that the trunk needs, then T tensors "desired value of target t", then T tensors
+ * of factors (the shape of the target), then num_scored tensors of score factors, then those of
+ * the W weights that it reads. Its outputs are the loss, a scalar, then the gradient of each
+ * weight that has one, in the shape of the weight; or with no_gradients the T targets; then
+ * energies and moments as requested, vectors. All names and lists live in the arena of the
+ * index's model.
  *
  * The loss is Σ factor·(target - wanted)² - Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), the
- * cross-entropy, where p is the target drawn into LBW_GRAD_LEAST_SCORE … 1 - it.
+ * cross-entropy, where p is the target clamped to LBW_GRAD_LEAST_SCORE … 1 - it.
  */
 struct lbw_grad {
     void *data; /* malloc'ed: lbw_grad_release() */
@@ -92,21 +93,20 @@ struct lbw_grad {
     const char **factors; /* T input names */
     const char **scores;  /* num_scored input names */
     const char *loss;
-    bool *is_input;         /* W: false where nothing in the trunk reads the weight */
-    bool *is_reached;       /* W: false where the weight has no gradient */
-    const char **gradients; /* W output names, NULL where not reached or no_gradients */
+    bool *is_input;         /* W: false if no node of the trunk reads the weight */
+    bool *is_reached;       /* W: false if the weight has no gradient */
+    const char **gradients; /* W output names, NULL if not reached, or with no_gradients */
     double *positions;      /* of each tensor of `energies`: values per channel; 0: unknown */
-    const char **energies;  /* output names, NULL where no gradient reaches the tensor */
+    const char **energies;  /* output names, NULL if no gradient reaches the tensor */
     const char **means, **squares; /* output names, NULL for a tensor that the trunk lacks */
     size_t num_cuts;               /* nodes in the trunk that have no rule */
-    const char **cuts;             /* "TopK 'node_3'", or with the reason behind it */
+    const char **cuts;             /* "TopK 'node_3'", or with a reason appended */
 };
 
 /*
- * A weight from which some path to a target leads through a node without a rule has no gradient
- * (half a gradient would mislead). LBW_ERR_UNSUPPORTED when
- * the trunk is not float32 or double; LBW_ERR_ARGUMENT for a name that is not in the main
- * graph.
+ * A weight has no gradient if some path from it to a target leads through a node without a rule
+ * (a partial gradient would mislead). LBW_ERR_UNSUPPORTED if the trunk is not float32 or
+ * double; LBW_ERR_ARGUMENT for a name that is not in the main graph.
  */
 enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *index,
                                const struct lbw_grad_params *params, struct lbw_error *err);

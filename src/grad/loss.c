@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Loss: squares and cross-entropy as nodes. */
+/* The loss, squares and cross-entropy, as nodes. */
 #include "grad/loss.h"
 
 static const char *total(struct lbw_tape *tape, const char *x)

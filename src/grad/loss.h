@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Terms of the loss, and where the way back starts. */
+/* Terms of the loss, and where the backward pass starts. */
 #ifndef LBW_SRC_GRAD_LOSS_H
 #define LBW_SRC_GRAD_LOSS_H
 

@@ -74,7 +74,7 @@ static bool view_input(struct lbw_tensor *out, const struct lbw_grad_step *step,
            out->count <= max;
 }
 
-/* The number of values of an input that was computed from constants and sizes; 0: none. */
+/* The number of values of an input computed from constants and sizes; 0 if unknown. */
 static size_t count_fixed(const struct lbw_grad_step *step, size_t input, int32_t type,
                           size_t max)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What a gradient rule sees, and the table of rules. */
+/* The input of a gradient rule, and the table of rules. */
 #ifndef LBW_SRC_GRAD_RULE_H
 #define LBW_SRC_GRAD_RULE_H
 
 #include "grad/tape.h"
 
-/* One node on the way back. */
+/* One node in the backward pass. */
 struct lbw_grad_step {
     struct lbw_tape *tape;
     const struct lbw_index *index;
@@ -13,17 +13,18 @@ struct lbw_grad_step {
     size_t num_inputs, num_outputs;
     const struct lbw_grad_shape *const *in;  /* NULL for an input left out */
     const struct lbw_grad_shape *const *out; /* NULL for an output left out */
-    const char *const *dy; /* dL/d(output); NULL where the loss does not depend on it */
-    const bool *wants;     /* whose gradient is asked for */
+    const char *const *dy; /* dL/d(output); NULL if the loss does not depend on it */
+    const bool *wants;     /* whose gradient is wanted */
     const void *const
-        *fixed;      /* what inputs hold that follow from constants and sizes, or NULL */
-    const char **dx; /* to be filled: dL/d(input), where wanted */
+        *fixed;      /* values of inputs that depend on constants and sizes alone, or NULL */
+    const char **dx; /* the result: dL/d(input), where wanted */
 };
 
 /*
- * Writes the nodes that turn step->dy into step->dx. NULL when done, else why it cannot be:
- * "its starts are not constant" (static text); memory trouble is left to the tape. Checks what
- * it relies on before it writes: a node refused is a cut, not an error.
+ * Writes the nodes that compute step->dx from step->dy. NULL on success, else the reason why it
+ * cannot: "its starts are not constant" (static text). Failed allocations are left to the tape.
+ * A rule checks all it needs before it writes: a node without a gradient is a cut, not an
+ * error.
  */
 typedef const char *lbw_grad_rule_fn(struct lbw_grad_step *step);
 
@@ -42,8 +43,8 @@ static inline const char *lbw_step_dy(const struct lbw_grad_step *step)
 }
 
 /*
- * Integers of a constant or computed constant input, at most `max` of them: false when it is
- * left out, not constant, or longer.
+ * Integers of a constant or computed constant input, at most `max` of them; false if it is left
+ * out, not constant, or longer.
  */
 bool lbw_step_ints(const struct lbw_grad_step *step, size_t input, int64_t *values, size_t max,
                    size_t *num);
@@ -52,7 +53,7 @@ bool lbw_step_ints(const struct lbw_grad_step *step, size_t input, int64_t *valu
 bool lbw_step_floats(const struct lbw_grad_step *step, size_t input, float *values, size_t max,
                      size_t *num);
 
-/* Axes by attribute or by constant input `input`, made positive; false when unknown. */
+/* Axes by attribute or by constant input `input`, made positive; false if unknown. */
 bool lbw_step_axes(const struct lbw_grad_step *step, size_t input, int64_t *axes, size_t *num,
                    size_t rank);
 
@@ -66,8 +67,8 @@ lbw_grad_rule_fn lbw_rule_reshape, lbw_rule_transpose, lbw_rule_concat, lbw_rule
 lbw_grad_rule_fn lbw_rule_max_pool, lbw_rule_average_pool, lbw_rule_global_average,
     lbw_rule_resize;
 /*
- * The node itself, or, where the operator library has a faster one for a weight that is only
- * known when it runs, a node of LBW_GRAD_DOMAIN in its place. NULL: out of memory.
+ * The node itself, or a node of LBW_GRAD_DOMAIN in its place if the operator library has a
+ * faster one for a weight that is known only at run time. NULL: out of memory.
  */
 Onnx__NodeProto *lbw_native_conv(struct lbw_tape *tape, Onnx__NodeProto *node,
                                  const struct lbw_grad_shape *x,

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gradients of convolutions and matrix products. A weight's gradient goes through the columns
- * that its windows see and one matrix product (measured: several times faster than a Conv whose
- * kernel is dy); an input's through ConvTranspose, or a Conv where the kernel is a single tap.
+ * Gradients of convolutions and matrix products. The gradient of a weight is one matrix product
+ * with the columns of its windows (measured: several times faster than a Conv whose kernel is
+ * dy); that of an input is a ConvTranspose, or a Conv if the kernel is a single tap.
  */
 #include <string.h>
 
 #include "grad/rule.h"
 #include "grad/window.h"
 
-/* Values of columns beyond which copying them behind each other costs more than it saves. */
+/* With more values of columns, concatenating them costs more than it saves. */
 #define LARGE_COLUMNS 250000
 
 /* As in src/kernels/gradient.h. */
@@ -32,7 +32,7 @@ static bool is_single_tap(const struct lbw_window *w)
     return true;
 }
 
-/* What tap t of every window sees: [N, C, out…] from x, padded already. */
+/* The inputs of tap t in every window: [N, C, out…] from x, already padded. */
 static const char *seen_by(struct lbw_tape *tape, const char *x, int64_t n, int64_t c,
                            const struct lbw_window *w, int64_t t)
 {
@@ -57,7 +57,7 @@ static const char *padded(struct lbw_tape *tape, const char *x, const struct lbw
     return lbw_tape_pad(tape, x, pads, rank, 0);
 }
 
-/* The taps of all windows behind each other: [N, C·taps, outputs] from x [N, C, in…]. */
+/* The taps of all windows, concatenated: [N, C·taps, outputs] from x [N, C, in…]. */
 static const char *columns(struct lbw_tape *tape, const char *x, int64_t n, int64_t c,
                            const struct lbw_window *w)
 {
@@ -151,7 +151,7 @@ static const char *bias_gradient(struct lbw_tape *tape, const char *dy, size_t r
     return lbw_tape_sum(tape, dy, axes, rank - 1, false);
 }
 
-/* A node of the window's attributes, and padding `ends` behind. */
+/* A node with the window's attributes, and `ends` as the padding at the end. */
 static const char *slide(struct lbw_tape *tape, const char *op_type, const char *x,
                          const char *weight, const struct lbw_window *w, int64_t groups,
                          Onnx__NodeProto **node)
@@ -309,7 +309,7 @@ const char *lbw_rule_conv(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* A Conv seen from behind: its weight maps the channels of y to those of x. */
+/* The transpose of a Conv: its weight maps the channels of y to those of x. */
 const char *lbw_rule_conv_transpose(struct lbw_grad_step *step)
 {
     const struct lbw_grad_shape *x = step->in[0], *weight = step->in[1], *y = step->out[0];
@@ -369,7 +369,7 @@ const char *lbw_rule_gemm(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* The last two axes exchanged. */
+/* The last two axes swapped. */
 static const char *turned(struct lbw_tape *tape, const char *x, size_t rank)
 {
     int64_t perm[LBW_GRAD_MAX_DIMS];

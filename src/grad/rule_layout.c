@@ -81,8 +81,8 @@ const char *lbw_rule_split(struct lbw_grad_step *step)
 }
 
 /*
- * Back from y = x[indices] along one axis: values that were taken once go back by another
- * gathering, from y with a zero behind it; repeated ones are added up by a matrix.
+ * The backward pass of y = x[indices] along one axis. Items taken once are gathered from dy
+ * with a zero appended; repeated ones are summed by a matrix.
  */
 static const char *ungather(struct lbw_grad_step *step, const char *dy, int64_t *dims,
                             size_t rank, size_t axis, const int64_t *indices, size_t num,
@@ -224,7 +224,7 @@ static bool read_pads(const struct lbw_grad_step *step, int64_t *pads, size_t ra
     return true;
 }
 
-/* Which item of the input a padded axis shows at i: mirrored, or the border's. */
+/* The item of the input that a padded axis shows at i: mirrored, or the border's. */
 static int64_t padded_index(int64_t i, int64_t extent, bool mirrors)
 {
     if (!mirrors)
@@ -272,7 +272,7 @@ const char *lbw_rule_pad(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* ReduceSum and ReduceMean: every item that went into a sum gets the sum's gradient. */
+/* ReduceSum and ReduceMean: every item of a sum gets the sum's gradient. */
 const char *lbw_rule_reduce(struct lbw_grad_step *step)
 {
     const struct lbw_grad_shape *in = step->in[0];

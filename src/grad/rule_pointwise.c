@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Gradients of operators that work value by value, and of normalisations. */
+/* Gradients of elementwise operators and of normalisations. */
 #include <string.h>
 
 #include "grad/rule.h"
@@ -40,7 +40,7 @@ const char *lbw_rule_identity(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* Between float types of one graph there is only the cast to itself. */
+/* Between float types of one graph, the only cast is the identity. */
 const char *lbw_rule_cast(struct lbw_grad_step *step)
 {
     step->dx[0] = lbw_step_dy(step);
@@ -74,7 +74,7 @@ static bool has_native(const struct lbw_grad_step *step)
     return step->tape->has_native && step->tape->type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
 }
 
-/* Which input is the x of x·sigmoid(x); 2 where the node is no such product. */
+/* Which input is the x of x·sigmoid(x); 2 if the node is another product. */
 static size_t find_silu(const struct lbw_grad_step *step)
 {
     for (size_t i = 0; i < 2; i++) {
@@ -95,8 +95,9 @@ static void note_sums(struct lbw_grad_step *step, const char *dx, const char *su
 }
 
 /*
- * Both ways from y = x·s at once, s = sigmoid(x): slope s·(1 - y) + y, half as many products as
- * by the rules of Mul and Sigmoid. Nothing is given to s: its other readers give it theirs.
+ * The gradient of y = x·s with s = sigmoid(x) as a whole: slope s·(1 - y) + y, half as many
+ * products as by the rules of Mul and Sigmoid. s gets none from here; its other readers
+ * contribute theirs.
  */
 static void silu(struct lbw_grad_step *step, size_t x)
 {
@@ -215,7 +216,7 @@ const char *lbw_rule_prelu(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* What came through unchanged lies within the bounds, wherever they are kept. */
+/* Values that did not change are within the bounds, wherever these are stored. */
 const char *lbw_rule_clip(struct lbw_grad_step *step)
 {
     struct lbw_tape *tape = step->tape;

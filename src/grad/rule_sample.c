@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Gradients of pools and resizing. Averages and interpolation act on each axis by itself and
- * linearly: their gradient is a product with one matrix per axis.
+ * Gradients of pooling and resizing. Averages and interpolation are linear and separable: their
+ * gradient is a product with one matrix per axis.
  */
 #include <float.h>
 #include <math.h>
@@ -11,9 +11,9 @@
 #include "grad/window.h"
 
 /*
- * Back through the maximum along one axis: x gets the dy of every window in which it is the
- * largest. Equal largest values each get all of it; behind a Relu that concerns zeros only,
- * whose gradient ends there. x and y are of `dims` but for the axis, where x has w->in and y
+ * The backward pass of the maximum along one axis: x gets the dy of every window in which it is
+ * the largest. Equal largest values each get all of it; after a Relu these are zeros only,
+ * where the gradient ends. x and y have `dims` except along the axis, where x has w->in and y
  * w->out.
  */
 static const char *axis_max(struct lbw_tape *tape, const char *x, const char *y, const char *dy,
@@ -213,7 +213,7 @@ const char *lbw_rule_global_average(struct lbw_grad_step *step)
     return NULL;
 }
 
-/* How an output position becomes an input position (ONNX Resize, Upsample). */
+/* How an output position maps to an input position (ONNX Resize, Upsample). */
 struct resize {
     bool is_linear, is_upsample;
     size_t num_scales;
@@ -287,7 +287,7 @@ static bool fill_resize(double *map, const void *user, size_t axis, size_t num_o
     return true;
 }
 
-/* Scales where they are given; sizes speak for themselves. */
+/* Scales if they are given, else from the sizes. */
 static bool read_scales(struct resize *r, const struct lbw_grad_step *step)
 {
     const Onnx__AttributeProto *attribute = lbw_node_attribute(step->node, "scales");

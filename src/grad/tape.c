@@ -176,7 +176,7 @@ static const char *plain_slice(struct lbw_tape *tape, const char *x, const int64
     return y;
 }
 
-/* Every step-th item where Slice knows no steps: as the first column of a folded axis. */
+/* Every step-th item where Slice has no steps: as the first column of a folded axis. */
 static const char *fold_slice(struct lbw_tape *tape, const char *x, int64_t *dims,
                               const int64_t *step, size_t num_dims)
 {
@@ -327,7 +327,7 @@ const char *lbw_tape_concat(struct lbw_tape *tape, const char *const *parts, int
     return y;
 }
 
-/* x [num, 1] → [num, step], `value` behind each item: a product, faster than a Pad. */
+/* x [num, 1] → [num, step], `value` after each item: by a product, faster than a Pad. */
 static const char *spread_last(struct lbw_tape *tape, const char *x, int64_t num, int64_t step,
                                double value)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing nodes of the training graph, each in the form that the model's opset wants. */
+/* Writing nodes of the training graph, each in the form that the model's opset requires. */
 #ifndef LBW_SRC_GRAD_TAPE_H
 #define LBW_SRC_GRAD_TAPE_H
 
@@ -7,12 +7,12 @@
 #include "onnx/build.h"
 
 /*
- * New nodes and constants, one after the other. Failure is sticky: functions below return a
- * name (in the arena) or NULL, take NULL for what failed before, and `failed` says so at the
- * end. All sizes are static, so shapes are given by the caller.
+ * New nodes and constants, in order. Failure is sticky: functions below return a name (in the
+ * arena) or NULL, accept NULL from a failed call, and `failed` tells at the end. All sizes are
+ * static, so the caller gives shapes.
  */
 struct lbw_tape {
-    struct lbw_model *model; /* whose arena everything lives in; its tree is not changed */
+    struct lbw_model *model; /* its arena holds everything; its tree does not change */
     Onnx__GraphProto *graph; /* of the training graph */
     size_t capacity;         /* of graph->node */
     const char *prefix;      /* of all new names */
@@ -54,16 +54,16 @@ const char *lbw_tape_reshape(struct lbw_tape *tape, const char *x, const int64_t
                              size_t num_dims);
 const char *lbw_tape_transpose(struct lbw_tape *tape, const char *x, const int64_t *perm,
                                size_t num_dims);
-/* Every axis from start[i] to end[i] by step[i] (NULL: 1; only from opset 10 on others). */
+/* Every axis from start[i] to end[i] by step[i] (NULL: 1; others only from opset 10 on). */
 const char *lbw_tape_slice(struct lbw_tape *tape, const char *x, const int64_t *start,
                            const int64_t *end, const int64_t *step, size_t num_dims);
-/* Constant padding; pads[i] before and pads[num_dims + i] behind axis i. */
+/* Constant padding; pads[i] before and pads[num_dims + i] after axis i. */
 const char *lbw_tape_pad(struct lbw_tape *tape, const char *x, const int64_t *pads,
                          size_t num_dims, double value);
 /* Σ over the axes, which stay as 1 when `keep`. x itself when there are none. */
 const char *lbw_tape_sum(struct lbw_tape *tape, const char *x, const int64_t *axes, size_t num,
                          bool keep);
-/* Σ over whatever broadcasting from `to` to `from` has repeated. */
+/* Σ over the items that broadcasting from `to` to `from` has repeated. */
 const char *lbw_tape_unbroadcast(struct lbw_tape *tape, const char *x,
                                  const struct lbw_grad_shape *from,
                                  const struct lbw_grad_shape *to);
@@ -75,18 +75,18 @@ const char *lbw_tape_concat(struct lbw_tape *tape, const char *const *parts, int
 const char *lbw_tape_greater(struct lbw_tape *tape, const char *a, const char *b);
 /* 1 where a >= b, else 0. */
 const char *lbw_tape_not_less(struct lbw_tape *tape, const char *a, const char *b);
-/* Drawn into low … high. */
+/* Clamped to low … high. */
 const char *lbw_tape_clip(struct lbw_tape *tape, const char *x, double low, double high);
 /* 1 - a. */
 const char *lbw_tape_complement(struct lbw_tape *tape, const char *a);
 /*
- * Puts step[i] - 1 copies of `value` behind each item along axis i, but not behind the last:
- * extents become (n - 1)·step + 1. x is of dims, which are updated.
+ * Inserts step[i] - 1 copies of `value` after each item along axis i, except the last: extents
+ * become (n - 1)·step + 1. x is of dims, which are updated.
  */
 const char *lbw_tape_spread(struct lbw_tape *tape, const char *x, int64_t *dims,
                             const int64_t *step, size_t num_dims, double value);
 /*
- * The linear map m (rows × cols, row-major) along one axis, backwards: x of `dims` has `rows`
+ * The transposed linear map m (rows × cols, row-major) along one axis: x of `dims` has `rows`
  * there, the result `cols`: out[c] = Σ_r m[r·cols + c]·x[r]. dims[axis] is updated.
  */
 const char *lbw_tape_axis_map(struct lbw_tape *tape, const char *x, int64_t *dims,

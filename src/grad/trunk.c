@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Trunk: walking back from targets to inputs, and from outputs to targets. */
+/* Finds the trunk, by walking back from the targets to the inputs. */
 #include "grad/trunk.h"
 
 #include <string.h>
@@ -15,7 +15,7 @@ static bool has_body(const Onnx__NodeProto *node)
     return false;
 }
 
-/* Nodes stand in topological order: one walk from the end sees every reader first. */
+/* Nodes are in topological order: a walk from the end meets every reader first. */
 static enum lbw_status walk_back(struct lbw_trunk *trunk, const struct lbw_index *index,
                                  struct lbw_error *err)
 {

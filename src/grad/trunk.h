@@ -8,10 +8,13 @@
 struct lbw_trunk {
     Onnx__NodeProto **nodes; /* in the graph's order */
     size_t num_nodes;
-    struct lbw_strmap names; /* every name that is read or made, targets included */
+    struct lbw_strmap names; /* every name that is read or written, targets included */
 };
 
-/* Lives in the model's arena but for the map. LBW_ERR_ARGUMENT for a target nobody makes. */
+/*
+ * Lives in the model's arena except for the map. LBW_ERR_ARGUMENT for a target that no node
+ * produces.
+ */
 enum lbw_status lbw_trunk_init(struct lbw_trunk *out, const struct lbw_index *index,
                                const char *const *targets, size_t num_targets,
                                struct lbw_error *err);

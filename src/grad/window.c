@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Window: attributes of sliding operators, with automatic padding resolved by known sizes. */
+/* Attributes of sliding operators, with automatic padding resolved from known sizes. */
 #include "grad/window.h"
 
 #include <string.h>
 
-/* One list attribute over the spatial axes; `otherwise` where it is left out. */
+/* One list attribute over the spatial axes; `otherwise` if it is left out. */
 static bool read_list(int64_t *out, const Onnx__NodeProto *node, const char *name, size_t num,
                       int64_t otherwise)
 {

@@ -8,8 +8,8 @@
 #define LBW_GRAD_MAX_SPATIAL (LBW_GRAD_MAX_DIMS - 2)
 
 /*
- * Output o of a spatial axis sees input o·stride + t·dilation - begin for taps t. `end` is the
- * padding behind that the outputs need: negative where inputs stay unseen.
+ * Output o of a spatial axis reads input o·stride + t·dilation - begin for taps t. `end` is the
+ * padding at the end that the outputs need; negative if inputs remain unread.
  */
 struct lbw_window {
     size_t num; /* spatial axes */
@@ -20,9 +20,9 @@ struct lbw_window {
 };
 
 /*
- * From the node's attributes; `large` is the side that is slid over, `small` the one with one
- * value per window (they are the other way round for ConvTranspose), `kernel` may be NULL
- * (attribute kernel_shape). False when attributes and sizes contradict each other.
+ * From the node's attributes; `large` is the side that windows slide over, `small` the one with
+ * one value per window (swapped for ConvTranspose), `kernel` may be NULL (attribute
+ * kernel_shape). False if attributes and sizes contradict each other.
  */
 bool lbw_window_of(struct lbw_window *out, const Onnx__NodeProto *node,
                    const struct lbw_grad_shape *large, const struct lbw_grad_shape *small,

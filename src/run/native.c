@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Finds the operator library beside this one, and registers it with sessions. */
+/* Finds the operator library in the folder of this one, and registers it with sessions. */
 #include "run/native.h"
 
 #include <dlfcn.h>
@@ -20,7 +20,7 @@
 static const char *const places[] = {"liblbw_ort.so", "src/liblbw_ort.so",
                                      "../src/liblbw_ort.so"};
 
-/* The file that holds this code; empty where the loader does not know. */
+/* The file that contains this code; empty if the loader does not know. */
 static void find_folder(char *out, size_t size)
 {
     static const char here; /* an address inside this library */

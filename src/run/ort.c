@@ -26,8 +26,8 @@ static const struct slot {
 #undef ORT_SLOT
 
 /*
- * Without the "FILE:LINE FUNCTION(ARGUMENTS) " that the runtime's own checks begin with, which
- * leaves no room for what they say.
+ * Without the "FILE:LINE FUNCTION(ARGUMENTS) " at the start of messages from the runtime's own
+ * checks, which would leave no room for the rest.
  */
 static const char *plain_message(const char *message)
 {
@@ -59,7 +59,7 @@ enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_
     return lbw_fail(err, LBW_ERR_RUNTIME, "%s: ONNX Runtime: %s", what, message);
 }
 
-/* The first that loads of the files that match `pattern`; NULL when none does. */
+/* The first library that loads of the files matching `pattern`; NULL if none does. */
 static void *load_matching(const char *pattern)
 {
     void *library = NULL;
@@ -72,8 +72,7 @@ static void *load_matching(const char *pattern)
     return library;
 }
 
-/* The system's: the development name, the major version's, then Debian's 1.NN from new to old.
- */
+/* The system's names: development, major version, then Debian's 1.NN from new to old. */
 static void *load_from_system(void)
 {
     void *library = dlopen("libonnxruntime.so", RTLD_NOW | RTLD_LOCAL);
@@ -131,7 +130,7 @@ static void fill(struct lbw_runtime *runtime, const void *api, const struct slot
                sizeof(void (*)(void)));
 }
 
-/* Reads the function table; asking for a version that is not there would print to stderr. */
+/* Reads the function table. Requesting a version that is too new would print to stderr. */
 static enum lbw_status read_table(struct lbw_runtime *runtime, void *library,
                                   struct lbw_error *err)
 {
@@ -182,7 +181,7 @@ static enum lbw_status load(struct lbw_runtime *out, const char *path, struct lb
     return LBW_OK;
 }
 
-/* Loads what `path` names, or with NULL what is found, unless one is loaded. */
+/* Loads the library at `path`, or with NULL the one found, unless one is loaded. */
 static enum lbw_status load_once(struct lbw_runtime **out, const char *path,
                                  struct lbw_error *err)
 {

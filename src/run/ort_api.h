@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The part of ONNX Runtime's C interface that this program calls, declared by ourselves so that
- * no header of its is needed. The interface is one append-only table of function pointers: a
- * slot never moves, so a slot number and a signature are all there is to know of a function.
+ * The part of ONNX Runtime's C interface that this program calls, declared here so that its
+ * headers are not needed. The interface is one append-only table of function pointers: a slot
+ * never moves, so a slot number and a signature identify a function.
  */
 #ifndef LBW_SRC_RUN_ORT_API_H
 #define LBW_SRC_RUN_ORT_API_H
@@ -22,7 +22,7 @@ struct ort_type_info;
 struct ort_status; /* NULL is success; else owned by the caller */
 struct ort_value;
 
-/* The table's version that has every slot below, but for those of ORT_CALLS_LATER. */
+/* The table's version that has every slot below, except those of ORT_CALLS_LATER. */
 #define ORT_API_VERSION       5
 #define ORT_API_VERSION_LATER 17
 
@@ -98,12 +98,12 @@ struct ort_value;
     X(130, struct ort_status *, add_config_entry,                                              \
       (struct ort_session_options * options, const char *key, const char *value))
 
-/* NULL where the runtime is older than ORT_API_VERSION_LATER. */
+/* NULL if the runtime is older than ORT_API_VERSION_LATER. */
 #define ORT_CALLS_LATER(X)                                                                     \
     X(273, struct ort_status *, set_deterministic,                                             \
       (struct ort_session_options * options, _Bool value))
 
-/* The loaded library. Everything in it is safe to use from many threads at once. */
+/* The loaded library. Any number of threads may use it at once. */
 struct lbw_runtime {
 #define ORT_MEMBER(slot, result, name, parameters) result(*name) parameters;
     ORT_CALLS(ORT_MEMBER)
@@ -116,8 +116,8 @@ struct lbw_runtime {
 };
 
 /*
- * LBW_OK for NULL; else releases `status`, makes its message one line and fails with it:
- * "WHAT: the runtime's message", LBW_ERR_RUNTIME.
+ * LBW_OK for NULL; else releases `status`, makes its message one line and fails with
+ * LBW_ERR_RUNTIME, "WHAT: the runtime's message".
  */
 enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_status *status,
                                   const char *what, struct lbw_error *err);

@@ -41,8 +41,10 @@ static enum lbw_status set_options(const struct lbw_runtime *runtime,
     if (runtime->set_deterministic)
         LBW_TRY(
             lbw_runtime_check(runtime, runtime->set_deterministic(options, true), what, err));
-    /* Waiting threads must not burn the processors that our own threads work on, nor spin on
-     * when a run is over and another session has its turn. */
+    /*
+     * Waiting threads must not take processors from our own threads, nor keep spinning after a
+     * run when another session is next.
+     */
     LBW_TRY(lbw_runtime_check(runtime,
                               runtime->add_config_entry(options,
                                                         params->spin
@@ -143,7 +145,7 @@ out:
     return status;
 }
 
-/* A runtime expands every call as it loads, without end if it has to. */
+/* A runtime expands every call as it loads the model, however many there are. */
 static enum lbw_status check_calls(struct lbw_model *model, struct lbw_error *err)
 {
     struct lbw_index index;
@@ -225,7 +227,7 @@ size_t lbw_session_find_input(const struct lbw_session *session, const char *nam
     return i;
 }
 
-/* Zero for what no struct lbw_array can hold. */
+/* Zero for types that struct lbw_array cannot hold. */
 static int32_t read_type(const struct lbw_runtime *runtime, const struct ort_shape_info *info)
 {
     int type = 0;
@@ -256,7 +258,7 @@ int32_t lbw_session_output_type(const struct lbw_session *session, size_t i)
     return result;
 }
 
-/* Type, dims and size of a runtime's tensor; data is left alone. */
+/* Type, dims and size of a runtime's tensor; does not touch data. */
 static enum lbw_status read_shape(struct lbw_array *out, const struct lbw_runtime *runtime,
                                   const struct ort_shape_info *info, const char *name,
                                   struct lbw_error *err)
