@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Preprocessing that nobody named. A BatchNormalization behind the first Conv remembers the
- * mean and variance its inputs had in training; of the usual normalisations, the one that gives
- * such numbers on natural-looking pictures is it.
+ * Infers preprocessing when the user gives none. A BatchNormalization after the first Conv
+ * holds the mean and variance of its inputs in training; of the usual normalisations, the one
+ * that reproduces them best on natural-looking pictures is taken.
  */
 #include "detect/assume.h"
 
@@ -19,7 +19,7 @@
 #include "feed/preprocess_check.h"
 
 #define NUM_PICTURES 6
-#define SIDE         96 /* of the pictures the statistics are taken from */
+#define SIDE         96 /* of the pictures used */
 #define MAX_WINDOW   (3 * 7 * 7)
 
 static const char nothing_known[] = "assumed: nothing in the model says otherwise";
@@ -54,7 +54,7 @@ struct moments {
     double *products; /* num × num */
 };
 
-/* Whether the window fits what is summed up here. */
+/* Whether the window fits these sums. */
 static bool is_whole(const struct lbw_stem *stem, int channels)
 {
     int64_t window = stem->height * stem->width;
@@ -75,7 +75,7 @@ static void add_windows(struct moments *moments, const struct lbw_stem *stem,
                     for (int64_t j = 0; j < stem->width; j++) {
                         const uint8_t *pixel =
                             image->pixels + ((y + i) * image->width + x + j) * 3;
-                        /* Green stands for gray. */
+                        /* Green serves as gray. */
                         window[n++] = pixel[stem->channels == 1 ? 1 : c];
                     }
             for (size_t a = 0; a < n; a++) {
@@ -87,7 +87,7 @@ static void add_windows(struct moments *moments, const struct lbw_stem *stem,
         }
 }
 
-/* Sums become means and covariances. */
+/* Turns sums into means and covariances. */
 static void finish(struct moments *moments)
 {
     size_t n = moments->num;
@@ -102,9 +102,9 @@ static void finish(struct moments *moments)
 }
 
 /*
- * How far the stem's outputs under a normalisation are from what the BatchNormalization
- * remembers: per channel the distance of the means in deviations, and of the variances in
- * octaves.
+ * The distance of the stem's outputs under a normalisation from the statistics of the
+ * BatchNormalization: per channel the difference of the means in deviations, and of the
+ * variances in octaves.
  */
 static double misfit(const struct lbw_stem *stem, const struct moments *moments,
                      const struct candidate *candidate)
@@ -126,7 +126,7 @@ static double misfit(const struct lbw_stem *stem, const struct moments *moments,
         }
         double expected = (double)stem->variance[o];
         if (!(expected > 1e-12) || !(variance > 0))
-            continue; /* a dead channel tells nothing */
+            continue; /* a dead channel has no information */
         double distance = fabs(mean - (double)stem->mean[o]) / sqrt(expected);
         double octaves = fabs(log2(variance / expected));
         total += (distance > 8 ? 8 : distance) + (octaves > 16 ? 16 : octaves);
@@ -164,7 +164,7 @@ static enum lbw_status best_fit(const struct candidate **out, const struct lbw_s
     return status;
 }
 
-/* *out stays as it is when the model gives nothing away. */
+/* *out is unchanged if the model gives no information. */
 static enum lbw_status examine(const struct candidate **out, struct lbw_model *model,
                                const char *input, int channels, struct lbw_error *err)
 {
@@ -179,7 +179,7 @@ static enum lbw_status examine(const struct candidate **out, struct lbw_model *m
     return LBW_OK;
 }
 
-/* Of an open input, the metadata's size, else the profile's usual one. */
+/* For an open input, the size in the metadata, else the profile's. */
 static enum lbw_status take_profile(struct lbw_preprocess *out, const char **why,
                                     const struct lbw_profile *profile,
                                     const struct lbw_look *look, bool is_sized,
@@ -199,7 +199,7 @@ static enum lbw_status take_profile(struct lbw_preprocess *out, const char **why
     return LBW_OK;
 }
 
-/* The reason, and which profiles would have been taken had the outputs fitted only one. */
+/* The reason, and which profiles match if the outputs match several. */
 static enum lbw_status why_not(const char **out, const char *why, struct lbw_model *model,
                                int channels, struct lbw_error *err)
 {
@@ -223,10 +223,10 @@ static enum lbw_status why_not(const char **out, const char *why, struct lbw_mod
 }
 
 /*
- * For the picture input `input`, `channels` of them (1 or 3). In this order: the profile that
- * the outputs look like; the normalisation whose results in the first Conv best fit the
- * statistics of the BatchNormalization behind it; RGB / 255, stretched. *why receives text that
- * says which; it lives as long as the model.
+ * For picture input `input` with `channels` (1 or 3). In this order: the profile that matches
+ * the outputs; the normalisation whose results in the first Conv best fit the statistics of the
+ * BatchNormalization after it; RGB / 255, stretched. *why receives text that tells which; it
+ * lives as long as the model.
  */
 static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char **why,
                                          struct lbw_model *model, const char *input,
@@ -251,7 +251,7 @@ static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char 
     return why_not(why, chosen->why, model, channels, err);
 }
 
-/* The model's picture input, and what preprocessing it most likely wants. */
+/* The model's picture input, and its most likely preprocessing. */
 static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
                               struct lbw_arena *arena, struct lbw_model *model, bool is_sized,
                               struct lbw_error *err)

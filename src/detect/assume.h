@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a model's input most likely wants, when nobody says. */
+/* The most likely preprocessing of a model when the user gives none. */
 #ifndef LBW_SRC_DETECT_ASSUME_H
 #define LBW_SRC_DETECT_ASSUME_H
 
@@ -8,7 +8,7 @@
 #include "feed/feed.h"
 
 /*
- * lbw_feed_open(), with preprocessing inferred from the model where `params` gives none and the
+ * lbw_feed_open(), with preprocessing inferred from the model if `params` gives none and the
  * source is pictures.
  */
 enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *model,
@@ -16,8 +16,8 @@ enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *m
                                       const char **assumed, struct lbw_error *err);
 
 /*
- * The same for models that get the same inputs: where the first tells nothing, as one whose
- * BatchNormalization has been folded, the next one is asked.
+ * The same for models that get the same inputs: if the first gives no information, as one whose
+ * BatchNormalization has been folded, the next is tried.
  */
 enum lbw_status lbw_assumed_feed_open_of(struct lbw_feed **out, struct lbw_model *const *models,
                                          size_t num_models,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How many classes the outputs have room for, and how many channels stand behind them. */
+/* How many classes the outputs can hold, and how many channels follow them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,8 +8,7 @@
 
 #define USUAL_BINS 8 /* of a distribution over distances */
 
-/* Box and objectness come first: [1,n,5+classes], [1,anchors,h,w,5+classes], [1,5+classes,h,w].
- */
+/* Box and objectness first: [1,n,5+classes], [1,anchors,h,w,5+classes], [1,5+classes,h,w]. */
 int64_t lbw_classes_behind_five(const struct lbw_profile *profile, const struct lbw_look *look)
 {
     int64_t columns = lbw_look_dim(look, 0, 3, 2);
@@ -20,7 +19,7 @@ int64_t lbw_classes_behind_five(const struct lbw_profile *profile, const struct 
     return columns - 5 - lbw_extra_of_yolov5(look);
 }
 
-/* Masks of a segmentation: their number is that of the prototypes' maps beside the boxes. */
+/* Masks of a segmentation: as many as the prototype output has maps. */
 static int64_t num_masks(const struct lbw_look *look)
 {
     for (size_t k = 1; k < look->num_outputs; k++) {
@@ -31,7 +30,7 @@ static int64_t num_masks(const struct lbw_look *look)
     return 0;
 }
 
-/* "kpt_shape", as Ultralytics writes it: "[17, 3]". */
+/* "kpt_shape", as written by Ultralytics: "[17, 3]". */
 static int64_t num_keypoint_channels(const struct lbw_look *look)
 {
     int num = 0, each = 0;
@@ -57,8 +56,8 @@ static int64_t num_channels_of_yolov8(const struct lbw_look *look)
 }
 
 /*
- * Where no metadata tell the task: scores lie in 0 … 1, coordinates of keypoints and angles do
- * not. The channels from the first on that leaves that range.
+ * If no metadata names the task: scores are in 0 … 1, coordinates of keypoints and angles are
+ * not. The channels from the first that leaves this range.
  */
 static int64_t num_unlike_scores(const struct lbw_look *look, int64_t channels)
 {
@@ -95,8 +94,8 @@ int64_t lbw_classes_of_yolov8(const struct lbw_profile *profile, const struct lb
 }
 
 /*
- * Of outputs of classes and of distances (bins × 4 sides), the width of the former; 0 where
- * both could be either.
+ * Of outputs of classes and of distances (bins × 4 sides), the width of the former; 0 if both
+ * could be either.
  */
 int64_t lbw_classes_in_pairs(const struct lbw_profile *profile, const struct lbw_look *look)
 {
@@ -115,7 +114,7 @@ int64_t lbw_classes_in_pairs(const struct lbw_profile *profile, const struct lbw
     return a % 4 != 0 && b % 4 == 0 ? a : 0;
 }
 
-/* Of maps [1,channels,h,w]: those that are no sides (4) and no sizes or offsets (2). */
+/* Of maps [1,channels,h,w]: those that are not sides (4), sizes or offsets (2). */
 int64_t lbw_classes_of_maps(const struct lbw_profile *profile, const struct lbw_look *look)
 {
     int64_t known = profile->family == LBW_FAMILY_CENTERNET ? 2 : 4;
@@ -127,8 +126,7 @@ int64_t lbw_classes_of_maps(const struct lbw_profile *profile, const struct lbw_
     return 0;
 }
 
-/* Of lists [n,classes] beside boxes [n,4], the background left out; the lists may lie across.
- */
+/* Of lists [n,classes] with boxes [n,4], without the background; lists may be transposed. */
 int64_t lbw_classes_beside_boxes(const struct lbw_profile *profile, const struct lbw_look *look)
 {
     struct lbw_look_matrix m;
@@ -145,7 +143,7 @@ int64_t lbw_classes_beside_boxes(const struct lbw_profile *profile, const struct
     return 0;
 }
 
-/* Of heads with three anchors a cell, whose channels stand second or last. */
+/* Of heads with three anchors per cell, whose channels are second or last. */
 int64_t lbw_classes_of_heads(const struct lbw_profile *profile, const struct lbw_look *look)
 {
     const struct lbw_port *port = look->outputs;
@@ -162,7 +160,7 @@ int64_t lbw_classes_of_heads(const struct lbw_profile *profile, const struct lbw
     return channels > 0 && channels % 3 == 0 ? channels / 3 - 5 : 0;
 }
 
-/* Behind x0 y0 x1 y1 score class. */
+/* After x0 y0 x1 y1 score class. */
 int64_t lbw_extra_of_rows(const struct lbw_look *look)
 {
     int64_t columns = lbw_look_dim(look, 0, 3, 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What decoders share: outputs as floats, classes, the boxes kept, what values are worth. */
+/* What decoders share: outputs as floats, classes, boxes, the importance of values. */
 #include "detect/decode.h"
 
 #include <inttypes.h>
@@ -61,7 +61,7 @@ enum lbw_status lbw_decoder_add(struct lbw_decoder *decoder, int class_index, fl
         .score = score,
         .class_index = class_index,
     };
-    /* A model gone wrong gives infinities and inside-out boxes: they find nothing. */
+    /* A broken model gives infinities and inverted boxes: these are no detections. */
     if (!isfinite(box.x) || !isfinite(box.y) || !isfinite(box.width) || !isfinite(box.height) ||
         box.width <= 0 || box.height <= 0)
         return LBW_OK;
@@ -225,7 +225,7 @@ static float value_at(const struct lbw_array *array, size_t i)
         return (float)((const double *)array->data)[i];
     case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
         return (float)((const int64_t *)array->data)[i];
-    default: /* INT32: init_plane() lets nothing else through */
+    default: /* INT32: init_plane() rejects all others */
         return (float)((const int32_t *)array->data)[i];
     }
 }
@@ -276,7 +276,7 @@ static enum lbw_status init_plane(struct lbw_plane *plane, const char *name,
     return LBW_OK;
 }
 
-/* Moves the box's sides into the picture; false when nothing is left of it. */
+/* Clips the box to the picture; false if nothing remains. */
 static bool clip(struct lbw_box *box, float width, float height)
 {
     float right = fminf(box->x + box->width, width);
@@ -344,7 +344,7 @@ void lbw_importance_release(struct lbw_importance *importance)
     *importance = (struct lbw_importance){0};
 }
 
-/* Runs the family's decoder for what it says on the way; no box is ever good enough. */
+/* Runs the family's decoder for the importance of values; no box is good enough. */
 static enum lbw_status find_importance(struct lbw_decoder *decoder)
 {
     LBW_TRY(read_planes(decoder));

@@ -20,7 +20,7 @@ struct lbw_boxes {
 
 void lbw_boxes_release(struct lbw_boxes *boxes);
 
-/* What a model gave for one picture. All borrowed. */
+/* A model's outputs for one picture. All borrowed. */
 struct lbw_decode_input {
     size_t num_outputs;
     const char *const *names;
@@ -29,39 +29,39 @@ struct lbw_decode_input {
     int width, height; /* of the network's input */
     struct lbw_placement placement;
     int picture_width, picture_height;
-    float score; /* boxes below are dropped, in place of the profile's */
-    float nms;   /* in place of the profile's */
+    float score; /* least score, instead of the profile's */
+    float nms;   /* instead of the profile's */
 };
 
 /*
  * Fills `out` with at most profile->max_boxes boxes, best first, clipped to the picture.
- * LBW_ERR_UNSUPPORTED for outputs that the family does not know: the message lists their
+ * LBW_ERR_UNSUPPORTED for outputs that the family does not have: the message lists their
  * shapes.
  */
 enum lbw_status lbw_decode(struct lbw_boxes *out, const struct lbw_decode_input *input,
                            struct lbw_error *err);
 
-/* What a value of an output decides about. */
+/* What a value of an output determines. */
 enum lbw_matter {
     LBW_MATTER_NOTHING,
-    LBW_MATTER_SCORE, /* whether a box is there, and of which class */
-    LBW_MATTER_BOX,   /* where its sides lie */
+    LBW_MATTER_SCORE, /* whether there is a box, and its class */
+    LBW_MATTER_BOX,   /* the position of its sides */
 };
 
-/* How much each value of one output matters. Both owned, one entry per value. */
+/* The importance of each value of one output. Both owned, one entry per value. */
 struct lbw_importance {
     size_t count;
-    float *weights; /* from 0; about how much the result moves with the square of the value */
+    float *weights; /* >= 0; about how much the result changes with the square of the value */
     uint8_t *kinds; /* enum lbw_matter */
 };
 
 void lbw_importance_release(struct lbw_importance *importance);
 
 /*
- * Which values of these outputs matter, one entry of `out` per output: all scores; classes and
- * sides of boxes only as far as the outputs say that something is there. LBW_ERR_UNSUPPORTED as
- * lbw_decode(), and for families of whose outputs nothing can be weighed: those that are no
- * longer differentiable (nms), and no list of boxes (ppocr).
+ * The importance of the values of these outputs, one entry of `out` per output: all scores;
+ * classes and sides of boxes only as far as the outputs indicate an object there.
+ * LBW_ERR_UNSUPPORTED as lbw_decode(), and for families without such weights: outputs that are
+ * not differentiable (nms) or not a list of boxes (ppocr).
  */
 enum lbw_status lbw_decode_importance(struct lbw_importance *out,
                                       const struct lbw_decode_input *input,
@@ -79,7 +79,7 @@ struct lbw_plane {
     int64_t dims[8];
     size_t count;
     bool is_integer; /* of an integer type in the model */
-    float *storage;  /* owns `data` where it had to be converted */
+    float *storage;  /* owns `data` if it had to be converted */
 };
 
 struct lbw_decoder {
@@ -89,7 +89,7 @@ struct lbw_decoder {
     struct lbw_plane planes[LBW_MAX_OUTPUTS];
     struct lbw_boxes boxes;            /* not yet sorted, clipped or suppressed */
     struct lbw_importance *importance; /* one per plane; NULL while boxes are wanted */
-    bool has_weighed;                  /* of any value it was said what it is worth */
+    bool has_weighed;                  /* the importance of some value was recorded */
     struct lbw_error *err;
 };
 
@@ -113,7 +113,7 @@ enum lbw_status lbw_decode_faceboxes(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_rtmdet(struct lbw_decoder *decoder);
 enum lbw_status lbw_decode_centernet(struct lbw_decoder *decoder);
 
-/* The heads of yolov5, left undecoded. */
+/* The undecoded heads of yolov5. */
 enum lbw_status lbw_decode_heads(struct lbw_decoder *decoder);
 
 /* A plane as rows × columns: the last two dims, all before them being 1. */
@@ -126,14 +126,14 @@ bool lbw_plane_matrix(struct lbw_matrix *out, const struct lbw_plane *plane);
 
 /*
  * The classes of a plane with `columns` columns of class scores, background included: the
- * profile's number when it fits, else `columns` when the profile leaves it open, else 0.
+ * profile's number if it matches, else `columns` if the profile leaves it open, else 0.
  */
 size_t lbw_decoder_classes(const struct lbw_decoder *decoder, size_t columns);
 
-/* The class that column `column` of the scores stands for, -1 for the background. */
+/* The class of column `column` of the scores; -1 for the background. */
 int lbw_decoder_class(const struct lbw_decoder *decoder, size_t column);
 
-/* Adds a box given by its corners in pixels of the input; scores below are dropped here. */
+/* Adds a box by its corners in pixels of the input; drops low scores. */
 enum lbw_status lbw_decoder_add(struct lbw_decoder *decoder, int class_index, float score,
                                 float x0, float y0, float x1, float y1);
 
@@ -146,41 +146,44 @@ enum lbw_status lbw_decoder_add_centred(struct lbw_decoder *decoder, int class_i
                                         float score, float cx, float cy, float width,
                                         float height);
 
-/* Adds one box per class whose score (of `num` side by side) times `factor` is high enough. */
+/*
+ * Adds one box per class whose score (of `num` consecutive ones) times `factor` is high enough.
+ */
 enum lbw_status lbw_decoder_add_classes(struct lbw_decoder *decoder, const float *scores,
                                         size_t num, float factor, float cx, float cy,
                                         float width, float height);
 
 /*
- * Says what `num` values of a plane, `step` apart from `first` on, are worth. Does nothing
+ * Records the importance of `num` values of a plane, `step` apart from `first` on. Does nothing
  * while boxes are wanted.
  */
 void lbw_decoder_matters(struct lbw_decoder *decoder, enum lbw_matter kind, const float *first,
                          size_t num, size_t step, float weight);
 
-/* Cells of the input along a side at a stride, a part of a cell counting whole. */
+/* Cells of the input along a side at a stride, rounded up. */
 size_t lbw_decoder_cells(int side, int stride);
 
 float lbw_sigmoid(float x);
 
-/* The largest of `num` values, `step` apart: its place among them. */
+/* The index of the largest of `num` values, `step` apart. */
 size_t lbw_argmax(const float *values, size_t num, size_t step);
 
-/* What four numbers of a box are worth, `step` apart, in the unit of its width and height. */
+/*
+ * Records the importance of the four numbers of a box, `step` apart, in its width and height.
+ */
 void lbw_decoder_box_matters(struct lbw_decoder *decoder, const float *p, size_t step,
                              float score, float width, float height);
 
-/* Even where the model sees nothing, a class may not come out of nowhere. */
+/* Even where the model sees nothing, no class must appear. */
 #define LBW_LEAST_CLASS 0.01f
 
-/* Logits of the background: a shift of one moves next to nothing. */
+/* Logits of the background: small shifts have hardly any effect. */
 #define LBW_LEAST_LOGIT 0.01f
 
-/* Whether a part of the name, in any case, is `part`. */
+/* Whether `part` occurs in the name, ignoring case. */
 bool lbw_name_has(const char *name, const char *part);
 
-/* LBW_ERR_UNSUPPORTED where a stride of the profile has no anchors; the message names the key.
- */
+/* LBW_ERR_UNSUPPORTED, with the key, if a stride of the profile has no anchors. */
 enum lbw_status lbw_decoder_check_anchors(const struct lbw_decoder *decoder);
 
 /* "…: expected WANTED; the outputs are 'a' [1,2,3], 'b' [4]". */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Families whose boxes are told relative to the cells of a grid. */
+/* Families whose boxes are relative to the cells of a grid. */
 #include <math.h>
 
 #include "detect/decode.h"
@@ -24,7 +24,7 @@ static float square(float x)
     return x * x;
 }
 
-/* Offsets in cells and logarithms of sizes in cells: an error counts by the size of the box. */
+/* Offsets in cells and logarithms of sizes in cells: an error is relative to the box's size. */
 static void yolox_matters(struct lbw_decoder *decoder, const float *p, size_t num_classes,
                           size_t best)
 {
@@ -38,7 +38,7 @@ static void yolox_matters(struct lbw_decoder *decoder, const float *p, size_t nu
     lbw_decoder_matters(decoder, LBW_MATTER_BOX, p + 2, 2, 1, score);
 }
 
-/* One class per cell, as upstream's own evaluation does. */
+/* One class per cell, as in the original evaluation. */
 enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
 {
     struct lbw_matrix m;
@@ -67,7 +67,7 @@ enum lbw_status lbw_decode_yolox(struct lbw_decoder *decoder)
     return LBW_OK;
 }
 
-/* Derivatives of the box's sides, in sizes of the box, by what stands for them. */
+/* Derivatives of the box's sides by the raw values, in sizes of the box. */
 static void fastestdet_matters(struct lbw_decoder *decoder, const float *p, size_t cells,
                                size_t num_classes, float score, const float cell[2],
                                const float size[2])
@@ -130,7 +130,7 @@ static float expected_bin(const float *logits, size_t bins)
     return weighted / sum;
 }
 
-/* Logits of improbable bins move nothing. */
+/* Logits of improbable bins have no effect. */
 static void nanodet_matters(struct lbw_decoder *decoder, const float *score, size_t num_classes,
                             const float *logits, size_t bins)
 {
@@ -156,7 +156,7 @@ static enum lbw_status add_nanodet(struct lbw_decoder *decoder, const struct gri
         const float *score = scores->data + i * scores->columns;
         const float *logits = sides->data + i * sides->columns;
         float side[4] = {0};
-        bool is_known = false; /* the softmax is worked out only where something is found */
+        bool is_known = false; /* the softmax is computed only for detections */
         if (decoder->importance)
             nanodet_matters(decoder, score, scores->columns, logits, bins);
         float x = (float)(i % grid->columns) * grid->stride + .5f * (grid->stride - 1);
@@ -174,7 +174,7 @@ static enum lbw_status add_nanodet(struct lbw_decoder *decoder, const struct gri
     return LBW_OK;
 }
 
-/* A matrix with that many rows and a number of columns for which `fits` holds. */
+/* A matrix with this many rows and a number of columns that `fits` accepts. */
 static bool find_matrix(struct lbw_matrix *out, const struct lbw_decoder *decoder, size_t rows,
                         bool (*fits)(const struct lbw_decoder *, size_t columns), size_t skip)
 {
@@ -213,8 +213,8 @@ static bool is_named_as_sides(const struct lbw_decoder *decoder, const struct lb
 }
 
 /*
- * Classes and sides of one stride are told apart by their widths. Where there are as many
- * classes as numbers for the sides, by their names, else the classes come first.
+ * Classes and sides of one stride are distinguished by their widths. If these are equal, by
+ * their names, else the classes are first.
  */
 static bool find_pair(struct lbw_matrix *scores, struct lbw_matrix *sides,
                       const struct lbw_decoder *decoder, size_t rows)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Heads with anchors that exports left undecoded: YOLOv3, v4, v5, v7, Yolo-FastestV2. */
+/* Undecoded heads with anchors: YOLOv3, v4, v5, v7, Yolo-FastestV2. */
 #include <math.h>
 
 #include "detect/decode.h"
 
-/* Channel c of anchor a in cell i lies at a × by_anchor + i × by_cell + c × by_channel. */
+/* Channel c of anchor a in cell i is at a × by_anchor + i × by_cell + c × by_channel. */
 struct head {
     const float *data;
     size_t rows, columns, width; /* channels of one anchor */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Families that give a list of boxes decoded inside the model, one for every cell or query. */
+/* Families whose model decodes a list of boxes, one for every cell or query. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,7 @@ static enum lbw_status add_yolov5_rows(struct lbw_decoder *decoder, const struct
     return LBW_OK;
 }
 
-/* Exports often give the undecoded heads beside the decoded list; the list is enough. */
+/* Exports often contain the undecoded heads as well; the decoded list is enough. */
 enum lbw_status lbw_decode_yolov5(struct lbw_decoder *decoder)
 {
     struct lbw_matrix m;
@@ -34,7 +34,7 @@ enum lbw_status lbw_decode_yolov5(struct lbw_decoder *decoder)
     return lbw_decode_heads(decoder);
 }
 
-/* Which of the two sides holds the channels: what the profile says, else the shorter one. */
+/* Which of the two sides are the channels: as the profile says, else the shorter one. */
 static bool is_transposed(const struct lbw_decoder *decoder, const struct lbw_matrix *m)
 {
     const struct lbw_profile *profile = decoder->profile;
@@ -43,12 +43,12 @@ static bool is_transposed(const struct lbw_decoder *decoder, const struct lbw_ma
     return m->columns < m->rows;
 }
 
-/* Channel c of box i lies at c × by_channel + i × by_box. */
+/* Channel c of box i is at c × by_channel + i × by_box. */
 struct channels {
     const float *data;
     size_t num_boxes, num_classes;
     size_t by_channel, by_box;
-    bool has_angle; /* one channel behind the classes: the box is turned by it */
+    bool has_angle; /* one channel after the classes: the angle of the box */
 };
 
 static bool find_channels(struct channels *out, const struct lbw_decoder *decoder)
@@ -81,7 +81,7 @@ static void weigh_channels(struct lbw_decoder *decoder, const struct channels *a
     }
 }
 
-/* The sides of the upright box around one that is turned. */
+/* The sides of the upright box around a rotated one. */
 static void turn(float *width, float *height, float angle)
 {
     float c = fabsf(cosf(angle)), s = fabsf(sinf(angle)), w = *width, h = *height;
@@ -112,8 +112,8 @@ enum lbw_status lbw_decode_yolov8(struct lbw_decoder *decoder)
 }
 
 /*
- * One list of scores and one of boxes. Box i begins at i × box_step; its score for column c
- * lies at i × by_row + c × by_column.
+ * One list of scores and one of boxes. Box i begins at i × box_step; its score for column c is
+ * at i × by_row + c × by_column.
  */
 struct listed {
     const float *boxes, *scores;
@@ -134,7 +134,7 @@ static bool take_scores(struct listed *out, const struct lbw_decoder *decoder,
            lbw_decoder_classes(decoder, out->num_columns);
 }
 
-/* In whatever order; where both could be boxes, the name decides, else the first is taken. */
+/* In any order; if both could be boxes, the name decides, else the first is taken. */
 static bool find_listed(struct listed *out, const struct lbw_decoder *decoder)
 {
     struct lbw_matrix boxes, scores;
@@ -160,7 +160,7 @@ static bool find_listed(struct listed *out, const struct lbw_decoder *decoder)
     return true;
 }
 
-/* Whether the scores of a transformer are logits: some lie outside 0 … 1. */
+/* Whether the scores of a transformer are logits: some are outside 0 … 1. */
 static bool are_logits(const struct lbw_decoder *decoder, const struct listed *all)
 {
     bool outside = false;

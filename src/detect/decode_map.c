@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Families whose output is a picture: boxes are the bounds of its bright regions. */
+/* Families whose output is a picture: boxes are the bounds of bright regions. */
 #include <math.h>
 #include <stdlib.h>
 
 #include "detect/decode.h"
 
 #define LEAST_SIDE 3    /* pixels of the map; smaller regions are specks */
-#define UNCLIP     1.5f /* PaddleOCR's: regions are trained shrunk by this share */
+#define UNCLIP     1.5f /* PaddleOCR's: training shrinks regions by this share */
 
 struct region {
     size_t left, top, right, bottom; /* inclusive */
@@ -71,7 +71,7 @@ enum lbw_status lbw_decode_ppocr(struct lbw_decoder *decoder)
         status = lbw_fail_memory(decoder->err);
         goto out;
     }
-    /* The map's own threshold: regions are cut where the text is as likely as not shown. */
+    /* The threshold of the map, where text is as likely as not. */
     float least = decoder->profile->score;
     for (size_t i = 0; status == LBW_OK && i < num; i++) {
         if (seen[i] || !(m.data[i] > least))

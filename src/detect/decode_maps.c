@@ -4,7 +4,7 @@
 
 #include "detect/decode.h"
 
-/* A map over the cells: channel c of cell i lies at c × num + i. */
+/* A map over the cells: channel c of cell i is at c × num + i. */
 struct map {
     const float *data;
     const char *name;
@@ -44,7 +44,7 @@ static bool find_rtmdet(struct map *classes, struct map *sides,
     return has_classes && has_sides;
 }
 
-/* Distances in pixels from the corner of the cell, as the head's own priors have no offset. */
+/* Distances in pixels from the corner of the cell, as the head's priors have no offset. */
 static enum lbw_status add_rtmdet(struct lbw_decoder *decoder, const struct map *classes,
                                   const struct map *sides, float stride)
 {
@@ -67,7 +67,7 @@ static enum lbw_status add_rtmdet(struct lbw_decoder *decoder, const struct map 
     return LBW_OK;
 }
 
-/* The heads, or what an export with suppression inside gives: dets [1,n,5] and labels [1,n]. */
+/* The heads, or the outputs of an export that suppresses boxes: dets [1,n,5], labels [1,n]. */
 enum lbw_status lbw_decode_rtmdet(struct lbw_decoder *decoder)
 {
     const struct lbw_profile *profile = decoder->profile;
@@ -90,7 +90,7 @@ static float mean_size(const struct map *map)
     return sum;
 }
 
-/* By name; else offsets lie within a cell, where sizes are larger. */
+/* By name; else offsets are below a cell, and sizes are larger. */
 static bool are_offsets(const struct map *map, const struct map *other)
 {
     if (lbw_name_has(map->name, "reg") != lbw_name_has(other->name, "reg"))
@@ -133,7 +133,7 @@ static bool is_peak(const struct map *map, const float *heat, size_t i)
     return true;
 }
 
-/* Class scores through a sigmoid already? Those lie in 0 … 1. */
+/* Whether class scores passed a sigmoid already: those are in 0 … 1. */
 static bool are_scores(const struct map *heat)
 {
     for (size_t i = 0; i < heat->channels * heat->num; i++)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Families that tell boxes relative to priors of fixed sizes: SSD, and detectors of faces. */
+/* Families whose boxes are relative to priors of fixed sizes: SSD, and face detectors. */
 #include <math.h>
 
 #include "detect/decode.h"
 
-/* One list of scores [n,classes] and one of boxes [n,4], in whatever order. */
+/* One list of scores [n,classes] and one of boxes [n,4], in any order. */
 static bool find_scores_and_boxes(struct lbw_matrix *scores, struct lbw_matrix *boxes,
                                   const struct lbw_decoder *decoder, size_t num)
 {
@@ -24,7 +24,7 @@ static bool find_scores_and_boxes(struct lbw_matrix *scores, struct lbw_matrix *
     return num && boxes->data && scores->data;
 }
 
-/* Logits, or probabilities already? Those lie in 0 … 1, and with a background they sum to 1. */
+/* Whether they are logits. Probabilities are in 0 … 1, and with a background sum to 1. */
 static bool are_probabilities(const struct lbw_decoder *decoder, const struct lbw_matrix *m)
 {
     float sum = 0;
@@ -119,8 +119,7 @@ enum lbw_status lbw_decode_ssd(struct lbw_decoder *decoder)
     return LBW_OK;
 }
 
-/* FaceBoxes: priors of these sizes, `density` times as close in both directions as the cells.
- */
+/* FaceBoxes: priors of these sizes, `density` times as dense as the cells in each direction. */
 static const struct densified {
     int stride;
     float size;
@@ -169,7 +168,7 @@ enum lbw_status lbw_decode_faceboxes(struct lbw_decoder *decoder)
     return LBW_OK;
 }
 
-/* Two anchors a cell at the first stride, six at the second: all as large as the input. */
+/* Two anchors per cell at the first stride, six at the second: all as large as the input. */
 enum lbw_status lbw_decode_blazeface(struct lbw_decoder *decoder)
 {
     static const size_t num_anchors[2] = {2, 6};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Models that suppress overlapping boxes themselves: boxes, scores and labels come out ready.
- */
+/* Models that suppress overlapping boxes themselves and output boxes, scores and labels. */
 #include <math.h>
 
 #include "detect/decode.h"
@@ -15,7 +14,7 @@ static enum lbw_status add_ready(struct lbw_decoder *decoder, const float *p, fl
                                   score, p);
 }
 
-/* Where box, score and label stand in the rows of a single output. */
+/* The positions of box, score and label in the rows of a single output. */
 struct row_layout {
     size_t columns;
     size_t num_dims; /* 0: any */
@@ -51,9 +50,9 @@ static enum lbw_status decode_rows(struct lbw_decoder *decoder, bool *known)
     return LBW_OK;
 }
 
-/* The outputs of a model that gives boxes, scores and labels apart. */
+/* The outputs of a model with separate boxes, scores and labels. */
 struct ready {
-    struct lbw_matrix boxes; /* 4 columns, or 5 with the score behind the box */
+    struct lbw_matrix boxes; /* 4 columns, or 5 with the score after the box */
     const struct lbw_plane *scores;
     const struct lbw_plane *labels;
     size_t num;
@@ -93,7 +92,7 @@ static bool find_ready(struct ready *out, const struct lbw_decoder *decoder)
     return out->scores || out->boxes.columns == 5;
 }
 
-/* A number of detections, where the lists are padded to a fixed length. */
+/* The number of detections, for lists padded to a fixed length. */
 static size_t count_of(const struct lbw_decoder *decoder, size_t num)
 {
     for (size_t i = 0; i < decoder->num_planes; i++) {

@@ -11,7 +11,7 @@
 #include "detect/profile_check.h"
 #include "onnx/model.h"
 
-/* Checks that the port takes one picture, and settles its shape and the preprocessing. */
+/* Checks that the port takes one picture, and determines its shape and the preprocessing. */
 static enum lbw_status settle_input(struct lbw_detector *detector,
                                     const struct lbw_model_info *info,
                                     const struct lbw_detector_params *params,
@@ -103,7 +103,7 @@ void lbw_detector_close(struct lbw_detector **detector)
     *detector = NULL;
 }
 
-/* Same type and shape may still be another layout of a picture 3 pixels wide. */
+/* The same type and shape may have another layout, for a picture 3 pixels wide. */
 bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b)
 {
     return a->input.data_type == b->input.data_type && a->input.num_dims == b->input.num_dims &&

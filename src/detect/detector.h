@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The steps of a detection, apart: several models may share the first. */
+/* The steps of a detection, for models that share the first. */
 #ifndef LBW_SRC_DETECT_DETECTOR_H
 #define LBW_SRC_DETECT_DETECTOR_H
 
@@ -10,13 +10,13 @@
 
 struct lbw_detector {
     struct lbw_session *session;
-    struct lbw_profile profile;  /* preprocess as it fits the input */
-    struct lbw_feed_input input; /* no dim is open; the name is not kept */
+    struct lbw_profile profile;  /* preprocessing, fitted to the input */
+    struct lbw_feed_input input; /* no dim is open; has no name */
     const char **output_names;   /* owned array, borrowed strings */
     size_t num_outputs;
 };
 
-/* True when both want the same input for a picture. */
+/* True if both have the same input for a picture. */
 bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b);
 
 /* The input array (caller releases) of a picture. */
@@ -29,7 +29,7 @@ enum lbw_status lbw_detector_infer(const struct lbw_detector *detector,
                                    struct lbw_array *outputs, const struct lbw_array *input,
                                    struct lbw_error *err);
 
-/* Boxes out of the outputs, with thresholds of the moment. */
+/* Decodes the outputs, with these thresholds. */
 enum lbw_status lbw_detector_decode(const struct lbw_detector *detector, struct lbw_boxes *out,
                                     const struct lbw_array *outputs,
                                     const struct lbw_placement *placement,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two tables of detectors. A family is a way from outputs to boxes; a profile is one of its
+ * The two tables of detectors. A family is a decoder of outputs; a profile is one of its
  * detectors, with preprocessing, strides, anchors, labels. Each is one row.
  */
 #ifndef LBW_SRC_DETECT_FAMILY_H
@@ -12,12 +12,12 @@
 #include "detect/look.h"
 
 struct lbw_family_row {
-    const char *name; /* and of the profile that stands for the family */
-    /* Boxes; and, on the way, what values are worth (lbw_decoder_matters()). */
+    const char *name; /* and of the profile that represents the family */
+    /* Decodes boxes, and the importance of values (lbw_decoder_matters()). */
     lbw_decode_fn decode;
-    /* The classes that the outputs have room for; 0 where they do not show. NULL: never. */
+    /* The classes that the outputs can hold; 0 if unknown. NULL: never known. */
     int64_t (*num_classes)(const struct lbw_profile *profile, const struct lbw_look *look);
-    /* The channels behind the classes: masks, keypoints, an angle. NULL: none. */
+    /* The channels after the classes: masks, keypoints, an angle. NULL: none. */
     int64_t (*num_extra)(const struct lbw_look *look);
 };
 
@@ -27,8 +27,7 @@ const struct lbw_family_row *lbw_family_at(size_t family);
 struct lbw_profile_row {
     struct lbw_profile profile;
     /*
-     * Whether the outputs look like it. Where more than one profile matches, none is guessed.
-     * NULL: by name only.
+     * Whether the outputs match. If several profiles do, none is guessed. NULL: by name only.
      */
     bool (*matches)(const struct lbw_look *look);
 };
@@ -36,7 +35,7 @@ struct lbw_profile_row {
 /* Row i; NULL beyond the last. */
 const struct lbw_profile_row *lbw_profile_row_at(size_t i);
 
-/* ---- match.c: how outputs are recognised ---- */
+/* ---- match.c: recognising outputs ---- */
 
 bool lbw_is_yolox(const struct lbw_look *look);
 bool lbw_is_yolox_decoded(const struct lbw_look *look);
@@ -73,7 +72,7 @@ bool lbw_is_rtmdet(const struct lbw_look *look);
 bool lbw_is_centernet(const struct lbw_look *look);
 bool lbw_is_ppocr(const struct lbw_look *look);
 
-/* ---- count.c: how many classes the outputs have room for ---- */
+/* ---- count.c: how many classes the outputs can hold ---- */
 
 int64_t lbw_classes_behind_five(const struct lbw_profile *profile, const struct lbw_look *look);
 int64_t lbw_classes_of_yolov8(const struct lbw_profile *profile, const struct lbw_look *look);

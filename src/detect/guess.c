@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which profile a model's outputs look like, and how far the model is another than its. */
+/* The profile that a model's outputs match, adapted to the model. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 
 #define MOST_CLASSES 100000
 
-/* NULL where none matches or more than one. */
+/* NULL if none matches, or several. */
 static const struct lbw_profile *guess(const struct lbw_look *look)
 {
     const struct lbw_profile *found = NULL;
@@ -46,14 +46,14 @@ const struct lbw_profile *lbw_profile_candidate(struct lbw_model *model, size_t 
 }
 
 /*
- * Whether the outputs are of the profile's family for sure: then another number of classes is
- * the model's, else most likely the profile is wrong.
+ * Whether the outputs certainly belong to the profile's family: then another number of classes
+ * is due to the model, else the profile is most likely wrong.
  */
 static bool is_of_family(const struct lbw_profile *profile, const struct lbw_look *look)
 {
     const struct lbw_profile_row *row;
     if (profile->family == LBW_FAMILY_YOLOV5 && lbw_look_dim(look, 0, 5, 4) > 5)
-        return true; /* one head left undecoded is enough */
+        return true; /* one undecoded head is enough */
     for (size_t i = 0; (row = lbw_profile_row_at(i)); i++)
         if (row->profile.family == profile->family && row->matches && row->matches(look))
             return true;
@@ -86,7 +86,7 @@ static enum lbw_status adapt_classes(struct lbw_profile *profile, const struct l
     return LBW_OK;
 }
 
-/* What a user's file says of the size stays; a built-in one is only the usual size. */
+/* A size from the user's file is kept; that of a built-in profile is only a default. */
 static void adapt_size(struct lbw_preprocess *preprocess, bool is_own,
                        const struct lbw_look *look)
 {

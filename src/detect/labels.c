@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of the classes that published models find. */
+/* Class names of published models. */
 #include "detect/labels.h"
 
 const char *const lbw_coco_labels[] = {
@@ -32,7 +32,7 @@ const char *const lbw_coco_labels[] = {
     "hair drier",    "toothbrush",
 };
 
-/* By COCO's own numbers, of which some were never used. */
+/* By COCO's category ids, some of which are unused. */
 const char *const lbw_coco91_labels[] = {
     "N/A",          "person",         "bicycle",
     "car",          "motorcycle",     "airplane",

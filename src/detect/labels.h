@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of the classes that published models find. */
+/* Class names of published models. */
 #ifndef LBW_SRC_DETECT_LABELS_H
 #define LBW_SRC_DETECT_LABELS_H
 

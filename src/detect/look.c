@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Looking at a model, and running it once where its own shapes do not tell enough. */
+/* Examines a model's outputs; runs it once if their declared shapes are not enough. */
 #include "detect/look.h"
 
 #include <stdlib.h>
@@ -12,11 +12,11 @@
 #include "onnx/walk.h"
 #include "run/session.h"
 
-#define MAX_SIDE   (1 << 20)     /* a larger one is nothing that was ever meant */
-#define MOST_KEPT  ((size_t)4e6) /* values of an output; more are no list of boxes */
+#define MAX_SIDE   (1 << 20)     /* larger ones are not meant to be used */
+#define MOST_KEPT  ((size_t)4e6) /* values of an output; more cannot be a list of boxes */
 #define MAX_INPUTS 16
 
-/* The sides tried where the model leaves them open: small ones first, then what grids fix. */
+/* The sides tried for open inputs: small ones first, then those that fixed grids need. */
 static const int usual_sides[] = {320, 640, 416, 512, 300};
 
 static bool find_exp(ProtobufCMessage *message, void *user)
@@ -47,7 +47,7 @@ static void find_sides(struct lbw_look *look)
     }
 }
 
-/* A batch may be open; any other open dim hides what the outputs look like. */
+/* A batch may be open; any other open dim hides the form of the output. */
 static bool hides_shapes(const struct lbw_look *look)
 {
     if (look->is_open)
@@ -63,7 +63,10 @@ static bool hides_shapes(const struct lbw_look *look)
     return false;
 }
 
-/* Copies one output into the model's arena: its shape, and its values unless they are many. */
+/*
+ * Copies one output into the model's arena: its shape, and its values unless there are too
+ * many.
+ */
 static enum lbw_status keep_output(struct lbw_seen *seen, const float **values, size_t k,
                                    struct lbw_model *model, const struct lbw_array *array,
                                    struct lbw_error *err)
@@ -132,7 +135,7 @@ out:
     return status;
 }
 
-/* One try at this size; 0 leaves it to the model and its metadata. */
+/* Tries one size; 0 leaves it to the model and its metadata. */
 static enum lbw_status try_size(struct lbw_seen *seen, struct lbw_session *session,
                                 const struct lbw_look *look, int width, int height,
                                 struct lbw_error *err)
@@ -169,7 +172,7 @@ static enum lbw_status run_sizes(struct lbw_seen *seen, struct lbw_session *sess
     return status;
 }
 
-/* Whatever goes wrong but memory leaves the model as it declares itself. */
+/* Any failure except out of memory leaves the declared shapes. */
 static enum lbw_status run_once(struct lbw_seen *seen, const struct lbw_look *look,
                                 struct lbw_error *err)
 {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* What the outputs of each detector look like: their number, shapes, names, sometimes values.
- */
+/* The outputs of each detector: their number, shapes, names, sometimes values. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "detect/family.h"
 
-#define MOST_QUERIES 1000 /* of a transformer, and of boxes that come out ready */
+#define MOST_QUERIES 1000 /* of a transformer, and of boxes after suppression */
 
 static int64_t cells_of_three(const struct lbw_look *look)
 {
@@ -23,7 +22,7 @@ static bool are_cells(const struct lbw_look *look, int64_t num, int64_t each)
             num == each * (three + lbw_look_cells(look, 4)));
 }
 
-/* Segmentation, poses and oriented boxes are detectors with channels to spare. */
+/* Segmentation, poses and oriented boxes are detectors with additional channels. */
 static bool finds_boxes(const struct lbw_look *look)
 {
     static const char *const tasks[] = {"", "detect", "segment", "pose", "obb"};
@@ -91,7 +90,7 @@ bool lbw_is_yolofastestv2(const struct lbw_look *look)
     return lbw_look_dim(look, 0, 4, 1) != lbw_look_dim(look, 1, 4, 1);
 }
 
-/* ---- lists of boxes beside lists of scores ---- */
+/* ---- lists of boxes and of scores ---- */
 
 /* Two outputs: boxes [n,4], and scores with as many rows, or columns when `transposed`. */
 static bool is_list(int64_t *num, int64_t *classes, const struct lbw_look *look,
@@ -113,7 +112,7 @@ static bool is_list(int64_t *num, int64_t *classes, const struct lbw_look *look,
     return false;
 }
 
-/* The priors of a profile's strides and anchors. */
+/* The number of priors of a profile's strides and anchors. */
 static int64_t num_priors(const struct lbw_look *look, const char *name)
 {
     const struct lbw_profile *profile = lbw_profile_by_name(name);
@@ -153,7 +152,7 @@ bool lbw_is_ssdlite(const struct lbw_look *look)
            num == num_priors(look, "ssd");
 }
 
-/* Landmarks may come as well. Where the graph has an Exp, the boxes are decoded already. */
+/* There may be landmarks as well. If the graph has an Exp, the boxes are already decoded. */
 bool lbw_is_retinaface(const struct lbw_look *look)
 {
     int64_t num = num_priors(look, "retinaface");
@@ -170,7 +169,7 @@ bool lbw_is_faceboxes(const struct lbw_look *look)
            num == 21 * coarse + lbw_look_cells(look, 64) + lbw_look_cells(look, 128);
 }
 
-/* Other outputs (features, anchors) may stand beside. */
+/* There may be other outputs (features, anchors). */
 bool lbw_is_efficientdet(const struct lbw_look *look)
 {
     int64_t num = num_priors(look, "efficientdet"), found = 0;
@@ -180,7 +179,7 @@ bool lbw_is_efficientdet(const struct lbw_look *look)
     return found == 1 && lbw_look_count(look, num, 4) >= 1;
 }
 
-/* [896,16] regressors beside [896,1] logits: two anchors a cell, then six at half the size. */
+/* [896,16] regressors with [896,1] logits: two anchors per cell, then six at half the size. */
 static bool has_blaze_lists(const struct lbw_look *look, int64_t stride)
 {
     int64_t fine = lbw_look_cells(look, stride);
@@ -199,7 +198,7 @@ bool lbw_is_blazeface_back(const struct lbw_look *look)
     return has_blaze_lists(look, 16);
 }
 
-/* Per stride two anchors a cell: scores [n,1], distances [n,4], perhaps keypoints [n,10]. */
+/* Per stride two anchors per cell: scores [n,1], distances [n,4], perhaps keypoints [n,10]. */
 bool lbw_is_scrfd(const struct lbw_look *look)
 {
     size_t num_keypoints = 0;
@@ -212,7 +211,7 @@ bool lbw_is_scrfd(const struct lbw_look *look)
     return look->num_outputs == 6 + num_keypoints;
 }
 
-/* Corners in pixels, one box a cell. */
+/* Corners in pixels, one box per cell. */
 static bool is_cell_list(const struct lbw_look *look, bool transposed, size_t boxes_at)
 {
     int64_t num, classes;
@@ -239,7 +238,7 @@ bool lbw_is_ppyoloe(const struct lbw_look *look)
     return is_cell_list(look, true, 0) || is_cell_list(look, true, 1);
 }
 
-/* Boxes and logits of a transformer's queries, whose number has nothing to do with cells. */
+/* Boxes and logits of a transformer's queries, whose number does not depend on cells. */
 static bool has_queries(const struct lbw_look *look, int64_t *num, int64_t *classes)
 {
     return is_list(num, classes, look, false) && *num <= MOST_QUERIES && *num >= 50 &&
@@ -248,7 +247,7 @@ static bool has_queries(const struct lbw_look *look, int64_t *num, int64_t *clas
             lbw_look_named(look, "det"));
 }
 
-/* Of the published models: 100 queries, or 92 channels (91 numbers of COCO, and nothing). */
+/* Of published models: 100 queries, or 92 channels (91 COCO ids and "no object"). */
 bool lbw_is_detr(const struct lbw_look *look)
 {
     int64_t num, classes;
@@ -278,7 +277,7 @@ bool lbw_is_rfdetr(const struct lbw_look *look)
 
 /* ---- YOLO ---- */
 
-/* A list [1,n,4] beside another: its scores are no channels of boxes. */
+/* A list [1,n,4] next to another: the scores of that one are not channels of boxes. */
 static bool is_beside_boxes(const struct lbw_look *look)
 {
     struct lbw_look_matrix m;
@@ -288,7 +287,7 @@ static bool is_beside_boxes(const struct lbw_look *look)
     return false;
 }
 
-/* [1, 4 + classes, n]; the head with n first is told from YOLOX by who exported it. */
+/* [1, 4 + classes, n]; with n first, the exporter distinguishes it from YOLOX. */
 bool lbw_is_yolov8(const struct lbw_look *look)
 {
     int64_t rows = lbw_look_dim(look, 0, 3, 1), columns = lbw_look_dim(look, 0, 3, 2);
@@ -313,7 +312,7 @@ static bool is_cell_matrix(const struct lbw_look *look)
            lbw_look_dim(look, 0, 3, 2) > 5 && !look->is_ultralytics;
 }
 
-/* Whether column 4 of [1,n,5+classes] is 1 throughout, as YOLOv6 fills it in. */
+/* Whether column 4 of [1,n,5+classes] is 1 throughout, as in YOLOv6. */
 static bool has_no_objectness(const struct lbw_look *look)
 {
     size_t count = 0, columns = (size_t)lbw_look_dim(look, 0, 3, 2);
@@ -341,7 +340,7 @@ bool lbw_is_yolox_decoded(const struct lbw_look *look)
     return is_cell_matrix(look) && look->has_exp && !has_no_objectness(look);
 }
 
-/* Three anchors a cell in every output, from `first` strides on; the channels may be last. */
+/* Three anchors per cell in every output, from `first` strides on; channels may be last. */
 static bool has_heads(const struct lbw_look *look, int64_t first, size_t num)
 {
     size_t found = 0;
@@ -362,7 +361,7 @@ static bool has_heads(const struct lbw_look *look, int64_t first, size_t num)
     return look->num_outputs == num && found == num;
 }
 
-/* Darknet's heads: YOLOv3, v4 and, in other units, YOLOv5 and v7 look the same. */
+/* Darknet's heads. YOLOv3, v4 and, in other units, YOLOv5 and v7 have the same shapes. */
 bool lbw_is_yolov3(const struct lbw_look *look)
 {
     return has_heads(look, 8, 3) && !lbw_is_centernet(look);
@@ -383,7 +382,7 @@ bool lbw_is_yolov3_tiny(const struct lbw_look *look)
     return has_heads(look, 16, 2) && !lbw_is_yolofastestv2(look);
 }
 
-/* [1,n,6]: x0 y0 x1 y1 score class, where a run agrees; more columns where the task says. */
+/* [1,n,6]: x0 y0 x1 y1 score class, if a run agrees; more columns if the task says so. */
 bool lbw_is_end_to_end(const struct lbw_look *look)
 {
     int64_t rows = lbw_look_dim(look, 0, 3, 1), columns = lbw_look_dim(look, 0, 3, 2);
@@ -429,7 +428,7 @@ bool lbw_is_rtmdet(const struct lbw_look *look)
     return true;
 }
 
-/* A heat map a class, sizes and offsets, all at stride 4. */
+/* One heat map per class, sizes and offsets, all at stride 4. */
 bool lbw_is_centernet(const struct lbw_look *look)
 {
     return look->num_outputs == 3 && num_maps(look, 4, 0) == 3 && num_maps(look, 4, 2) >= 2 &&

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Greedy non-maximum suppression: the best box wins, ties go to the one that came first. */
+/* Greedy non-maximum suppression: the best box wins, of equal ones the first. */
 #include "detect/nms.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@ float lbw_box_iou(const struct lbw_box *a, const struct lbw_box *b)
     return either > 0 ? both / either : 0;
 }
 
-/* A place in the list, ordered by score; equal scores in the order they came. */
+/* A position in the list, ordered by score; equal scores by position. */
 struct ranked {
     float score;
     size_t place;
@@ -57,8 +57,8 @@ static bool is_suppressed(const struct lbw_box *box, const struct lbw_box *kept,
 }
 
 /*
- * A low threshold gives tens of thousands of boxes of which a hundred stay, so they are taken
- * from a heap, best first, instead of being sorted.
+ * A low threshold gives tens of thousands of boxes, of which a hundred remain: a heap yields
+ * the best first without sorting all.
  */
 enum lbw_status lbw_boxes_suppress(struct lbw_box *boxes, size_t *num,
                                    const struct lbw_nms_params *params, struct lbw_error *err)

@@ -8,24 +8,25 @@
 
 #include <lbw/eval.h>
 
-/* Intersection over union; 0 where the union is empty. */
+/* Intersection over union; 0 if the union is empty. */
 float lbw_box_iou(const struct lbw_box *a, const struct lbw_box *b);
 
 struct lbw_nms_params {
-    float iou; /* a box that overlaps a better one by more than this goes; from 1 on none do */
-    size_t max_boxes; /* kept at most; 0: any number */
-    bool any_class;   /* boxes of different classes suppress each other, too */
+    float
+        iou; /* a box that overlaps a better one by more is dropped; at 1 and above none are */
+    size_t max_boxes; /* most boxes kept; 0: any number */
+    bool any_class;   /* boxes of different classes suppress each other */
 };
 
 /*
- * Thins `boxes` in place and sets *num to what is left, highest score first; equal scores keep
+ * Reduces `boxes` in place and sets *num to the rest, highest score first; equal scores keep
  * their order. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_boxes_suppress(struct lbw_box *boxes, size_t *num,
                                    const struct lbw_nms_params *params, struct lbw_error *err);
 
 /*
- * Pairs the boxes of two sets one to one where the class is the same and IoU >= iou. Boxes of
+ * Pairs the boxes of two sets one to one if the class is the same and IoU >= iou. Boxes of
  * `found` choose in their order (sorted: the best first). wanted_pair[i] and found_pair[i]
  * receive the partner's index or -1.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Profiles by number and by name. */
+/* Profiles by index and by name. */
 #include <lbw/profile.h>
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a profile owns and may hold, whoever filled it in. */
+/* Checking and copying profiles. */
 #include "detect/profile_check.h"
 
 #include <stdlib.h>
@@ -65,7 +65,7 @@ void lbw_profile_release(struct lbw_profile *profile)
     *profile = (struct lbw_profile){0};
 }
 
-/* Out of memory is a NULL for a text that was none. */
+/* Out of memory: NULL for a text that was not NULL. */
 static const char *copy_text(struct lbw_arena *arena, const char *text)
 {
     return text ? lbw_arena_strdup(arena, text) : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Profiles as callers hand them in: every field is looked at before a decoder believes it. */
+/* Checks of profiles that callers pass: every field, before a decoder uses it. */
 #ifndef LBW_SRC_DETECT_PROFILE_CHECK_H
 #define LBW_SRC_DETECT_PROFILE_CHECK_H
 
@@ -11,8 +11,8 @@
 enum lbw_status lbw_profile_check(const struct lbw_profile *profile, struct lbw_error *err);
 
 /*
- * The arena for what the profile points to, made when it has none of its own: a copy by
- * assignment gets one, and leaves that of its original alone. NULL when memory is out.
+ * The arena for what the profile points to, created if it has none: a copy by assignment gets
+ * its own and leaves that of the original alone. NULL when memory is out.
  */
 struct lbw_arena *lbw_profile_storage(struct lbw_profile *profile);
 

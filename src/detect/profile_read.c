@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Profiles from JSON files: one table of keys, one clear line for each mistake. */
+/* Profiles from JSON files: a table of keys, and one clear line for each error. */
 #include <lbw/profile.h>
 
 #include <jansson.h>
@@ -99,7 +99,7 @@ static enum lbw_status read_bool(struct reader *reader, const struct key *key,
     return LBW_OK;
 }
 
-/* A string, a number, or a list of numbers, as the text that lbw_preprocess_option() takes. */
+/* A string, a number or a list of numbers, as text for lbw_preprocess_option(). */
 static enum lbw_status read_option(struct reader *reader, const struct key *key,
                                    const json_t *value)
 {
@@ -195,7 +195,7 @@ static enum lbw_status read_variance(struct reader *reader, const struct key *ke
     return LBW_OK;
 }
 
-/* A list for each stride, of [width, height], as many in each. */
+/* A list for each stride of [width, height], all of the same length. */
 static enum lbw_status read_anchors(struct reader *reader, const struct key *key,
                                     const json_t *value)
 {
@@ -234,7 +234,7 @@ static enum lbw_status read_box_order(struct reader *reader, const struct key *k
     return wrong(reader, key, "xyxy, yxyx or cxcywh");
 }
 
-/* "extends" and "family" are dealt with before all others, by choose_base(). */
+/* choose_base() handles "extends" and "family" before all others. */
 static enum lbw_status read_base(struct reader *reader, const struct key *key,
                                  const json_t *value)
 {
@@ -300,7 +300,7 @@ static const struct key *find_key(const char *name)
     return NULL;
 }
 
-/* Labels and classes agree; those of the base go when the file says otherwise. */
+/* Makes labels and classes agree; drops those of the base if the file has others. */
 static enum lbw_status settle_classes(struct reader *reader)
 {
     struct lbw_profile *profile = &reader->profile;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The table of detectors that need no file: one row each, see family.h. */
+/* The table of built-in profiles: one row each, see family.h. */
 #include "detect/family.h"
 #include "detect/labels.h"
 
@@ -13,7 +13,7 @@
 
 #define IMAGENET_BGR .mean = {103.53f, 116.28f, 123.675f}, .std = {57.375f, 57.12f, 58.395f}
 
-/* ImageNet's statistics times 255; PaddleOCR applies them in this order to BGR pixels, too. */
+/* ImageNet's statistics times 255; PaddleOCR applies them to BGR pixels in this order, too. */
 #define IMAGENET .mean = {123.675f, 116.28f, 103.53f}, .std = {58.395f, 57.12f, 57.375f}
 
 #define SIZE(w, h)             .width = (w), .height = (h)
@@ -21,7 +21,7 @@
 #define TO_127                 .mean = {127, 127, 127}, .std = {128, 128, 128}
 #define IS(title, which, text) .name = title, .family = LBW_FAMILY_##which, .description = text
 
-/* Least score and most boxes as mAP wants them; `overlap` is of suppression, 1: none. */
+/* Least score and most boxes, for mAP; `overlap` is that of suppression, 1: none. */
 #define COCO(overlap)                                                                          \
     LABELS(lbw_coco_labels), .score = 0.01f, .nms = overlap, .background = -1, .max_boxes = 100
 #define VOC                                                                                    \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What takes the place of drawings and labels that this build was made without. */
+/* Replaces drawing and labels that are not in this build. */
 #include <lbw/draw.h>
 
 #include "eval/dataset.h"

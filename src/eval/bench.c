@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Times several models in ONNX Runtime, one run of each in turn. */
+/* Times several models in ONNX Runtime, which take turns. */
 #include <lbw/bench.h>
 
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 #define MIN_ROUNDS      11
 #define MAX_ROUNDS      100000
 
-/* One model with its session, and what it is fed. */
+/* One model with its session and inputs. */
 struct lane {
     struct lbw_session *session;
     struct lbw_feed *feed;
@@ -52,7 +52,7 @@ static enum lbw_status fill_inputs(struct lane *lane, struct lbw_error *err)
     return status;
 }
 
-/* Whether any side of an input is open, so that a size may be asked for. */
+/* Whether a side of an input is open, so that a size may be given. */
 static bool has_open_side(const struct lbw_model_info *info)
 {
     for (size_t i = 0; i < info->num_inputs; i++)
@@ -106,7 +106,7 @@ static void lane_release(struct lane *lane)
     free(lane->times);
 }
 
-/* One run; what came out is dropped. */
+/* One run; outputs are dropped. */
 static enum lbw_status lane_run(double *seconds, struct lane *lane, struct lbw_error *err)
 {
     double start = lbw_now();
@@ -117,7 +117,7 @@ static enum lbw_status lane_run(double *seconds, struct lane *lane, struct lbw_e
     return LBW_OK;
 }
 
-/* Runs every model a few times; *round receives the time of the last such round. */
+/* Runs every model a few times; *round receives the time of the last round. */
 static enum lbw_status warm_up(double *round, struct race *race, struct lbw_bench *bench,
                                struct lbw_error *err)
 {
@@ -152,7 +152,7 @@ static enum lbw_status reserve(struct race *race, double round,
     return race->ratios ? LBW_OK : lbw_fail_memory(err);
 }
 
-/* Every model once per round; each round begins with another one. */
+/* Every model once per round; each round starts with another one. */
 static enum lbw_status measure(struct race *race, const struct lbw_bench_params *params,
                                struct lbw_error *err)
 {
@@ -191,7 +191,7 @@ static struct lbw_spread spread_of(double *values, size_t num)
 static void summarize(struct lbw_bench *bench, struct race *race)
 {
     bench->num_runs = race->num_rounds;
-    for (size_t k = race->num_lanes; k-- > 0;) { /* the first is sorted last */
+    for (size_t k = race->num_lanes; k-- > 0;) { /* the first one gets sorted last */
         for (size_t i = 0; i < race->num_rounds; i++)
             race->ratios[i] = race->lanes[0].times[i] / race->lanes[k].times[i];
         bench->models[k].speed = spread_of(race->ratios, race->num_rounds);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Samples held back: the float model's answers, and how much of them another model keeps. */
+/* Held-back samples: the float model's outputs, and how far another model reproduces them. */
 #include <lbw/check.h>
 
 #include <math.h>
@@ -19,7 +19,7 @@
 #include "run/session.h"
 
 #define DEFAULT_SAMPLES ((size_t)64)
-#define SHARE_HELD      8 /* one of so many samples is held back */
+#define SHARE_HELD      8 /* one sample of this many is held back */
 #define MOST_HELD       8
 #define GENERATED_HELD  4
 #define OTHER_SEED      UINT64_C(0x5eed)
@@ -30,10 +30,10 @@ struct sums {
     double aa, ab, bb, dd;
 };
 
-/* One sample held back. */
+/* One held-back sample. */
 struct held {
     struct lbw_array *images, *outputs; /* of the float model */
-    struct lbw_array *others;           /* of the model at hand */
+    struct lbw_array *others;           /* of the other model */
     struct lbw_boxes boxes, found;      /* of the two models */
     size_t num_lost, num_invented;
     enum lbw_status status;
@@ -46,7 +46,7 @@ struct lbw_check {
     int width, height;
     struct lbw_picture_axes axes;
     struct lbw_preprocess preprocess;
-    struct lbw_session *session; /* of the model at hand */
+    struct lbw_session *session; /* of the other model */
     size_t num_images, num_outputs;
     char **image_names, **names;
     size_t *image_slots, *output_slots; /* of the session */
@@ -120,7 +120,7 @@ static enum lbw_status open_feed(struct lbw_feed **out, struct lbw_model *model,
     return lbw_assumed_feed_open(out, model, &feed, NULL, err);
 }
 
-/* Whether boxes can be found: one picture goes in, and somebody knows what comes out. */
+/* Whether boxes can be found: the input is one picture, and there is a profile. */
 static enum lbw_status settle_profile(struct lbw_check *c, const struct lbw_feed *feed,
                                       const struct lbw_profile *profile, struct lbw_error *err)
 {
@@ -180,7 +180,7 @@ static enum lbw_status open_session(struct lbw_check *c, struct lbw_model *model
     return lbw_session_open_model(&c->session, model, &params, err);
 }
 
-/* Where the names of the samples and of the float model's outputs are in the session. */
+/* Where the samples' inputs and the float model's outputs are in the session. */
 static enum lbw_status find_slots(struct lbw_check *c, struct lbw_error *err)
 {
     for (size_t i = 0; i < c->num_images; i++)
@@ -260,7 +260,7 @@ static enum lbw_status check_held(const struct lbw_check *c, struct lbw_error *e
     return LBW_OK;
 }
 
-/* Runs the float model; outputs unknown to the profile are compared as numbers. */
+/* Runs the float model; outputs that do not match the profile are compared as numbers. */
 static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
                                  struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two models side by side in ONNX Runtime: how far apart are their outputs? */
+/* Compares the outputs of two models in ONNX Runtime. */
 #include <lbw/runtime.h>
 
 #include <inttypes.h>
@@ -24,7 +24,7 @@ struct sums {
 };
 
 struct result {
-    struct lbw_comparison base;   /* names and the line on the input are owned */
+    struct lbw_comparison base;   /* names and the line about the input are owned */
     struct lbw_compare_row *rows; /* owned */
     struct sums *sums;            /* as rows */
 };

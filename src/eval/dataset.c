@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures of a folder and the labels that belong to them. */
+/* The pictures of a folder, and their labels. */
 #include "eval/dataset.h"
 
 #include <ctype.h>
@@ -23,7 +23,7 @@ static const struct lbw_label_format formats[] = {
 
 #define NUM_FORMATS (sizeof formats / sizeof *formats)
 
-/* Names under which the same COCO class is sold. */
+/* Other names of COCO classes. */
 static const char *const aliases[][2] = {
     {"aeroplane", "airplane"},    {"diningtable", "dining table"},
     {"motorbike", "motorcycle"},  {"sofa", "couch"},
@@ -137,7 +137,7 @@ static bool is_picture(const char *name)
            (has_suffix(name, ".jpg") || has_suffix(name, ".jpeg") || has_suffix(name, ".png"));
 }
 
-/* By bytes: an order that depends on the locale would give other results elsewhere. */
+/* By bytes, as the order of a locale would give other results elsewhere. */
 static int by_name(const void *a, const void *b)
 {
     const struct lbw_picture *l = a, *r = b;
@@ -180,7 +180,7 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
     for (struct dirent *entry; status == LBW_OK && (entry = readdir(folder));) {
         mode_t mode = lbw_entry_mode(folder, entry->d_name);
         has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
-        bool is_file = !mode || S_ISREG(mode); /* a pipe would be waited for */
+        bool is_file = !mode || S_ISREG(mode); /* opening a pipe would block */
         if (is_file && is_picture(entry->d_name))
             status = add_picture(dataset, path, entry->d_name, &capacity, err);
     }
@@ -196,7 +196,7 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
     return LBW_OK;
 }
 
-/* How many pictures have a file of this format there. */
+/* How many pictures have a file of this format. */
 static enum lbw_status count_labels(size_t *out, struct lbw_dataset *dataset,
                                     const struct lbw_label_format *format, const char *folder,
                                     struct lbw_error *err)
@@ -212,7 +212,10 @@ static enum lbw_status count_labels(size_t *out, struct lbw_dataset *dataset,
     return LBW_OK;
 }
 
-/* A folder may hold several formats: that of most pictures is taken, and the others told. */
+/*
+ * A folder may contain several formats: that of most pictures is taken, and the others are
+ * noted.
+ */
 static enum lbw_status load_folder(struct lbw_dataset *dataset, const char *path,
                                    struct lbw_error *err)
 {
@@ -256,7 +259,7 @@ static int by_id(const void *a, const void *b)
     return l->id < r->id ? -1 : l->id > r->id;
 }
 
-/* Pictures without labels prove nothing either way, so they are not counted as empty. */
+/* Pictures without labels are not counted as empty: nobody labelled them. */
 static enum lbw_status drop_unlabelled(struct lbw_dataset *dataset, const char *labels,
                                        struct lbw_error *err)
 {

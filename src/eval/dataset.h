@@ -12,9 +12,9 @@
 struct lbw_picture {
     const char *path;
     const char *name; /* without the folder */
-    int64_t id;       /* COCO's, else its place in the folder */
+    int64_t id;       /* COCO's, else its position in the folder */
     bool is_labelled;
-    bool is_relative; /* boxes are shares of the sides until the picture's size is known */
+    bool is_relative; /* boxes are fractions of the sides until the picture's size is known */
     struct lbw_truth *truths;
     size_t num_truths;
 };
@@ -23,7 +23,7 @@ struct lbw_dataset {
     struct lbw_arena arena;
     struct lbw_picture *pictures;
     size_t num_pictures;
-    const char *const *names; /* classes; NULL when none are known */
+    const char *const *names; /* classes; NULL if unknown */
     size_t num_names;
     int64_t *categories;   /* COCO's id of each class, -1 for none; NULL without COCO */
     size_t num_classes;    /* named, or the highest index in the labels + 1 */
@@ -35,8 +35,8 @@ struct lbw_dataset {
 /* A label format: one row of the table in dataset.c. */
 struct lbw_label_format {
     const char *name;
-    const char *suffix; /* of its files in a folder; NULL: one file holds everything */
-    /* Fills truths of pictures that `path` (file or folder) has labels for. */
+    const char *suffix; /* of its files in a folder; NULL: one file has all labels */
+    /* Fills in truths of the pictures for which `path` (file or folder) has labels. */
     enum lbw_status (*load)(struct lbw_dataset *dataset, const char *path,
                             struct lbw_error *err);
 };
@@ -48,7 +48,7 @@ enum lbw_status lbw_dataset_load_voc(struct lbw_dataset *dataset, const char *pa
 enum lbw_status lbw_dataset_load_yolo(struct lbw_dataset *dataset, const char *path,
                                       struct lbw_error *err);
 
-/* The index of a class by its name, case, ' ', '_' and '-' aside; -1 when unknown. */
+/* The index of a class by its name, ignoring case, ' ', '_' and '-'; -1 if unknown. */
 int lbw_dataset_class(const struct lbw_dataset *dataset, const char *name);
 
 /* Adds a line to the notes. */
@@ -59,7 +59,7 @@ enum lbw_status lbw_dataset_add_note(struct lbw_dataset *dataset, struct lbw_err
 char *lbw_dataset_label_path(struct lbw_dataset *dataset, const char *folder,
                              const struct lbw_picture *picture, const char *suffix);
 
-/* Truths of one picture while they are read. Zero-initialised is empty. */
+/* The truths of one picture while they are read. Zero-initialised is empty. */
 struct lbw_truths {
     struct lbw_truth *items; /* malloc'ed */
     size_t num;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* COCO's instances json: one file with images, annotations and categories. */
+/* COCO instances: one JSON file with images, annotations and categories. */
 #include "eval/dataset.h"
 
 #include <jansson.h>
@@ -9,18 +9,18 @@
 #include "base/file.h"
 #include "base/strmap.h"
 
-/* A key of the file's (image or category id) and the index it stands for. */
+/* An id in the file (of an image or category), and its index. */
 struct id_entry {
     int64_t id;
     size_t place;
     const char *name; /* categories */
 };
 
-/* The image of the file that a picture is taken to be. */
+/* The image of the file that is matched to a picture. */
 struct claim {
     struct id_entry *image;
     const char *name;
-    size_t fit; /* of the name, folders included, where the picture's path ends in it; else 0 */
+    size_t fit; /* of the name with its folders, if the picture's path ends in it; else 0 */
 };
 
 struct coco {
@@ -103,7 +103,7 @@ static enum lbw_status read_categories(struct coco *coco, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Without names of the model's own the categories are its classes, in the order of ids. */
+/* If the model names no classes, the categories are its classes, in the order of ids. */
 static enum lbw_status take_names(struct coco *coco, struct lbw_error *err)
 {
     struct lbw_dataset *dataset = coco->dataset;
@@ -152,7 +152,7 @@ static size_t fit_of(const char *path, const char *name)
     return is_end ? end : 0;
 }
 
-/* Of images of the same base name the one with most folders that fit, too, is the picture. */
+/* Of images with the same file name, the picture is the one that shares most folders. */
 static enum lbw_status claim_picture(struct coco *coco, struct claim *claim,
                                      struct lbw_picture *picture, struct id_entry *image,
                                      const char *name, struct lbw_error *err)
@@ -237,7 +237,7 @@ static enum lbw_status read_box(struct lbw_truth *out, const struct coco *coco, 
     return LBW_OK;
 }
 
-/* One annotation: its truth and the picture it belongs to (NULL: not in the folder). */
+/* One annotation: its truth and its picture (NULL: not in the folder). */
 static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_picture **picture,
                                        const struct coco *coco, size_t i, const json_t *object,
                                        struct lbw_error *err)
@@ -266,7 +266,7 @@ static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_pictu
     return LBW_OK;
 }
 
-/* Two rounds over the list: count per picture, then fill. */
+/* Two passes over the list: count per picture, then fill. */
 static enum lbw_status read_annotations(struct coco *coco, struct lbw_error *err)
 {
     json_t *list = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pascal VOC's labels: NAME.xml for each picture; corners are 1-based and inclusive. */
+/* Pascal VOC labels: NAME.xml for each picture; corners are 1-based and inclusive. */
 #include "eval/dataset.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #define MAX_TEXT 128
 
-/* What is read of an object: elements at depth 3 (annotation/object/X) and in its bndbox. */
+/* The elements read of an object: at depth 3 (annotation/object/X) and in its bndbox. */
 enum field {
     FIELD_NONE = 0,
     FIELD_NAME,
@@ -45,7 +45,7 @@ struct voc {
     int depth;
     bool is_voc;           /* the root is <annotation> */
     bool is_in_object;     /* below annotation/object */
-    char parent[MAX_TEXT]; /* of the element at hand, up to depth 3 */
+    char parent[MAX_TEXT]; /* of the current element, up to depth 3 */
     enum field field;
     char text[NUM_FIELDS][MAX_TEXT];
 };
@@ -134,7 +134,7 @@ static enum lbw_status end_object(struct voc *voc)
     if (voc->text[FIELD_DIFFICULT][0] && !number_of(&difficult, voc->text[FIELD_DIFFICULT]))
         return lbw_fail(voc->err, LBW_ERR_FORMAT, "object '%s': difficult is not a number",
                         name);
-    /* Pixel number 1 covers [0, 1): the box runs to the far side of its last pixel. */
+    /* Pixel number 1 covers [0, 1): the box extends to the far side of its last pixel. */
     struct lbw_truth truth = {.x = x0 - 1,
                               .y = y0 - 1,
                               .width = x1 - x0 + 1,
@@ -156,7 +156,7 @@ static void on_end(void *user, const XML_Char *name)
             stop(voc, status);
         voc->is_in_object = false;
     }
-    /* Back at an object's child: its parent is the object again. */
+    /* Back at a child of the object: its parent is the object again. */
     voc->depth--;
     if (voc->depth == 2)
         copy_text(voc->parent, "object");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* YOLO's labels: NAME.txt beside each picture, one box a line. */
+/* YOLO labels: NAME.txt for each picture, one box per line. */
 #include "eval/dataset.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 
-/* A number at *text, which is moved behind it. */
+/* A number at *text, which is advanced past it. */
 static bool take_number(double *out, char **text)
 {
     char *end;

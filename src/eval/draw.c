@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Boxes on pictures, drawn with cairo: coloured by class, tagged where there is room. */
+/* Draws boxes on pictures with cairo: coloured by class, with tags where they fit. */
 #include <lbw/draw.h>
 
 #include <cairo.h>
@@ -13,8 +13,8 @@
 
 #define LEAST_SIDE   960.
 #define MOST_SIDE    1600.
-#define WIDE         1.7 /* above this aspect panels stand below each other */
-#define MANY_BOXES   14  /* from here on tags give way to each other */
+#define WIDE         1.7 /* above this aspect panels are stacked */
+#define MANY_BOXES   14  /* from this number on tags avoid each other */
 #define MOST_PANELS  64
 #define GOLDEN_ANGLE 2.39996322972865332
 
@@ -38,7 +38,7 @@ struct rect {
     double x, y, width, height;
 };
 
-/* One panel while it is drawn. */
+/* A panel being drawn. */
 struct scene {
     cairo_t *cairo;
     const struct layout *layout;
@@ -67,7 +67,7 @@ static struct color from_oklch(double lightness, double chroma, double hue)
                           to_srgb(-.0041960863 * l - .7034186147 * m + 1.7076147010 * s)};
 }
 
-/* Neighbouring classes lie a golden angle apart; three lightnesses keep 80 of them distinct. */
+/* Neighbouring classes are a golden angle apart; three lightnesses keep 80 of them distinct. */
 static struct color class_color(int class_index)
 {
     static const double lightness[] = {.74, .66, .82};
@@ -94,7 +94,7 @@ static struct rect rect_of(const struct scene *scene, const struct lbw_box *box)
 {
     double scale = scene->layout->scale, inset = scene->layout->line / 2;
     struct rect r = {box->x * scale, box->y * scale, box->width * scale, box->height * scale};
-    /* Along the edge of the picture the whole line stays visible. */
+    /* At the edge of the picture the whole line stays visible. */
     double right = fmin(r.x + r.width, scene->layout->width - inset);
     double bottom = fmin(r.y + r.height, scene->layout->height - inset);
     r.x = fmax(r.x, inset);
@@ -116,7 +116,7 @@ static void draw_outline(const struct scene *scene, size_t i)
     struct rect r = rect_of(scene, box);
     struct color color = class_color(box->class_index);
     enum lbw_mark mark = mark_of(scene, i);
-    /* Small boxes get thinner lines, or a crowd would be nothing but lines. */
+    /* Small boxes get thinner lines, or a crowd would be only lines. */
     double line = fmin(scene->layout->line, fmax(1.5, fmin(r.width, r.height) / 9));
     rounded(cairo, r, 2 * line);
     if (mark == LBW_MARK_NONE) {
@@ -146,7 +146,7 @@ static void draw_outline(const struct scene *scene, size_t i)
     }
 }
 
-/* "person 87", "lost: person"; with one class the name goes without saying. */
+/* "person 87", "lost: person"; with one class the name is left out. */
 static void tag_text(const struct scene *scene, size_t i, char *out, size_t size)
 {
     const struct lbw_box *box = &scene->panel->boxes[i];
@@ -173,7 +173,7 @@ static bool overlaps(const struct rect *a, const struct rect *b)
            b->y < a->y + a->height;
 }
 
-/* The first of a few places at the box where the tag covers no other and stays inside. */
+/* The first of a few positions at the box where the tag covers no other and stays inside. */
 static bool place_tag(const struct scene *scene, struct rect *tag, const struct rect *box)
 {
     double half = scene->layout->line / 2, least = scene->layout->line;
@@ -214,7 +214,7 @@ static void draw_tag(struct scene *scene, size_t i)
     struct rect r = rect_of(scene, box);
     bool is_crowded = scene->panel->num_boxes >= MANY_BOXES;
     double font = scene->layout->font;
-    if (is_crowded) /* tags in proportion to their boxes, but never too small to read */
+    if (is_crowded) /* tags in proportion to their boxes, but large enough to read */
         font = fmax(.62 * font, fmin(font, r.width / 4));
     char text[128];
     tag_text(scene, i, text, sizeof text);
@@ -243,7 +243,7 @@ static void draw_tag(struct scene *scene, size_t i)
     cairo_show_text(cairo, text);
 }
 
-/* A box on its way to be drawn: large ones first, so that small ones stay visible. */
+/* The order of drawing: large boxes first, so that small ones stay visible. */
 struct ranked {
     double area;
     size_t place;
@@ -274,7 +274,7 @@ static enum lbw_status draw_boxes(struct scene *scene, struct lbw_error *err)
     qsort(order, num, sizeof *order, by_area);
     for (size_t i = 0; i < num; i++)
         draw_outline(scene, order[i].place);
-    /* What is lost or invented is what people look for: its tags choose first. */
+    /* Lost and invented boxes matter most: their tags choose first. */
     for (int marked = 1; marked >= 0; marked--)
         for (size_t i = 0; i < num; i++)
             if ((mark_of(scene, i) != LBW_MARK_NONE) == marked)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Runs models over a dataset and compares what they find with the labels, with the boxes of a
- * reference model, or with both. Pictures are worked on side by side, each by one thread from
- * file to boxes, so that reading one overlaps with running another.
+ * Runs models over a dataset and compares their boxes with the labels, with the boxes of a
+ * reference model, or with both. Several pictures are processed at a time, each by one thread
+ * from file to boxes, so that reading one overlaps with running another.
  */
 #include <float.h>
 #include <math.h>
@@ -26,14 +26,14 @@
 #define DEFAULT_AGREEMENT_SCORE .05f
 #define PAIR_IOU                .5f
 
-/* What one model found in one picture. */
+/* The boxes of one model in one picture. */
 struct find {
-    struct lbw_boxes labelled;  /* at the profile's score and nms, to hold against the labels */
+    struct lbw_boxes labelled;  /* at the profile's score and nms, to compare with the labels */
     struct lbw_boxes agreement; /* at agreement_score and reference_nms */
     double runtime_seconds, decode_seconds;
 };
 
-/* One picture; written by the thread that works on it. */
+/* One picture; only the thread that processes it writes here. */
 struct shot {
     const struct lbw_picture *picture;
     bool is_unreadable;
@@ -62,7 +62,7 @@ struct owner {
     bool is_interrupted;
 };
 
-/* Truths given as shares of the sides become pixels once the sides are known. */
+/* Truths given as fractions of the sides become pixels once the sides are known. */
 static enum lbw_status scale_truths(struct shot *shot, const struct lbw_image *image)
 {
     const struct lbw_picture *picture = shot->picture;
@@ -113,7 +113,7 @@ out:
     return status;
 }
 
-/* All models on one picture; neighbours that want the same input share it. */
+/* All models on one picture; consecutive ones with the same input share it. */
 static enum lbw_status detect_all(const struct owner *owner, struct shot *shot,
                                   const struct lbw_image *image)
 {
@@ -135,7 +135,7 @@ static enum lbw_status detect_all(const struct owner *owner, struct shot *shot,
     return status;
 }
 
-/* False once somebody wants to stop. */
+/* False once the work has to stop. */
 static bool step(struct owner *owner, const struct shot *shot)
 {
     const struct lbw_eval_params *params = &owner->params;
@@ -231,7 +231,7 @@ static enum lbw_status first_failure(struct owner *owner, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Drops unreadable pictures and names them; the rest moves together. */
+/* Drops unreadable pictures and notes them; the rest moves up. */
 static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
 {
     const struct lbw_dataset *dataset = owner->params.dataset;
@@ -262,7 +262,7 @@ static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Scores of a class that the labels do not know would be lost silently. */
+/* Scores of a class that the labels do not have would be lost without a message. */
 static enum lbw_status check_classes(const struct owner *owner, struct lbw_error *err)
 {
     size_t num_classes = owner->result.num_classes;
@@ -324,7 +324,7 @@ static enum lbw_status measure_labels(struct owner *owner, size_t d, struct lbw_
                            LBW_COCO_MAX_BOXES, owner->params.num_threads, err);
 }
 
-/* Boxes come sorted, so those that count stand in front. */
+/* Boxes are sorted, so those that count are at the front. */
 static size_t num_above(const struct lbw_boxes *boxes, float score)
 {
     size_t num = 0;

@@ -22,14 +22,14 @@ enum verdict {
     VERDICT_IGNORED, /* counts neither way */
 };
 
-/* One box, on its way from a picture to the precision-recall curve. */
+/* One box, for the precision-recall curve. */
 struct entry {
     float score;
     size_t place; /* order of scenes, then of boxes */
     unsigned char verdicts[NUM_IOUS];
 };
 
-/* A truth of the class in the picture at hand. */
+/* A truth of the class in the current picture. */
 struct goal {
     const struct lbw_truth *truth;
     bool is_ignored;
@@ -57,7 +57,9 @@ struct job {
     struct lbw_ap *classes;
 };
 
-/* As numpy.linspace gives it, so that comparisons at the thresholds fall the same way. */
+/*
+ * As numpy.linspace computes it, so that comparisons at the thresholds give the same results.
+ */
 static double linspace(double start, double stop, int num, int i)
 {
     return i == num - 1 ? stop : i * ((stop - start) / (num - 1)) + start;
@@ -85,7 +87,7 @@ static int by_score(const void *a, const void *b)
     return l->place < r->place ? -1 : l->place > r->place;
 }
 
-/* The class's boxes of one scene as entries behind those collected so far, best first. */
+/* Adds the class's boxes in one scene to those collected so far, best first. */
 static size_t collect(struct class_work *work, const struct lbw_scene *scene)
 {
     struct entry *first = work->entries + work->num_entries;
@@ -101,7 +103,7 @@ static size_t collect(struct class_work *work, const struct lbw_scene *scene)
     return num;
 }
 
-/* The class's truths of one scene, those that count first. */
+/* The class's truths in one scene, those that count first. */
 static size_t collect_goals(struct class_work *work, const struct lbw_scene *scene,
                             double area_min, double area_max)
 {
@@ -117,7 +119,7 @@ static size_t collect_goals(struct class_work *work, const struct lbw_scene *sce
     return num;
 }
 
-/* COCO's choice: the best free truth that counts, else the best one that is ignored. */
+/* COCO's rule: the best free truth that counts, else the best one that is ignored. */
 static ptrdiff_t best_goal(const struct class_work *work, size_t num_goals, int t)
 {
     double best = fmin(linspace(.5, .95, NUM_IOUS, t), 1 - 1e-10);
@@ -156,7 +158,7 @@ static void match_box(struct class_work *work, struct entry *entry, const struct
     }
 }
 
-/* Cumulates verdicts of threshold t; returns the number of points on the curve. */
+/* Accumulates the verdicts of threshold t; returns the number of points on the curve. */
 static size_t draw_curve(struct class_work *work, int t, size_t num_wanted)
 {
     double hits = 0, misses = 0;
@@ -229,7 +231,7 @@ static bool measure_coco(struct class_work *work, double area_min, double area_m
     return true;
 }
 
-/* VOC looks at the best truth only: when that one is taken, the box is a miss. */
+/* VOC's rule considers the best truth only: if that one is taken, the box is a miss. */
 static void match_voc(struct class_work *work, struct entry *entry, const struct lbw_box *box,
                       size_t num_goals)
 {
@@ -287,7 +289,7 @@ static double mean_of(const double *values, int num)
 
 static void measure_class(struct class_work *work, struct lbw_ap *out)
 {
-    /* COCO's own bounds: both ends belong to the range, 1e5² stands for "any". */
+    /* COCO's own bounds: both ends are in the range, 1e5² means "any". */
     static const double areas[4][2] = {{0, 1e10}, {0, 1024}, {1024, 9216}, {9216, 1e10}};
     double *const fields[4] = {&out->ap, &out->ap_small, &out->ap_medium, &out->ap_large};
     size_t wanted;

@@ -7,7 +7,7 @@
 
 #define LBW_COCO_MAX_BOXES 100
 
-/* A box that a reference model found, as the truth that another one is measured by. */
+/* A box of a reference model, as the truth for another model. */
 static inline struct lbw_truth lbw_truth_of_box(const struct lbw_box *box)
 {
     return (struct lbw_truth){.x = box->x,
@@ -18,7 +18,7 @@ static inline struct lbw_truth lbw_truth_of_box(const struct lbw_box *box)
                               .class_index = box->class_index};
 }
 
-/* One picture: what is there and what was found (in any order). Borrowed. */
+/* One picture: its truths and the boxes found (in any order). Borrowed. */
 struct lbw_scene {
     const struct lbw_truth *truths;
     size_t num_truths;
@@ -27,11 +27,11 @@ struct lbw_scene {
 };
 
 /*
- * Fills `classes` (num_classes items) and `mean` (over the classes with something labelled; a
- * field is -1 when there is none). Boxes and truths of a class outside [0, num_classes) are
- * left out. Equal scores keep the order of scenes, then of boxes. COCO's measures look at the
- * best `max_boxes` of a picture and class (COCO's own number is 100; 0: all). `num_threads` 0:
- * all processors; the numbers do not depend on it. LBW_ERR_MEMORY.
+ * Fills `classes` (num_classes items) and `mean` (over the classes with labels; a field is -1
+ * if there are none). Boxes and truths of a class outside [0, num_classes) are ignored. Equal
+ * scores keep the order of scenes, then of boxes. COCO's measures use the best `max_boxes` of a
+ * picture and class (COCO's own number is 100; 0: all). `num_threads` 0: all processors; the
+ * results do not depend on it. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, size_t num_classes,
                                 const struct lbw_scene *scenes, size_t num_scenes,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two lists of boxes held against each other: what is lost, what is invented. */
+/* Compares two lists of boxes: which are lost, which are invented. */
 #include <lbw/draw.h>
 
 #include <stdlib.h>

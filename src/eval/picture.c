@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Undoes normalisation, channel order and layout. */
+/* Restores a picture: undoes normalisation, channel order and layout. */
 #include "eval/picture.h"
 
 #include <math.h>

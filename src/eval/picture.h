@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A network's input, back to a picture. */
+/* From a network's input back to a picture. */
 #ifndef LBW_SRC_EVAL_PICTURE_H
 #define LBW_SRC_EVAL_PICTURE_H
 
@@ -7,8 +7,8 @@
 #include "feed/input.h"
 
 /*
- * What lbw_preprocess_image() and a change of type made, undone: pixels of the network's input,
- * `width` times `height`, as RGB. Freed by lbw_image_release().
+ * Undoes lbw_preprocess_image() and the conversion to the input's type: the network's input,
+ * `width` by `height` pixels, as RGB. Free it with lbw_image_release().
  */
 enum lbw_status lbw_picture_restore(struct lbw_image *out, const struct lbw_array *input,
                                     const struct lbw_picture_axes *axes, int width, int height,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Draws the strips: one bar per layer, in the order of the network. */
+/* Draws the strips: a bar per layer, in the order of the network. */
 #include "page/charts.h"
 
 #include <math.h>
@@ -7,9 +7,9 @@
 #include "base/error.h"
 #include "page/markup.h"
 
-#define FEWEST_SLOTS 12 /* one layer alone must not fill the page */
+#define FEWEST_SLOTS 12 /* so that one layer does not fill the page */
 
-/* One number of a layer; NaN: it has none. */
+/* One number of a layer; NaN if it has none. */
 typedef double (*value_fn)(const struct lbw_report_row *row);
 
 static double bits_of(const struct lbw_report_row *row)
@@ -62,7 +62,7 @@ static const struct strip strips[] = {
      .value = predicted_loss},
 };
 
-/* The end of the axis; 0 where no layer has the number. */
+/* The end of the axis; 0 if no layer has the number. */
 static double top_of(const struct strip *strip, const struct lbw_report *report)
 {
     double top = 0;
@@ -104,7 +104,7 @@ static enum lbw_status print_title(FILE *to, const struct strip *strip,
     return LBW_OK;
 }
 
-/* What a layer has, and over it the area that answers to the pointer. */
+/* The bar of a layer, and over it the area that responds to the pointer. */
 static enum lbw_status print_layer(FILE *to, const struct strip *strip,
                                    const struct lbw_report_row *row, double x, double gap,
                                    double top, struct lbw_error *err)
@@ -115,7 +115,7 @@ static enum lbw_status print_layer(FILE *to, const struct strip *strip,
     double under = strip->under ? strip->under(row) : NAN;
     if (strip->shows_float && !row->converted)
         print_bar(to, "keep", x, width, 1);
-    if (under > value) /* the lower one in front, so that both are seen */
+    if (under > value) /* the lower one in front, so that both are visible */
         print_bar(to, "two", x, width, under / top);
     if (!isnan(value))
         print_bar(to, "one", x, width, value / top);
@@ -160,7 +160,7 @@ enum lbw_status lbw_charts_print(FILE *to, const struct lbw_report *report,
 {
     for (size_t i = 0; i < sizeof strips / sizeof *strips; i++) {
         struct strip strip = strips[i];
-        if (!report->calibrated && strip.under) { /* rounded is all there is */
+        if (!report->calibrated && strip.under) { /* there is only the rounded one */
             strip.under = NULL;
             strip.value_key = NULL;
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Charts of a page: inline SVG that stretches with the window, its labels beside it in HTML. */
+/* The charts of a page: inline SVG that stretches with the window, with HTML labels. */
 #ifndef LBW_SRC_PAGE_CHARTS_H
 #define LBW_SRC_PAGE_CHARTS_H
 
@@ -8,7 +8,7 @@
 #include <lbw/convert.h>
 #include <lbw/search.h>
 
-/* A strip of bars for each number that a layer has: bits, SNR, predicted loss. */
+/* A strip of bars for each number of layers: bits, SNR, predicted loss. */
 enum lbw_status lbw_charts_print(FILE *to, const struct lbw_report *report,
                                  struct lbw_error *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Escapes names, and writes numbers as people read them. */
+/* Escapes names, and formats numbers for people. */
 #include "page/markup.h"
 
 #include <math.h>

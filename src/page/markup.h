@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Text and numbers as they stand in HTML and in SVG. */
+/* Text and numbers in HTML and SVG. */
 #ifndef LBW_SRC_PAGE_MARKUP_H
 #define LBW_SRC_PAGE_MARKUP_H
 
@@ -9,8 +9,8 @@
 #include "base/error.h"
 
 /*
- * Text of any bytes, safe in elements and in quoted attributes: control characters and what
- * turns the direction of writing become '?', as do the two code points that XML excludes.
+ * Text of any bytes, safe in elements and in quoted attributes: control characters and marks of
+ * direction become '?', as do the two code points that XML excludes.
  */
 enum lbw_status lbw_markup_text(FILE *to, const char *text, struct lbw_error *err);
 

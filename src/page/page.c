@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The page: sizes and boxes kept, the network as strips of bars, trials, a table of layers. */
+/* The page: sizes and kept boxes, the network as strips of bars, trials, a table of layers. */
 #include <lbw/page.h>
 
 #include <math.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* How pages look: light and dark, narrow and wide. */
+/* The style of pages: light and dark, narrow and wide. */
 #ifndef LBW_SRC_PAGE_STYLE_H
 #define LBW_SRC_PAGE_STYLE_H
 
-/* Every rule is below .lbw-page, so that a fragment leaves the page around it alone. */
+/* Every rule applies below .lbw-page only, so that a fragment does not affect other content. */
 static const char style[] =
     ".lbw-page{--back:#fff;--text:#1c2128;--dim:#57606a;--line:#d8dee4;--card:#f6f8fa;"
     "--one:#1f6feb;--two:#84b1f0;--bad:#b3261e;--warn:#8a5a00;--keep:#a8b0b8;"
