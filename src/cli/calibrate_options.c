@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the options on calibration data to parameters. */
+/* From the calibration options to parameters. */
 #include "cli/calibrate_options.h"
 
 struct lbw_calibrate_params

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options on calibration data, alike in `quantize` and `search`; `tune` words its own. */
+/* The calibration options of `quantize` and `search`; `tune` has its own texts. */
 #ifndef LBW_CLI_CALIBRATE_OPTIONS_H
 #define LBW_CLI_CALIBRATE_OPTIONS_H
 
@@ -12,8 +12,8 @@
 struct lbw_calibrate_values {
     const char *source; /* "generated" by default */
     int64_t samples, seed;
-    double damping;  /* 0: the library's */
-    uint64_t memory; /* 0: the library's */
+    double damping;  /* 0: the library's default */
+    uint64_t memory; /* 0: the library's default */
 };
 
 /* clang-format off */
@@ -35,7 +35,7 @@ struct lbw_calibrate_values {
      "file (default 1G)"}
 /* clang-format on */
 
-/* Parameters that borrow from both; damping is one of conversion. */
+/* Parameters that borrow from both; damping is part of lbw_convert_params. */
 struct lbw_calibrate_params
 lbw_calibrate_from_options(const struct lbw_calibrate_values *values,
                            const struct lbw_picture *picture);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw bench: how fast models run, interleaved, as ratios to the first. */
+/* lbw bench: times models, interleaved, as ratios to the first. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@
 #include "cli/table.h"
 #include "cli/talk.h"
 
-#define MAX_SETTINGS 2 /* one thread, and all */
+#define MAX_SETTINGS 2 /* one thread, and all processors */
 
 struct bench_values {
     struct lbw_option_size size;
@@ -21,7 +21,7 @@ struct bench_values {
     bool no_native, json;
 };
 
-/* The same models measured at one number of threads. */
+/* All models, measured with one number of threads. */
 struct setting {
     unsigned num_threads; /* 0: all */
     struct lbw_bench *bench;

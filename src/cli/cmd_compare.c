@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw compare: do two models give the same numbers? */
+/* lbw compare: compares the outputs of two models. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -116,7 +116,7 @@ static int print_json(const struct lbw_comparison *comparison, bool is_met)
         lbw_json_text(comparison->assumed), "met", (int)is_met, "outputs", rows));
 }
 
-/* The output that is furthest off. */
+/* The output that differs most. */
 static const struct lbw_compare_row *worst_row(const struct lbw_comparison *comparison)
 {
     const struct lbw_compare_row *worst = NULL;

@@ -40,7 +40,7 @@ static void print_commands(void)
         printf("%s%s", c == lbw_commands ? "" : " ", (*c)->name);
 }
 
-/* Whether the arguments of a command come from a known list. */
+/* Whether the arguments of a command are from a known list. */
 static bool has_words(const struct lbw_command *command)
 {
     return command->words || command == &lbw_cmd_help;

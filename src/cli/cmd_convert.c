@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw convert: encoded weights in another encoding, without quantizing again. */
+/* lbw convert: changes the encoding of weights without quantizing again. */
 #include <stdio.h>
 
 #include <lbw/lbw.h>
@@ -16,7 +16,7 @@ struct convert_values {
     bool quiet;
 };
 
-/* What there is to say of a conversion. */
+/* The results to report. */
 struct outcome {
     size_t num, num_plain;
     const char *note;

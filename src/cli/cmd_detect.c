@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw detect: what a model finds in pictures, drawn on them. */
+/* lbw detect: draws what a model detects in pictures. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ struct detect_values {
     bool no_native, json;
 };
 
-/* A model and what it found in the picture at hand. */
+/* A model and its boxes in the current picture. */
 struct side {
     const char *path;
     struct lbw_model *model;
@@ -38,7 +38,7 @@ struct job {
     const struct detect_values *v;
     struct side model, reference;
     struct lbw_profile profile;
-    struct lbw_box *compared; /* boxes of both, when there is a reference */
+    struct lbw_box *compared; /* boxes of both, if there is a reference */
     enum lbw_mark *marks;
     size_t num_compared;
     struct lbw_drawings drawings;
@@ -226,7 +226,7 @@ static int print(const struct job *job)
     return LBW_EXIT_DONE;
 }
 
-/* Pictures that cannot be read are named; the command fails only when all are. */
+/* Pictures that cannot be read are reported; the command fails only if none can. */
 static int detect_all(struct job *job)
 {
     size_t num_bad = 0;

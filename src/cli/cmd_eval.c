@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw eval: how good are the boxes of one or several models? */
+/* lbw eval: measures the boxes of one or several models. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,7 +100,7 @@ static const char *class_name(const struct job *job, size_t c, char out[24])
     return out;
 }
 
-/* A share as people read it; "-" where nothing was labelled. */
+/* A share for people; "-" if nothing was labelled. */
 static void share_cell(struct lbw_table *table, double value)
 {
     if (value < 0)
@@ -109,7 +109,7 @@ static void share_cell(struct lbw_table *table, double value)
         lbw_table_cell(table, "%.4f", value);
 }
 
-/* What a column shows of a model. */
+/* What a column shows for a model. */
 struct measure {
     struct lbw_column column;
     size_t offset; /* of a double in struct lbw_eval_model, or of a size_t */
@@ -235,7 +235,7 @@ static void print_text(const struct job *job)
                lbw_evaluation_model(e, 0)->num_wanted == 1 ? "" : "es");
     printf("\n%s; %.1f ms each to read", lbw_text_seconds(wall, e->wall_seconds),
            1e3 * e->read_seconds / num);
-    if (e->num_models == 1) /* of several, the table has the sum of both */
+    if (e->num_models == 1) /* for several models, the table has the sum of both */
         printf(", %.1f ms in ONNX Runtime, %.1f ms to decode boxes",
                1e3 * lbw_evaluation_model(e, 0)->runtime_seconds / num,
                1e3 * lbw_evaluation_model(e, 0)->decode_seconds / num);
@@ -299,7 +299,7 @@ static int print_json(const struct job *job)
                   "wall_seconds", e->wall_seconds, "models", models));
 }
 
-/* COCO's result format; floats are printed so that they read back as the same. */
+/* COCO's result format; floats are printed so that they are read back exactly. */
 static enum lbw_status save_boxes(struct job *job)
 {
     char *text = NULL;

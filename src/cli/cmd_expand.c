@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw expand: encoded weights back to plain float32, without loss. */
+/* lbw expand: encoded weights back to plain floats, without loss. */
 #include <stdio.h>
 
 #include <lbw/lbw.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw grids: which values a weight may take, and what each costs. */
+/* lbw grids: the values that a weight may take, and what each grid costs. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

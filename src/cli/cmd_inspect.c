@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw inspect: what a model is, and its convolution weights. */
+/* lbw inspect: describes a model and its weights. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,8 @@ struct inspect_values {
     bool json, digest;
 };
 
-#define MAX_SYMBOL 24 /* some exporters name an open dim by a formula of a hundred letters */
+#define MAX_SYMBOL 24 /* some exporters name a dynamic dim by a formula of a hundred letters   \
+                       */
 
 /* "float32 [1,3,?,width]" */
 static void describe_port(char *out, size_t size, const struct lbw_port *port)
@@ -82,7 +83,7 @@ static void print_head(const char *path, const struct lbw_model_info *info, uint
     puts(info->num_metadata ? "\n" : "");
 }
 
-/* Node and tensor as they are told apart: with where they are when not in the main graph. */
+/* Node and tensor as users name them: with the scope unless it is the main graph. */
 static void add_name(struct lbw_table *table, const char *name, const char *scope)
 {
     if (*scope)
@@ -91,7 +92,7 @@ static void add_name(struct lbw_table *table, const char *name, const char *scop
         lbw_table_cell(table, "%s", name);
 }
 
-/* A weight that is computed while the model runs has no numbers to show. */
+/* A weight that is computed at run time has no numbers to show. */
 static void add_numbers(struct lbw_table *table, const struct lbw_plan_item *item)
 {
     char shape[96], count[LBW_TEXT_SIZE];
@@ -184,9 +185,8 @@ static json_t *json_weight(const struct lbw_plan_item *item)
                      lbw_json_text(item->node), "op", lbw_json_text(item->op), "tensor",
                      lbw_json_text(item->tensor), "scope", lbw_json_text(item->scope), "shape",
                      dims, "type", item->type, "parameters", (json_int_t)item->count, "uses",
-                     (json_int_t)item->num_uses, "largest",
-                     lbw_json_real(item->max_magnitude), "zeros",
-                     (json_int_t)item->num_zeros, "encoding", item->encoded);
+                     (json_int_t)item->num_uses, "largest", lbw_json_real(item->max_magnitude),
+                     "zeros", (json_int_t)item->num_zeros, "encoding", item->encoded);
 }
 
 static int print_json(const char *path, const struct lbw_model_info *info, uint64_t size,

@@ -7,7 +7,7 @@
 #include "cli/help.h"
 #include "cli/talk.h"
 
-/* Of the page, not of the day: the same program prints the same. Move it with a release. */
+/* Not today's date, so that the same program prints the same page. Update it with a release. */
 #define DATE "2026-11-24"
 
 #define ELLIPSIS "\\[u2026]"
@@ -24,7 +24,7 @@ static size_t print_unicode(const char *text)
     return num_more;
 }
 
-/* Characters roff would read as its own are escaped. */
+/* Escapes characters that are special in roff. */
 static void print_roff(const char *text)
 {
     bool starts_line = true;

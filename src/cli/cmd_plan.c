@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw plan: what would be done to each weight, or why not. */
+/* lbw plan: prints what would be done to each weight, and why. */
 #include <stdio.h>
 
 #include <lbw/lbw.h>

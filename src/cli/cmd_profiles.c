@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw profiles: the detector families that need no file of one's own. */
+/* lbw profiles: lists the built-in profiles. */
 #include <ctype.h>
 #include <stdio.h>
 #include <string.h>
@@ -50,7 +50,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         char input[256];
         lbw_preprocess_describe(input, sizeof input, &profile->preprocess);
         const char *blank = strchr(input, ' ');
-        input[strcspn(input, ",")] = '\0'; /* numbers would not fit: they are in the JSON */
+        input[strcspn(input, ",")] = '\0'; /* too many numbers: they are in the JSON */
         lbw_table_cell(&table, "%s", profile->name);
         lbw_table_cell(&table, "%s", profile->description);
         lbw_table_cell(&table, "%s", isdigit((unsigned char)*input) ? blank + 1 : input);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw quantize: the main job, from a float model to one with low bit-width weights. */
+/* lbw quantize: the main command, from a float model to one with low bit-width weights. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,7 @@ struct quantize_values {
 static const double losses[] = {8, 4, 2, 1, .5, .25};
 #define NUM_LOSSES (sizeof losses / sizeof *losses)
 
-/* Held back for --keep: an eighth of 64 are too few boxes to tell 98% from 95%. */
+/* Held back for --keep: an eighth of 64 has too few boxes to distinguish 98% from 95%. */
 #define HELD_FOR_KEEP 16
 
 static bool wants_calibration(const struct lbw_conversion *c)
@@ -37,7 +37,7 @@ static size_t num_planned(const struct lbw_plan *plan)
     return num;
 }
 
-/* Opens the calibration source, and says what was assumed about the input. */
+/* Opens the calibration source, and reports what was assumed about the input. */
 static enum lbw_status open_calibration(struct lbw_conversion *c,
                                         const struct quantize_values *v)
 {
@@ -88,8 +88,7 @@ static int explain(const struct lbw_conversion *c)
     return code;
 }
 
-/* The share that --keep asks for, 0 … 1; 0 where the option makes no sense, which is explained.
- */
+/* The share of --keep, 0 … 1; for an invalid option explains it and returns 0. */
 static double wanted_share(const struct quantize_values *v, const char *input)
 {
     char *end;
@@ -122,7 +121,7 @@ static enum lbw_status convert_once(struct lbw_conversion *c, const struct quant
     return status == LBW_OK ? lbw_conversion_convert(c, NULL) : status;
 }
 
-/* From the smallest file up, until enough of the boxes are kept or all has been tried. */
+/* Starts with the smallest file, until enough of the boxes are kept or all have been tried. */
 static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_values *v,
                                double share)
 {

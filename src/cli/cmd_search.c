@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw search: a plan chosen by detection tests. */
+/* lbw search: chooses a plan by detection tests. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +88,7 @@ static enum lbw_status open_all(struct job *job)
 {
     const struct lbw_picture_values *picture = &job->v->picture;
     struct lbw_model *model = NULL;
-    struct lbw_plan *plan = NULL; /* each trial makes its own: here for what is wrong with it */
+    struct lbw_plan *plan = NULL; /* each trial prepares its own; here it is checked early */
     enum lbw_status status;
     LBW_OR_OUT(lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err));
     LBW_OR_OUT(read_grids(job));
@@ -112,7 +112,7 @@ static const char *what_became(const struct lbw_search_trial *trial)
     return trial->is_best ? "  best" : "";
 }
 
-/* A trial that finds no room is missing in the list, which save_page() notices. */
+/* A trial lost for lack of memory is missing in the list; save_page() notices. */
 static void keep_trial(struct job *job, const struct lbw_search_trial *t)
 {
     struct lbw_search_trial *more =

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw tune: quantize, then train with the projection in the loop; the float model teaches. */
+/* lbw tune: quantizes, then trains with projection; the float model is the teacher. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,7 +39,9 @@ static enum lbw_status fail_log(struct job *job)
     return LBW_ERR_IO;
 }
 
-/* Leaves of an earlier log the steps that training goes on from, and of another nothing. */
+/*
+ * Keeps those steps of an earlier log that training resumes after; clears a log of another run.
+ */
 static void begin_log(struct job *job)
 {
     size_t resumed = lbw_tune_result(job->tuner)->num_resumed;
@@ -49,11 +51,11 @@ static void begin_log(struct job *job)
     char line[512];
     long keep = 0;
     while (before && fgets(line, sizeof line, before) && strchr(line, '\n') &&
-           strtoull(line, NULL, 10) < resumed) /* 0 of the heading */
+           strtoull(line, NULL, 10) < resumed) /* 0 for the heading */
         keep = ftell(before);
     if (before)
         fclose(before);
-    (void)!ftruncate(fileno(job->log), keep); /* fails where there is nothing to cut */
+    (void)!ftruncate(fileno(job->log), keep); /* fails for what cannot be truncated */
     if (!keep)
         fputs("step,views,loss,held_back,relative,best,agreement,changed,rate,"
               "images_per_second\n",
@@ -76,13 +78,13 @@ static int on_step(void *user, const struct lbw_tune_status *s)
     }
     if (s->agreement >= 0)
         snprintf(agreement, sizeof agreement, ", agree %.3f", s->agreement);
-    /* The line of a terminal is short; the log has the rest. */
+    /* A line of a terminal is short; the log has all numbers. */
     snprintf(what, sizeof what, "loss %.3f, validation %.3f%s, %.1f%% changed, %.0f/s", s->loss,
              s->held_back, agreement, 100 * s->changed, s->images_per_second);
     return lbw_progress_step(NULL, what, s->step, s->num_steps);
 }
 
-/* Says what was found out about the model before the long work begins. */
+/* Reports what is known about the model before the long work begins. */
 static void introduce(const struct job *job, const char *assumed)
 {
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
@@ -153,7 +155,7 @@ static enum lbw_status open_calibration(struct job *job)
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
     struct lbw_calibrate_params params =
         lbw_calibrate_from_options(&job->v->all.calib, &job->all.picture);
-    /* The same samples, without those that judge: fitted to them, they would tell nothing. */
+    /* The same samples without the held-back ones, which must not influence the fit. */
     params.num_samples = r->num_train + r->num_held_back;
     params.hold_back = r->num_held_back;
     params.profile = job->all.is_auto ? job->all.picture.detector : NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw version: which lbw this is. */
+/* lbw version: versions of lbw and of what it uses. */
 #include <stdio.h>
 
 #include <lbw/runtime.h>

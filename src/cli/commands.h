@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Every subcommand: one constant struct, defined in cmd_NAME.c. */
+/* All commands: one constant struct each, defined in cmd_NAME.c. */
 #ifndef LBW_CLI_COMMANDS_H
 #define LBW_CLI_COMMANDS_H
 

@@ -36,7 +36,7 @@ static bool plans_any(const struct lbw_plan *plan)
     return false;
 }
 
-/* The float model's answers to what conversion will not see. */
+/* Runs the float model on the samples that the conversion will not see. */
 static enum lbw_status open_check(struct lbw_conversion *c)
 {
     if (!c->wants_check || c->check || strcmp(c->v->calib.source, "none") == 0 ||
@@ -52,7 +52,7 @@ static enum lbw_status open_check(struct lbw_conversion *c)
     return status;
 }
 
-/* --bits auto: the grids, by what they cost at the outputs. */
+/* --bits auto: chooses grids by what they cost at the outputs. */
 static enum lbw_status choose_bits(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
@@ -75,7 +75,7 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
     return status;
 }
 
-/* --activations int8: what rounding them costs, so that what costs too much stays float. */
+/* --activations int8: weighs roundings, so that those that cost too much stay float. */
 static enum lbw_status weigh_edges(struct lbw_conversion *c)
 {
     if (!c->activations || !lbw_plan_num_edges(c->plan))
@@ -121,7 +121,7 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
         .encode = lbw_encode_from_options(&v->encode),
         .activations = c->activations,
         .tuner = tuner,
-        .state = c->activations ? v->state : NULL, /* without weights there are none */
+        .state = c->activations ? v->state : NULL, /* without calibration there is no state */
         .damping = v->calib.damping,
         .progress = lbw_progress_step,
     };
@@ -152,7 +152,7 @@ enum lbw_status lbw_conversion_run(struct lbw_conversion *c, struct lbw_tuner *t
     return status == LBW_OK ? lbw_conversion_save(c) : status;
 }
 
-/* What belongs to one conversion; the float model's answers stay. */
+/* Closes what belongs to one conversion; the float model's outputs are kept. */
 static void close_one(struct lbw_conversion *c)
 {
     lbw_report_free(&c->report);
@@ -169,7 +169,7 @@ enum lbw_status lbw_conversion_again(struct lbw_conversion *c)
     return lbw_conversion_open(c);
 }
 
-/* Which layers calibration did not reach is no detail: their rounding ruins detectors. */
+/* Warns of layers that calibration did not reach: rounding alone can ruin a detector. */
 static void warn_uncalibrated(const struct lbw_report *report)
 {
     static const char prefix[] = "projection: ";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures in, drawings out: no drawing replaces a picture or another drawing. */
+/* Pairs pictures with drawings: no drawing overwrites a picture or another drawing. */
 #include "cli/drawings.h"
 
 #include <stdbool.h>
@@ -135,7 +135,7 @@ static int check_namesakes(const struct lbw_drawings *drawings)
     return code;
 }
 
-/* A file, whatever it is called. */
+/* A file, whatever its name. */
 struct identity {
     dev_t device;
     ino_t number;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Which pictures 'lbw detect' looks at and where each drawing goes, settled before any work. */
+/* The pictures of 'lbw detect' and where each drawing goes, determined before any work. */
 #ifndef LBW_CLI_DRAWINGS_H
 #define LBW_CLI_DRAWINGS_H
 
@@ -9,7 +9,7 @@
 
 struct lbw_drawing {
     const char *picture; /* borrowed: from the command line or a folder */
-    char *path;          /* of the drawing, "-" for standard output; NULL: none is wanted */
+    char *path;          /* of the drawing, "-" for standard output; NULL: no drawing */
 };
 
 struct lbw_drawings {
@@ -20,10 +20,10 @@ struct lbw_drawings {
 };
 
 /*
- * Lists the pictures that `arguments` name, those of folders in the order of their names, and
- * where --output (NULL: nowhere) puts the drawings. Returns LBW_EXIT_DONE, or explains and
- * returns another: where the output cannot take them, where two drawings would have the same
- * name, or where one would replace a picture or one of `models` (two, NULL for none).
+ * Lists the pictures that `arguments` name, those of folders by name, and where --output (NULL:
+ * no drawings) puts each drawing. Returns LBW_EXIT_DONE, or explains and returns another
+ * status: if the output cannot take them, if two drawings would have the same name, or if one
+ * would overwrite a picture or one of `models` (two, NULL for none).
  */
 int lbw_drawings_init(struct lbw_drawings *out, char **arguments, size_t num,
                       const char *const *models, const char *output);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the options on encodings to parameters. */
+/* From the encoding options to parameters. */
 #include "cli/encode_options.h"
 
 #include <stddef.h>

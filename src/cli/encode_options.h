@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options on how weights are written down, alike in `quantize` and `convert`. */
+/* The encoding options of `quantize` and `convert`. */
 #ifndef LBW_CLI_ENCODE_OPTIONS_H
 #define LBW_CLI_ENCODE_OPTIONS_H
 
@@ -36,15 +36,15 @@ struct lbw_encode_values {
 const char *lbw_encoding_choice(int i);
 const char *lbw_target_choice(int i);
 
-/* Whether the options go together; else it is explained, and LBW_EXIT_USAGE ends it. */
+/* Whether the options go together; if not, explains it: return LBW_EXIT_USAGE. */
 bool lbw_encode_is_usable(const struct lbw_encode_values *values, bool has_8bit_activations,
                           const char *command);
 
 struct lbw_encode_params lbw_encode_from_options(const struct lbw_encode_values *values);
 
 /*
- * Lifts the model, if --opset says so, before it is planned. Weights that are encoded are
- * expanded first when they are to be quantized again: their decoding cannot be lifted.
+ * Lifts the model before planning if --opset is given. Weights to be quantized again are
+ * expanded first, because their decoding nodes cannot be lifted.
  */
 enum lbw_status lbw_encode_lift(struct lbw_model *model, const struct lbw_encode_values *values,
                                 bool requantize, struct lbw_error *err);

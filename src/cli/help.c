@@ -6,7 +6,7 @@
 
 #include "cli/table.h"
 
-#define WIDTH      80 /* of help on any terminal */
+#define WIDTH      80 /* for any terminal */
 #define MAX_INDENT 30
 
 /* Columns of the first `length` bytes of `text`. */
@@ -39,7 +39,7 @@ static void print_wrapped(FILE *to, const char *text, size_t length, int indent,
     putc('\n', to);
 }
 
-/* Paragraphs that begin with blanks stay as far in. */
+/* Paragraphs that begin with blanks keep their indent. */
 static void print_paragraphs(FILE *to, const char *text)
 {
     while (*text) {

@@ -7,13 +7,13 @@
 
 #include "cli/option.h"
 
-/* `lbw --help`: what it is, the commands, where to go next. */
+/* `lbw --help`: what lbw is, the commands, where to read on. */
 void lbw_help_overview(FILE *to);
 
 /* `lbw COMMAND --help`. */
 void lbw_help_command(FILE *to, const struct lbw_command *command);
 
-/* "-o, --output FILE"; options without a letter keep its place. `size` bytes. */
+/* "-o, --output FILE"; options without a letter are aligned. At most `size` bytes. */
 void lbw_help_option_head(char *out, size_t size, const struct lbw_option *option);
 
 #endif

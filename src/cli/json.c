@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Prints JSON values for machines. */
+/* Prints JSON values. */
 #include "cli/json.h"
 
 #include <math.h>
@@ -38,7 +38,7 @@ json_t *lbw_json_text(const char *text)
     return value;
 }
 
-/* What could not be taken in takes all with it. */
+/* A value that cannot be added makes the whole invalid. */
 static void drop(json_t **to)
 {
     json_decref(*to);

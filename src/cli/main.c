@@ -129,8 +129,8 @@ static int run(int argc, char **argv)
 }
 
 /*
- * Takes the place of standard files that are closed, so that no file opened later is mistaken
- * for one of them: reading from and writing to them fails as before.
+ * Opens /dev/null for standard files that are closed, so that no file opened later takes their
+ * number: reading and writing them fails as before.
  */
 static void take_closed_files(void)
 {
@@ -142,9 +142,11 @@ static void take_closed_files(void)
 int main(int argc, char **argv)
 {
     take_closed_files();
-    /* For the width of characters only: numbers keep their point in every locale. */
+    /* For the width of characters only: numbers keep their decimal point in every locale. */
     setlocale(LC_CTYPE, "C.UTF-8");
-    /* A limit on the size of files shows as a failed write, and its half file is removed. */
+    /*
+     * A limit on file sizes then shows as a failed write, and the incomplete file is removed.
+     */
     signal(SIGXFSZ, SIG_IGN);
     lbw_runtime_of_build();
     int code = run(argc, argv);

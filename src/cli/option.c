@@ -11,7 +11,7 @@
 
 #include "cli/talk.h"
 
-/* Rows every command has. */
+/* Rows of every command. */
 static const struct lbw_option help_option = {"help", 'h'};
 
 static size_t num_options(const struct lbw_command *command)
@@ -81,7 +81,7 @@ const char *lbw_suggest(const char *word, const char *const *names, size_t num)
             distance = 1;
         else if (distance > 1 + length / 4)
             continue;
-        /* of equals one that a letter was left out of: "yolov8" of "yolo8", not "yolox" */
+        /* of equals, one with a letter more: "yolov8" for "yolo8", not "yolox" */
         bool is_longer = best && strlen(best) <= length && strlen(names[i]) > length;
         if (distance < best_distance || (distance == best_distance && is_longer)) {
             best = names[i];
@@ -270,8 +270,8 @@ struct parser {
     const struct lbw_command *command;
     int argc;
     char **argv;
-    int next;      /* index of the first word not yet looked at */
-    int num_stdin; /* values and arguments that stand for standard input */
+    int next;      /* index of the next word */
+    int num_stdin; /* values and arguments that name standard input */
 };
 
 static bool is_stdin(const struct lbw_option *option, const char *value)
@@ -363,7 +363,7 @@ enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, cha
         enum lbw_parse result = LBW_PARSE_RUN;
         if (options_end || word[0] != '-' || !word[1]) {
             p.num_stdin += strcmp(word, "-") == 0;
-            argv[num++] = word; /* num < p.next: nothing unread is overwritten */
+            argv[num++] = word; /* num < p.next: no unread word is overwritten */
         } else if (strcmp(word, "--") == 0)
             options_end = true;
         else if (word[1] == '-')

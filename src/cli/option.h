@@ -21,17 +21,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The type of the member at `offset` is given behind each. */
+/* Each is followed by the type of the member at `offset`. */
 enum lbw_option_type {
     LBW_OPTION_FLAG,   /* bool */
-    LBW_OPTION_STRING, /* const char *; one of `choice` where that is set */
+    LBW_OPTION_STRING, /* const char *; one of `choice` if that is set */
     LBW_OPTION_OUTPUT, /* const char *, a file to write: see lbw_outputs_are_possible() */
     LBW_OPTION_INT,    /* int64_t, in min … max */
     LBW_OPTION_FLOAT,  /* double, in min … max */
     LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */
     LBW_OPTION_BYTES,  /* uint64_t, "64K", "1.5G" (powers of 1024) */
     LBW_OPTION_CHOICE, /* int, the index in `choice` */
-    LBW_OPTION_LIST,   /* struct lbw_option_list, one item each time it is given */
+    LBW_OPTION_LIST,   /* struct lbw_option_list, one item for each use */
 };
 
 struct lbw_option_size {
@@ -48,12 +48,12 @@ struct lbw_option {
     char letter;      /* the short form, or 0 */
     enum lbw_option_type type;
     size_t offset;                /* in the command's struct of values */
-    const char *argument;         /* what help calls the value; NULL for flags */
-    const char *help;             /* one sentence without a full stop, defaults named */
+    const char *argument;         /* the name of the value in help; NULL for flags */
+    const char *help;             /* one sentence without a full stop, with the default */
     double min, max;              /* LBW_OPTION_INT and _FLOAT, both 0: any; _BYTES: min */
     const char *(*choice)(int i); /* LBW_OPTION_CHOICE and _STRING: names, NULL past the last */
     bool is_written;              /* LBW_OPTION_STRING: "-" is not standard input */
-    bool is_in_place;             /* LBW_OPTION_OUTPUT: written where it is, not replaced */
+    bool is_in_place;             /* LBW_OPTION_OUTPUT: written in place, not replaced */
 };
 
 struct lbw_command {
@@ -62,12 +62,12 @@ struct lbw_command {
     const char *arguments;            /* "MODEL", "A B", "[COMMAND]"; "" for none */
     const char *description;          /* paragraphs separated by an empty line; may be NULL */
     const char *example;              /* one command line, or NULL */
-    const struct lbw_option *options; /* ended by a zeroed row; NULL: none but --help */
+    const struct lbw_option *options; /* ends with a zeroed row; NULL: only --help */
     size_t values_size;               /* sizeof the struct of values; 0: none */
     const void *defaults;             /* its initial content; NULL: zeros */
     int min_arguments, max_arguments;
-    const char *const *words; /* what the argument may be, for completion; NULL: files */
-    /* Returns an exit code. `values` is the filled struct; arguments are those left over. */
+    const char *const *words; /* the values of the argument, for completion; NULL: files */
+    /* Returns an exit status. `values` is the filled struct; arguments are those left over. */
     int (*run)(const void *values, int num_arguments, char **arguments);
 };
 
@@ -76,27 +76,29 @@ extern const struct lbw_command *const lbw_commands[];
 
 const struct lbw_command *lbw_command_find(const char *name);
 
-/* How parsing ended. */
+/* The result of parsing. */
 enum lbw_parse {
     LBW_PARSE_RUN,  /* values and arguments are good */
-    LBW_PARSE_HELP, /* --help was asked for */
-    LBW_PARSE_BAD,  /* usage error, already explained on standard error */
+    LBW_PARSE_HELP, /* --help was given */
+    LBW_PARSE_BAD,  /* usage error, already reported on standard error */
 };
 
 /*
- * Parses argv[0 … argc-1], which stand behind the command's name, into `values` (already
- * holding the defaults). Options may stand anywhere, "--" ends them, "--name=value" equals
- * "--name value", letters of flags may be joined. On return argv[0 … *num_arguments-1] are the
- * arguments in order. The caller frees lists with lbw_options_release().
+ * Parses argv[0 … argc-1], the words after the command's name, into `values` (which holds the
+ * defaults). Options may be anywhere, "--" ends them, "--name=value" equals "--name value",
+ * letters of flags may be joined. On return argv[0 … *num_arguments-1] are the arguments in
+ * order. The caller frees lists with lbw_options_release().
  */
 enum lbw_parse lbw_options_parse(void *values, int *num_arguments, int argc, char **argv,
                                  const struct lbw_command *command);
 void lbw_options_release(void *values, const struct lbw_command *command);
 
-/* The nearest of `num` names, where one is near enough to be meant; else NULL. */
+/* The nearest of `num` names if one is close enough to be a typo; else NULL. */
 const char *lbw_suggest(const char *word, const char *const *names, size_t num);
 
-/* What a row's value is called: its argument, or its choices joined by "|". `size` bytes. */
+/*
+ * The name of a row's value: its argument, or its choices joined by "|". At most `size` bytes.
+ */
 void lbw_option_value_name(char *out, size_t size, const struct lbw_option *option);
 
 #endif

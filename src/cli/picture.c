@@ -29,11 +29,11 @@ bool lbw_picture_given(const struct lbw_picture_values *v)
            v->multiple;
 }
 
-/* The options that are settings of preprocessing, too. */
+/* The options that are also settings of preprocessing. */
 #define NUM_SETTINGS 8
 struct setting {
     const char *key, *value;
-    bool is_for_arrays; /* says something even where nothing is preprocessed */
+    bool is_for_arrays; /* has a meaning even without preprocessing */
 };
 
 static void list_settings(struct setting out[NUM_SETTINGS], const struct lbw_picture_values *v)
@@ -88,7 +88,7 @@ static enum lbw_status overlay(struct lbw_preprocess *preprocess,
     return status;
 }
 
-/* lbw_profile_find(), which knows nothing of near misses. */
+/* lbw_profile_find(), with a suggestion for a typo. */
 static enum lbw_status find_profile(struct lbw_profile *out, const char *name,
                                     struct lbw_error *err)
 {
@@ -107,7 +107,7 @@ static enum lbw_status find_profile(struct lbw_profile *out, const char *name,
     return status;
 }
 
-/* The profile that --profile names, or `base`, with the other options put over it. */
+/* The profile of --profile, or `base`, with the other options applied to it. */
 static enum lbw_status resolve(struct lbw_profile *profile, struct lbw_model *model,
                                const struct lbw_picture_values *values,
                                const struct lbw_profile *base, struct lbw_error *err)
@@ -124,7 +124,7 @@ out:
     return status;
 }
 
-/* What the outputs mean: the profile that was named, else the one that they look like. */
+/* The profile of the outputs: the one named, else the one that they match. */
 static void find_detector(struct lbw_picture *out, struct lbw_model *model, bool is_named)
 {
     const struct lbw_profile *guess = is_named ? NULL : lbw_profile_guess(model);
@@ -161,7 +161,7 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
     return LBW_OK;
 }
 
-/* Explains that nobody knows this kind of detector. */
+/* Explains that no profile matches. */
 static enum lbw_status no_profile(struct lbw_model *model, const char *path,
                                   struct lbw_error *err)
 {
@@ -195,7 +195,7 @@ static enum lbw_status no_profile(struct lbw_model *model, const char *path,
     return LBW_ERR_ARGUMENT;
 }
 
-/* Where the model leaves the size open and the user says nothing of it. */
+/* When the model leaves the size open and the user gives none. */
 static void tell_size(const struct lbw_profile *profile, struct lbw_model *model,
                       const char *path)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options that say how pictures become network inputs, alike in every command. */
+/* The options on how pictures become network inputs, the same in every command. */
 #ifndef LBW_CLI_PICTURE_H
 #define LBW_CLI_PICTURE_H
 
@@ -42,7 +42,7 @@ struct lbw_picture_values {
      "round dynamic sizes up to a multiple of N"}
 /* clang-format on */
 
-/* The row that leaves lbw's kernels out, for commands that run models. */
+/* The row that disables lbw's kernels, for commands that run models. */
 #define LBW_NATIVE_OPTION(offset)                                                              \
     {                                                                                          \
         "no-native", 0, LBW_OPTION_FLAG, offset, NULL,                                         \
@@ -54,28 +54,27 @@ const char *lbw_color_choice(int i);
 const char *lbw_layout_choice(int i);
 
 /*
- * Whether the options make sense, also for a `source` of arrays in a file; else it is
- * explained, and LBW_EXIT_USAGE ends it. NULL: no source but pictures.
+ * Whether the options make sense, also for a `source` of arrays in a file; if not, explains it:
+ * return LBW_EXIT_USAGE. NULL: the source can only be pictures.
  */
 bool lbw_picture_is_usable(const struct lbw_picture_values *values, const char *source,
                            const char *command);
 
-/* Whether any option but --size was given: without, the model itself tells. */
+/* Whether any option but --size was given; if not, preprocessing is inferred from the model. */
 bool lbw_picture_given(const struct lbw_picture_values *values);
 
 /*
- * For commands that only need preprocessing: the profile that --profile names, as the model
- * adapts it, with the other options put over it; where none is named, they go over what the
- * model lets assume. *preprocess is NULL where all is left to the model; width
- * and height are 0 unless --size was given.
+ * For commands that need only preprocessing: the profile of --profile, adapted to the model, or
+ * else the preprocessing inferred from the model, with the other options applied to it.
+ * *preprocess is NULL if the model determines it alone; width and height are 0 unless --size
+ * was given.
  */
 struct lbw_picture {
     struct lbw_profile profile;
     const struct lbw_preprocess *preprocess;
     int width, height;
     struct lbw_profile guess;
-    const struct lbw_profile
-        *detector; /* what the outputs mean, where that is known; borrowed */
+    const struct lbw_profile *detector; /* the profile of the outputs, if known; borrowed */
 };
 void lbw_picture_release(struct lbw_picture *picture);
 enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model *model,
@@ -83,8 +82,8 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
                                       struct lbw_error *err);
 
 /*
- * The same for commands that find boxes: where no profile is named, the one that the model's
- * outputs look like (said on standard error). LBW_ERR_ARGUMENT lists the outputs when there is
+ * The same for commands that detect boxes: without --profile, the profile that matches the
+ * model's outputs (reported on standard error). LBW_ERR_ARGUMENT lists the outputs if there is
  * none.
  */
 enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,

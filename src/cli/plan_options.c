@@ -69,7 +69,7 @@ static enum lbw_status find_grid(const struct lbw_grid **out, const char *name,
     return LBW_OK;
 }
 
-/* Fills the rules; the strings of split "REGEX=N" are put into `regexes`, to be freed. */
+/* Fills the rules; the strings of split "REGEX=N" go into `regexes`, to be freed. */
 static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_plan_values *v,
                                   struct lbw_error *err)
 {
@@ -150,14 +150,14 @@ static bool matches(const struct lbw_plan *plan, const regex_t *regex)
     return false;
 }
 
-/* What matches nothing is most often misspelt. */
+/* A pattern that matches nothing is probably misspelt. */
 static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_params *params)
 {
     for (size_t i = 0; i < params->num_rules; i++) {
         const struct lbw_plan_rule *rule = &params->rules[i];
         regex_t regex;
         if (regcomp(&regex, rule->regex, REG_EXTENDED | REG_NOSUB) != 0)
-            continue; /* no memory: the plan itself was made with it */
+            continue; /* no memory: the plan itself was made with this pattern */
         if (!matches(plan, &regex))
             lbw_talk("warning: --%s '%s%s%s' matches no weight", rule->grid ? "bits" : "skip",
                      rule->regex, rule->grid ? "=" : "", rule->grid ? rule->grid->name : "");
@@ -165,7 +165,7 @@ static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_pa
     }
 }
 
-/* Layers on integers take what this opset brought; an earlier model is lifted to it. */
+/* Layers on integers need this opset; an earlier model is lifted to it. */
 static enum lbw_status lift(struct lbw_model *model, const struct lbw_plan_values *v,
                             struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options that make a plan, alike in `plan`, `quantize` and `search`. */
+/* The options of a plan in `plan`, `quantize` and `search`. */
 #ifndef LBW_CLI_PLAN_OPTIONS_H
 #define LBW_CLI_PLAN_OPTIONS_H
 
@@ -56,7 +56,7 @@ struct lbw_plan_values {
      "accept a model whose weights are already encoded"},                                      \
     {"plan", 0, LBW_OPTION_STRING, offsetof(values, member.plan), "FILE",                      \
      "apply a plan printed by 'lbw plan', possibly edited"}
-/* For commands that choose bits and convert in one go. */
+/* For commands that choose bits and convert at once. */
 #define LBW_BUDGET_OPTIONS(values, member)                                                     \
     {"bpw", 0, LBW_OPTION_FLOAT, offsetof(values, member.bpw), "X",                            \
      "budget of --bits auto: bits per converted weight, scales included (default: the "        \
@@ -64,7 +64,7 @@ struct lbw_plan_values {
     {"target-size", 0, LBW_OPTION_BYTES, offsetof(values, member.target_size), "SIZE",         \
      "budget of --bits auto: size of the model file", .min = 1}
 
-/* Only for those that can fit them to data, or show them. */
+/* Only for commands that can fit them to data, or show them. */
 #define LBW_ACTIVATIONS_OPTIONS(values, member)                                                \
     {"activations", 0, LBW_OPTION_CHOICE, offsetof(values, member.activations), NULL,          \
      "what layers read and write: float, or 8 bits where they can run on integers, for the "   \
@@ -81,7 +81,7 @@ const char *lbw_method_choice(int i);
 const char *lbw_group_choice(int i);
 const char *lbw_scale_choice(int i);
 
-/* Whether the options on activations go together; else it is explained. */
+/* Whether the options on activations go together; if not, explains it. */
 bool lbw_activations_are_usable(const struct lbw_plan_values *values, const char *command);
 
 /* The options as parameters of the library. */
@@ -91,7 +91,7 @@ struct lbw_plan_wishes {
     struct lbw_plan_rule *rules;
     char **regexes; /* num_regexes items, NULL for none */
     size_t num_regexes;
-    bool is_auto; /* the bits of weights without a rule are to be chosen */
+    bool is_auto; /* the bits of weights without a rule are yet to be chosen */
 };
 
 /* Release it in any case. LBW_ERR_ARGUMENT names the option. */
@@ -101,8 +101,8 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
 void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
 /*
- * Plans `model` as the options say, and warns of patterns that match nothing. *is_auto (NULL is
- * fine) tells whether bits are still to be chosen. `memory` is that of calibration.
+ * Plans `model` by the options, and warns of patterns that match nothing. *is_auto (NULL is
+ * fine) receives whether bits are yet to be chosen. `memory` is that of calibration.
  * LBW_ERR_ARGUMENT names the option.
  */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,

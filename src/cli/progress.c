@@ -15,7 +15,7 @@ static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 static volatile sig_atomic_t interrupted;
 static struct sigaction before[NUM_CAUGHT];
 
-/* The one line there is, on the one terminal there is. */
+/* The one line, on the one terminal. */
 static struct {
     const char *verb;
     int width; /* of the terminal; 0: show nothing */
@@ -43,7 +43,7 @@ void lbw_progress_begin(const char *verb, bool quiet)
     interrupted = 0;
     for (size_t i = 0; i < NUM_CAUGHT; i++) {
         sigaction(caught[i], NULL, &before[i]);
-        if (before[i].sa_handler != SIG_IGN) /* as nohup set it */
+        if (before[i].sa_handler != SIG_IGN) /* as nohup does */
             sigaction(caught[i], &action, NULL);
     }
     line.verb = verb;

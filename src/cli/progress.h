@@ -8,11 +8,11 @@
 
 /*
  * From here to lbw_progress_end() SIGINT, SIGTERM and SIGHUP only set a flag; a second one
- * kills. Nothing is shown when standard error is no terminal or `quiet` is set.
+ * kills. Nothing is shown if standard error is not a terminal or `quiet` is set.
  */
 void lbw_progress_begin(const char *verb, bool quiet);
 
-/* An lbw_progress_fn: non-zero once a signal came. `user` is not used. */
+/* An lbw_progress_fn: non-zero after a signal. `user` is not used. */
 int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
 
 /* Shows a line without numbers, for work that does not count its steps. */
@@ -21,13 +21,13 @@ void lbw_progress_note(const char *what);
 /* Seconds since lbw_progress_begin(), also after the end. */
 double lbw_progress_seconds(void);
 
-/* Whether a signal came. */
+/* Whether a signal arrived. */
 bool lbw_progress_stopped(void);
 
-/* Erases the line; signals stay caught, so that what follows may still be stopped cleanly. */
+/* Erases the line; signals stay caught, so that the rest can still be stopped cleanly. */
 void lbw_progress_clear(void);
 
-/* Clears, and gives the signals back. */
+/* Erases the line and restores the signals. */
 void lbw_progress_end(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The build folder's ONNX Runtime: see samples/setup.sh, which puts it there. */
+/* The ONNX Runtime in the build folder, where samples/setup.sh installs it. */
 #include "cli/runtime.h"
 
 #include <glob.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Models and texts to files. */
+/* Writing models and texts to files. */
 #include "cli/save.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ bool lbw_output_is_possible(const char *path, bool is_in_place)
     return is_possible;
 }
 
-/* Two outputs in one file would leave the second alone. */
+/* Two outputs with one file would leave only the second. */
 static bool is_named_once(const void *values, const struct lbw_command *command,
                           const char *path)
 {
@@ -125,7 +125,7 @@ static bool is_special(const char *path)
     return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
-/* Made durable where it can be: a pipe or a terminal cannot be synced. */
+/* Synced if possible: a pipe or a terminal cannot be. */
 static int write_all(const char *path, const char *text)
 {
     FILE *file = fopen(path, "w");
@@ -150,7 +150,7 @@ enum lbw_status lbw_save_text(const char *path, const char *text, struct lbw_err
     }
     if (is_special(path))
         return write_all(path, text) == 0 ? LBW_OK : fail(err, path);
-    /* not from the file's own name, which may be as long as names can be */
+    /* not from the file's own name, which may have the greatest length */
     const char *slash = strrchr(path, '/');
     int folder = slash ? (int)(slash - path) + 1 : 0;
     char temporary[4096];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing results: a model where its options say, not after Ctrl-C; text in one go. */
+/* Writing results: a model as its options say, unless interrupted; text as a whole. */
 #ifndef LBW_CLI_SAVE_H
 #define LBW_CLI_SAVE_H
 
@@ -32,29 +32,29 @@ struct lbw_output_values {
 /* clang-format on */
 
 /*
- * Whether a file can be written at `path`, as far as that can be known before: it is no folder;
- * where it is there and written in place, or no regular file, it can be written to, else its
- * folder. What stands against it is explained. Nothing is touched.
+ * Whether a file can be written at `path`, as far as this can be known beforehand: it is not a
+ * folder; an existing file that is written in place, or is not regular, is writable; else its
+ * folder is. If not, explains it. Changes nothing.
  */
 bool lbw_output_is_possible(const char *path, bool is_in_place);
 
-/* The same of every LBW_OPTION_OUTPUT that was given: before the work, not behind it. */
+/* The same for every LBW_OPTION_OUTPUT that was given: before the work, not after it. */
 bool lbw_outputs_are_possible(const void *values, const struct lbw_command *command);
 
-/* Whether the options can be followed; else it is explained, and LBW_EXIT_USAGE ends it. */
+/* Whether the options can be followed; if not, explains it: return LBW_EXIT_USAGE. */
 bool lbw_output_is_usable(const struct lbw_output_values *values, const char *command);
 
-/* Where to talk about the result: standard error when the model goes to standard output. */
+/* Where to print about the result: standard error if the model goes to standard output. */
 FILE *lbw_output_talk(const struct lbw_output_values *values);
 
-/* What to call it there. */
+/* The name of the output for messages. */
 const char *lbw_output_name(const struct lbw_output_values *values);
 
-/* Whether saving will be refused for its names alone: before long work, not behind it. */
+/* Whether saving would refuse the names of the files: before long work, not after it. */
 enum lbw_status lbw_output_check(const struct lbw_output_values *values,
                                  const struct lbw_model *model, struct lbw_error *err);
 
-/* Saves as the options say, or LBW_ERR_INTERRUPTED when a signal came before. */
+/* Saves as the options say, or LBW_ERR_INTERRUPTED if a signal arrived before. */
 enum lbw_status lbw_output_save(const struct lbw_output_values *values, struct lbw_model *model,
                                 struct lbw_error *err);
 

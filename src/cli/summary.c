@@ -12,9 +12,9 @@
 #include "cli/table.h"
 #include "cli/talk.h"
 
-#define MOST_SNR    200.0 /* dB: nothing to measure: no error, or no signal */
+#define MOST_SNR    200.0 /* dB: nothing to measure, without an error or a signal */
 #define MAX_OUTPUTS 4     /* whose errors are shown */
-#define MAX_NAMES   3     /* of weights left alone, per reason */
+#define MAX_NAMES   3     /* of weights kept, per reason */
 
 static void print_snr_cell(struct lbw_table *table, double snr)
 {
@@ -27,7 +27,7 @@ static void print_snr_cell(struct lbw_table *table, double snr)
 static void print_layers(FILE *to, const struct lbw_report *report,
                          const struct lbw_report_row **rows, size_t num)
 {
-    /* with calibration both are of the layer's output: rounded alone, and as written */
+    /* with calibration both are of the layer's output: rounded only, and as written */
     const struct lbw_column columns[] = {
         {"layer", LBW_ALIGN_SHRINK},
         {"shape", LBW_ALIGN_LEFT},
@@ -72,7 +72,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Whether two reasons differ in their first number at most: "would save 338 bytes". */
+/* Whether two reasons differ at most in their first number: "would save 338 bytes". */
 static bool is_same_reason(const char *a, const char *b)
 {
     size_t i = strcspn(a, "0123456789"), j = strcspn(b, "0123456789");
@@ -99,7 +99,7 @@ static bool is_first_of_its_reason(const struct lbw_report *report, size_t i)
     return true;
 }
 
-/* The reason of row `first`, with the range of its number over all rows alike. */
+/* The reason of row `first`, with the range of its number over all similar rows. */
 static void print_reason_text(FILE *to, const struct lbw_report *report, size_t first)
 {
     const char *reason = lbw_report_row(report, first)->how;
@@ -181,7 +181,7 @@ static void print_sizes(FILE *to, const struct lbw_report *report)
     lbw_table_release(&table);
 }
 
-/* Lists what was not done as asked, by reason, each with its number. */
+/* Lists what was not done as requested, by reason, each with its number. */
 static void print_reasons(FILE *to, const struct lbw_report *report, const char *title,
                           const char *(*reason_of)(const struct lbw_report_row *row))
 {
@@ -219,7 +219,7 @@ static const char *why_plain(const struct lbw_report_row *row)
     return *row->note ? row->note : NULL;
 }
 
-/* One number for all, or for those that have one. */
+/* One number for all layers, or for those that have one. */
 static void print_all(FILE *to, const struct lbw_report *report)
 {
     size_t num = report->num_measured;
@@ -230,7 +230,7 @@ static void print_all(FILE *to, const struct lbw_report *report)
                 report->snr);
 }
 
-/* The answer to the first question. */
+/* The most important line. */
 static void print_kept(FILE *to, const struct lbw_check_result *kept)
 {
     if (!kept->num_samples)
@@ -275,7 +275,7 @@ void lbw_print_others(FILE *to, const struct lbw_plan *plan)
     }
 }
 
-/* Where the time of calibration went. */
+/* The time that calibration took, by part. */
 static void print_seconds(FILE *to, const struct lbw_report *report)
 {
     char runtime[LBW_TEXT_SIZE], fit[LBW_TEXT_SIZE];
@@ -348,7 +348,7 @@ static json_t *kept_json(const struct lbw_check_result *kept)
     return out;
 }
 
-/* The library's report, with what was measured on samples held back. */
+/* The library's report, with the check on held-back samples. */
 static enum lbw_status print_report(char **out, const struct lbw_report *report,
                                     const struct lbw_check_result *kept, struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a conversion reports: one screen that says what was gained and lost, or JSON. */
+/* The report of a conversion: one screen on gains and losses, or JSON. */
 #ifndef LBW_CLI_SUMMARY_H
 #define LBW_CLI_SUMMARY_H
 
@@ -32,24 +32,24 @@ struct lbw_report_values {
 
 struct lbw_summary {
     const char *input, *output;
-    const char *data; /* what calibration used, or NULL */
+    const char *data; /* the calibration set, or NULL */
     const struct lbw_plan *plan;
     enum lbw_encoding encoding;
     double seconds;
     const struct lbw_check_result *kept; /* num_samples is 0: nothing was held back */
 };
 
-/* The operators with weights that the plan does not look at, a line each; nothing for none. */
+/* Prints the operators with weights outside the plan, one per line, if there are any. */
 void lbw_print_others(FILE *to, const struct lbw_plan *plan);
 
-/* What a page calls a model: the name of its file without folders. */
+/* The name of a model on a page: that of its file without folders. */
 const char *lbw_report_title(const char *path);
 
-/* Writes the report's file, where the options name one: as HTML or as JSON, by its name. */
+/* Writes the report's file if the options name one: HTML or JSON, by its name. */
 enum lbw_status lbw_report_save(const struct lbw_report_values *values,
                                 const struct lbw_page_params *page, struct lbw_error *err);
 
-/* Prints the summary, or what the options want instead. */
+/* Prints the summary, or what the options ask for instead. */
 enum lbw_status lbw_report_show(FILE *to, const struct lbw_report_values *values,
                                 const struct lbw_report *report,
                                 const struct lbw_summary *summary, struct lbw_error *err);

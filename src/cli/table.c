@@ -50,7 +50,7 @@ void lbw_table_cell(struct lbw_table *table, const char *fmt, ...)
         table->out_of_memory = 1;
 }
 
-/* Bytes of the first character of `text` and the columns it takes; bad bytes count one. */
+/* Bytes of the first character of `text` and its columns; invalid bytes count one. */
 static size_t next_character(const char *text, size_t *columns)
 {
     wchar_t c;
@@ -86,7 +86,7 @@ int lbw_terminal_width(FILE *to)
     return size.ws_col;
 }
 
-/* The part of `text` that begins where at most `width` columns are left. */
+/* The end of `text` that has at most `width` columns. */
 static const char *tail(const char *text, size_t width)
 {
     while (lbw_text_width(text) > width) {
@@ -113,7 +113,7 @@ void lbw_text_shorten(char *out, size_t size, const char *text, size_t width)
     snprintf(out, size, "%.*s…%s", (int)bytes, text, tail(text, width - 1 - used));
 }
 
-/* With the last folders that there is room for, or the name alone, shortened in the middle. */
+/* With as many of the last folders as fit, or the name alone, shortened in the middle. */
 static void shorten_path(char *out, size_t size, const char *path, size_t width)
 {
     const char *at = strchr(path, '/'), *name = path;
@@ -180,7 +180,7 @@ static const char *cell_text(const struct lbw_table *table, size_t row, size_t c
                : table->columns[column].title;
 }
 
-/* Row 0 is the headings. Rows end at the last cell that holds anything: no trailing blanks. */
+/* Row 0 is the headings. Rows end at the last cell that is not empty: no trailing blanks. */
 static void print_row(const struct lbw_table *table, FILE *to, int indent, size_t row,
                       const size_t *widths)
 {

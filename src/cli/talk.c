@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Complaints in one form, and numbers as people read them. */
+/* Messages in one form, and numbers for people. */
 #include "cli/talk.h"
 
 #include <inttypes.h>

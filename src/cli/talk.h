@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What every command says alike: exit codes, complaints, numbers with units. */
+/* What all commands share: exit statuses, messages, numbers with units. */
 #ifndef LBW_CLI_TALK_H
 #define LBW_CLI_TALK_H
 
@@ -9,7 +9,7 @@
 
 #include <lbw/base.h>
 
-/* The idioms of src/base/error.h: where nothing is owned, and where something is. */
+/* The idioms of src/base/error.h, for functions that own nothing and that own something. */
 #define LBW_TRY(call)                                                                          \
     do {                                                                                       \
         enum lbw_status try_status = (call);                                                   \
@@ -37,16 +37,16 @@ void lbw_talk(const char *fmt, ...) LBW_PRINTF(1, 2);
 /* Prints text that came from a file or a command line, see lbw_text_clean(). */
 void lbw_print_clean(FILE *to, const char *text);
 
-/* The same with a line break behind it. */
+/* The same with a line break after it. */
 void lbw_print_line(FILE *to, const char *text);
 
 /* The same as a string, to be freed; NULL when out of memory. */
 char *lbw_printable(const char *text);
 
-/* A usage error of a command: the line, where to find help, and LBW_EXIT_USAGE. */
+/* Prints a usage error of a command and where to find help; returns LBW_EXIT_USAGE. */
 int lbw_usage_error(const char *command, const char *fmt, ...) LBW_PRINTF(2, 3);
 
-/* Says what failed and returns the exit code for it. */
+/* Reports a failure and returns its exit status. */
 int lbw_explain(const struct lbw_error *err);
 
 /* "1,234,567". Returns `out`; so do the others. */
