@@ -429,7 +429,7 @@ def tune(
         best, agreement, changed, rate, images_per_second, seconds_left.
     """
     if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration) == "none":
-        raise ArgumentError("calibration: training needs pictures; 'none' is for quantize()")
+        raise ArgumentError("calibration: training needs images; 'none' is for quantize()")
     if hasattr(calibration, "__next__"):
         calibration = list(calibration)  # type: ignore[arg-type]  # training keeps all samples and asks twice
     values = locals()

@@ -208,7 +208,7 @@ static enum lbw_status detect(struct job *job, const struct lbw_drawing *drawing
 }
 
 static const struct lbw_column columns[] = {
-    {"picture", LBW_ALIGN_PATH}, {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
+    {"image", LBW_ALIGN_PATH},   {"class", LBW_ALIGN_LEFT}, {"score", LBW_ALIGN_RIGHT},
     {"x", LBW_ALIGN_RIGHT},      {"y", LBW_ALIGN_RIGHT},    {"width", LBW_ALIGN_RIGHT},
     {"height", LBW_ALIGN_RIGHT}, {"", LBW_ALIGN_LEFT},
 };
@@ -322,10 +322,9 @@ const struct lbw_command lbw_cmd_detect = {
     .name = "detect",
     .summary = "detect objects in images and draw the boxes",
     .arguments = "MODEL IMAGE|DIR…",
-    .description =
-        "Prints what MODEL finds in each picture, or in those of a folder, and draws "
-        "it where --output\nsays. With --reference both models are drawn: dashed "
-        "boxes are lost, boxes with a second line\naround them invented.",
+    .description = "Prints what MODEL finds in each image, or in those of a folder, and draws "
+                   "it where --output\nsays. With --reference both models are drawn: dashed "
+                   "boxes are lost, boxes with a second line\naround them invented.",
     .example = "lbw detect 4bit.onnx street.jpg -p yolox --reference float.onnx -o street.png",
     .options = options,
     .values_size = sizeof(struct detect_values),

@@ -165,7 +165,7 @@ static void print_models(const struct job *job)
     for (size_t m = 0; m < NUM_MEASURES; m++)
         if (is_shown(job, &measures[m]))
             columns[num++] = measures[m].column;
-    columns[num++] = (struct lbw_column){"ms/picture", LBW_ALIGN_RIGHT};
+    columns[num++] = (struct lbw_column){"ms/image", LBW_ALIGN_RIGHT};
     struct lbw_table table;
     lbw_table_init(&table, columns, num);
     for (size_t i = 0; i < e->num_models; i++) {
@@ -226,7 +226,7 @@ static void print_text(const struct job *job)
         print_classes(job);
     double num = (double)e->num_images;
     char wall[LBW_TEXT_SIZE];
-    printf("\n%zu picture%s", e->num_images, e->num_images == 1 ? "" : "s");
+    printf("\n%zu image%s", e->num_images, e->num_images == 1 ? "" : "s");
     if (job->v->labels)
         printf(", %zu labeled box%s", lbw_evaluation_model(e, 0)->ap.num_truths,
                lbw_evaluation_model(e, 0)->ap.num_truths == 1 ? "" : "es");
@@ -347,7 +347,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 {
     struct job job = {.v = values, .paths = arguments};
     if (!job.v->images)
-        return lbw_usage_error("eval", "which pictures? Say --images DIR");
+        return lbw_usage_error("eval", "missing --images DIR");
     if (!job.v->labels && !job.v->reference)
         return lbw_usage_error("eval", "missing --labels or --reference");
     if (!job.v->labels && (job.v->per_class || job.v->voc))
@@ -394,7 +394,7 @@ static const struct lbw_option options[] = {
      "IoU above which the box with the lower score is suppressed (default: the profile's)",
      .min = 0, .max = 1},
     {"reference-score", 0, LBW_OPTION_FLOAT, AT(reference_score), "X",
-     "count reference boxes from this score up, and as many of the model's (default 0.6)",
+     "least score of the boxes that are compared, in both models (default 0.6)",
      .min = 0.05, .max = 1},
     {"reference-nms", 0, LBW_OPTION_FLOAT, AT(reference_nms), "X",
      "like --nms, for comparisons with the reference (default 0.3)", .min = 0.01, .max = 1},

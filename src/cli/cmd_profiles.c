@@ -41,8 +41,8 @@ static int run(const void *values, int num_arguments, char **arguments)
         return print_json();
     static const struct lbw_column columns[] = {
         {"profile", LBW_ALIGN_LEFT},
-        {"what it reads", LBW_ALIGN_LEFT},
-        {"what it feeds", LBW_ALIGN_LEFT},
+        {"detector", LBW_ALIGN_LEFT},
+        {"preprocessing", LBW_ALIGN_LEFT},
     };
     struct lbw_table table;
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
@@ -71,8 +71,8 @@ const struct lbw_command lbw_cmd_profiles = {
     .summary = "list the known detector families",
     .arguments = "",
     .description =
-        "A profile says how a detector wants its pictures and how its outputs become boxes. "
-        "These\nare built in; --profile FILE.json names one of your own:\n\n"
+        "A profile gives the preprocessing, decoder and classes of a detector. These are\n"
+        "built in; use --profile FILE.json for your own:\n\n"
         "    {\"extends\": \"yolov8\", \"size\": [640, 640], \"labels\": [\"cat\", \"dog\"]}",
     .options = options,
     .values_size = sizeof(struct profiles_values),

@@ -251,7 +251,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     struct job job = {.v = values, .input = arguments[0]};
     int code = LBW_EXIT_DONE;
     if (!job.v->images)
-        return lbw_usage_error("search", "which pictures? Say --images DIR");
+        return lbw_usage_error("search", "missing --images DIR");
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "in place of -");

@@ -224,7 +224,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (!lbw_conversion_is_usable(&v->all, "tune"))
         return LBW_EXIT_USAGE;
     if (strcmp(v->all.calib.source, "none") == 0)
-        return lbw_usage_error("tune", "training needs pictures; --calib none is for 'lbw "
+        return lbw_usage_error("tune", "training needs images; --calib none is for 'lbw "
                                        "quantize'");
     lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);
@@ -284,7 +284,7 @@ static const struct lbw_option options[] = {
     {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 8)",
      .min = 1, .max = 1024},
     {"views", 0, LBW_OPTION_INT, AT(views), "N",
-     "number of different views, used again and again (default 1024, or what fits into 1 GiB)",
+     "number of different views, which are reused (default 1024, or what fits into 1 GiB)",
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "

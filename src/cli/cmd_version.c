@@ -26,5 +26,7 @@ const struct lbw_command lbw_cmd_version = {
     .name = "version",
     .summary = "show the versions of lbw and of ONNX Runtime",
     .arguments = "",
+    .description =
+        "Prints the versions of lbw and of ONNX Runtime, or why the latter is missing.",
     .run = run,
 };

@@ -88,7 +88,7 @@ static int check_output(const struct lbw_drawings *drawings, const char *output)
         return LBW_EXIT_FAILED;
     }
     if (drawings->num > 1)
-        return lbw_usage_error("detect", "several pictures need a folder for --output");
+        return lbw_usage_error("detect", "several images need a folder for --output");
     if (!may_be_png(output))
         return lbw_usage_error("detect", "--output '%s': drawings are PNG, named *.png",
                                output);

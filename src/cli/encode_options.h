@@ -27,7 +27,7 @@ struct lbw_encode_values {
      "has; 8-bit activations: tensorrt takes them signed, with float biases (default ort)",    \
      .choice = lbw_target_choice},                                                             \
     {"opset", 0, LBW_OPTION_INT, offsetof(values, member.opset), "N",                          \
-     "convert the model to this opset first; dq gains smaller types at 19, 21 and 25",         \
+     "lift the model to this opset first; dq gains smaller types at 19, 21 and 25",            \
      .min = 7,                                                                                 \
      .max = 25}
 /* clang-format on */

@@ -119,8 +119,8 @@ void lbw_help_overview(FILE *to)
             widest = strlen((*c)->name);
     for (const struct lbw_command *const *c = lbw_commands; *c; c++)
         fprintf(to, "  %-*s  %s\n", (int)widest, (*c)->name, (*c)->summary);
-    fputs("\nSee 'lbw COMMAND --help' for details and 'lbw --version' for the version.\nExit "
-          "status: 0 success, 1 failure, 2 usage error, 3 comparison or budget not met, 130 "
-          "interrupted.\n",
+    fputs("\nSee 'lbw COMMAND --help' for details and 'lbw --version' for the version.\n"
+          "Exit status: 0 success, 1 failure, 2 usage error, 3 comparison or budget not met,\n"
+          "130 interrupted.\n",
           to);
 }

@@ -76,6 +76,7 @@ static int run_help(const void *values, int num_arguments, char **arguments)
 const struct lbw_command lbw_cmd_help = {
     .name = "help",
     .summary = "show help on a command",
+    .description = "Shows the help of a command, or the list of commands.",
     .arguments = "[COMMAND]",
     .max_arguments = 1,
     .run = run_help,

@@ -21,7 +21,7 @@ struct lbw_report_values {
 /* clang-format off */
 #define LBW_REPORT_OPTIONS(values, member)                                                     \
     {"report", 0, LBW_OPTION_OUTPUT, offsetof(values, member.report), "FILE",                  \
-     "write a report: a page to look at where the name ends in .html, else JSON"},             \
+     "write a report: an HTML page if the name ends in .html, else JSON"},                     \
     {"layers", 0, LBW_OPTION_FLAG, offsetof(values, member.layers), NULL,                      \
      "list every layer with its errors"},                                                                      \
     {"json", 0, LBW_OPTION_FLAG, offsetof(values, member.json), NULL,                          \

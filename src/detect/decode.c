@@ -174,8 +174,7 @@ enum lbw_status lbw_decoder_check_anchors(const struct lbw_decoder *decoder)
         if (!profile->num_anchors || !(profile->anchors[s][0].width > 0))
             return lbw_fail(
                 decoder->err, LBW_ERR_UNSUPPORTED,
-                "profile '%s': 'anchors' has no list for stride %d, whose boxes are "
-                "told relative to them",
+                "profile '%s': 'anchors' has no list for stride %d, whose boxes need one",
                 profile->name, profile->strides[s]);
     return LBW_OK;
 }

@@ -56,7 +56,7 @@ static enum lbw_status fill(struct lbw_detector *detector, struct lbw_model *mod
     LBW_TRY(lbw_model_describe(&info, model, err));
     if (info.num_inputs != 1)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "%zu inputs; a detector has one, the picture%s%s", info.num_inputs,
+                        "%zu inputs; a detector has one, the image%s%s", info.num_inputs,
                         info.num_inputs > 1 ? ", not also " : "",
                         info.num_inputs > 1 ? info.inputs[1].name : "");
     LBW_TRY(settle_input(detector, &info, params, err));

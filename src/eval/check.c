@@ -400,7 +400,7 @@ enum lbw_status lbw_check_picture(struct lbw_check_picture *out, const struct lb
     if (i >= c->num_held)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "sample %zu of %zu", i, c->num_held);
     if (!c->has_profile)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the samples are not known to be pictures");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the samples are not known to be images");
     const struct held *held = &c->held[i];
     struct lbw_check_picture picture = {
         .width = c->width,

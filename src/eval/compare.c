@@ -76,8 +76,7 @@ static enum lbw_status match_inputs(size_t **out, const struct lbw_session *sess
             map[i]++;
         if (map[i] == num_fed)
             return lbw_fail(err, LBW_ERR_ARGUMENT,
-                            "model %s has an input '%s' that the other one has not", which,
-                            name);
+                            "model %s has an input '%s' that the other lacks", which, name);
     }
     if (num_inputs < num_fed)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "model A has %zu inputs, model %s %zu", num_fed,

@@ -176,7 +176,7 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
     bool has_folders = false;
     DIR *folder = opendir(path);
     if (!folder)
-        return lbw_fail_errno(err, "%s: cannot list the folder of pictures", path);
+        return lbw_fail_errno(err, "%s: cannot list the folder of images", path);
     for (struct dirent *entry; status == LBW_OK && (entry = readdir(folder));) {
         mode_t mode = lbw_entry_mode(folder, entry->d_name);
         has_folders = has_folders || (S_ISDIR(mode) && entry->d_name[0] != '.');
@@ -189,7 +189,7 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
         return status;
     if (!dataset->num_pictures)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: no .jpg, .jpeg or .png file%s", path,
-                        has_folders ? "; the folders in it are not searched" : "");
+                        has_folders ? "; subfolders are not searched" : "");
     qsort(dataset->pictures, dataset->num_pictures, sizeof *dataset->pictures, by_name);
     for (size_t i = 0; i < dataset->num_pictures; i++)
         dataset->pictures[i].id = (int64_t)i;
@@ -231,12 +231,12 @@ static enum lbw_status load_folder(struct lbw_dataset *dataset, const char *path
     if (!best)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "%s: no labels in this folder: NAME.xml (VOC) or NAME.txt (YOLO) for a "
-                        "picture NAME.jpg",
+                        "image NAME.jpg",
                         path);
     for (size_t i = 0; i < NUM_FORMATS; i++)
         if (&formats[i] != best && counts[i])
             LBW_TRY(lbw_dataset_add_note(dataset, err,
-                                         "%s: labels are the %s of %zu pictures; the %s of %zu "
+                                         "%s: labels are the %s of %zu images; the %s of %zu "
                                          "is not read",
                                          path, best->name, most, formats[i].name, counts[i]));
     return best->load(dataset, path, err);
@@ -273,14 +273,13 @@ static enum lbw_status drop_unlabelled(struct lbw_dataset *dataset, const char *
     dataset->num_unlabelled = dataset->num_pictures - kept;
     dataset->num_pictures = kept;
     if (!kept)
-        return lbw_fail(err, LBW_ERR_FORMAT, "%s: no labels for any of the %zu pictures (%s)",
+        return lbw_fail(err, LBW_ERR_FORMAT, "%s: no labels for any of the %zu images (%s)",
                         labels, dataset->num_unlabelled, first);
     if (dataset->num_unlabelled == 1)
         return lbw_dataset_add_note(dataset, err, "%s: no labels, left out", first);
     if (dataset->num_unlabelled)
-        return lbw_dataset_add_note(dataset, err,
-                                    "%s and %zu more pictures: no labels, left out", first,
-                                    dataset->num_unlabelled - 1);
+        return lbw_dataset_add_note(dataset, err, "%s and %zu more images: no labels, left out",
+                                    first, dataset->num_unlabelled - 1);
     return LBW_OK;
 }
 

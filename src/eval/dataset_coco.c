@@ -160,7 +160,7 @@ static enum lbw_status claim_picture(struct coco *coco, struct claim *claim,
     size_t fit = fit_of(picture->path, name);
     if (claim->image && claim->fit == fit)
         return lbw_fail(err, LBW_ERR_FORMAT,
-                        "%s: images %lld ('%s') and %lld ('%s') are both the picture %s",
+                        "%s: images %lld ('%s') and %lld ('%s') are both the file %s",
                         coco->path, (long long)claim->image->id, claim->name,
                         (long long)image->id, name, picture->path);
     if (claim->fit > fit) {
@@ -308,7 +308,7 @@ static enum lbw_status fill(struct coco *coco, const struct lbw_strmap *pictures
     LBW_TRY(read_annotations(coco, err));
     if (coco->num_absent)
         return lbw_dataset_add_note(coco->dataset, err,
-                                    "%s: %zu labelled pictures are not in the folder (%s)",
+                                    "%s: %zu labelled images are not in the folder (%s)",
                                     coco->path, coco->num_absent, coco->first_absent);
     return LBW_OK;
 }

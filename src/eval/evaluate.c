@@ -254,7 +254,7 @@ static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
         result->num_unreadable++;
     }
     if (!kept && owner->num_shots)
-        return lbw_fail(err, owner->shots[0].status, "none of the %zu pictures can be read: %s",
+        return lbw_fail(err, owner->shots[0].status, "none of the %zu images can be read: %s",
                         owner->num_shots, owner->shots[0].err.message);
     owner->num_shots = result->num_images = kept;
     result->num_notes = num;

@@ -18,7 +18,7 @@ enum lbw_status lbw_picture_restore(struct lbw_image *out, const struct lbw_arra
     struct lbw_image image = {.width = width, .height = height};
     if (!lbw_array_has_numbers(input->data_type) ||
         __builtin_mul_overflow(places, bytes * axes->channels, &size) || size > input->size)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the network's input is not a picture");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the network's input is not an image");
     image.pixels = malloc(3 * places + 1);
     if (!image.pixels)
         return lbw_fail_memory(err);

@@ -56,7 +56,7 @@ static const char *side_meaning(const char *name)
     if (strstr(name, "scale_factor"))
         return "1";
     if (strstr(name, "im_shape") || strstr(name, "image_shape") || strstr(name, "target_size"))
-        return "the picture's size";
+        return "the image's size";
     return "zeros";
 }
 

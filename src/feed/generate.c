@@ -328,7 +328,7 @@ enum lbw_status lbw_generate_image(struct lbw_image *out, int width, int height,
                                    size_t index, struct lbw_error *err)
 {
     if (width < 1 || height < 1 || width > 16384 || height > 16384)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "no pictures of %dx%d pixels", width, height);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "no images of %dx%d pixels", width, height);
     size_t num = (size_t)width * (size_t)height * 3;
     struct canvas canvas = {
         .width = width,

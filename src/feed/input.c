@@ -135,7 +135,7 @@ enum lbw_status lbw_inputs_find_picture(size_t *out, struct lbw_picture_axes *ax
     lbw_input_shape(shape, sizeof shape, &inputs[0]);
     return lbw_fail(
         err, LBW_ERR_UNSUPPORTED,
-        "no input takes pictures (the first, '%s', is %s); give arrays of that shape: "
+        "no input takes images (the first, '%s', is %s); give arrays of that shape: "
         "FILE.npz",
         inputs[0].name, shape);
 }

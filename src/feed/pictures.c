@@ -95,7 +95,7 @@ static enum lbw_status list_folder(struct listing *out, const char *folder,
         LBW_OR_OUT(lbw_fail_errno(err, "%s: cannot read", folder));
     if (!out->num)
         LBW_OR_OUT(lbw_fail(err, LBW_ERR_FORMAT, "%s: holds no .jpg, .jpeg or .png%s", folder,
-                            has_folders ? "; the folders in it are not searched" : ""));
+                            has_folders ? "; subfolders are not searched" : ""));
     qsort(out->paths, out->num, sizeof *out->paths, compare_paths);
 out:
     closedir(handle);

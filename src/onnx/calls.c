@@ -30,10 +30,10 @@ static enum lbw_status add(const struct counter *c, struct cost *sum, const stru
     sum->size += more->size;
     if (sum->num_nodes > MAX_NODES)
         return lbw_fail(c->err, LBW_ERR_UNSUPPORTED,
-                        "its functions stand for more than %zu nodes", MAX_NODES);
+                        "its functions expand to more than %zu nodes", MAX_NODES);
     if (sum->size > most)
         return lbw_fail(c->err, LBW_ERR_UNSUPPORTED,
-                        "its functions stand for more than %d times its size", MAX_GROWTH);
+                        "its functions expand to more than %d times its size", MAX_GROWTH);
     return LBW_OK;
 }
 

@@ -124,14 +124,14 @@ static enum lbw_status rename_op(struct lbw_lift *lift, Onnx__NodeProto *node,
 static enum lbw_status batch_normalization_9(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     if (lbw_node_int(node, "spatial", 1) != 1)
-        return lbw_lift_refuse(lift, node, "it normalises each position for itself");
+        return lbw_lift_refuse(lift, node, "it normalises each position separately");
     lbw_lift_take(node, "spatial");
     return LBW_OK;
 }
 
 static enum lbw_status scan_9(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
-    return lbw_lift_refuse(lift, node, "its first form has no equal");
+    return lbw_lift_refuse(lift, node, "its first form has no equivalent");
 }
 
 static enum lbw_status upsample_9(struct lbw_lift *lift, Onnx__NodeProto *node)
@@ -271,7 +271,7 @@ static enum lbw_status clip_11(struct lbw_lift *lift, Onnx__NodeProto *node)
 
 static enum lbw_status one_hot_11(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
-    return lbw_lift_refuse(lift, node, "negative indices would begin to count from the end");
+    return lbw_lift_refuse(lift, node, "negative indices would now count from the end");
 }
 
 static enum lbw_status pad_11(struct lbw_lift *lift, Onnx__NodeProto *node)
@@ -299,7 +299,7 @@ static enum lbw_status nearest_mode(const char **mode, struct lbw_lift *lift,
         return LBW_OK;
     if (!proto || lbw_tensor_view(&scales, lift->model, proto, NULL) != LBW_OK ||
         scales.count > 16 || lbw_tensor_read_float(&scales, values, NULL) != LBW_OK)
-        return lbw_lift_refuse(lift, node, "its scales are not known, so neither its rounding");
+        return lbw_lift_refuse(lift, node, "its scales, and so its rounding, are unknown");
     for (size_t i = 0; i < scales.count; i++) {
         grows |= values[i] > 1;
         shrinks |= values[i] < 1;
@@ -403,7 +403,7 @@ static enum lbw_status softmax_13(struct lbw_lift *lift, Onnx__NodeProto *node)
 static enum lbw_status batch_normalization_14(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     lbw_lift_drop_unused(lift, node);
-    return node->n_output > 1 ? lbw_lift_refuse(lift, node, "it is in training") : LBW_OK;
+    return node->n_output > 1 ? lbw_lift_refuse(lift, node, "it is in training mode") : LBW_OK;
 }
 
 static enum lbw_status roi_align_16(struct lbw_lift *lift, Onnx__NodeProto *node)
@@ -422,7 +422,7 @@ static enum lbw_status split_18(struct lbw_lift *lift, Onnx__NodeProto *node)
 static enum lbw_status average_pool_19(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     if (lbw_node_int(node, "ceil_mode", 0) && lbw_node_int(node, "count_include_pad", 0))
-        return lbw_lift_refuse(lift, node, "what it divides by at the end changed");
+        return lbw_lift_refuse(lift, node, "its divisor at the border changed");
     return LBW_OK;
 }
 

@@ -142,8 +142,8 @@ static enum lbw_status scan_message(const struct scan *s,
         enum outcome outcome = read_piece(&piece, type, &p, end);
         if (outcome == SHORT && depth == 0 && (piece.field || at > 0))
             return lbw_fail(s->err, LBW_ERR_FORMAT,
-                            "truncated: the field at byte %zu goes on behind the end at %zu",
-                            at, (size_t)(end - s->start));
+                            "truncated: the field at byte %zu extends past the end at %zu", at,
+                            (size_t)(end - s->start));
         if (outcome != WHOLE)
             return lbw_fail(s->err, LBW_ERR_FORMAT, "not an ONNX model (malformed at byte %zu)",
                             at);

@@ -355,8 +355,8 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
         params->encode.encoding == LBW_ENCODING_NATIVE)
         LBW_TRY(lbw_native_check(model, err));
     if (params->state && !params->activations)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: a state is kept of calibration, and there is none", params->state);
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s: a state file needs calibration",
+                        params->state);
     if (params->encode.opset && params->encode.opset != opset)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "the model is at opset %lld, not %lld: lift it before planning",

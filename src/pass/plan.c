@@ -282,9 +282,7 @@ static enum lbw_status look_at_values(struct planner *planner, struct lbw_weight
     if (!lbw_all_finite(w, tensor->count)) {
         weight->item.max_magnitude = max_double(tensor, weight->item.max_magnitude);
         bool is_wide = tensor->data_type == DOUBLE && isfinite(weight->item.max_magnitude);
-        keep(weight,
-             is_wide ? "holds values that float32 does not reach" : "holds NaN or infinity",
-             true);
+        keep(weight, is_wide ? "holds values beyond float32" : "holds NaN or infinity", true);
         return LBW_OK;
     }
     const char *structure = structure_of(w, tensor->count);

@@ -60,8 +60,8 @@ enum lbw_status lbw_native_library(const char **path, struct lbw_error *err)
     pthread_mutex_unlock(&lock);
     if (!*found)
         return lbw_fail(err, LBW_ERR_RUNTIME,
-                        "liblbw_ort.so is not beside the library of lbw; LBW_ORT_LIBRARY may "
-                        "name it");
+                        "no liblbw_ort.so in the folder of liblbw; set LBW_ORT_LIBRARY to its "
+                        "path");
     *path = found;
     return LBW_OK;
 }

@@ -146,7 +146,7 @@ def label_formats(folder):
         with open(os.path.join(pictures, name), "w") as file:
             file.write("no picture")
     done = run("eval", model("fastestdet"), "-p", "fastestdet", "-i", pictures, "-l", coco)
-    check(done.returncode == 1 and "none of the 10 pictures" in done.stderr, done.stderr)
+    check(done.returncode == 1 and "none of the 10 images" in done.stderr, done.stderr)
 
 
 def mistakes():

@@ -34,7 +34,7 @@ done
 
 # Expanded, nothing is rounded any more, and it says so.
 lbw expand packed.onnx -o expanded.onnx 2>talk
-grep -q 'activations of 8 bits are float again' talk || fail 'expand says nothing'
+grep -q '8-bit activations are float again' talk || fail 'expand says nothing'
 ! grep -q QuantizeLinear expanded.onnx || fail 'expanded is not float'
 [ "$(lbw inspect --digest expanded.onnx | cut -d' ' -f1)" = "$digest" ] || fail 'digest lost'
 

@@ -47,7 +47,7 @@ grep -q 'model.png: the drawing would replace model.png' err.txt
 detect - -o - <d1/x.png && [ "$(head -c 4 out.txt | tail -c 3)" = PNG ]
 mkdir into
 refuse 2 'into/x.png would be the drawing of d1/x.png and of d2/x.png' d1/x.png d2/x.png -o into
-refuse 2 'several pictures need a folder' d1/x.png d2/x.png -o all.png
+refuse 2 'several images need a folder' d1/x.png d2/x.png -o all.png
 refuse 2 "'z.jpg': drawings are PNG" d1/x.png -o z.jpg
 refuse 1 'nodir/: no such folder' d1/x.png d2/y.png -o nodir/
 refuse 1 'nodir/: no such folder' d1/x.png -o nodir/

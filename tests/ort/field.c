@@ -622,7 +622,7 @@ static void test_values(void **state)
         double value;
         const char *reason;
         double largest;
-    } cases[] = {{1e300, "holds values that float32 does not reach", 1e300},
+    } cases[] = {{1e300, "holds values beyond float32", 1e300},
                  {NAN, "holds NaN or infinity", INFINITY}};
     for (size_t i = 0; i < 2; i++) {
         struct text graph = {0}, tensor = {0}, empty = {0};

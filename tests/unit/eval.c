@@ -302,7 +302,7 @@ static void test_coco_folders(void **state)
                  cases[i].first, cases[i].second);
         put("folders.json", text);
         if (!cases[i].id) {
-            snprintf(ids, sizeof ids, "images 1 ('%s') and 2 ('%s') are both the picture",
+            snprintf(ids, sizeof ids, "images 1 ('%s') and 2 ('%s') are both the file",
                      cases[i].first, cases[i].second);
             assert_int_equal(open_labels(&d, in_folder("folders.json"), NULL, 0, &err),
                              LBW_ERR_FORMAT);
@@ -315,7 +315,7 @@ static void test_coco_folders(void **state)
         assert_int_equal(d->pictures[0].id, cases[i].id);
         assert_int_equal(d->pictures[0].num_truths, 1);
         assert_float_equal(d->pictures[0].truths[0].x, (double)cases[i].id, 0);
-        assert_non_null(strstr(lbw_dataset_note(d, 0), "1 labelled pictures are not"));
+        assert_non_null(strstr(lbw_dataset_note(d, 0), "1 labelled images are not"));
         lbw_dataset_close(&d);
     }
 }
@@ -341,7 +341,7 @@ static void test_coco_broken(void **state)
          "'bbox' is not"},
         {"{\"categories\": [], \"images\": [{\"id\": 1, \"file_name\": \"z.jpg\"}],"
          "\"annotations\": []}",
-         "no labels for any of the 3 pictures"},
+         "no labels for any of the 3 images"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_dataset *d;
@@ -449,7 +449,7 @@ static void test_mixed_labels(void **state)
     put("mixed/a.xml", "<annotation/>");
     assert_int_equal(open_labels(&d, in_folder("mixed"), NULL, 0, &err), LBW_OK);
     assert_int_equal(lbw_dataset_num_images(d), 2);
-    assert_non_null(strstr(lbw_dataset_note(d, 0), "the YOLO txt of 2 pictures; the VOC xml of "
+    assert_non_null(strstr(lbw_dataset_note(d, 0), "the YOLO txt of 2 images; the VOC xml of "
                                                    "1 is not read"));
     lbw_dataset_close(&d);
 }

@@ -109,61 +109,61 @@ static const struct {
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x7x24x32); give arrays "
+     "no input takes images (the first, 'x', is 1x7x24x32); give arrays "
      "of that shape: FILE.npz"},
     {{-1, 1, -1, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is ?x1x?); give arrays of that shape: "
+     "no input takes images (the first, 'x', is ?x1x?); give arrays of that shape: "
      "FILE.npz"},
     {{1, 1, 16000, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x1x16000); give arrays of that shape: "
+     "no input takes images (the first, 'x', is 1x1x16000); give arrays of that shape: "
      "FILE.npz"},
     {{-1, 50, 1, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is ?x50x1); give arrays of that shape: "
+     "no input takes images (the first, 'x', is ?x50x1); give arrays of that shape: "
      "FILE.npz"},
     {{-1, 3, 1024, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is ?x3x1024); give arrays of that shape: "
+     "no input takes images (the first, 'x', is ?x3x1024); give arrays of that shape: "
      "FILE.npz"},
     {{1, 3, 1024, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x3x1024); give arrays of that shape: "
+     "no input takes images (the first, 'x', is 1x3x1024); give arrays of that shape: "
      "FILE.npz"},
     {{1, 197, 768, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x197x768); give arrays of that shape: "
+     "no input takes images (the first, 'x', is 1x197x768); give arrays of that shape: "
      "FILE.npz"},
     {{-1, -1, 3, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is ?x?x3); give arrays of that shape: "
+     "no input takes images (the first, 'x', is ?x?x3); give arrays of that shape: "
      "FILE.npz"},
     {{1, 1, 16, 32, 32, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x1x16x32x32); give arrays of that "
+     "no input takes images (the first, 'x', is 1x1x16x32x32); give arrays of that "
      "shape: FILE.npz"},
     {{1, 10, -2},
      0,
      0,
      {0},
-     "no input takes pictures (the first, 'x', is 1x10); give arrays "
+     "no input takes images (the first, 'x', is 1x10); give arrays "
      "of that shape: FILE.npz"},
 };
 
@@ -267,7 +267,7 @@ static void test_layout(void **state)
         {{1, 7, -1, -1, -2},
          {0},
          0,
-         "no input takes pictures (the first, 'x', is 1x7x?x?); give arrays "
+         "no input takes images (the first, 'x', is 1x7x?x?); give arrays "
          "of that shape: FILE.npz"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -307,7 +307,7 @@ static void test_several_inputs(void **state)
     assert_string_equal(assumed,
                         "3 generated pictures, 32x16 stretch rgb, mean 0,0,0, std "
                         "255,255,255 (assumed: nothing in the model says otherwise); "
-                        "input 'im_shape': the picture's size; input 'scale_factor': 1");
+                        "input 'im_shape': the image's size; input 'scale_factor': 1");
     assert_int_equal(lbw_feed_num_samples(feed), 3);
     assert_int_equal(lbw_feed_num_inputs(feed), 3);
     struct lbw_array arrays[3];
@@ -676,7 +676,7 @@ static void test_folder(void **state)
     snprintf(path, sizeof path, "%s/more.jpg", folder);
     assert_int_equal(mkdir(path, 0700), 0);
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
-    assert_non_null(strstr(err.message, ".png; the folders in it are not searched"));
+    assert_non_null(strstr(err.message, ".png; subfolders are not searched"));
     rmdir(path);
 
     snprintf(path, sizeof path, "%s/0.png", folder);
