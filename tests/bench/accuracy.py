@@ -95,7 +95,7 @@ def coco():
         cost = made["6", "real"]
         costs.append([model, f"{cost['seconds']:.1f} s", f"{cost['cpu']:.1f} s",
                       f"{cost['layers']:.1f} s", f"{cost['memory'] / 1e6:.0f} MB"])
-    text += "Time and peak memory of a conversion at 6 bits with 64 pictures:\n\n"
+    text += "Time and peak memory of a conversion at 6 bits with 64 images:\n\n"
     text += table(["detector", "wall", "CPU", "of it in layers", "peak memory"], costs)
     return text, points
 
@@ -164,7 +164,7 @@ def shapes():
             for g in GRIDS]
     return (f"Float mAP50 {ap(found[0]['labels']['voc_all'])} on the 40 scenes of eval/.\n\n" +
             table(["grid", "bits/weight", "file", "projection, pow2", "projection, real",
-                   "generated pictures", "32 scenes"], rows))
+                   "generated images", "32 scenes"], rows))
 
 
 def cost():
@@ -178,7 +178,7 @@ def cost():
         runtime, decode = (out["models"][0][k] for k in ("runtime_seconds", "decode_seconds"))
         each = [1000 * t / out["images"] for t in (runtime, decode, out["read_seconds"])]
         rows.append([model, *[f"{t:.1f} ms" for t in each], f"{decode / runtime:.1%}"])
-    return table(["detector", "ONNX Runtime", "decoding boxes", "reading the picture",
+    return table(["detector", "ONNX Runtime", "decoding boxes", "reading the image",
                   "decoding / runtime"], rows)
 
 
@@ -245,16 +245,16 @@ def others():
 
 
 PARTS = {
-    "coco": ("COCO", "AP .50:.95 on the 120 val2017 pictures of coco/eval; calibration, where "
-             "there is any, on the 64 train2017 pictures of coco/calib. *projection* is "
+    "coco": ("COCO", "AP .50:.95 on the 120 val2017 images of coco/eval; calibration, where "
+             "there is any, on the 64 train2017 images of coco/calib. *projection* is "
              "`--calib none` with a real scale; *pow2* and *real* are `--calib` with that "
              "`--scale`; *file* is the share of the float file's size."),
     "faces": ("Faces", "ultraface_rfb_320, agreement with the float model's own boxes (score "
               "above .6, NMS .3) on 12 photographs that calibration did not see."),
     "shapes": ("The detector in samples/shapes", ""),
-    "cost": ("What lbw eval costs", "Per picture, on one thread. Reading is JPEG decoding and "
+    "cost": ("What lbw eval costs", "Per image, on one thread. Reading is JPEG decoding and "
              "resizing."),
-    "others": ("Against other tools", "yolox_nano, the same 64 calibration pictures, one run."),
+    "others": ("Against other tools", "yolox_nano, the same 64 calibration images, one run."),
 }
 
 
