@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What of a convolution depends on the size of the input: where each tap reads. */
+/* The part of a convolution that depends on the input's size: where each tap reads. */
 #ifndef LBW_SRC_KERNELS_CONV_PLAN_H
 #define LBW_SRC_KERNELS_CONV_PLAN_H
 

@@ -20,7 +20,7 @@
 /* One part of a running node, ready to copy. */
 struct part {
     const uint8_t *data;
-    size_t size;  /* bytes that stand together in the output */
+    size_t size;  /* bytes that are contiguous in the output */
     size_t start; /* of them in a row of the output */
     bool is_same; /* its scaling is the output's */
     uint8_t table[TABLE_SIZE];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* QFocus of `ai.lbw` as a kernel: four pictures of half the size, side by side as channels. */
+/* QFocus of `ai.lbw` as a kernel: four images of half the size, as consecutive channels. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 
 static const unsigned char input_types[] = {ORT_TYPE_UINT8};
 
-/* Which rows and columns each quarter of the output's channels begins with. */
+/* The first row and column of each quarter of the output's channels. */
 static const size_t phases[4][2] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
 
 struct kernel {

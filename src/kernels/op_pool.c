@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* QMaxPool of `ai.lbw` as a kernel. The scaling stays as it is, and is not looked at. */
+/* QMaxPool of `ai.lbw` as a kernel. The scaling does not change and is not read. */
 #include <stdlib.h>
 
 #include "kernels/op.h"
@@ -24,7 +24,7 @@ static enum lbw_status read_attributes(struct lbw_pool_params *params,
     LBW_TRY(lbw_op_ints(params->strides, 2, info, "strides", err));
     LBW_TRY(lbw_op_ints(params->dilations, 2, info, "dilations", err));
     LBW_TRY(lbw_op_ints(params->pads, 4, info, "pads", err));
-    /* A side of 2^24 holds every window: the attributes are checked without an input. */
+    /* A side of 2^24 exceeds every window: checks the attributes without an input. */
     return lbw_pool_output((int64_t[2]){0}, params, (const int64_t[2]){1 << 24, 1 << 24}, err);
 }
 

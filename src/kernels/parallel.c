@@ -7,7 +7,7 @@
 
 #define ALIGNMENT 64
 
-/* Stands in front of the bytes that are borrowed, and takes up one alignment. */
+/* Precedes the bytes that are borrowed, and takes one alignment. */
 struct block {
     struct block *next;
     size_t size;
@@ -25,8 +25,7 @@ static void run(void *user, size_t num, void (*task)(void *argument, size_t i), 
 
 const struct lbw_parallel lbw_sequential = {run, NULL};
 
-/* The smallest kept block that is large enough, else the first, which gives way to a new one.
- */
+/* The smallest kept block that is large enough, else the first, which is replaced. */
 static struct block *take_kept(size_t size)
 {
     struct block **best = NULL;

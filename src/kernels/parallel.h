@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads as somebody else provides them, and memory that tasks borrow. */
+/* Threads provided by the caller, and memory that tasks borrow. */
 #ifndef LBW_SRC_KERNELS_PARALLEL_H
 #define LBW_SRC_KERNELS_PARALLEL_H
 
@@ -15,13 +15,13 @@ struct lbw_parallel {
 extern const struct lbw_parallel lbw_sequential;
 
 /*
- * Borrows at least `size` bytes, aligned to 64, content undefined; NULL: no memory. Given-back
- * memory is kept for the next borrower, so that no run has to ask the system for pages.
+ * Borrows at least `size` bytes, aligned to 64, uninitialised; NULL: no memory. Returned memory
+ * is kept for the next borrower, so that no run has to request pages from the system.
  */
 void *lbw_scratch_take(size_t size);
 void lbw_scratch_give(void *memory);
 
-/* Frees what is kept; only while nothing is borrowed. */
+/* Frees what is kept; call it only while nothing is borrowed. */
 void lbw_scratch_clear(void);
 
 #endif

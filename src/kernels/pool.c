@@ -133,7 +133,7 @@ static void pool_task(void *argument, size_t i)
     lbw_scratch_give(plane);
 }
 
-/* How far windows reach along a dim, or the input does. */
+/* How far windows or the input extend along a dim. */
 static size_t reach(const struct job *job, int i)
 {
     const struct lbw_pool_params *p = job->params;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The largest of each window, on 8-bit tensors in NCHW. Padding is smaller than everything. */
+/* The maximum of each window, on 8-bit tensors in NCHW. Padding is below all values. */
 #ifndef LBW_SRC_KERNELS_POOL_H
 #define LBW_SRC_KERNELS_POOL_H
 
@@ -16,7 +16,7 @@ struct lbw_pool_params {
     bool rounds_up;  /* ceil_mode */
 };
 
-/* LBW_ERR_ARGUMENT for parameters out of range, or where no window fits. */
+/* LBW_ERR_ARGUMENT for parameters out of range, or if no window fits. */
 enum lbw_status lbw_pool_output(int64_t out[2], const struct lbw_pool_params *params,
                                 const int64_t in[2], struct lbw_error *err);
 
@@ -25,7 +25,7 @@ enum lbw_status lbw_pool_reference(uint8_t *y, const uint8_t *x, size_t num_plan
                                    const int64_t sides[2], const struct lbw_pool_params *params,
                                    struct lbw_error *err);
 
-/* Same y; `isa` NULL: the reference. LBW_ERR_MEMORY leaves y in part written. */
+/* The same y; `isa` NULL: the reference. LBW_ERR_MEMORY leaves y partly written. */
 enum lbw_status lbw_pool_run(uint8_t *y, const uint8_t *x, size_t num_planes,
                              const int64_t sides[2], const struct lbw_pool_params *params,
                              const struct lbw_isa *isa, const struct lbw_parallel *parallel,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The definition of the operators, one product after the other, and the checks of parameters.
- */
+/* The definition of the operators, one product after the other, and checks of parameters. */
 #include <math.h>
 
 #include "base/bits.h"

@@ -20,8 +20,7 @@
 #define LBW_EMPHASIS_SIDE  ((size_t)32)
 #define LBW_EMPHASIS_CELLS (LBW_EMPHASIS_SIDE * LBW_EMPHASIS_SIDE)
 
-/* One tensor of one sample, row-major, converted to float32 from whatever the model computes.
- */
+/* One tensor of one sample, row-major, converted to float32 from the type it is computed in. */
 struct lbw_activation {
     size_t sample;
     size_t num_dims;

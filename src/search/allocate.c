@@ -2,7 +2,7 @@
 /* Greedy allocation: the steepest step from where each weight stands lies on its lower hull. */
 #include "search/allocate.h"
 
-/* Smallest; of equals the best, then the first. */
+/* Smallest first; of equal sizes the best first. */
 static size_t smallest(const struct lbw_choice *row, size_t num_choices)
 {
     size_t best = 0;

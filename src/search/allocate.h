@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Bytes to where they take away most error. */
+/* Spends bytes where they reduce the error most. */
 #ifndef LBW_SRC_SEARCH_ALLOCATE_H
 #define LBW_SRC_SEARCH_ALLOCATE_H
 
@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What one grid would make of one weight. */
+/* A weight on one grid: its size and error. */
 struct lbw_choice {
     uint64_t size; /* bytes */
-    double error;  /* of the layer's output, as a share of its energy */
+    double error;  /* of the layer's output, as a fraction of its energy */
 };
 
 /*

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From sensitivities to grids: what each grid would cost each weight, and who gets the bytes.
- */
+/* From sensitivities to grids: the cost of each weight on each grid, and the allocation. */
 #include <lbw/budget.h>
 
 #include <math.h>
@@ -13,11 +12,11 @@
 #include "search/allocate.h"
 #include "search/sensitivity.h"
 
-/* The grids worth choosing from, the smallest first (docs/search.md). */
+/* The grids to choose from, the smallest first (docs/search.md). */
 static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
 #define NUM_CANDIDATES (sizeof candidates / sizeof *candidates)
 
-/* What a weight of unknown effect gets; its loss, everywhere, is the unit. */
+/* For weights of unknown effect; its loss, everywhere, is the unit. */
 #define CAUTIOUS 3
 
 /* Relative to CAUTIOUS everywhere: where detectors keep their boxes (docs/search.md). */
@@ -36,7 +35,7 @@ struct chooser {
     double *ones;
     double unit;             /* losses are divided by it */
     double count;            /* values of all planned weights */
-    uint64_t fixed;          /* bytes of planned weights whose grid is not chosen here */
+    uint64_t fixed;          /* bytes of planned weights whose grid is fixed */
     enum lbw_status *status; /* of measuring, per item */
 };
 
@@ -75,7 +74,7 @@ static double node_loss(const struct lbw_layer_gain *gain, const struct lbw_layo
     return loss;
 }
 
-/* The loss that these values are predicted to cost, per sample; NaN where it is not known. */
+/* The loss predicted for these values, per sample; NaN if unknown. */
 static double loss_of(const struct lbw_sensitivity *sensitivity, const struct lbw_plan *plan,
                       size_t weight, const float *values, const float *converted)
 {
@@ -155,7 +154,7 @@ static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
         size_t i = c->items[k];
         const struct lbw_choice *row = &c->choices[i * NUM_CANDIDATES];
         if (c->status[k] != LBW_OK)
-            return measure_weight(c, i, err); /* once more, for its message */
+            return measure_weight(c, i, err); /* again, for its message */
         if (isnan(row[CAUTIOUS].error)) {
             c->fixed += bytes_on(&plan->weights[i], c->grids[CAUTIOUS]);
             continue;
@@ -181,7 +180,7 @@ static void sum_up(double *loss, uint64_t *size, const struct chooser *c, const 
     }
 }
 
-/* The bytes that the whole budget leaves to codes and scales. */
+/* The bytes that the budget leaves for codes and scales. */
 static double room(const struct chooser *c)
 {
     if (c->params->bits > 0)
@@ -189,7 +188,7 @@ static double room(const struct chooser *c)
     double left = (double)c->params->size - (double)lbw_model_size(c->plan->model);
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
-        if (weight->item.grid) /* the tensor goes, names and nodes come */
+        if (weight->item.grid) /* without the tensor, with names and nodes */
             left += (double)weight->bytes - (double)lbw_encode_estimate(weight) +
                     (double)bytes_on(weight, weight->item.grid);
     }
@@ -212,7 +211,7 @@ static enum lbw_status allocate_bytes(struct chooser *c, double bytes, struct lb
                     (unsigned long long)c->params->size, (double)c->params->size + over);
 }
 
-/* The fewest bytes whose plan loses no more than `most`; all of them where none does. */
+/* The fewest bytes whose plan loses at most `most`; all bytes if none does. */
 static enum lbw_status allocate_loss(struct chooser *c, double most, struct lbw_error *err)
 {
     uint64_t low = 0, high = 0;
@@ -266,7 +265,7 @@ static void carry_out(struct chooser *c, struct lbw_budget *out)
     memcpy(out->reason, c->sensitivity.reason, sizeof out->reason);
 }
 
-/* Where nothing can be measured, every weight is one of unknown effect. */
+/* If nothing can be measured, the effect of every weight is unknown. */
 static enum lbw_status measure_sensitivity(struct chooser *c, struct lbw_error *err)
 {
     const struct lbw_budget_params *p = c->params;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Layers measured: which could be what, at what price. */
+/* Measuring layers: the candidates of each, their sizes and errors, and the boxes they cost. */
 #include "search/layers.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#define BATCH       8   /* layers tested in one run over the pictures */
-#define LEAST_DROP  0.5 /* share of the mean drop that every layer is credited with */
+#define BATCH       8   /* layers tested in one pass over the images */
+#define LEAST_DROP  0.5 /* share of the mean drop that every layer gets at least */
 #define LEAST_ERROR 1e-9
 
-/* Ternary and threshold projections are made for some grids only. */
+/* The ternary and threshold projections support some grids only. */
 static bool can_use(const struct lbw_grid *grid, enum lbw_method method)
 {
     if (method == LBW_METHOD_TERNARY)
@@ -27,11 +27,10 @@ static void add_candidate(struct lbw_layers *layers, const struct lbw_grid *grid
         layers->candidates[layers->num_candidates++] = grid;
 }
 
-/* Those that give least error for their bytes, by measurements on detectors. */
+/* Those with the least error for their bytes, as measured on detectors. */
 static const char *const worthwhile[] = {"2", "3", "4", "3x2", "4x2", "4x2d2"};
 
-/* The named grids, or those worthwhile (what is left of them by the method), and the start's.
- */
+/* The named grids, or those worthwhile that the method supports, and those at the start. */
 static void choose_candidates(struct lbw_layers *layers, const struct lbw_search_params *params)
 {
     enum lbw_method method = params->plan->method;
@@ -141,7 +140,7 @@ enum lbw_status lbw_layers_measure_grids(struct lbw_layers *layers,
     return LBW_OK;
 }
 
-/* Rounds layer `i` and no other. */
+/* Rounds layer `i` only. */
 static enum lbw_status round_one(struct lbw_trial *trial, const struct lbw_layers *layers,
                                  size_t i, const struct lbw_bench *bench, double mu,
                                  struct lbw_error *err)
@@ -240,7 +239,7 @@ static bool is_depthwise(const struct lbw_layers *layers, size_t i)
     return layers->is_depthwise[i];
 }
 
-/* Among the eighth that costs most boxes when rounded alone. */
+/* Whether it is in the eighth that costs most boxes when rounded alone. */
 static bool is_telling(const struct lbw_layers *layers, size_t i)
 {
     size_t rank = 0;

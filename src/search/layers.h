@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is known of each searched weight: sizes, errors, and what its rounding costs in boxes.
+/*
+ * The measurements of each searched weight: sizes, errors, and the boxes that rounding costs.
  */
 #ifndef LBW_SRC_SEARCH_LAYERS_H
 #define LBW_SRC_SEARCH_LAYERS_H
@@ -9,35 +10,35 @@
 
 #define LBW_MOST_CANDIDATES 16
 
-/* Zero-initialise; lbw_layers_release() frees. Arrays have `num` items unless said. */
+/* Zero-initialise; lbw_layers_release() frees. Arrays have `num` items unless noted. */
 struct lbw_layers {
     const struct lbw_grid *candidates[LBW_MOST_CANDIDATES];
     size_t num_candidates;
-    size_t num_choices; /* candidates, and last of all float */
+    size_t num_choices; /* candidates, then float */
     size_t num;
-    size_t *items;               /* places in the plan */
-    struct lbw_plan_item *about; /* copies; pointers inside are gone */
+    size_t *items;               /* positions in the plan */
+    struct lbw_plan_item *about; /* copies, without their pointers */
     bool *is_depthwise;
-    const struct lbw_grid **base; /* where the search starts */
+    const struct lbw_grid **base; /* at the start of the search */
     struct lbw_choice *choices;   /* num × num_choices */
-    double *rounding;             /* error of each layer when it alone is rounded */
+    double *rounding;             /* error of each layer when only it is rounded */
     double *drops;                /* of the agreement then */
 };
 
-/* Takes every weight of the plan that has a grid. LBW_ERR_ARGUMENT: there is none. */
+/* Takes every weight of the plan that has a grid. LBW_ERR_ARGUMENT if there is none. */
 enum lbw_status lbw_layers_take(struct lbw_layers *layers, const struct lbw_plan *plan,
                                 const struct lbw_search_params *params, struct lbw_error *err);
 void lbw_layers_release(struct lbw_layers *layers);
 
-/* Bits per weight when all of them take so many bytes. */
+/* Bits per weight if all of them take `size` bytes. */
 double lbw_layers_bits(const struct lbw_layers *layers, double bytes);
 
-/* Fills `choices` and `rounding`: each grid for all layers, each layer for itself. */
+/* Fills `choices` and `rounding`: each grid for all layers, each layer independently. */
 enum lbw_status lbw_layers_measure_grids(struct lbw_layers *layers,
                                          const struct lbw_bench *bench, double mu,
                                          struct lbw_error *err);
 
-/* Fills `drops`: each layer rounded as where the search starts, and no other. */
+/* Fills `drops`: each layer alone rounded to the grid it starts with. */
 enum lbw_status lbw_layers_measure_drops(struct lbw_layers *layers,
                                          const struct lbw_bench *bench, double mu,
                                          struct lbw_error *err);
@@ -57,7 +58,7 @@ struct lbw_layer_group {
     bool (*has)(const struct lbw_layers *layers, size_t i);
 };
 
-/* In the order in which they are tried; *num receives how many. */
+/* In the order in which they are tried; *num receives their number. */
 const struct lbw_layer_group *lbw_layer_groups(size_t *num);
 
 #endif

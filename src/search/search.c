@@ -28,13 +28,13 @@ struct search {
     FILE *log_stream;
     double mu;
     int64_t rest;       /* file size minus bytes of the searched weights */
-    int64_t bias_bytes; /* what calibration adds to a file */
+    int64_t bias_bytes; /* bytes that calibration adds to a file */
     size_t max_trials;
     double started;
     const char *stage;
 };
 
-/* Whatever is under way counts as one step: trials. */
+/* All current work counts as one step: trials. */
 static int tell(void *user, const char *what, size_t done, size_t total)
 {
     (void)what, (void)done, (void)total;
@@ -82,7 +82,7 @@ static enum lbw_status remember(struct search *s, const struct lbw_grid *const *
     return LBW_OK;
 }
 
-/* Logs a trial and keeps its plan when it is the best; takes over *text then. */
+/* Logs a trial and keeps its plan if it is the best; then takes ownership of *text. */
 static void score(struct search *s, struct lbw_search_trial *t, char **text)
 {
     struct lbw_search_result *r = s->result;
@@ -107,7 +107,7 @@ static void score(struct search *s, struct lbw_search_trial *t, char **text)
     *text = NULL;
 }
 
-/* After the first conversion: which weights are searched, for which size. */
+/* After the first conversion: which weights are searched, and the target size. */
 static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
                              struct lbw_error *err)
 {
@@ -145,7 +145,7 @@ static enum lbw_status convert_and_judge(struct search *s, struct lbw_trial *tri
     return LBW_OK;
 }
 
-/* One full trial of these grids (NULL: where the search starts); *excess: bytes too many. */
+/* One full trial of these grids (NULL: those at the start); *excess: bytes above the target. */
 static enum lbw_status try(struct search *s, const char *what,
                            const struct lbw_grid *const *grids, int64_t *excess,
                            struct lbw_error *err)
@@ -171,7 +171,7 @@ out:
     return status;
 }
 
-/* Bytes of the file without calibration, which costs little. */
+/* Bytes of the file without calibration, which is fast. */
 static enum lbw_status plain_size(struct search *s, int64_t *size,
                                   const struct lbw_grid *const *grids, struct lbw_error *err)
 {
@@ -194,7 +194,7 @@ static int64_t size_of_picks(const struct search *s, const size_t *picks)
     return (int64_t)size;
 }
 
-/* Grids under the target for this importance; *fits tells whether they were found. */
+/* Grids within the target for this importance; *fits receives whether there are any. */
 static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool *fits,
                            const double *importance, struct lbw_error *err)
 {
@@ -221,13 +221,17 @@ static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool
         status = plain_size(s, &size, grids, err);
         size += s->bias_bytes;
         *fits = size <= target;
-        budget = size_of_picks(s, picks) - (size - target); /* below what was used, not given */
+        budget = size_of_picks(s, picks) -
+                 (size - target); /* smaller than the bytes used, not given */
     }
     free(picks);
     return status;
 }
 
-/* Allocates by `importance` and tries the plan unless it was tried; *better tells the rest. */
+/*
+ * Allocates by `importance` and tries the plan unless it was tried; *better receives the
+ * result.
+ */
 static enum lbw_status try_importance(struct search *s, const char *what,
                                       const double *importance, bool *better,
                                       struct lbw_error *err)
@@ -254,7 +258,7 @@ static enum lbw_status try_importance(struct search *s, const char *what,
     return status;
 }
 
-/* Step 3, first half: a few ways to weigh. */
+/* Step 3, first half: tries several importances. */
 static enum lbw_status try_weights(struct search *s, struct lbw_error *err)
 {
     static const struct {
@@ -338,7 +342,9 @@ static enum lbw_status search_mu(struct search *s, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* The grids that gradients choose for so many bits; *found is false where none are so small. */
+/*
+ * The grids that gradients choose for that many bits; *found is false if none are small enough.
+ */
 static enum lbw_status choose_grids(struct search *s, const struct lbw_grid **grids,
                                     bool *found, double bits, struct lbw_error *err)
 {
@@ -367,7 +373,7 @@ out:
     return status;
 }
 
-/* What --bits auto makes of this size: the search ends no worse. */
+/* Tries the plan of --bits auto for this size, so that the search ends no worse. */
 static enum lbw_status try_gradients(struct search *s, struct lbw_error *err)
 {
     int64_t target = (int64_t)s->result->target_size, size = 0, excess = 0;
@@ -392,7 +398,7 @@ static enum lbw_status try_gradients(struct search *s, struct lbw_error *err)
     return status;
 }
 
-/* Between the search's start and its trials of allocations. */
+/* Steps between the start of the search and trials of allocations. */
 static enum lbw_status try_first(struct search *s, struct lbw_error *err)
 {
     int64_t size = 0;
@@ -401,7 +407,7 @@ static enum lbw_status try_first(struct search *s, struct lbw_error *err)
     return is_threshold(s) || s->params->num_grids ? LBW_OK : try_gradients(s, err);
 }
 
-/* Each layer's errors, and what it costs in boxes. */
+/* Measures the errors of each layer, and what it costs in boxes. */
 static enum lbw_status measure(struct search *s, struct lbw_error *err)
 {
     s->stage = "all layers on each grid";
@@ -433,7 +439,7 @@ static enum lbw_status run(struct search *s, struct lbw_error *err)
                           (unsigned long long)s->result->target_size);
 }
 
-/* The log in comments, what has to be said on the command line, the plan. */
+/* The log as comments, the options to give on the command line, the plan. */
 static enum lbw_status write_plan(struct search *s, struct lbw_error *err)
 {
     struct lbw_search_result *r = s->result;
@@ -463,7 +469,7 @@ static void release(struct search *s)
     lbw_model_close(&s->bench.reference);
 }
 
-/* What no conversion or test would refuse at once; the rest they check themselves. */
+/* Checks what no conversion or test would reject early; they check the rest themselves. */
 static enum lbw_status check(const char *path, const struct lbw_search_params *params,
                              struct lbw_error *err)
 {
@@ -480,7 +486,7 @@ static enum lbw_status check(const char *path, const struct lbw_search_params *p
     return LBW_OK;
 }
 
-/* What was found before an interruption counts. */
+/* What was found before an interruption is returned. */
 static enum lbw_status run_and_write(struct search *s, struct lbw_error *err)
 {
     if (!s->result || !s->log_stream)

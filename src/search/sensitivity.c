@@ -23,10 +23,12 @@
 #define DEFAULT_SAMPLES 16
 #define DEFAULT_DRAWS   4
 
-/* Multiply-adds of all forward passes: larger models make do with fewer samples and draws. */
+/* Multiply-adds of all forward passes: larger models use fewer samples and draws. */
 #define MOST_WORK 1.5e11
 
-/* A score's Fisher information 1/(p·(1-p)) is bounded where the float model is all but sure. */
+/*
+ * The Fisher information of a score, 1/(p·(1-p)), is bounded where the float model is certain.
+ */
 #define LEAST_SPREAD 1e-3f
 
 struct one {
@@ -57,7 +59,7 @@ struct measure {
 
 /* ---- set-up ---- */
 
-/* Where calibration can look: a node of the main graph whose other input carries data. */
+/* What calibration can reach: a node of the main graph whose other input carries data. */
 static bool is_reachable(const struct lbw_consumer *consumer)
 {
     return consumer->scope->graph && !consumer->scope->parent && !consumer->scope->function &&
@@ -179,7 +181,7 @@ static enum lbw_status one_init(struct one *one, const struct measure *m, size_t
     return lbw_trainer_teach(&m->trainer, one->images, one->wanted, err);
 }
 
-/* Whether gradients and the profile reach the model's outputs. */
+/* Whether gradients reach the model's outputs and the profile knows them. */
 static bool can_use_outputs(struct measure *m)
 {
     struct lbw_feed_input input = *lbw_feed_input(m->feed, 0);
@@ -246,7 +248,7 @@ static bool are_probabilities(const float *values, size_t num)
     return true;
 }
 
-/* √metric of each value in place of its importance. */
+/* √metric of each value, replacing its importance. */
 static void weigh(struct one *one, size_t num_targets)
 {
     for (size_t t = 0; t < num_targets; t++) {
@@ -366,7 +368,7 @@ static double work_of(const struct measure *m)
     return work;
 }
 
-/* As many samples and draws as the work allows, but at least two samples. */
+/* As many samples and draws as the limit allows, but at least two samples. */
 static void settle_numbers(struct measure *m)
 {
     m->num_samples = lbw_feed_num_samples(m->feed);
@@ -391,7 +393,7 @@ static enum lbw_status run_all(struct measure *m, struct lbw_error *err)
     }
     if (!m->profile)
         LBW_TRY(learn_scales(m, err));
-    /* in rounds, so that Ctrl-C is answered soon */
+    /* in rounds, so that Ctrl-C takes effect soon */
     size_t round = 2 * lbw_num_processors();
     struct measure part = *m;
     for (size_t i = 0; i < m->num_samples; i += round) {
@@ -411,7 +413,7 @@ static enum lbw_status run_all(struct measure *m, struct lbw_error *err)
 
 /* ---- results ---- */
 
-/* Where the values of an output begin among the sums of a sample. */
+/* The offset of an output's values among the sums of a sample. */
 struct cursor {
     size_t at;     /* among the sums */
     size_t output; /* of the session */
@@ -439,12 +441,12 @@ struct place {
     size_t at, count;
 };
 
-/* The places of energies, means and squares of every tap. */
+/* The positions of energies, means and squares of every tap. */
 static void find_places(struct place (*places)[3], const struct measure *m)
 {
     const struct lbw_grad *grad = &m->trainer.grad;
     const char *const *const names[] = {grad->energies, grad->means, grad->squares};
-    size_t num_edges = m->plan->num_edges; /* their energies stand after those of layers */
+    size_t num_edges = m->plan->num_edges; /* their energies follow those of layers */
     struct cursor cursor = {0, 1};
     for (size_t k = 0; k < 3; k++)
         for (size_t i = 0; i < m->num_taps + (k ? 0 : num_edges); i++)

@@ -13,7 +13,7 @@
 
 /* One node that reads a planned weight. */
 struct lbw_layer_gain {
-    bool is_known;    /* else a gradient does not reach the node's output; arrays are NULL */
+    bool is_known;    /* else no gradient reaches the node's output; arrays are NULL */
     size_t num_out;   /* output channels */
     size_t num_in;    /* input channels of the node, all groups together */
     double *gain;     /* num_out: loss per sample, per mean square of noise in the channel */
@@ -32,9 +32,9 @@ struct lbw_sensitivity {
     size_t *num_gains;
     size_t num_edges;
     struct lbw_edge_gain *edges; /* per edge of the plan */
-    bool by_boxes;      /* the loss is about boxes; else about the outputs of the last layers */
-    size_t num_unknown; /* planned weights with a consumer that is not known */
-    char reason[256];   /* why, of one of them; "" */
+    bool by_boxes;      /* the loss is that of boxes; else of the last layers' outputs */
+    size_t num_unknown; /* planned weights with a consumer whose effect is unknown */
+    char reason[256];   /* the reason for one of them; "" */
 };
 
 struct lbw_sensitivity_params {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Open, plan, convert, test: the model is opened anew because converting works in place. */
+/* Opens, plans, converts, tests; opens the model again because converting works in place. */
 #include "search/trial.h"
 
-#define QUICK_SCORE 0.2f /* weak boxes are the first to move, and there are more of them */
+#define QUICK_SCORE 0.2f /* weak boxes react first, and there are more of them */
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
                                const struct lbw_grid *const *grids, double mu,
@@ -13,7 +13,7 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
     LBW_TRY(lbw_model_open(&out->model, bench->path, err));
     const struct lbw_prepare_params *prepare = bench->params->prepare, by_default = {0};
     prepare = prepare ? prepare : &by_default;
-    if (bench->params->encode.opset) { /* before the plan, which is made for one opset */
+    if (bench->params->encode.opset) { /* before planning, as a plan is for one opset */
         if (prepare->requantize)
             LBW_TRY(lbw_expand(out->model, NULL, err));
         LBW_TRY(lbw_model_lift(out->model, bench->params->encode.opset, err));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* One conversion in memory, and what its detections are worth. */
+/* One conversion in memory, and its detection test. */
 #ifndef LBW_SRC_SEARCH_TRIAL_H
 #define LBW_SRC_SEARCH_TRIAL_H
 
@@ -12,13 +12,13 @@ struct lbw_bench {
     const char *path;
     const struct lbw_search_params *params;
     struct lbw_model *reference; /* the float model */
-    const size_t *items;         /* plan items that are searched; NULL: none yet */
+    const size_t *items;         /* plan items that are searched; NULL: not yet known */
     size_t num;
     lbw_progress_fn progress;
     void *user;
 };
 
-/* Zero-initialise; lbw_trial_close() frees whatever came to be. */
+/* Zero-initialise; lbw_trial_close() frees. */
 struct lbw_trial {
     struct lbw_model *model;
     struct lbw_plan *plan;
@@ -27,7 +27,7 @@ struct lbw_trial {
 
 enum lbw_effort {
     LBW_EFFORT_PROJECT,     /* no calibration */
-    LBW_EFFORT_INDEPENDENT, /* each layer for itself */
+    LBW_EFFORT_INDEPENDENT, /* each layer independently */
     LBW_EFFORT_FULL,        /* as the result will be converted */
 };
 
@@ -41,13 +41,13 @@ enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_benc
                                   struct lbw_error *err);
 void lbw_trial_close(struct lbw_trial *trial);
 
-/* Codes and scales of the searched weights, kept ones as they are. */
+/* Codes and scales of the searched weights, and kept ones as they are. */
 uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_bench *bench);
 
-/* How models are judged. */
+/* The tests of models. */
 enum lbw_judge {
-    LBW_JUDGE_TEST,  /* all pictures: against labels, where there are any */
-    LBW_JUDGE_QUICK, /* the quick pictures: against the float model's boxes */
+    LBW_JUDGE_TEST,  /* all images: against labels, if there are any */
+    LBW_JUDGE_QUICK, /* the quick images: against the float model's boxes */
 };
 
 /*

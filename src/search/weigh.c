@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the rounding of activations would cost at the outputs, before any is rounded. */
+/* What rounding activations would cost at the outputs, before any is rounded. */
 #include <lbw/budget.h>
 
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "pass/edge.h"
 #include "search/sensitivity.h"
 
-/* Into the plan, which keeps them as long as its model. */
+/* Copies them into the plan, which keeps them as long as its model. */
 static enum lbw_status keep(struct lbw_plan *plan, const struct lbw_sensitivity *sensitivity,
                             struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Augment: affine views, bilinear, one or four to a picture; then their light. */
+/* Augmentation: affine views, bilinear, of one or four images; then their light. */
 #include "train/augment.h"
 
 #include <math.h>
@@ -15,9 +15,9 @@
 #define SHARE_TILED 0.4
 #define SHARE_LIT   0.5
 #define MOST_GAIN   0.3 /* of contrast; half of it per channel */
-#define MOST_SHIFT  0.3 /* of brightness, in standard deviations of the picture */
+#define MOST_SHIFT  0.3 /* of brightness, in standard deviations of the image */
 
-/* How pixels lie: value (c, y, x) is at c·channel + y·row + x·column. */
+/* The layout of pixels: value (c, y, x) is at c·channel + y·row + x·column. */
 struct picture {
     size_t num, channels, height, width;
     size_t channel, row, column;
@@ -44,13 +44,13 @@ static bool picture_of(struct picture *out, const struct lbw_array *array)
     return out->height > 0 && out->width > 0;
 }
 
-/* Where one line of the view looks: two neighbours and the second one's share. */
+/* The source of one line of the view: two neighbours and the weight of the second. */
 struct tap {
     size_t low, high;
     float share;
 };
 
-/* A part of the view and what of a picture it shows: `side` pixels of it per pixel. */
+/* A part of the view, and the part of an image that it shows: `side` pixels of it per pixel. */
 struct span {
     size_t begin, end;
     double start, side;
@@ -85,7 +85,7 @@ static void render(float *out, const float *in, const struct picture *p, const s
         }
 }
 
-/* A random cut of `in` into that part of the view. */
+/* Crops `in` at random for that part of the view. */
 static void show(struct lbw_array *out, const struct lbw_array *in, const struct picture *p,
                  struct tap *taps, struct span across, struct span down,
                  struct lbw_random *random)
@@ -130,7 +130,7 @@ static double between(struct lbw_random *random, double most)
     return most * (2 * lbw_random_unit(random) - 1);
 }
 
-/* Contrast about the mean, a shift of all, and a tint, whatever the values' range. */
+/* Contrast about the mean, a shift of all values, and a tint, whatever their range. */
 static void change_light(struct lbw_array *array, const struct picture *p,
                          struct lbw_random *random)
 {

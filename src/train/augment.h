@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Other views of pictures: mirrored, cut, scaled, side by side, in other light. */
+/* Augmented views of images: mirrored, cropped, scaled, side by side, in other light. */
 #ifndef LBW_SRC_TRAIN_AUGMENT_H
 #define LBW_SRC_TRAIN_AUGMENT_H
 

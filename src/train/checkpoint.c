@@ -21,7 +21,7 @@ static struct lbw_header header_of(const struct lbw_tuning *t)
     return (struct lbw_header){"LBWTUNED", 3, t->run};
 }
 
-/* What the steps depend on: where they start and how they are taken. */
+/* Everything the steps depend on: the start, and the options. */
 static uint64_t fingerprint(const struct lbw_tuning *t)
 {
     const struct lbw_tune_params *p = &t->params;
@@ -40,7 +40,7 @@ static uint64_t fingerprint(const struct lbw_tuning *t)
     return h;
 }
 
-/* `elapsed` is what the clock of this run has shown. */
+/* `elapsed` is the time in this run. */
 static void carry(struct lbw_record *record, struct lbw_tuning *t, double *elapsed)
 {
     struct lbw_tune_status *s = &t->status;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Judging: the loss on held-back samples, and how far the boxes are still the teacher's. */
+/* Measures the loss on held-back samples, and the agreement of boxes with the teacher's. */
 #include <stdlib.h>
 
 #include "base/thread.h"
@@ -7,7 +7,7 @@
 #include "eval/map.h"
 #include "train/tuning.h"
 
-/* Boxes of the teacher count from this score on, the student's from well below (as in eval). */
+/* Least scores of the teacher's boxes, and of the student's, well below (as in eval). */
 #define WANTED_SCORE .3f
 #define FOUND_SCORE  .05f
 
@@ -71,7 +71,7 @@ out:
     return status;
 }
 
-/* AP .50:.95 with the teacher's boxes as the truth; -1 where there is nothing to compare. */
+/* AP .50:.95 with the teacher's boxes as the truth; -1 if there is nothing to compare. */
 static enum lbw_status agree(double *out, const struct lbw_tuning *t,
                              const struct verdict *verdicts, struct lbw_error *err)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Learned: moments of gradients, and where they lead. */
+/* The optimizers: moments of gradients, and the steps that follow from them. */
 #include "train/learned.h"
 
 #include <float.h>
@@ -10,7 +10,7 @@
 #define BETA_MEAN   0.9f
 #define BETA_SQUARE 0.999f
 
-/* The longest step, where about 1 is usual. */
+/* The longest step; about 1 is usual. */
 #define MOST_MOVE 3.0f
 
 bool lbw_learned_init(struct lbw_learned *learned, size_t num)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Values learned by Adam, or by momentum. */
+/* Values trained by Adam, or with momentum. */
 #ifndef LBW_SRC_TRAIN_LEARNED_H
 #define LBW_SRC_TRAIN_LEARNED_H
 
@@ -16,14 +16,14 @@ struct lbw_learned {
     float *mean, *square; /* moments of the gradient; owned */
 };
 
-/* What all values share in one step. */
+/* Numbers that all values share in one step. */
 struct lbw_pace {
     float unbias_mean, unbias_square;
     enum lbw_optimizer optimizer;
-    float typical; /* with momentum: lbw_learned_typical() of the values at hand */
+    float typical; /* with momentum: lbw_learned_typical() of these values */
 };
 
-/* Zeros. False when memory is out. */
+/* Allocates zeros. False when memory is out. */
 bool lbw_learned_init(struct lbw_learned *learned, size_t num);
 void lbw_learned_release(struct lbw_learned *learned);
 
@@ -33,7 +33,7 @@ struct lbw_pace lbw_pace_of(size_t t, enum lbw_optimizer optimizer);
 /* The mean over all values of the root of the gradient's mean square. */
 float lbw_learned_typical(const struct lbw_learned *learned, const struct lbw_pace *pace);
 
-/* The direction to go, of about unit length, from the gradient of value i. */
+/* The direction of the step, of about unit length, from the gradient of value i. */
 float lbw_learned_direction(struct lbw_learned *learned, size_t i, float gradient,
                             const struct lbw_pace *pace);
 

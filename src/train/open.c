@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Opening and closing of training: samples, targets, graphs, buffers. */
+/* Opening and closing training: samples, targets, graphs, buffers. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,7 +9,7 @@
 
 #define DEFAULT_SAMPLES ((size_t)64)
 
-#define SHARE_HELD_BACK 8 /* one sample in so many */
+#define SHARE_HELD_BACK 8 /* one sample of this many */
 
 static void release_arrays(struct lbw_array *arrays, size_t num)
 {
@@ -52,7 +52,7 @@ static enum lbw_status learn_from(struct lbw_tuning *t, struct lbw_lesson *lesso
     return LBW_OK;
 }
 
-/* The scales of the loss; a profile that does not know the outputs is fatal to it alone. */
+/* The scales of the loss. A profile that does not match the outputs is fatal only to itself. */
 static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
 {
     LBW_TRY(lbw_weighing_learn(&t->weighing, t->held, t->num_held, err));
@@ -94,7 +94,7 @@ static enum lbw_status alloc_passes(struct lbw_tuning *t, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Which weights of the plan were within reach; what is not keeps its codes. */
+/* Marks the weights of the plan that gradients reach; others keep their codes. */
 void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned)
 {
     for (size_t i = 0; i < t->student.num_layers; i++) {
@@ -147,7 +147,7 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
     return LBW_OK;
 }
 
-/* Of the first sample: whether the profile knows what the teacher says. */
+/* For the first sample: whether the profile matches the teacher's outputs. */
 static bool can_weigh(struct lbw_tuning *t)
 {
     struct lbw_array *images = calloc(t->trainer.num_images + 1, sizeof *images);
@@ -163,7 +163,7 @@ static bool can_weigh(struct lbw_tuning *t)
     return done;
 }
 
-/* The model's outputs as targets, where gradients and the profile reach them. */
+/* The model's outputs as targets, if gradients reach them and the profile matches. */
 static bool open_outputs(struct lbw_tuning *t)
 {
     const struct lbw_profile *profile = t->params.profile;

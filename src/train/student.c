@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Student: parameters, Adam, projection. */
+/* The student: parameters, Adam, projection. */
 #include "train/student.h"
 
 #include <float.h>
@@ -18,10 +18,10 @@
 #define STEP_RATE 1.0f
 #define BIAS_RATE 2.0f
 
-/* How near a float weight may start to the threshold of its code: 1 is at it. */
+/* How near to the threshold of its code a float weight may start: 1 is at it. */
 #define START_REACH 0.95f
 
-/* In the main graph, and float32: what the graph of gradients can take as an input. */
+/* In the main graph and float32: such weights can be inputs of the graph of gradients. */
 static bool is_trainable(const struct lbw_weight *weight)
 {
     bool is_wanted = weight->item.grid || (weight->is_small && weight->root == weight->value);
@@ -138,7 +138,7 @@ static float step_of(const struct lbw_layer *layer, size_t i)
     return layer->weight->item.scale == LBW_SCALE_REAL ? lbw_round_step(step) : step;
 }
 
-/* Where value i of a row lies, and whether rows lie in one piece. */
+/* The position of value i of a row, and whether rows are contiguous. */
 static bool is_plain(const struct lbw_layout *layout)
 {
     return layout->in_stride == layout->taps;
@@ -175,7 +175,7 @@ static void show_weights(float *out, struct lbw_layer *layer)
     lbw_codes_decode(out, layer->weight, &codes);
 }
 
-/* What the next sample sees: decoded weights, and biases. */
+/* The arrays for the next sample: decoded weights, and biases. */
 static void show(struct lbw_student *s)
 {
     size_t param = 0;
@@ -189,7 +189,7 @@ static void show(struct lbw_student *s)
     }
 }
 
-/* The float weight to start from: the model's own, drawn into the range of its code. */
+/* The float weight to start from: the model's own, clamped to the range of its code. */
 static float start_value(float w, const struct lbw_grid *grid, int code, float step)
 {
     float q = step * (float)grid->levels[code];
@@ -209,8 +209,7 @@ static double mean_square(const float *values, size_t num)
     return num ? sum / (double)num : 0;
 }
 
-/* Float weights, steps and typical sizes of one layer, from its codes and the model's weight.
- */
+/* Float weights, steps and typical sizes of a layer, from its codes and the model's weight. */
 static void start_weights(struct lbw_layer *layer)
 {
     const struct lbw_weight *weight = layer->weight;
@@ -270,7 +269,7 @@ static enum lbw_status start_biases(struct lbw_layer *layer, const struct lbw_pl
             LBW_TRY(lbw_tensor_read_float(&tensor, codes->biases[i], err));
         }
         memcpy(bias->values, codes->biases[i], bias->num * sizeof(float));
-        /* Where all are zero: what inputs of unit size would make of a row. */
+        /* If all are zero: what inputs of unit size would make of a row. */
         double square = mean_square(bias->values, bias->num);
         if (!(square > 0))
             square =
@@ -300,12 +299,12 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
     return LBW_OK;
 }
 
-/* What a whole layer's update shares. */
+/* Numbers that the update of a whole layer shares. */
 struct update {
     float rate;
     struct lbw_pace pace;
     bool is_frozen;
-    float average_share; /* of this step in the mean of the float weights; 0: not in it */
+    float average_share; /* of this step in the mean of the float weights; 0: not part of it */
     float share;         /* of one sample in the sum of gradients */
     float *values;
     uint8_t *codes;
@@ -353,7 +352,7 @@ static void update_plain_row(struct lbw_layer *layer, size_t group, size_t row,
     }
 }
 
-/* The steps move by factors: their gradient is taken in the logarithm. */
+/* Steps change by factors: their gradient is that of the logarithm. */
 static void update_steps(struct lbw_layer *layer, const double *gradient,
                          const struct update *u)
 {
@@ -381,7 +380,7 @@ static void project(struct lbw_layer *layer, const struct update *u)
             project_row(layer, g, r, u->values, u->codes);
 }
 
-/* The codes to stay with. */
+/* The codes to freeze. */
 static void freeze(struct lbw_student *student, float *const *gradients, const struct update *u)
 {
     student->is_frozen = true;

@@ -20,7 +20,7 @@ struct lbw_layer {
     struct lbw_learned master;  /* item.count: projected to codes */
     float *average;             /* of the master over some steps; item.count */
     struct lbw_learned steps;   /* num_steps */
-    struct lbw_learned *biases; /* num_consumers; no values where there is no bias of its own */
+    struct lbw_learned *biases; /* num_consumers; no values for one without a bias of its own */
     float *typical; /* rms of the weights of each step; without codes the largest; num_steps */
     float *typical_bias;             /* num_consumers */
     uint8_t *now, *best, *start;     /* codes */
@@ -29,7 +29,7 @@ struct lbw_layer {
     float **best_biases;
 };
 
-/* Params are what the graph of gradients takes: weights as decoded, then biases. */
+/* Params are inputs of the graph of gradients: weights as decoded, then biases. */
 struct lbw_student {
     struct lbw_layer *layers;
     size_t num_layers;
@@ -78,7 +78,7 @@ enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gr
                                    size_t num, const struct lbw_student_rate *rate,
                                    struct lbw_error *err);
 
-/* Remembers the state as the best so far. */
+/* Keeps the state as the best so far. */
 void lbw_student_keep(struct lbw_student *student);
 
 /* Writes the best state into the codes of the conversion. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Targets: the model's ends, and taps along the way. */
+/* Targets: the ends of the model, and taps along the trunk. */
 #include "train/targets.h"
 
 #include <string.h>
@@ -14,7 +14,7 @@ static bool is_listed(const struct lbw_targets *targets, const char *name)
     return false;
 }
 
-/* What comes out of the first layer in the main graph that uses the weight. */
+/* The output of the first layer in the main graph that uses the weight. */
 static const char *tap_of(const struct lbw_weight *weight)
 {
     for (size_t i = 0; i < weight->num_consumers; i++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where teacher and student are compared. */
+/* The tensors at which teacher and student are compared. */
 #ifndef LBW_SRC_TRAIN_TARGETS_H
 #define LBW_SRC_TRAIN_TARGETS_H
 
@@ -9,7 +9,7 @@
 struct lbw_targets {
     const char **names;
     size_t num;
-    size_t num_taps; /* the last so many */
+    size_t num_taps; /* this many at the end are taps */
 };
 
 /*

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Trainer: sessions of the teacher, of the gradients and of the loss alone. */
+/* Sessions of the teacher, of the gradients and of the loss alone. */
 #include "train/trainer.h"
 
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "onnx/tensor.h"
 
-/* Bytes of a value that may be bounds, scales or axes which the model computes. */
+/* Largest value that may be bounds, scales or axes computed by the model. */
 #define MOST_FIXED 512
 
 /* The model with other outputs. */
@@ -21,7 +21,7 @@ static enum lbw_status open_outputs(struct lbw_session **out, struct lbw_model *
     return lbw_session_open_part(out, model, &part, params, err);
 }
 
-/* Where the feed's inputs go; SIZE_MAX for one that the session does not have. */
+/* Maps the feed's inputs to those of the session; SIZE_MAX if it lacks one. */
 static size_t *find_images(struct lbw_arena *arena, const struct lbw_session *session,
                            const struct lbw_feed *feed)
 {
@@ -35,7 +35,7 @@ static size_t *find_images(struct lbw_arena *arena, const struct lbw_session *se
     return slots;
 }
 
-/* Runs a session that takes nothing but images. */
+/* Runs a session whose only inputs are images. */
 static enum lbw_status run_images(struct lbw_session *session, const size_t *slots,
                                   const struct lbw_array *images, size_t num,
                                   struct lbw_array *outputs, struct lbw_error *err)
@@ -141,11 +141,12 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
         LBW_TRY(status);
     }
     grad.no_gradients = false;
-    /* What a plan is chosen by does not depend on whether there is an operator library. */
+    /* The choice of a plan does not depend on whether the operator library is found. */
     grad.has_native = !params->is_linear && lbw_session_has_native();
     LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));
     status = lbw_session_open(&t->training, t->grad.data, t->grad.size, session, err);
-    if (status != LBW_OK && grad.has_native) { /* a library that lacks what we need */
+    if (status != LBW_OK &&
+        grad.has_native) { /* a library without the operators that we need */
         lbw_grad_release(&t->grad);
         grad.has_native = false;
         LBW_TRY(lbw_grad_build(&t->grad, index, &grad, err));

@@ -7,11 +7,11 @@
 #include "feed/feed.h"
 #include "run/session.h"
 
-/* What the student should answer on one sample, and how much each answer is worth. */
+/* The desired outputs of the student for one sample, and the factor of each value. */
 struct lbw_lesson {
     struct lbw_array *wanted, *factors; /* T each; owned, and their data */
     struct lbw_array *scores;           /* num_scored; owned, and their data */
-    double least; /* the loss of a student that answers just so: the entropy of the scores */
+    double least; /* the loss of a student that reproduces them: the entropy of the scores */
 };
 
 /*
@@ -23,15 +23,15 @@ struct lbw_trainer {
     size_t num_images; /* I */
     const char **targets;
     size_t num_targets;
-    size_t num_scored; /* targets that may hold probabilities: the first so many */
+    size_t num_scored; /* this many targets, the first, may hold probabilities */
     struct lbw_grad_shape *target_shapes;
     struct lbw_grad grad; /* of the training session, with its bytes */
     size_t num_params;
     struct lbw_session *teacher;         /* inputs → targets */
     struct lbw_session *training;        /* → loss, gradients */
     struct lbw_session *judge;           /* → loss, targets; NULL when the loss is linear */
-    size_t *teacher_slots;               /* I: which input of the session */
-    size_t *image_slots;                 /* I; SIZE_MAX where the trunk does not read it */
+    size_t *teacher_slots;               /* I: the input of the session */
+    size_t *image_slots;                 /* I; SIZE_MAX if the trunk does not read it */
     size_t *wanted_slots, *factor_slots; /* T */
     size_t *score_slots;                 /* num_scored */
     size_t *param_slots;                 /* num_params; SIZE_MAX */
@@ -63,7 +63,7 @@ enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index
                                  struct lbw_error *err);
 void lbw_trainer_close(struct lbw_trainer *trainer);
 
-/* What the float model makes of a sample: T arrays, owned by the caller. */
+/* Runs the float model on a sample: T arrays, owned by the caller. */
 enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
                                   const struct lbw_array *images, struct lbw_array *wanted,
                                   struct lbw_error *err);
@@ -78,10 +78,10 @@ enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gra
                                 const struct lbw_array *params, struct lbw_array *outputs,
                                 struct lbw_error *err);
 
-/* Arrays without data; releasing takes what is there. */
+/* Arrays without data; releasing frees what there is. */
 enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer *trainer,
                                 struct lbw_error *err);
-/* Releases the data alone. */
+/* Releases the data only. */
 void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
 void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
 

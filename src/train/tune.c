@@ -30,13 +30,13 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define WARM_UP   0.05  /* share of the steps in which the rate rises */
 #define AVERAGED  0.375 /* share of the steps after which float weights are averaged */
 #define FROZEN    0.75  /* share of the steps after which codes stay */
-#define NUM_LOOKS 16    /* at the held-back pictures */
+#define NUM_LOOKS 16    /* measurements on held-back samples */
 
-/* A loss there of so many times the least so far says that steps are too long. */
+/* A loss of this many times the lowest so far means that steps are too long. */
 #define ASTRAY    1.1
 #define MOST_PACE 8
 
-/* The view of that turn: every one once, in random order, then again. */
+/* The view of a turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
 {
     size_t num = t->views.num;
@@ -64,7 +64,7 @@ static enum lbw_status learn(void *user, size_t i, struct lbw_error *err)
                            pass->outputs, err);
 }
 
-/* Gradients are added in the order of the samples: the same sums for any number of threads. */
+/* Gradients are summed in the order of the samples: the same for any number of threads. */
 static void add_up(struct lbw_tuning *t)
 {
     double loss = 0;
@@ -85,7 +85,7 @@ static void add_up(struct lbw_tuning *t)
     }
 }
 
-/* From 0 to 1: how much of the training is done, by steps or by the clock. */
+/* From 0 to 1: the part of training that is done, by steps or by the clock. */
 static double share_done(const struct lbw_tuning *t)
 {
     double share = (double)t->status.step / (double)t->params.num_steps;
@@ -136,7 +136,7 @@ static enum lbw_status tell(struct lbw_tuning *t, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Begins, or goes on where the checkpoint ends. */
+/* Starts, or resumes from the checkpoint. */
 static enum lbw_status begin(struct lbw_tuning *t, struct lbw_error *err)
 {
     bool found = false;
@@ -148,7 +148,7 @@ static enum lbw_status begin(struct lbw_tuning *t, struct lbw_error *err)
     LBW_TRY(lbw_tuning_judge(t, err));
     t->result.held_back_before = t->status.held_back;
     t->result.agreement_before = t->status.agreement;
-    return lbw_tuning_save(t, err); /* where it cannot be kept, better now than later */
+    return lbw_tuning_save(t, err); /* if it cannot be written, better fail now than later */
 }
 
 /* Interrupted training leaves its checkpoint. */
@@ -160,7 +160,7 @@ static enum lbw_status show_progress(struct lbw_tuning *t, struct lbw_error *err
     return status;
 }
 
-/* Longer steps while they go well and there is time to come down again, shorter ones else. */
+/* Longer steps while the loss falls and there is time to decay, shorter ones otherwise. */
 static void set_pace(struct lbw_tuning *t)
 {
     bool is_best = t->status.held_back <= t->status.best;
@@ -217,7 +217,7 @@ static enum lbw_status check(const struct lbw_model *model, const struct lbw_pla
     return params->profile ? lbw_profile_check(params->profile, err) : LBW_OK;
 }
 
-/* Params with defaults filled in, and copies of what they point to that outlives the call. */
+/* Params with defaults, and copies of data that outlives the call. */
 static enum lbw_status keep_params(struct lbw_tuning *t, const struct lbw_tune_params *params,
                                    struct lbw_error *err)
 {
@@ -243,7 +243,7 @@ static enum lbw_status keep_params(struct lbw_tuning *t, const struct lbw_tune_p
     if (p->checkpoint && !(p->checkpoint = lbw_arena_strdup(&t->arena, p->checkpoint)))
         return lbw_fail_memory(err);
     if (p->profile) {
-        t->profile = *p->profile; /* its labels are not looked at */
+        t->profile = *p->profile; /* its labels are not used */
         p->profile = &t->profile;
     }
     return LBW_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of training share: the tuner with all that it stands on. */
+/* What the files of training share: the tuner and its state. */
 #ifndef LBW_SRC_TRAIN_TUNING_H
 #define LBW_SRC_TRAIN_TUNING_H
 
@@ -13,14 +13,14 @@
 #include "train/trainer.h"
 #include "train/views.h"
 
-/* One sample's way through the models. */
+/* The buffers of one sample. */
 struct lbw_pass {
     size_t view;
     struct lbw_array *images, *outputs;
     struct lbw_lesson lesson;
 };
 
-/* The public handle is the interface; what it stands on hangs behind it. */
+/* The public handle is the interface, followed by what it needs. */
 struct lbw_tuning {
     struct lbw_tuner face; /* first */
     struct lbw_tune_params params;
@@ -42,10 +42,10 @@ struct lbw_tuning {
     struct lbw_views views;
     size_t *order; /* of views */
     struct lbw_random random;
-    double pace; /* times the rate: 1 at first; doubled while all goes well, halved else */
+    double pace; /* times the rate: 1 at first; doubled while the loss falls, else halved */
     struct lbw_tune_status status;
-    double started; /* by the clock, as if all earlier runs had been one with this */
-    uint64_t run;   /* of the checkpoint: a hash of what the steps depend on */
+    double started; /* on the clock, including earlier runs */
+    uint64_t run;   /* of the checkpoint: a hash of all that the steps depend on */
 };
 
 /* Finds targets, builds graphs, opens sessions, reads all samples (open.c). */
@@ -54,7 +54,7 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
 void lbw_tuning_release(struct lbw_tuning *t);
 void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass);
 
-/* Marks the weights of the plan within reach; what is not keeps its codes. */
+/* Marks the weights of the plan that gradients reach; others keep their codes. */
 void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned);
 
 /*

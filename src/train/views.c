@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Views: drawn by their number, answered once. */
+/* Views: drawn by their number; the teacher runs once on each. */
 #include "train/views.h"
 
 #include <math.h>
@@ -53,7 +53,7 @@ void lbw_views_release(struct lbw_views *views)
 enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
                                struct lbw_array *images, struct lbw_error *err)
 {
-    /* Seeds of views lie apart, or one would be another, shifted by a few numbers. */
+    /* Consecutive seeds would give one view the numbers of another, shifted. */
     struct lbw_random spread = {views->seed ^ (uint64_t)v * 0xd1342543de82ef95};
     struct lbw_random random = {lbw_random_u64(&spread)};
     size_t chosen[LBW_NUM_TILES] = {v % views->num_samples};
@@ -61,7 +61,7 @@ enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
         chosen[k] = lbw_random_below(&random, (uint32_t)views->num_samples);
     for (size_t i = 0; i < views->trainer->num_images; i++) {
         const struct lbw_array *tiles[LBW_NUM_TILES];
-        struct lbw_random same = random; /* all inputs of a sample move alike */
+        struct lbw_random same = random; /* all inputs of a sample are augmented alike */
         for (size_t k = 0; k < LBW_NUM_TILES; k++)
             tiles[k] = &views->samples[chosen[k]][i];
         LBW_TRY(lbw_augment(&images[i], tiles, &same, err));
@@ -69,7 +69,7 @@ enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
     return LBW_OK;
 }
 
-/* The values as they are kept. */
+/* The values in stored form. */
 static void *pack(const struct lbw_array *array, bool *is_half)
 {
     size_t count = array->size / sizeof(float);
@@ -134,7 +134,7 @@ enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
     } else {
         LBW_TRY(make_room(lesson, views->trainer, err));
     }
-    /* New answers are rounded as stored ones are, so that a resumed run sees the same. */
+    /* New outputs are rounded like stored ones, so that a resumed run gets the same. */
     for (size_t t = 0; t < views->trainer->num_targets; t++)
         unpack(lesson->wanted[t].data, lesson->wanted[t].size / sizeof(float), view->wanted[t],
                view->is_half[t]);

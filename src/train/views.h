@@ -8,7 +8,7 @@
 
 #include "train/weighing.h"
 
-/* What the teacher said of one view. */
+/* The teacher's outputs for one view. */
 struct lbw_view {
     void **wanted; /* per target: halves, or floats where halves would overflow; owned */
     bool *is_half; /* per target; owned */
@@ -33,7 +33,7 @@ enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch
                                struct lbw_error *err);
 void lbw_views_release(struct lbw_views *views);
 
-/* Draws the pictures of view v: one array per input, owned by the caller. */
+/* Draws the images of view v: one array per input, owned by the caller. */
 enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
                                struct lbw_array *images, struct lbw_error *err);
 

@@ -19,7 +19,7 @@ static size_t num_outputs(const struct lbw_weighing *weighing)
     return weighing->profile ? weighing->num_targets - weighing->num_taps : 0;
 }
 
-/* A scale that would be infinite belongs to values that never vary: they teach nothing. */
+/* A scale that would be infinite belongs to values that never vary: nothing to learn. */
 static double scale_of(double share, double variation)
 {
     double scale = share / variation;

@@ -12,13 +12,13 @@
 #include "detect/decode.h"
 #include "train/trainer.h"
 
-/* T targets: the model's outputs, where there is a profile, then taps along the trunk. */
+/* T targets: the model's outputs if there is a profile, then taps along the trunk. */
 struct lbw_weighing {
-    const struct lbw_profile *profile; /* NULL: all values of a target count alike */
+    const struct lbw_profile *profile; /* NULL: all values of a target have the same factor */
     int width, height;                 /* of the network's input */
     const char *const *names;          /* T */
     size_t num_targets;                /* T */
-    size_t num_taps;                   /* the last so many of them */
+    size_t num_taps;                   /* this many at the end */
     double tap_weight;                 /* of all taps together; the others together: 1 */
 
     double *scales;        /* T: of targets whose values count alike; owned */
@@ -44,11 +44,11 @@ void lbw_weighing_release(struct lbw_weighing *weighing);
 struct lbw_decode_input lbw_weighing_decode_input(const struct lbw_weighing *weighing,
                                                   const struct lbw_array *outputs);
 
-/* Fills in what `wanted` is worth: factors and scores. Their data must be empty. */
+/* Fills in the factors of `wanted`, and scores. Their data must be empty. */
 enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
                                    struct lbw_lesson *lesson, struct lbw_error *err);
 
-/* What `least` of a lesson with scores should be. */
+/* The `least` for a lesson with scores. */
 double lbw_weighing_least(const struct lbw_weighing *weighing, const struct lbw_lesson *lesson);
 
 #endif
