@@ -229,10 +229,11 @@ static enum lbw_status load_folder(struct lbw_dataset *dataset, const char *path
         }
     }
     if (!best)
-        return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "%s: no labels in this folder: NAME.xml (VOC) or NAME.txt (YOLO) for a "
-                        "image NAME.jpg",
-                        path);
+        return lbw_fail(
+            err, LBW_ERR_ARGUMENT,
+            "%s: no labels in this folder: NAME.xml (VOC) or NAME.txt (YOLO) for an "
+            "image NAME.jpg",
+            path);
     for (size_t i = 0; i < NUM_FORMATS; i++)
         if (&formats[i] != best && counts[i])
             LBW_TRY(lbw_dataset_add_note(dataset, err,

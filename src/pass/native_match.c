@@ -17,7 +17,7 @@
 
 #define MAX_PARTS 8
 
-/* Constant values of any float type, or a Cast of them; NULL if there are none, or no memory. */
+/* Constant values of any float type, or a Cast of them; NULL if there are none, or no room. */
 static float *constant_floats(size_t *num, const struct lbw_native_finder *r, const char *name)
 {
     const Onnx__NodeProto *cast = lbw_native_made_by(r, name, "Cast");
