@@ -35,7 +35,7 @@ def test_calibration_gives_the_bytes_of_the_program(program, tmp_path):
             row.pop("seconds", None)
     assert ours.keys() <= theirs.keys()
     assert ours["weights"] == theirs["weights"]
-    assert "4 pictures" in result.assumed and result.calibrated
+    assert "4 images" in result.assumed and result.calibrated
 
 
 def test_a_model_is_a_path_bytes_or_a_proto():

@@ -228,7 +228,7 @@ static void print_text(const struct job *job)
     char wall[LBW_TEXT_SIZE];
     printf("\n%zu image%s", e->num_images, e->num_images == 1 ? "" : "s");
     if (job->v->labels)
-        printf(", %zu labeled box%s", lbw_evaluation_model(e, 0)->ap.num_truths,
+        printf(", %zu labelled box%s", lbw_evaluation_model(e, 0)->ap.num_truths,
                lbw_evaluation_model(e, 0)->ap.num_truths == 1 ? "" : "es");
     if (job->reference)
         printf(", %zu reference box%s", lbw_evaluation_model(e, 0)->num_wanted,

@@ -75,7 +75,7 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
     char line[384];
     lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
     const char *text = lbw_arena_printf(
-        &feed->arena, "%zu %spicture%s, %s%s%s%s", feed->num_samples * feed->axes.batch,
+        &feed->arena, "%zu %simage%s, %s%s%s%s", feed->num_samples * feed->axes.batch,
         lbw_pictures_are_generated(feed->pictures) ? "generated " : "",
         feed->num_samples * feed->axes.batch == 1 ? "" : "s", line, why ? " (" : "",
         why ? why : "", why ? ")" : "");
