@@ -38,7 +38,7 @@ struct job {
     const uint8_t *x; /* the image */
     uint8_t *planes;  /* what the taps read: x, or copies */
     const uint8_t *begin, *end;
-    uint8_t *y;
+    uint8_t *y; /* or floats */
     size_t tiles_per_task, blocks_per_task, channels_per_task;
     size_t tile_tasks, block_tasks;
     uint8_t *panels; /* of tiles first_tile to end_tile, where weights are large */
@@ -125,6 +125,11 @@ static enum lbw_status own_params(struct lbw_conv *conv, const struct lbw_conv_p
     own->scale = copy(params->scale, num, sizeof *own->scale);
     own->tables =
         params->tables ? copy(params->tables, params->has_channel_tables ? num : 1, 256) : NULL;
+    own->ending = params->ending ? copy(params->ending, 1, sizeof *own->ending) : NULL;
+    own->float_bias =
+        params->ending ? copy(params->float_bias, num, sizeof *own->float_bias) : NULL;
+    if (params->ending && (!own->ending || !own->float_bias))
+        return lbw_fail_memory(err);
     return own->weights && own->bias && own->scale && (own->tables || !params->tables)
                ? LBW_OK
                : lbw_fail_memory(err);
@@ -179,6 +184,8 @@ void lbw_conv_free(struct lbw_conv **conv)
     free((void *)(*conv)->params.bias);
     free((void *)(*conv)->params.scale);
     free((void *)(*conv)->params.tables);
+    free((void *)(*conv)->params.ending);
+    free((void *)(*conv)->params.float_bias);
     free((*conv)->words);
     free((*conv)->bias);
     free(*conv);
@@ -275,6 +282,41 @@ static void copy_tile(uint8_t *y, const uint8_t *tile, const struct lbw_conv_pla
     }
 }
 
+static void copy_floats(float *y, const float *tile, const struct lbw_conv_plan *plan,
+                        size_t first, size_t lanes)
+{
+    size_t width = (size_t)plan->out[1];
+    size_t end = min_size(first + lanes, plan->num_positions);
+    for (size_t at = first; at < end;) {
+        size_t column = at % plan->pitch;
+        size_t num = min_size(plan->pitch - column, end - at);
+        if (column < width)
+            memcpy(y + at / plan->pitch * width + column, tile + (at - first),
+                   min_size(num, width - column) * sizeof *y);
+        at += num;
+    }
+}
+
+/* The sums of `num` channels from m on to floats. */
+static void finish_floats(const struct job *job, const uint8_t *panel, size_t m, size_t num,
+                          size_t tile)
+{
+    const struct lbw_conv *conv = job->conv;
+    const struct lbw_isa *isa = conv->isa;
+    size_t plane = (size_t)(job->plan->out[0] * job->plan->out[1]), lanes = isa->lanes;
+    int32_t sums[LBW_MAX_ROWS * LBW_MAX_LANES];
+    float row[LBW_MAX_LANES];
+    (conv->is_wide ? isa->sums_wide : isa->sums)(
+        sums, num, panel, conv->words + m * conv->quads, conv->quads, conv->bias + m);
+    for (size_t i = 0; i < num; i++) {
+        float *y = (float *)(void *)job->y + (m + i) * plane;
+        isa->floats->scale(row, sums + i * lanes, lanes / LBW_COLUMNS,
+                           conv->params.scale[m + i], conv->params.float_bias[m + i]);
+        isa->floats->bend(row, lanes / LBW_COLUMNS, conv->params.ending);
+        copy_floats(y, row, job->plan, tile * lanes, lanes);
+    }
+}
+
 /* Whether a whole tile may be written as it is. */
 static bool is_whole(const struct lbw_conv_plan *plan, size_t tile, size_t lanes)
 {
@@ -290,6 +332,10 @@ static void multiply_block(const struct job *job, const uint8_t *panel, size_t g
     size_t start = block_start(conv, block), num = block_start(conv, block + 1) - start;
     size_t m = group * conv->rows + start;
     const int32_t *words = conv->words + m * conv->quads;
+    if (conv->params.ending) {
+        finish_floats(job, panel, m, num, tile);
+        return;
+    }
     struct lbw_requant to = requant_of(conv, m);
     uint8_t tiles[LBW_MAX_ROWS * LBW_MAX_LANES], *y = job->y + m * plane;
     bool whole = is_whole(job->plan, tile, isa->lanes);
@@ -408,7 +454,7 @@ static void run_tasks(struct job *job, const struct lbw_parallel *parallel)
     const struct lbw_conv *conv = job->conv;
     size_t groups = (size_t)conv->params.groups, tiles = job->plan->num_tiles;
     size_t work = (conv->products + 1) * conv->isa->lanes; /* of one channel in one tile */
-    if (conv->depth == 1 && conv->rows == 1) {
+    if (conv->depth == 1 && conv->rows == 1 && !conv->params.ending) {
         /* Its cost is loading and rounding more than multiplying: as of four times the taps. */
         job->channels_per_task = ceil_size(TASK_WORK, 4 * work * (tiles + 1));
         parallel->run(parallel->user, ceil_size(groups, job->channels_per_task), depthwise_task,
@@ -466,7 +512,7 @@ static enum lbw_status find_plan(struct lbw_conv_plan **out, bool *is_kept,
     return LBW_OK;
 }
 
-enum lbw_status lbw_conv_run(struct lbw_conv *conv, uint8_t *y, const uint8_t *x,
+enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
                              int64_t num_images, const int64_t sides[2],
                              const struct lbw_parallel *parallel, struct lbw_error *err)
 {
@@ -475,7 +521,8 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, uint8_t *y, const uint8_t *x
     int64_t out[2];
     LBW_TRY(lbw_conv_output(out, &conv->params, sides, err));
     size_t in_size = (size_t)(conv->params.num_inputs * sides[0] * sides[1]);
-    size_t out_size = (size_t)(conv->params.num_outputs * out[0] * out[1]);
+    size_t out_size = (size_t)(conv->params.num_outputs * out[0] * out[1]) *
+                      (conv->params.ending ? sizeof(float) : 1);
     if (!out_size)
         return LBW_OK;
     enum lbw_status status =
@@ -489,7 +536,7 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, uint8_t *y, const uint8_t *x
                           .x = x + (size_t)n * in_size,
                           .begin = x,
                           .end = x + (size_t)num_images * in_size,
-                          .y = y + (size_t)n * out_size};
+                          .y = (uint8_t *)y + (size_t)n * out_size};
         status = run_image(&job, parallel, err);
     }
     if (!is_kept)

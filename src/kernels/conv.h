@@ -7,6 +7,8 @@
  *     q    = clamp(rint(float(sum) · scale[m]), -y_zero, 255 - y_zero) + y_zero
  *     y    = table[q], or q where there is no table
  *
+ * or, with an ending, float: y = curve(float(sum) · scale[m] + float_bias[m]).
+ *
  * float() and the product round to nearest, ties to even, in single precision; so does rint().
  * With scale[m] = x_scale · w_scale[m] / y_scale this is what ONNX Runtime's QLinearConv does.
  */
@@ -32,20 +34,24 @@ struct lbw_conv_params {
     uint8_t x_zero, y_zero;
     const uint8_t *tables; /* 256 bytes, or 256 per output channel; NULL: none */
     bool has_channel_tables;
+    const struct lbw_ending *ending; /* NULL: y is bytes */
+    const float *float_bias;         /* with an ending: num_outputs items */
 };
 
 /* The sides of the output for those of the input. LBW_ERR_ARGUMENT when none would be left. */
 enum lbw_status lbw_conv_output(int64_t out[2], const struct lbw_conv_params *params,
                                 const int64_t in[2], struct lbw_error *err);
 
-/* Checks what lbw_conv_new() would refuse. */
+/* Checks what lbw_conv_new() would refuse, and what of it does not look into arrays. */
 enum lbw_status lbw_conv_check(const struct lbw_conv_params *params, struct lbw_error *err);
+enum lbw_status lbw_conv_check_shape(const struct lbw_conv_params *params,
+                                     struct lbw_error *err);
 
 /*
  * The definition, one product after the other. `sides` are the input's; y holds num_images ×
  * num_outputs × what lbw_conv_output() gives.
  */
-enum lbw_status lbw_conv_reference(uint8_t *y, const uint8_t *x, int64_t num_images,
+enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, int64_t num_images,
                                    const int64_t sides[2], const struct lbw_conv_params *params,
                                    struct lbw_error *err);
 
@@ -61,7 +67,7 @@ enum lbw_status lbw_conv_new(struct lbw_conv **out, const struct lbw_conv_params
 void lbw_conv_free(struct lbw_conv **conv);
 
 /* Same y as lbw_conv_reference(). LBW_ERR_MEMORY leaves y in part written. */
-enum lbw_status lbw_conv_run(struct lbw_conv *conv, uint8_t *y, const uint8_t *x,
+enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
                              int64_t num_images, const int64_t sides[2],
                              const struct lbw_parallel *parallel, struct lbw_error *err);
 

@@ -15,16 +15,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LBW_MAX_LANES 64 /* bytes of the widest vector */
-#define LBW_COLUMNS   16 /* floats that are worked on side by side */
-#define LBW_MAX_ROWS  6  /* output channels of one multiplication */
-#define LBW_MAX_ISAS  8
+#define LBW_MAX_LANES  64 /* bytes of the widest vector */
+#define LBW_COLUMNS    16 /* floats that are worked on side by side */
+#define LBW_FLOAT_ROWS 4  /* output channels of one product of floats */
+#define LBW_MAX_ROWS   6  /* output channels of one multiplication */
+#define LBW_MAX_ISAS   8
 
 typedef float lbw_column_floats __attribute__((vector_size(4 * LBW_COLUMNS)));
 typedef uint32_t lbw_column_bits __attribute__((vector_size(4 * LBW_COLUMNS)));
+typedef int32_t lbw_column_ints __attribute__((vector_size(4 * LBW_COLUMNS)));
 union lbw_columns {
     lbw_column_floats f;
     lbw_column_bits bits;
+    lbw_column_ints whole;
 };
 
 /* How sums become bytes; arrays begin at the first output channel at hand. */
@@ -48,6 +51,54 @@ struct lbw_rows {
     const uint8_t *begin, *end; /* readable memory around */
     uint8_t fill;               /* what padding holds */
 };
+
+/* What follows a convolution whose result is float. */
+enum lbw_curve {
+    LBW_CURVE_LINE,
+    LBW_CURVE_RELU,
+    LBW_CURVE_GATED, /* x · round(sigmoid(x)), as QuantizeLinear and DequantizeLinear round */
+};
+struct lbw_ending {
+    enum lbw_curve curve;
+    float gate_scale, gate_low, gate_high; /* low = -zero, high = 255 - zero */
+};
+
+/*
+ * Loops on float, sixteen numbers side by side. Sums are made in the order of the definition
+ * and products are rounded, so that every instruction set gives the same bits.
+ */
+struct lbw_float_loops {
+    /*
+     * Softmax down num_vectors × LBW_COLUMNS columns of num_rows floats each, `step` floats
+     * from row to row.
+     */
+    void (*softmax)(float *y, const float *x, size_t num_rows, size_t step, size_t num_vectors);
+
+    /*
+     * sums[m][i] = bias[m] + Σ weights[k × num + m] · x[offsets[k] + i] for `num` channels, at
+     * most LBW_FLOAT_ROWS, and `width` × LBW_COLUMNS positions, width 1 or 4; channels are
+     * 4 × LBW_COLUMNS floats apart in `sums`.
+     */
+    void (*products)(float *sums, size_t num, size_t width, const float *x,
+                     const ptrdiff_t *offsets, size_t num_products, const float *weights,
+                     const float *bias);
+
+    /* out[i] = sums[i] · scale + bias, num_vectors × LBW_COLUMNS items. */
+    void (*scale)(float *out, const int32_t *sums, size_t num_vectors, float scale, float bias);
+
+    /* The curve in place, likewise. */
+    void (*bend)(float *x, size_t num_vectors, const struct lbw_ending *ending);
+
+    /* As QuantizeLinear, likewise; low and high as in a gate. */
+    void (*round)(uint8_t *out, const float *x, size_t num_vectors, float scale, float low,
+                  float high);
+
+    /* out[i] = in[2 × i], n items; in[2 × n - 2] is the last one read. */
+    void (*halve)(float *out, const float *in, size_t n);
+};
+
+/* In plain C, for where there is no instruction set. */
+extern const struct lbw_float_loops *const lbw_plain_floats;
 
 struct lbw_isa {
     const char *name;
@@ -99,10 +150,14 @@ struct lbw_isa {
     void (*look_up)(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *table);
 
     /*
-     * Softmax down num_vectors × LBW_COLUMNS columns of num_rows floats each, `step` floats from
-     * row to row.
+     * multiply() up to the sums: channel m's go to out + m × lanes, in the order of positions.
      */
-    void (*softmax)(float *y, const float *x, size_t num_rows, size_t step, size_t num_vectors);
+    void (*sums)(int32_t *out, size_t num, const uint8_t *panel, const int32_t *weights,
+                 size_t num_quads, const int32_t *bias);
+    void (*sums_wide)(int32_t *out, size_t num, const uint8_t *panel, const int32_t *weights,
+                      size_t num_quads, const int32_t *bias);
+
+    const struct lbw_float_loops *floats;
 
     bool (*is_available)(void);
 };

@@ -132,7 +132,9 @@ const struct lbw_isa lbw_isa_neon = {
     .halve = neon_halve,
     .maximum = neon_maximum,
     .look_up = neon_look_up_all,
-    .softmax = neon_softmax,
+    .sums = neon_sums,
+    .sums_wide = neon_sums,
+    .floats = &neon_floats,
     .is_available = has_neon,
 };
 

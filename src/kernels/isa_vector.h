@@ -139,12 +139,12 @@ ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t
 #define ROWS_LOOP(suffix)                                                                      \
     ISA static inline __attribute__((always_inline)) void NAME(rows##suffix)(                  \
         ints sums[][4], const size_t num, const uint8_t *panel, const int32_t *weights,        \
-        size_t num_quads, const struct lbw_requant *to)                                        \
+        size_t num_quads, const int32_t *bias)                                                 \
     {                                                                                          \
         ints a[ROWS][4];                                                                       \
         _Pragma("GCC unroll 6") for (size_t m = 0; m < num; m++)                               \
             _Pragma("GCC unroll 4") for (size_t j = 0; j < 4; j++) a[m][j] =                   \
-                NAME(splat_word)(to->bias[m]);                                                 \
+                NAME(splat_word)(bias[m]);                                                     \
         for (size_t k = 0; k < num_quads; k++) {                                               \
             bytes x[4];                                                                        \
             _Pragma("GCC unroll 4") for (size_t j = 0; j < 4; j++) x[j] =                      \
@@ -159,36 +159,58 @@ ISA static __attribute__((noinline)) void NAME(finish_rows)(uint8_t *out, size_t
         _Pragma("GCC unroll 6") for (size_t m = 0; m < num; m++)                               \
             _Pragma("GCC unroll 4") for (size_t j = 0; j < 4; j++) sums[m][j] = a[m][j];       \
     }                                                                                          \
+    ISA static inline __attribute__((always_inline)) void NAME(all_rows##suffix)(              \
+        ints sums[][4], size_t num, const uint8_t *panel, const int32_t *weights,              \
+        size_t num_quads, const int32_t *bias)                                                 \
+    {                                                                                          \
+        switch (num) {                                                                         \
+        case 1:                                                                                \
+            NAME(rows##suffix)(sums, 1, panel, weights, num_quads, bias);                      \
+            break;                                                                             \
+        case 2:                                                                                \
+            NAME(rows##suffix)(sums, 2, panel, weights, num_quads, bias);                      \
+            break;                                                                             \
+        case 3:                                                                                \
+            NAME(rows##suffix)(sums, ROWS < 3 ? ROWS : 3, panel, weights, num_quads, bias);    \
+            break;                                                                             \
+        case 4:                                                                                \
+            NAME(rows##suffix)(sums, ROWS < 4 ? ROWS : 4, panel, weights, num_quads, bias);    \
+            break;                                                                             \
+        case 5:                                                                                \
+            NAME(rows##suffix)(sums, ROWS < 5 ? ROWS : 5, panel, weights, num_quads, bias);    \
+            break;                                                                             \
+        default:                                                                               \
+            NAME(rows##suffix)(sums, ROWS, panel, weights, num_quads, bias);                   \
+            break;                                                                             \
+        }                                                                                      \
+    }                                                                                          \
     ISA static void NAME(multiply##suffix)(uint8_t * out, size_t out_step, size_t num,         \
                                            const uint8_t *panel, const int32_t *weights,       \
                                            size_t num_quads, const struct lbw_requant *to)     \
     {                                                                                          \
         ints sums[ROWS][4];                                                                    \
-        switch (num) {                                                                         \
-        case 1:                                                                                \
-            NAME(rows##suffix)(sums, 1, panel, weights, num_quads, to);                        \
-            break;                                                                             \
-        case 2:                                                                                \
-            NAME(rows##suffix)(sums, 2, panel, weights, num_quads, to);                        \
-            break;                                                                             \
-        case 3:                                                                                \
-            NAME(rows##suffix)(sums, ROWS < 3 ? ROWS : 3, panel, weights, num_quads, to);      \
-            break;                                                                             \
-        case 4:                                                                                \
-            NAME(rows##suffix)(sums, ROWS < 4 ? ROWS : 4, panel, weights, num_quads, to);      \
-            break;                                                                             \
-        case 5:                                                                                \
-            NAME(rows##suffix)(sums, ROWS < 5 ? ROWS : 5, panel, weights, num_quads, to);      \
-            break;                                                                             \
-        default:                                                                               \
-            NAME(rows##suffix)(sums, ROWS, panel, weights, num_quads, to);                     \
-            break;                                                                             \
-        }                                                                                      \
+        NAME(all_rows##suffix)(sums, num, panel, weights, num_quads, to->bias);                \
         NAME(finish_rows)(out, out_step, num, (const ints(*)[4])sums, to);                     \
     }
 DOTS(ROWS_LOOP)
 
 #ifndef MULTIPLY_ONLY
+/* Sums in the order of positions: part b of vector j holds positions 16 b + 4 j to + 3. */
+#define SUMS(suffix)                                                                           \
+    ISA static void NAME(sums##suffix)(int32_t * out, size_t num, const uint8_t *panel,        \
+                                       const int32_t *weights, size_t num_quads,               \
+                                       const int32_t *bias)                                    \
+    {                                                                                          \
+        ints sums[ROWS][4];                                                                    \
+        NAME(all_rows##suffix)(sums, num, panel, weights, num_quads, bias);                    \
+        for (size_t m = 0; m < num; m++)                                                       \
+            for (size_t j = 0; j < 4; j++)                                                     \
+                for (size_t b = 0; b < LANES / 16; b++)                                        \
+                    memcpy(out + m * LANES + 16 * b + 4 * j, (const char *)&sums[m][j] + 16 * b, \
+                           16);                                                                \
+    }
+DOTS(SUMS)
+#undef SUMS
 #define TAPS_LOOP(suffix)                                                                      \
     ISA static inline __attribute__((always_inline)) void NAME(taps##suffix)(                  \
         uint8_t * out, size_t num_tiles, const struct lbw_rows *rows, const int32_t *weights,  \

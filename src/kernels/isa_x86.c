@@ -179,7 +179,9 @@ const struct lbw_isa lbw_isa_avx2 = {
     .halve = halve,
     .maximum = avx2_maximum,
     .look_up = avx2_look_up_all,
-    .softmax = avx2_softmax,
+    .sums = avx2_sums,
+    .sums_wide = avx2_sums_wide,
+    .floats = &avx2_floats,
     .is_available = has_avx2,
 };
 
@@ -222,7 +224,9 @@ const struct lbw_isa lbw_isa_avxvnni = {
     .halve = halve,
     .maximum = avxvnni_maximum,
     .look_up = avxvnni_look_up_all,
-    .softmax = avx2_softmax,
+    .sums = avxvnni_sums,
+    .sums_wide = avxvnni_sums,
+    .floats = &avx2_floats,
     .is_available = has_avxvnni,
 };
 
@@ -426,7 +430,9 @@ const struct lbw_isa lbw_isa_avx512vnni = {
     .halve = halve512,
     .maximum = avx512vnni_maximum,
     .look_up = avx512vnni_look_up_all,
-    .softmax = avx512vnni_softmax,
+    .sums = avx512vnni_sums,
+    .sums_wide = avx512vnni_sums,
+    .floats = &avx512vnni_floats,
     .is_available = has_avx512vnni,
 };
 
@@ -444,7 +450,9 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .halve = halve512,
     .maximum = avx512vbmi_maximum,
     .look_up = avx512vbmi_look_up_all,
-    .softmax = avx512vnni_softmax,
+    .sums = avx512vbmi_sums,
+    .sums_wide = avx512vbmi_sums,
+    .floats = &avx512vnni_floats,
     .is_available = has_avx512vbmi,
 };
 

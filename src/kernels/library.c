@@ -159,6 +159,7 @@ static const struct family {
     const size_t *num;
 } families[] = {
     {DOMAIN, lbw_conv_ops, &lbw_num_conv_ops},
+    {DOMAIN, lbw_conv_float_ops, &lbw_num_conv_float_ops},
     {DOMAIN, lbw_concat_ops, &lbw_num_concat_ops},
     {DOMAIN, lbw_pool_ops, &lbw_num_pool_ops},
     {DOMAIN, lbw_average_ops, &lbw_num_average_ops},

@@ -98,6 +98,8 @@ float lbw_dequantize(int q, const struct lbw_scaling *from);
 /* The operators of each file. */
 extern struct lbw_op lbw_conv_ops[];
 extern const size_t lbw_num_conv_ops;
+extern struct lbw_op lbw_conv_float_ops[];
+extern const size_t lbw_num_conv_float_ops;
 extern struct lbw_op lbw_concat_ops[];
 extern const size_t lbw_num_concat_ops;
 extern struct lbw_op lbw_pool_ops[];

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The convolutions of `ai.lbw` as kernels: inputs and attributes to lbw_conv, tables made. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/conv.h"
-#include "kernels/op.h"
+#include "kernels/op_activation.h"
 
 #define TABLE_SIZE 256
 
@@ -31,73 +30,13 @@ static const unsigned char input_types[NUM_INPUTS] = {
     ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
 };
 
-/* The attributes of activations, with ONNX's defaults where the row has others than zero. */
-struct settings {
-    float alpha, beta, min, max;
-};
-
-static float relu(float x, const struct settings *s)
-{
-    (void)s;
-    return x > 0 ? x : 0;
-}
-
-static float clip(float x, const struct settings *s)
-{
-    x = x < s->min ? s->min : x;
-    return x > s->max ? s->max : x;
-}
-
-static float leaky_relu(float x, const struct settings *s)
-{
-    return x < 0 ? s->alpha * x : x;
-}
-
-static float sigmoid(float x, const struct settings *s)
-{
-    (void)s;
-    return 1 / (1 + expf(-x));
-}
-
-static float hard_sigmoid(float x, const struct settings *s)
-{
-    x = s->alpha * x + s->beta;
-    return x < 0 ? 0 : x > 1 ? 1 : x;
-}
-
-static float hard_swish(float x, const struct settings *s)
-{
-    (void)s;
-    static const struct settings sixth = {.alpha = 1.F / 6, .beta = .5F};
-    return x * hard_sigmoid(x, &sixth);
-}
-
-/* Without a scaling of c the activation works on y's. */
-struct activation {
-    float (*function)(float x, const struct settings *settings);
-    struct settings defaults;
-};
-
 struct kernel {
-    const struct activation *activation;
+    const struct lbw_activation *activation;
     size_t num_inputs;
-    struct settings settings;
+    struct lbw_settings settings;
     struct lbw_conv_params params; /* attributes only */
     struct lbw_conv *conv;         /* NULL: the weights are not known before a run */
 };
-
-/* What the function's body does between the convolution and the output, for each byte. */
-static void fill_table(uint8_t *table, const struct kernel *kernel, const struct lbw_scaling *y,
-                       const struct lbw_scaling *c, const struct lbw_scaling *gate)
-{
-    for (int q = 0; q < TABLE_SIZE; q++) {
-        float x = lbw_dequantize(q, c ? c : y);
-        float value = kernel->activation->function(x, &kernel->settings);
-        if (gate)
-            value = x * lbw_dequantize(lbw_quantize(value, gate), gate);
-        table[q] = lbw_quantize(value, y);
-    }
-}
 
 /* The factors that requantise, one per output channel; owned by the caller. */
 static enum lbw_status make_scale(float **out, const struct lbw_op_tensor *w_scale, size_t num,
@@ -141,7 +80,7 @@ static enum lbw_status make_conv(struct lbw_conv **out, const struct kernel *ker
                                  const struct lbw_op_tensor *tensors, struct lbw_error *err)
 {
     struct lbw_conv_params params = kernel->params;
-    const struct activation *activation = kernel->activation;
+    const struct lbw_activation *activation = kernel->activation;
     bool has_c = kernel->num_inputs > INPUT_C_SCALE;
     bool has_gate = kernel->num_inputs > INPUT_G_SCALE;
     struct lbw_scaling x, y, c, gate;
@@ -155,7 +94,8 @@ static enum lbw_status make_conv(struct lbw_conv **out, const struct kernel *ker
     if (has_gate)
         LBW_TRY(lbw_op_scaling(&gate, &tensors[INPUT_G_SCALE], "g", err));
     if (activation->function) {
-        fill_table(table, kernel, &y, has_c ? &c : NULL, has_gate ? &gate : NULL);
+        lbw_activation_table(table, activation, &kernel->settings, &y, has_c ? &c : NULL,
+                             has_gate ? &gate : NULL);
         params.tables = table;
     }
     params.x_zero = x.zero;
@@ -173,15 +113,10 @@ static enum lbw_status read_attributes(struct kernel *kernel,
                                        struct lbw_error *err)
 {
     struct lbw_conv_params *params = &kernel->params;
-    struct settings *settings = &kernel->settings;
     *params = (struct lbw_conv_params){
         .groups = 1, .strides = {1, 1}, .dilations = {1, 1}, .pads = {0, 0, 0, 0}};
-    *settings = kernel->activation->defaults;
     lbw_op_int(&params->groups, info, "group");
-    lbw_op_float(&settings->alpha, info, "alpha");
-    lbw_op_float(&settings->beta, info, "beta");
-    lbw_op_float(&settings->min, info, "min");
-    lbw_op_float(&settings->max, info, "max");
+    lbw_activation_settings(&kernel->settings, kernel->activation, info);
     LBW_TRY(lbw_op_ints(params->strides, 2, info, "strides", err));
     LBW_TRY(lbw_op_ints(params->dilations, 2, info, "dilations", err));
     return lbw_op_ints(params->pads, 4, info, "pads", err);
@@ -261,22 +196,22 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     return status;
 }
 
-#define CONV_OP(op_name, number, ...)                                                          \
+#define CONV_OP(op_name, number, activation)                                                   \
     {                                                                                          \
         .name = op_name, .num_inputs = number, .input_types = input_types, .num_outputs = 1,   \
-        .output_type = ORT_TYPE_UINT8, .row = &(const struct activation){__VA_ARGS__},         \
-        .create = create, .compute = compute, .destroy = destroy                               \
+        .output_type = ORT_TYPE_UINT8, .row = &activation, .create = create,                   \
+        .compute = compute, .destroy = destroy                                                 \
     }
 
 struct lbw_op lbw_conv_ops[] = {
-    CONV_OP("QConv", INPUT_C_SCALE, NULL, {0}),
-    CONV_OP("QConvRelu", INPUT_C_SCALE, relu, {0}),
-    CONV_OP("QConvClip", INPUT_C_SCALE, clip, {.min = -INFINITY, .max = INFINITY}),
-    CONV_OP("QConvLeakyRelu", INPUT_G_SCALE, leaky_relu, {.alpha = .01F}),
-    CONV_OP("QConvSigmoid", INPUT_G_SCALE, sigmoid, {0}),
-    CONV_OP("QConvHardSigmoid", INPUT_G_SCALE, hard_sigmoid, {.alpha = .2F, .beta = .5F}),
-    CONV_OP("QConvHardSwish", INPUT_G_SCALE, hard_swish, {0}),
-    CONV_OP("QConvSilu", NUM_INPUTS, sigmoid, {0}),
-    CONV_OP("QConvHardSilu", NUM_INPUTS, hard_sigmoid, {.alpha = .2F, .beta = .5F}),
+    CONV_OP("QConv", INPUT_C_SCALE, lbw_no_activation),
+    CONV_OP("QConvRelu", INPUT_C_SCALE, lbw_relu),
+    CONV_OP("QConvClip", INPUT_C_SCALE, lbw_clip),
+    CONV_OP("QConvLeakyRelu", INPUT_G_SCALE, lbw_leaky_relu),
+    CONV_OP("QConvSigmoid", INPUT_G_SCALE, lbw_sigmoid),
+    CONV_OP("QConvHardSigmoid", INPUT_G_SCALE, lbw_hard_sigmoid),
+    CONV_OP("QConvHardSwish", INPUT_G_SCALE, lbw_hard_swish),
+    CONV_OP("QConvSilu", NUM_INPUTS, lbw_sigmoid),
+    CONV_OP("QConvHardSilu", NUM_INPUTS, lbw_hard_sigmoid),
 };
 const size_t lbw_num_conv_ops = sizeof lbw_conv_ops / sizeof *lbw_conv_ops;

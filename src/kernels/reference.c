@@ -24,7 +24,7 @@ static bool has_sane_window(const struct lbw_conv_params *p)
     return true;
 }
 
-enum lbw_status lbw_conv_check(const struct lbw_conv_params *p, struct lbw_error *err)
+enum lbw_status lbw_conv_check_shape(const struct lbw_conv_params *p, struct lbw_error *err)
 {
     if (!is_between(p->num_outputs, 0, MAX_CHANNELS) ||
         !is_between(p->num_inputs, 0, MAX_CHANNELS) || p->groups < 1 ||
@@ -40,6 +40,12 @@ enum lbw_status lbw_conv_check(const struct lbw_conv_params *p, struct lbw_error
         p->num_outputs * (p->num_inputs / p->groups) >
             MAX_WEIGHTS / (p->kernel[0] * p->kernel[1]))
         return lbw_fail(err, LBW_ERR_ARGUMENT, "too many weights");
+    return LBW_OK;
+}
+
+enum lbw_status lbw_conv_check(const struct lbw_conv_params *p, struct lbw_error *err)
+{
+    LBW_TRY(lbw_conv_check_shape(p, err));
     for (int64_t m = 0; m < p->num_outputs; m++)
         if (!isfinite(p->scale[m]))
             return lbw_fail(err, LBW_ERR_ARGUMENT, "the scale of output channel %lld is %g",
@@ -95,17 +101,30 @@ static uint8_t requantize(int32_t sum, const struct lbw_conv_params *p, int64_t 
     return p->tables ? p->tables[(p->has_channel_tables ? m * 256 : 0) + q] : (uint8_t)q;
 }
 
-enum lbw_status lbw_conv_reference(uint8_t *y, const uint8_t *x, int64_t num_images,
+static float finish_float(int32_t sum, const struct lbw_conv_params *p, int64_t m)
+{
+    float row[LBW_COLUMNS] = {(float)sum * p->scale[m] + p->float_bias[m]};
+    lbw_plain_floats->bend(row, 1, p->ending);
+    return row[0];
+}
+
+enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, int64_t num_images,
                                    const int64_t in[2], const struct lbw_conv_params *p,
                                    struct lbw_error *err)
 {
     int64_t out[2];
+    size_t i = 0;
     LBW_TRY(lbw_conv_check(p, err));
     LBW_TRY(lbw_conv_output(out, p, in, err));
     for (int64_t n = 0; n < num_images; n++, x += p->num_inputs * in[0] * in[1])
         for (int64_t m = 0; m < p->num_outputs; m++)
             for (int64_t oy = 0; oy < out[0]; oy++)
-                for (int64_t ox = 0; ox < out[1]; ox++)
-                    *y++ = requantize(sum_at(x, in, p, m, oy, ox), p, m);
+                for (int64_t ox = 0; ox < out[1]; ox++, i++) {
+                    int32_t sum = sum_at(x, in, p, m, oy, ox);
+                    if (p->ending)
+                        ((float *)y)[i] = finish_float(sum, p, m);
+                    else
+                        ((uint8_t *)y)[i] = requantize(sum, p, m);
+                }
     return LBW_OK;
 }

@@ -7,12 +7,6 @@
 
 #define TASK_ELEMENTS (1 << 14)
 
-#define ISA
-#define NAME(x) plain_##x
-#include "kernels/isa_float.h"
-#undef NAME
-#undef ISA
-
 struct job {
     float *y;
     const float *x;
@@ -63,7 +57,7 @@ enum lbw_status lbw_softmax(float *y, const float *x, size_t num_outer, size_t n
                       .x = x,
                       .num_rows = num_rows,
                       .num_inner = num_inner,
-                      .softmax = isa ? isa->softmax : plain_softmax};
+                      .softmax = (isa ? isa->floats : lbw_plain_floats)->softmax};
     if (!num_outer || !num_rows || !num_inner)
         return LBW_OK;
     job.vectors_per_task = TASK_ELEMENTS / LBW_COLUMNS / num_rows + 1;

@@ -23,43 +23,70 @@ struct body {
     const char *nodes;
 };
 
-#define CONV_INPUTS     "x x_scale x_zero w w_scale bias y_scale y_zero"
-#define CONV_ATTRIBUTES "strides pads dilations group"
-#define CONV_NODES                                                                             \
-    "Mul x_scale w_scale > bias_scale;"                                                        \
-    "DequantizeLinear x x_scale x_zero > x_real;"                                              \
-    "DequantizeLinear w w_scale > w_real axis=0;"                                              \
-    "DequantizeLinear bias bias_scale > bias_real axis=0;"                                     \
-    "Conv x_real w_real bias_real > conv @strides @pads @dilations @group;"
+#define ATTRIBUTES "strides pads dilations group"
+#define CONV_NODE  "> conv @strides @pads @dilations @group;"
 #define C_NODES                                                                                \
     "QuantizeLinear conv c_scale c_zero > c;"                                                  \
     "DequantizeLinear c c_scale c_zero > c_real;"
 #define GATE_NODES                                                                             \
     "QuantizeLinear gate_exact g_scale g_zero > gate;"                                         \
-    "DequantizeLinear gate g_scale g_zero > gate_real;"                                        \
-    "Mul c_real gate_real > result;"
+    "DequantizeLinear gate g_scale g_zero > gate_real;"
+#define GATED  GATE_NODES "Mul c_real gate_real > result;"
 #define RESULT "QuantizeLinear result y_scale y_zero > y"
 
+/* On bytes and int8, and on floats. */
+#define Q_INPUTS "x x_scale x_zero w w_scale bias y_scale y_zero"
+#define Q_NODES                                                                                \
+    "Mul x_scale w_scale > bias_scale;"                                                        \
+    "DequantizeLinear x x_scale x_zero > x_real;"                                              \
+    "DequantizeLinear w w_scale > w_real axis=0;"                                              \
+    "DequantizeLinear bias bias_scale > bias_real axis=0;"                                     \
+    "Conv x_real w_real bias_real " CONV_NODE
+#define F_INPUTS "x w bias y_scale y_zero"
+#define F_NODES  "Conv x w bias " CONV_NODE
+
+/* Convolutions whose result has 8 bits. */
+#define FAMILY(P, IN, NODES)                                                                   \
+    {P, IN, ATTRIBUTES, NODES "QuantizeLinear conv y_scale y_zero > y"},                       \
+        {P "Relu", IN, ATTRIBUTES, NODES "Relu conv > result;" RESULT},                        \
+        {P "Clip", IN, ATTRIBUTES " min max",                                                  \
+         NODES "Constant > low value_float@min;Constant > high value_float@max;"               \
+               "Clip conv low high > result;" RESULT},                                         \
+        {P "LeakyRelu", IN " c_scale c_zero", ATTRIBUTES " alpha",                             \
+         NODES C_NODES "LeakyRelu c_real > result @alpha;" RESULT},                            \
+        {P "Sigmoid", IN " c_scale c_zero", ATTRIBUTES,                                        \
+         NODES C_NODES "Sigmoid c_real > result;" RESULT},                                     \
+        {P "HardSigmoid", IN " c_scale c_zero", ATTRIBUTES " alpha beta",                      \
+         NODES C_NODES "HardSigmoid c_real > result @alpha @beta;" RESULT},                    \
+        {P "HardSwish", IN " c_scale c_zero", ATTRIBUTES,                                      \
+         NODES C_NODES "HardSwish c_real > result;" RESULT},                                   \
+        {P "Silu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES,                            \
+         NODES C_NODES "Sigmoid c_real > gate_exact;" GATED RESULT},                           \
+    {                                                                                          \
+        P "HardSilu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES " alpha beta",           \
+            NODES C_NODES "HardSigmoid c_real > gate_exact @alpha @beta;" GATED RESULT         \
+    }
+
+/* Their result is float. */
+#define FLOAT_FAMILY(P, IN, NODES)                                                             \
+    {P "ReluF", IN, ATTRIBUTES, NODES "Relu conv > y"},                                        \
+    {                                                                                          \
+        P "SiluF", IN " g_scale g_zero", ATTRIBUTES,                                           \
+            NODES "Sigmoid conv > gate_exact;" GATE_NODES "Mul conv gate_real > y"             \
+    }
+#define QF_INPUTS "x x_scale x_zero w bias"
+#define QF_NODES                                                                               \
+    "DequantizeLinear x x_scale x_zero > x_real;"                                              \
+    "Conv x_real w bias " CONV_NODE
+
 static const struct body bodies[] = {
-    {"QConv", CONV_INPUTS, CONV_ATTRIBUTES,
-     CONV_NODES "QuantizeLinear conv y_scale y_zero > y"},
-    {"QConvRelu", CONV_INPUTS, CONV_ATTRIBUTES, CONV_NODES "Relu conv > result;" RESULT},
-    {"QConvClip", CONV_INPUTS, CONV_ATTRIBUTES " min max",
-     CONV_NODES "Constant > low value_float@min;Constant > high value_float@max;"
-                "Clip conv low high > result;" RESULT},
-    {"QConvLeakyRelu", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES " alpha",
-     CONV_NODES C_NODES "LeakyRelu c_real > result @alpha;" RESULT},
-    {"QConvSigmoid", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES,
-     CONV_NODES C_NODES "Sigmoid c_real > result;" RESULT},
-    {"QConvHardSigmoid", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES " alpha beta",
-     CONV_NODES C_NODES "HardSigmoid c_real > result @alpha @beta;" RESULT},
-    {"QConvHardSwish", CONV_INPUTS " c_scale c_zero", CONV_ATTRIBUTES,
-     CONV_NODES C_NODES "HardSwish c_real > result;" RESULT},
-    {"QConvSilu", CONV_INPUTS " c_scale c_zero g_scale g_zero", CONV_ATTRIBUTES,
-     CONV_NODES C_NODES "Sigmoid c_real > gate_exact;" GATE_NODES RESULT},
-    {"QConvHardSilu", CONV_INPUTS " c_scale c_zero g_scale g_zero",
-     CONV_ATTRIBUTES " alpha beta",
-     CONV_NODES C_NODES "HardSigmoid c_real > gate_exact @alpha @beta;" GATE_NODES RESULT},
+    FAMILY("QConv", Q_INPUTS, Q_NODES),
+    FAMILY("FConv", F_INPUTS, F_NODES),
+    FLOAT_FAMILY("QConv", QF_INPUTS, QF_NODES),
+    FLOAT_FAMILY("FConv", "x w bias", F_NODES),
+    {"QConvF", QF_INPUTS, ATTRIBUTES,
+     "DequantizeLinear x x_scale x_zero > x_real;"
+     "Conv x_real w bias > y @strides @pads @dilations @group"},
     {"QMaxPool", "x scale zero", "kernel_shape strides pads dilations ceil_mode",
      "DequantizeLinear x scale zero > x_real;"
      "MaxPool x_real > pooled @kernel_shape @strides @pads @dilations @ceil_mode;"

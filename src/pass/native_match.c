@@ -258,18 +258,19 @@ static bool read_bound(float *out, const struct lbw_native_finder *r, const char
     return is_known;
 }
 
-/* Relu and Clip precede the QuantizeLinear and keep its scaling. */
-static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                       const Onnx__NodeProto *conv)
+/* Without a kernel_shape the rank must show in the weight. */
+static bool has_planar_weight(const struct lbw_native_finder *r,
+                              const struct lbw_native_call *call, const Onnx__NodeProto *conv)
 {
-    const Onnx__NodeProto *reader = lbw_native_only_reader(r, conv),
-                          *q = lbw_native_quantizer(r, conv);
-    bool is_relu = reader && lbw_node_is(reader, "Relu");
-    bool is_clip = reader && lbw_node_is(reader, "Clip");
-    if (is_relu || is_clip)
-        q = lbw_native_quantizer(r, reader);
-    if (!q || !match_conv_inputs(call, r, conv))
-        return false;
+    const Onnx__TensorProto *w = lbw_native_constant(r, call->inputs[3]);
+    return lbw_node_attribute(conv, "kernel_shape") || (w && w->n_dims == 4);
+}
+
+/* Relu and Clip precede the QuantizeLinear and keep its scaling. */
+static bool match_ending(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                         const Onnx__NodeProto *reader, const Onnx__NodeProto *q)
+{
+    bool is_relu = lbw_node_is(reader, "Relu"), is_clip = lbw_node_is(reader, "Clip");
     if (!is_relu && !is_clip) {
         match_activation(call, r, q);
         return true;
@@ -278,9 +279,26 @@ static bool match_conv(struct lbw_native_call *call, const struct lbw_native_fin
     call->last = q;
     call->has_bounds = is_clip;
     lbw_native_add_scaling(call, q);
-    return is_relu || (strcmp(lbw_node_input(reader, 0), conv->output[0]) == 0 &&
-                       read_bound(&call->low, r, lbw_node_input(reader, 1), -FLT_MAX) &&
+    return is_relu || (read_bound(&call->low, r, lbw_node_input(reader, 1), -FLT_MAX) &&
                        read_bound(&call->high, r, lbw_node_input(reader, 2), FLT_MAX));
+}
+
+static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                       const Onnx__NodeProto *conv)
+{
+    const Onnx__NodeProto *reader = lbw_native_only_reader(r, conv);
+    const Onnx__NodeProto *q = lbw_native_quantizer(r, conv);
+    if (has_auto_pad(conv))
+        return false;
+    if (reader && (lbw_node_is(reader, "Relu") || lbw_node_is(reader, "Clip")) &&
+        strcmp(lbw_node_input(reader, 0), conv->output[0]) == 0)
+        q = lbw_native_quantizer(r, reader);
+    if (!q)
+        return lbw_native_match_float(call, r, conv);
+    if (match_conv_inputs(call, r, conv))
+        return match_ending(call, r, reader, q) && has_planar_weight(r, call, conv);
+    return lbw_native_match_float_inputs(call, r, conv) && match_ending(call, r, reader, q) &&
+           lbw_native_read_float(call, r);
 }
 
 static bool match_concat(struct lbw_native_call *call, const struct lbw_native_finder *r,
@@ -454,14 +472,6 @@ static bool is_planar(const Onnx__NodeProto *node)
     return true;
 }
 
-/* Without a kernel_shape the rank must show in the weight. */
-static bool has_planar_weight(const struct lbw_native_finder *r,
-                              const struct lbw_native_call *call, const Onnx__NodeProto *conv)
-{
-    const Onnx__TensorProto *w = lbw_native_constant(r, call->inputs[3]);
-    return lbw_node_attribute(conv, "kernel_shape") || (w && w->n_dims == 4);
-}
-
 bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finder *finder,
                       const Onnx__NodeProto *node)
 {
@@ -471,8 +481,7 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         return false;
     if (lbw_node_is(node, "Conv")) {
         call.is_conv = true;
-        matches = is_planar(node) && match_conv(&call, finder, node) &&
-                  has_planar_weight(finder, &call, node);
+        matches = is_planar(node) && match_conv(&call, finder, node);
     } else if (lbw_node_is(node, "MaxPool")) {
         matches = is_planar(node) && match_pool(&call, finder, node);
     } else if (lbw_node_is(node, "AveragePool")) {

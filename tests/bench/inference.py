@@ -160,13 +160,14 @@ def kind_of(event):
     return f"{shape} {w[2]}x{w[3]}" + (f", stride {stride}" if stride > 1 else ""), products
 
 
-def profile(path, feed, library, folder):
-    """Prints the time per kind of node, from the runtime's own profile."""
+def node_times(path, feed, library, folder):
+    """Per kind of node: how many, their time in microseconds, their multiply-adds."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.enable_profiling = True
     options.profile_file_prefix = os.path.join(folder, "profile")
-    options.register_custom_ops_library(library)
+    if library:
+        options.register_custom_ops_library(library)
     session = onnxruntime.InferenceSession(path, options)
     for _ in range(50):
         session.run(None, feed)
@@ -182,6 +183,12 @@ def profile(path, feed, library, folder):
         row[0] += 1
         row[1] += float(np.percentile([e["dur"] for e in own], 25))
         row[2] += products
+    return kinds
+
+
+def profile(path, feed, library, folder):
+    """Prints the time per kind of node, from the runtime's own profile."""
+    kinds = node_times(path, feed, library, folder)
     total = sum(row[1] for row in kinds.values())
     for kind, (num, time_us, products) in sorted(kinds.items(), key=lambda k: -k[1][1]):
         rate = f"{products / time_us / 1e3:6.0f} G/s" if products else ""

@@ -278,10 +278,12 @@ static bool make_input(struct ort_value *value, int type, struct source *source)
 {
     uint8_t kind = next(source);
     /* Floats are scales, or in gradients all there is. */
-    bool is_gradient = node.op->output_type(node.op, 0) == ORT_TYPE_FLOAT;
+    bool is_gradient = node.op->output_type(node.op, 0) == ORT_TYPE_FLOAT &&
+                       !strstr(node.op->name(node.op), "Conv");
     bool is_scalar = type == ORT_TYPE_FLOAT && kind % 8 < 6 && !is_gradient;
     value->num_dims = is_scalar ? 0 : kind % 16 == 15 ? (size_t)(kind / 16) % 10 : 4;
-    if (type == ORT_TYPE_INT32 || (type == ORT_TYPE_FLOAT && !is_scalar && !is_gradient))
+    if (type == ORT_TYPE_INT32 ||
+        (type == ORT_TYPE_FLOAT && !is_scalar && !is_gradient && kind < 128))
         value->num_dims = 1;
     for (size_t i = 0; i < value->num_dims; i++)
         value->dims[i] = next(source) % (i < 2 ? 12 : 24);
