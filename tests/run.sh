@@ -11,7 +11,8 @@ get_onnxruntime
 # The judges of some tests; without them those tests skip.
 LBW_PYTHON=$PWD/build/ort-venv/bin/python
 export LBW_PYTHON
-install_python numpy onnx onnxruntime pycocotools pytest cffi meson-python=mesonpy pillow=PIL pyyaml=yaml ||
+install_python numpy onnx onnxruntime pycocotools pytest cffi meson-python=mesonpy mypy pillow=PIL \
+    pyyaml=yaml ||
     echo 'setup: some Python packages are missing, their tests will skip' >&2
 
 rm -f build/meson-logs/testlog.json

@@ -42,6 +42,8 @@ struct lbw_prepare_params {
     bool requantize;     /* expand weights that are encoded already, instead of refusing them */
     bool
         as_is; /* only inline what hides weights: values and encoded weights stay as they are */
+    /* INT8: lift an earlier model to opset 13, which the plan needs; see lbw_model_lift() */
+    enum lbw_activations_type activations;
 };
 
 /*
@@ -50,7 +52,8 @@ struct lbw_prepare_params {
  * weights and are always taken; folds BatchNormalization into the Conv before it; gives every
  * Conv a bias of its own (lbw_convert() removes those that stay zero). Drops training_info, and
  * value_info for removed names. LBW_ERR_UNSUPPORTED, before any change, when the model holds
- * encoded weights (see requantize); LBW_ERR_ARGUMENT for an unknown operator.
+ * encoded weights (see requantize); LBW_ERR_ARGUMENT for an unknown operator or
+ * type of activations.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_model_prepare(struct lbw_model *model,
                                                         const struct lbw_prepare_params *params,

@@ -17,7 +17,7 @@ def main() -> int:
         os.environ["LBW_ORT"] = folder
     arguments = [ffi.new("char[]", os.fsencode(a)) for a in ["lbw", *sys.argv[1:]]]
     sys.stdout.flush()
-    return lib.lbw_program(len(arguments), ffi.new("char *[]", [*arguments, ffi.NULL]))
+    return int(lib.lbw_program(len(arguments), ffi.new("char *[]", [*arguments, ffi.NULL])))
 
 
 if __name__ == "__main__":

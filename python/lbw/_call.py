@@ -67,7 +67,7 @@ class _Bar:
 
     def __init__(self) -> None:
         try:
-            from tqdm.auto import tqdm
+            from tqdm.auto import tqdm  # type: ignore[import-untyped,unused-ignore]
         except ImportError:
             self._make = None
         else:
@@ -202,7 +202,8 @@ class Call(contextlib.ExitStack):
 
 
 def _call(user: Any) -> Call:
-    return ffi.from_handle(user)
+    call: Call = ffi.from_handle(user)
+    return call
 
 
 @ffi.def_extern(error=1)
@@ -235,6 +236,6 @@ def on_note(user: Any, note: Any) -> None:
 def on_sample(user: Any, i: int, arrays: Any, num: Any, error: Any) -> int:
     views = _call(user).ask("sample", i)
     if views is None:
-        return lib.LBW_ERR_INTERRUPTED
+        return int(lib.LBW_ERR_INTERRUPTED)
     arrays[0], num[0] = views
-    return lib.LBW_OK
+    return int(lib.LBW_OK)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from typing import Any, Iterable, Iterator, Mapping
+from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from . import _options as options
 from ._call import ArgumentError, Call, FileError, Progress, text
@@ -17,6 +17,7 @@ from ._results import (
     Conversion,
     Grid,
     Inspection,
+    Kept,
     Layer,
     Plan,
     Port,
@@ -117,6 +118,10 @@ def plan(
     all_weights: bool = False,
     requantize: bool = False,
     seed: int | None = None,
+    damping: float | None = None,
+    memory: int | None = None,
+    activations: str | None = None,
+    float_activations: str | Iterable[str] = (),
     progress: Progress | bool | None = None,
 ) -> Plan:
     """What `quantize()` with the same arguments would do to each weight, or why not."""
@@ -136,15 +141,18 @@ def plan(
 class _Saving:
     """Where a model goes: to a file, with external data or without, or into memory."""
 
-    def __init__(self, call: Call, output: Path | None, external_data: str | None) -> None:
+    def __init__(self, call: Call, values: Mapping[str, Any]) -> None:
         self.call = call
+        output = values.get("output")
         self.path = None if output is None else os.fspath(output)
         self.external: Any = ffi.NULL
-        if external_data is not None:
+        if values.get("external_data") is not None:
             if output is None:
                 raise ArgumentError("external_data: goes with an output path")
-            file = call.string(external_data)
-            self.external = call.new("struct lbw_external_params *", {"file": file})
+            self.external = call.new("struct lbw_external_params *")
+            options.fill(self.external, options.EXTERNAL, values, call)
+        elif values.get("external_threshold") or values.get("external_alignment"):
+            raise ArgumentError("external_threshold, external_alignment: go with external_data")
 
     def check(self, model: Any) -> None:
         """Refuses before long work what saving would refuse."""
@@ -175,11 +183,14 @@ class _Saving:
 class _Job:
     """open, plan, convert, save: the steps of every conversion."""
 
-    def __init__(self, call: Call, model: Model, values: Mapping[str, Any]) -> None:
+    def __init__(self, call: Call, model: Model, values: Mapping[str, Any],
+                 checking: _Checking | None = None, loss: float = 0) -> None:
         self.call = call
         self.values = values
         self.started = time.monotonic()
-        self.saving = _Saving(call, values.get("output"), values.get("external_data"))
+        if "encoding" in values:
+            options.check_encoding(values)
+        self.saving = _Saving(call, values)
         self.picture = options.Picture(call, values["profile"], values["preprocess"])
         self.params = call.new("struct lbw_convert_params *")
         options.fill(self.params.encode, options.ENCODE, values, call)
@@ -187,6 +198,7 @@ class _Job:
         self.model = options.open_model(call, model)
         self.saving.check(self.model)
         self.profile = self.picture.for_model(self.model)
+        self.detector = self.find_detector()
         if values.get("opset"):
             if values["requantize"]:
                 call.do(lib.lbw_expand, self.model, ffi.NULL)
@@ -200,40 +212,55 @@ class _Job:
         self.source = model
         self.budget: Budget | None = None
         self.chosen: Any = None
+        self.data = ""
+        self.checking = checking
+        if checking and self.is_calibrated and self.has_work():
+            checking.open(self)
+            self.samples.hold_back = lib.lbw_check_hold_back(checking.handle)
         if self.is_calibrated and options.is_auto(values["bits"]):
-            self.choose_bits()
+            self.choose_bits(loss)
         elif values.get("bpw") or values.get("target_size"):
             name = "bpw" if values.get("bpw") else "target_size"
             raise ArgumentError(f"{name}: goes with bits=\"auto\" and calibration")
 
-    def choose_bits(self) -> None:
+    def choose_bits(self, loss: float) -> None:
         """bits="auto": the grids, by what they cost at the outputs."""
         call = self.call
         params = call.new("struct lbw_budget_params *")
         options.fill(params, options.BUDGET, self.values, call)
         params.calibrate = self.samples
-        params.profile = self.detector()
+        params.profile = self.detector
+        params.loss = loss
         params.progress, params.user = lib.on_progress, call.handle
         out = call.new("struct lbw_budget *")
         options.use_runtime(call)
         call.run(lib.lbw_plan_choose_bits, out, self.plan, params)
         self.budget, self.chosen = Budget._read(out), out
 
-    def detector(self) -> Any:
+    def find_detector(self) -> Any:
         """What the outputs mean, where that is known."""
         if self.picture.named is not None:
             return self.profile
         if lib.lbw_profile_guess(self.model) == ffi.NULL:
             return ffi.NULL
-        return self.picture.for_detector(self.model, "model")
+        try:
+            return self.picture.for_detector(self.model, "model")
+        except ArgumentError:  # of another size than the model's
+            return ffi.NULL
 
     def calibrate(self, params: Any) -> None:
         options.use_runtime(self.call)
         if options.is_auto(self.values["bits"]):
-            params.profile = self.detector()
+            params.profile = self.detector
         self.params.activations = self.call.open(
             "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
             self.model, params, self.assumed)
+        num = lib.lbw_calibrate_num_samples(self.params.activations)
+        source = self.values["calibration"]
+        is_path = isinstance(source, (str, os.PathLike))
+        kind = "generated image" if is_generated(source) else "sample"
+        place = f" of {os.fspath(source)}" if is_path and kind == "sample" else ""
+        self.data = f"{num} {kind}{'' if num == 1 else 's'}{place}"
 
     def weigh_edges(self) -> None:
         """activations="int8": what rounding them costs, for lbw_convert()."""
@@ -248,16 +275,26 @@ class _Job:
         return any(lib.lbw_plan_item(self.plan, i).grid != ffi.NULL
                    for i in range(lib.lbw_plan_num_items(self.plan)))
 
-    def finish(self, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
+    def convert(self, tuner: Any = ffi.NULL) -> Any:
+        """struct lbw_report *"""
         call = self.call
         self.params.tuner = tuner
         self.params.progress, self.params.user = lib.on_progress, call.handle
         report = call.open("struct lbw_report", lib.lbw_report_free, lib.lbw_convert,
                            self.model, self.plan, self.params)
+        if self.checking:
+            self.checking.run(self)
+        return report
+
+    def finish(self, report: Any, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
+        """Saves the model, and reads what became of it."""
+        call, kept = self.call, self.checking and self.checking.kept
         saved = self.saving.save(self.model)
         return Conversion._read(
             report,
             **saved,
+            kept=kept,
+            is_keep_met=not self.checking or self.checking.is_met,
             assumed=assumed or text(self.assumed[0]),
             seconds=time.monotonic() - self.started,
             layers=[Layer._of(lib.lbw_report_row(report, i)) for i in range(report.num_rows)],
@@ -271,11 +308,84 @@ class _Job:
         """struct lbw_page_params * for notebooks."""
         params = self.call.new("struct lbw_page_params *")
         params.report, params.is_fragment = report, True
+        params.data = self.call.string(self.data)
+        if self.checking:
+            params.kept, params.check = self.checking.result, self.checking.handle
         if isinstance(self.source, (str, os.PathLike)):
             params.title = self.call.string(os.path.basename(os.fspath(self.source)))
         if self.chosen is not None:
             params.budget = self.chosen
         return params
+
+
+def is_generated(source: Any) -> bool:
+    """Whether a calibration set is one of generated pictures."""
+    if source is None:
+        return True
+    if not isinstance(source, (str, os.PathLike)):
+        return False
+    return bool(lib.lbw_source_is_generated(os.fsencode(source)))
+
+
+class _Checking:
+    """Samples held back, and what of the float model's answers to them is kept."""
+
+    def __init__(self, call: Call, keep: Any) -> None:
+        self.call = call
+        self.share = _share(keep)
+        self._out = call.new("struct lbw_check **")
+        call.callback(lib.lbw_check_close, self._out)
+        self.result = call.new("struct lbw_check_result *")
+        self.kept: Kept | None = None
+
+    @property
+    def handle(self) -> Any:
+        return self._out[0]
+
+    @property
+    def is_met(self) -> bool:
+        return not self.share or (self.kept is not None and (self.kept.share or 0) >= self.share)
+
+    def open(self, job: _Job) -> None:
+        """Runs the float model, once for all rounds of `keep`."""
+        if self.handle != ffi.NULL:
+            return
+        params = job.call.new("struct lbw_check_params *")
+        params.calibrate, params.profile = job.samples, job.detector
+        params.num_samples = lib.LBW_KEEP_SAMPLES if self.share else 0
+        options.use_runtime(job.call)
+        job.call.run(lib.lbw_check_open, self._out, job.model, params)
+
+    def run(self, job: _Job) -> None:
+        if self.handle == ffi.NULL:
+            return
+        job.call.run(lib.lbw_check_run, self.result, self.handle, job.model)
+        self.kept = Kept._of(self.result) if self.result.num_samples else None
+
+
+def _share(keep: Any) -> float:
+    """0.98 of 0.98, or of "98%"; 0 of None."""
+    if keep is None:
+        return 0
+    try:
+        share = float(keep[:-1]) / 100 if str(keep).endswith("%") else float(keep)
+    except (TypeError, ValueError):
+        share = 0
+    if not 0 < share <= 1:
+        raise ArgumentError(f"keep: {keep!r} is not a share such as 0.98 or '98%'")
+    return share
+
+
+def _check_keep(values: Mapping[str, Any]) -> None:
+    """`keep` goes with bits="auto", a calibration set, and without another budget."""
+    for name in ("bpw", "target_size", "state"):
+        if values[name]:
+            raise ArgumentError(f"keep: does not go with {name}")
+    source = values["calibration"]
+    if isinstance(source, (str, os.PathLike)) and os.fspath(source) == "none":
+        raise ArgumentError("keep: needs a calibration set")
+    if not options.is_auto(values["bits"]):
+        raise ArgumentError('keep: goes with bits="auto"')
 
 
 def _training(tuner: Any) -> Training | None:
@@ -293,6 +403,7 @@ def quantize(
     bits: Bits = "auto",
     bpw: float | None = None,
     target_size: int | None = None,
+    keep: float | str | None = None,
     calibration: Samples | None = None,
     num_samples: int | None = None,
     profile: str | Path | Mapping[str, Any] | None = None,
@@ -317,7 +428,10 @@ def quantize(
     memory: int | None = None,
     state: Path | None = None,
     activations: str | None = None,
+    float_activations: str | Iterable[str] = (),
     external_data: str | None = None,
+    external_threshold: int | None = None,
+    external_alignment: int | None = None,
     progress: Progress | bool | None = None,
 ) -> Conversion:
     """Converts the convolution weights of `model` to zero or a power of two times a scale.
@@ -329,6 +443,9 @@ def quantize(
         weight or `target_size` bytes. Or bits per weight, 2 to 6, or the name of a grid like
         "4x2" (see `grids()`); or a dict of regular expressions on the names of nodes and
         tensors, where later ones win and None leaves weights alone: {"": 4, "head": 6}.
+    keep: with bits="auto", the smallest file that keeps this share of the float model's boxes,
+        0.98 or "98%", verified on 16 samples held back; `is_keep_met` of the result says
+        whether one did.
     calibration: what the layers are fitted on. A folder of pictures, an .npz or .npy file;
         "generated" or "generated:N" (None: 32 generated pictures); "none" only rounds, which
         costs a detector many or all of its boxes. An array, or a dict of arrays by the names
@@ -340,7 +457,7 @@ def quantize(
         None: recognised from the model.
     preprocess: settings that replace the profile's: size "640x480", resize "letterbox", color
         "bgr", layout "nhwc", pad, mean, std, multiple; see docs/profiles.md.
-    encoding: "packed" (default), "dq" or "float"; `inline` decodes "packed" with plain nodes
+    encoding: "packed" (default), "dq", "float" or "native"; `inline` decodes "packed" with plain nodes
         instead of a function; `target` is the runtime that has to take the codes of "dq":
         "ort", "tensorrt", "openvino", "any".
     opset: lift the model to this opset first.
@@ -348,29 +465,47 @@ def quantize(
     plan: what `plan()` or `search()` gave, its text, or a file with it.
     per_channel: one scale per output channel; False: one per tensor.
     ops: operators whose weights are converted, default "Conv,ConvTranspose", and "Gemm" and
-    "MatMul" where they hold more than a tenth of the weights.
+        "MatMul" where they hold more than a tenth of the weights.
     method: "optimal", "ternary" or "threshold", the latter with `mu`.
     scale: "real" (default) or "pow2".
     keep_batchnorm, all_weights, requantize, independent, seed, damping, memory (bytes), state:
         as the program's options, `lbw quantize --help`.
     activations: "float" (default), or "int8": between layers that can run on integers,
-        activations get 8 bits; needs calibration.
-    external_data: name of a file beside `output` for large tensors.
+        activations get 8 bits; needs calibration. float_activations: regular expressions;
+        tensors that match, or whose producers match, stay float.
+    external_data: name of a file beside `output` for tensors of at least `external_threshold`
+        bytes (default 1024), each at a multiple of `external_alignment` (default 4096).
     progress: called as progress(what, done, total) in the caller's thread; it may raise to stop
         the work. True: a bar, where tqdm is installed.
+
+    Some of the samples are held back, an eighth or 8 at the most, and `kept` of the result says
+    what of the float model's boxes there is kept.
 
     Raises ArgumentError, FileError, FormatError, UnsupportedError, OnnxRuntimeError; nothing is
     written then.
     """
     values = locals()
     with Call(progress) as call:
-        job = _Job(call, model, values)
-        if activations == "int8" and not job.is_calibrated:
-            raise ArgumentError("activations: int8 needs calibration, not 'none'")
-        if job.is_calibrated and job.has_work():
-            job.calibrate(job.samples)
-            job.weigh_edges()
-        return job.finish()
+        checking = _Checking(call, keep)
+        if checking.share:
+            _check_keep(values)
+        values["calibration"] = options.repeatable(call, calibration, num_samples or 64)
+        loss = float(lib.LBW_KEEP_LOSS) if checking.share else 0.0
+        for i in range(lib.LBW_KEEP_TRIES):
+            with Call(call.progress) as one:
+                job = _Job(one, model, values, checking, loss / 2**i)
+                if activations == "int8" and not job.is_calibrated:
+                    raise ArgumentError("activations: int8 needs calibration, not 'none'")
+                if job.is_calibrated and job.has_work():
+                    job.calibrate(job.samples)
+                    job.weigh_edges()
+                report = job.convert()
+                if checking.share and not (checking.kept and checking.kept.is_of_boxes):
+                    raise ArgumentError("keep: no boxes to keep: it takes a recognised detector "
+                                        "and images in which it finds something")
+                if checking.is_met or i + 1 == lib.LBW_KEEP_TRIES:
+                    return job.finish(report)
+        raise AssertionError
 
 
 def tune(
@@ -412,7 +547,9 @@ def tune(
     damping: float | None = None,
     state: Path | None = None,
     external_data: str | None = None,
-    on_step: Any = None,
+    external_threshold: int | None = None,
+    external_alignment: int | None = None,
+    on_step: Callable[[dict[str, Any]], object] | None = None,
     progress: Progress | bool | None = None,
 ) -> Conversion:
     """Does what `quantize()` does, then trains the weights without labels.
@@ -430,10 +567,9 @@ def tune(
     """
     if isinstance(calibration, (str, os.PathLike)) and os.fspath(calibration) == "none":
         raise ArgumentError("calibration: training needs images; 'none' is for quantize()")
-    if hasattr(calibration, "__next__"):
-        calibration = list(calibration)  # type: ignore[arg-type]  # training keeps all samples and asks twice
     values = locals()
     with Call(progress) as call:
+        values["calibration"] = options.repeatable(call, calibration, num_samples or 64)
         job = _Job(call, model, values)
         params = call.new("struct lbw_tune_params *")
         options.fill(params, options.TUNE, values, call)
@@ -441,7 +577,7 @@ def tune(
         params.source, params.samples = job.samples.source, job.samples.samples
         names = list(match)
         params.targets, params.num_targets = call.strings(names), len(names)
-        params.profile = job.detector()
+        params.profile = job.detector
         call.handlers["step"] = _stepper(on_step, call.progress)
         params.progress, params.user = lib.on_step, call.handle
         options.use_runtime(call)
@@ -454,14 +590,14 @@ def tune(
         calibrate.num_samples = result.num_train + result.num_held_back
         calibrate.hold_back = result.num_held_back
         job.calibrate(calibrate)
-        return job.finish(tuner, assumed)
+        return job.finish(job.convert(tuner), tuner, assumed)
 
 
 _STEP = ("step", "num_steps", "num_views", "loss", "held_back", "best", "agreement", "changed", "rate",
          "images_per_second", "seconds_left")
 
 
-def _stepper(on_step: Any, progress: Progress | None) -> Any:
+def _stepper(on_step: Callable[[dict[str, Any]], object] | None, progress: Progress | None) -> Any:
     def step(status: Any) -> None:
         if on_step is not None:
             on_step({name: getattr(status, name) for name in _STEP})
@@ -480,11 +616,14 @@ def convert(
     target: str | None = None,
     opset: int | None = None,
     external_data: str | None = None,
+    external_threshold: int | None = None,
+    external_alignment: int | None = None,
 ) -> Reencoding:
     """The same weights in another encoding, bit for bit; arguments as in `quantize()`."""
     values = locals()
     with Call() as call:
-        saving = _Saving(call, output, external_data)
+        options.check_encoding(values)
+        saving = _Saving(call, values)
         params = call.new("struct lbw_encode_params *")
         options.fill(params, options.ENCODE, values, call)
         params.opset = opset or 0
@@ -498,11 +637,17 @@ def convert(
 
 
 def expand(
-    model: Model, output: Path | None = None, *, external_data: str | None = None
+    model: Model,
+    output: Path | None = None,
+    *,
+    external_data: str | None = None,
+    external_threshold: int | None = None,
+    external_alignment: int | None = None,
 ) -> Reencoding:
-    """Back to plain float32 weights, exactly."""
+    """Back to plain float32 weights, exactly; arguments as in `quantize()`."""
+    values = locals()
     with Call() as call:
-        saving = _Saving(call, output, external_data)
+        saving = _Saving(call, values)
         handle = options.open_model(call, model)
         saving.check(handle)
         num = call.new("size_t *")

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Mapping, Sequence, Union
+from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
 from . import _options as options
 from ._call import ArgumentError, Call, Progress, text
@@ -21,6 +21,7 @@ from ._results import (
     Evaluation,
     SearchResult,
     Trial,
+    printed,
 )
 
 Image = Union[Path, Any]
@@ -65,7 +66,8 @@ class Detector:
 
     score: boxes scored below are dropped. nms: overlap above which the weaker of two boxes is
     dropped; None: the profile's. threads: of ONNX Runtime, for one picture; None: all
-    processors. profile, preprocess: as in `quantize()`.
+    processors. native: with the operator library, where it is installed. profile, preprocess:
+    as in `quantize()`.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Detector:
         score: float = 0.5,
         nms: float | None = None,
         threads: int | None = None,
+        native: bool = True,
     ) -> None:
         self._call = call = Call()
         try:
@@ -87,7 +90,8 @@ class Detector:
             found.score = score
             if nms is not None:
                 found.nms = nms
-            params = call.new("struct lbw_detector_params *", {"num_threads": threads or 0})
+            params = call.new("struct lbw_detector_params *", {
+                "num_threads": threads or 0, "no_native": not native})
             options.use_runtime(call)
             self._detector = call.open("struct lbw_detector", lib.lbw_detector_close,
                                        lib.lbw_detector_open, handle, found, params)
@@ -135,6 +139,7 @@ def detect(
     score: float = 0.5,
     nms: float | None = None,
     threads: int | None = None,
+    native: bool = True,
 ) -> list[Detections]:
     """The boxes that `model` finds in each picture.
 
@@ -142,11 +147,11 @@ def detect(
     uint8 values, RGB, or an iterable of these. The rest is as in `Detector`.
     """
     with Detector(model, profile=profile, preprocess=preprocess, score=score, nms=nms,
-                  threads=threads) as detector:
+                  threads=threads, native=native) as detector:
         return [detector(image) for image in _images(images)]
 
 
-def _images(images: Any) -> Iterable[Any]:
+def _images(images: Image | Iterable[Image]) -> Iterable[Any]:
     if isinstance(images, (str, os.PathLike)):
         if not os.path.isdir(images):
             return [images]
@@ -156,7 +161,8 @@ def _images(images: Any) -> Iterable[Any]:
         return [os.path.join(images, name) for name in names]
     if getattr(images, "ndim", None) == 3 or not hasattr(images, "__iter__"):
         return [images]
-    return images
+    several: Iterable[Any] = images
+    return several
 
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -187,17 +193,20 @@ def evaluate(
     reference_nms: float | None = None,
     max_images: int | None = None,
     threads: int | None = None,
+    native: bool = True,
     progress: Progress | bool | None = None,
 ) -> Evaluation:
     """Average precision of one model or several, and agreement with a reference.
 
+    models: one, or a list of them; the first says what the outputs mean.
     images: a folder of JPEG and PNG files.
     labels: a COCO json file, a folder of Pascal VOC xml, or of YOLO txt.
     reference: a model whose boxes count as truth; one of labels and reference is required.
     score, nms: hold against labels; None: the profile's.
     reference_score, reference_nms: boxes of the reference that count (default 0.6), and the
         overlap of duplicates on both sides (default 0.3).
-    threads: pictures at a time; None: one per processor.
+    max_images: the first so many, by name or COCO's number. threads: pictures at a time; None:
+    one per processor. native: with the operator library, where it is installed.
     """
     if labels is None and reference is None:
         raise ArgumentError("labels: missing, and no reference is given")
@@ -258,12 +267,14 @@ def compare(
     preprocess: Mapping[str, Any] | None = None,
     seed: int | None = None,
     threads: int | None = None,
+    native: bool = True,
     progress: Progress | bool | None = None,
 ) -> Comparison:
     """Both models on the same inputs: error, SNR and cosine of each output.
 
+    a, b: the models; errors are relative to a.
     data: as `calibration` of `quantize()`; None: generated pictures. num_samples: at most
-    that many (default 4).
+    that many (default 4). native: with the operator library, where it is installed.
     """
     values = locals()
     with Call(progress) as call:
@@ -310,7 +321,6 @@ def bench(
         params = call.new("struct lbw_bench_params *")
         options.fill(params, options.BENCH, values, call)
         params.width, params.height = size
-        params.no_native = not native
         params.progress, params.user = lib.on_progress, call.handle
         options.use_runtime(call)
         array = call.new("struct lbw_model *[]", handles)
@@ -342,6 +352,8 @@ def search(
     preprocess: Mapping[str, Any] | None = None,
     encoding: str | None = None,
     inline: bool = False,
+    target: str | None = None,
+    opset: int | None = None,
     skip: str | Iterable[str] = (),
     plan: Path | None = None,
     per_channel: bool = True,
@@ -354,15 +366,17 @@ def search(
     requantize: bool = False,
     seed: int | None = None,
     damping: float | None = None,
+    memory: int | None = None,
     max_images: int | None = None,
     threads: int | None = None,
-    on_trial: Any = None,
+    on_trial: Callable[[Trial], object] | None = None,
     progress: Progress | bool | None = None,
 ) -> SearchResult:
     """Chooses each weight's bits by detection tests on `images`; see docs/search.md.
 
     images: a folder of pictures, better none of those that calibration sees.
-    labels: as in `evaluate()`; None: what the float model finds counts as truth.
+    max_images, threads: as in `evaluate()`.
+    labels: as there, too; None: what the float model finds counts as truth.
     target_size: bytes of the model file (None: the size that `bits` gives).
     target_bpw: bits per weight, scales and weights left alone included.
     trials: conversions to test at most (default 16). minutes: no trial begins later.
@@ -373,6 +387,8 @@ def search(
     """
     values = locals()
     done: list[Trial] = []
+    raw: list[Any] = []
+    options.check_encoding(values)
     with Call(progress) as call:
         picture = options.Picture(call, profile, preprocess)
         path = options.model_path(call, model)
@@ -384,6 +400,7 @@ def search(
         params = call.new("struct lbw_search_params *")
         options.fill(params, options.SEARCH, values, call)
         options.fill(params.encode, options.ENCODE, values, call)
+        params.encode.opset = opset or 0
         quick = min(max_images or _QUICK_PICTURES, _QUICK_PICTURES)
         params.quick = _dataset(call, images, labels, found, quick)
         params.test = test
@@ -400,7 +417,7 @@ def search(
         if choice:
             params.grids = call.new("const struct lbw_grid *[]", choice)
         params.num_grids = len(choice)
-        call.handlers["trial"] = _logger(done, on_trial)
+        call.handlers["trial"] = _logger(done, raw, on_trial)
         params.log, params.log_user = lib.on_trial, call.handle
         params.progress, params.user = lib.on_progress, call.handle
         options.use_runtime(call)
@@ -411,11 +428,24 @@ def search(
             start=Trial._read(ffi.addressof(result, "start")),
             best=Trial._read(ffi.addressof(result, "best")),
             trials=done,
+            _page=_trials_page(call, model, raw),
         )
 
 
-def _logger(done: list[Trial], on_trial: Any) -> Any:
+def _trials_page(call: Call, model: Model, trials: list[Any]) -> str:
+    """The page of a search."""
+    page = call.new("struct lbw_page_params *", {"is_fragment": True})
+    if isinstance(model, (str, os.PathLike)):
+        page.title = call.string(os.path.basename(os.fspath(model)))
+    page.trials = call.new("struct lbw_search_trial[]", trials)
+    page.num_trials = len(trials)
+    return printed(call, lib.lbw_page_print, page)
+
+
+def _logger(done: list[Trial], raw: list[Any],
+            on_trial: Callable[[Trial], object] | None) -> Any:
     def log(trial: Any) -> None:
+        raw.append(ffi.new("struct lbw_search_trial *", trial[0])[0])
         done.append(Trial._read(trial))
         if on_trial is not None:
             on_trial(done[-1])

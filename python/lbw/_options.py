@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import tempfile
-from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, SupportsBytes, Union
 
 from ._call import ArgumentError, Call, text
 from ._lbw import ffi, lib
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import onnx
 
 Path = Union[str, "os.PathLike[str]"]
-Model = Union[Path, bytes, "onnx.ModelProto"]
+# SupportsBytes: what an earlier call returned
+Model = Union[Path, bytes, bytearray, memoryview, SupportsBytes, "onnx.ModelProto"]
 Bits = Union[int, str, Mapping[str, Union[int, str, None]]]
 Array = Any  # whatever numpy.asarray() takes
 Samples = Union[Path, Array, Mapping[str, Array], Iterable[Union[Array, Mapping[str, Array]]]]
@@ -53,6 +54,10 @@ def flag(option: str, value: Any, call: Call) -> bool:
     return bool(value)
 
 
+def unless(option: str, value: Any, call: Call) -> bool:
+    return not value
+
+
 def string(option: str, value: Any, call: Call) -> Any:
     return call.string(value)
 
@@ -76,6 +81,7 @@ PREPARE: Table = {
     "ops": ("ops", string),
     "keep_batchnorm": ("keep_batchnorm", flag),
     "requantize": ("requantize", flag),
+    "activations": ("activations", choice(ACTIVATIONS)),
 }
 PLAN: Table = {
     "ops": ("ops", string),
@@ -90,6 +96,11 @@ ENCODE: Table = {
     "encoding": ("encoding", choice(ENCODINGS)),
     "inline": ("inline_nodes", flag),
     "target": ("target", choice(TARGETS)),
+}
+EXTERNAL: Table = {
+    "external_data": ("file", string),
+    "external_threshold": ("threshold", number),
+    "external_alignment": ("alignment", number),
 }
 CALIBRATE: Table = {
     "num_samples": ("num_samples", number),
@@ -109,16 +120,19 @@ COMPARE: Table = {
     "num_samples": ("num_samples", number),
     "seed": ("seed", number),
     "threads": ("num_threads", number),
+    "native": ("no_native", unless),
 }
 BENCH: Table = {
     "seconds": ("seconds", number),
     "runs": ("num_runs", number),
     "threads": ("num_threads", number),
+    "native": ("no_native", unless),
 }
 EVALUATE: Table = {
     "reference_score": ("reference_score", number),
     "reference_nms": ("reference_nms", number),
     "threads": ("num_threads", number),
+    "native": ("no_native", unless),
 }
 BOXES: Table = {
     "score": ("score", number),
@@ -198,7 +212,28 @@ def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
     rules += [(call.string(regex), ffi.NULL) for regex in skips]
     params.rules = call.new("struct lbw_plan_rule[]", rules)
     params.num_rules = len(rules)
+    kept = values.get("float_activations") or ()
+    regexes = [kept] if isinstance(kept, str) else list(kept)
+    if regexes and values.get("activations") in (None, "float"):
+        raise ArgumentError('float_activations: goes with activations="int8"')
+    params.float_activations = call.strings(regexes)
+    params.num_float_activations = len(regexes)
     return params
+
+
+def check_encoding(values: Mapping[str, Any]) -> None:
+    """Refuses what would be ignored otherwise."""
+    encoding = values["encoding"] or next(iter(ENCODINGS))
+    if encoding not in ENCODINGS:
+        return  # fill() names them all
+    info = lib.lbw_encoding_info(ENCODINGS[encoding])
+    is_int8 = values.get("activations") not in (None, "float")
+    if values["inline"] and not info.takes_inline:
+        raise ArgumentError(f"inline: does not go with encoding {encoding!r}")
+    if values["target"] not in (None, next(iter(TARGETS))) and not (info.takes_target or is_int8):
+        raise ArgumentError(f"target: does not go with encoding {encoding!r}")
+    if is_int8 and encoding == "float":
+        raise ArgumentError("activations: int8 does not go with encoding 'float'")
 
 
 # --- models ------------------------------------------------------------------------------------
@@ -213,7 +248,7 @@ def model_bytes(model: Any) -> bytes | None:
     if isinstance(model, (bytes, bytearray, memoryview)):
         return bytes(model)
     if is_proto(model):
-        return model.SerializeToString()
+        return bytes(model.SerializeToString())
     if isinstance(model, (str, os.PathLike)):
         return None
     if hasattr(model, "__bytes__"):  # what quantize() returned
@@ -343,14 +378,30 @@ class Picture:
         else:
             guess = lib.lbw_profile_guess(model)
             if guess == ffi.NULL:
-                raise ArgumentError(f"{name}: unknown detector: name a profile, one of "
-                                    "lbw.profiles()")
+                raise ArgumentError(f"{name}: {_unknown(self.call, model)}")
             profile[0] = guess[0]
         return self._finish(profile, model)
 
     @property
     def has_size(self) -> bool:
         return "size" in self.settings
+
+
+def _unknown(call: Call, model: Any) -> str:
+    """Why no profile was taken, and what can be done about it."""
+    names: list[str] = []
+    while (one := lib.lbw_profile_candidate(model, len(names))) != ffi.NULL:
+        names.append(text(one.name))
+    if names:
+        return f"the outputs fit more than one detector: name a profile: {', '.join(names)}"
+    info = call.new("struct lbw_model_info *")
+    call.do(lib.lbw_model_describe, info, model)
+    shapes = []
+    for i in range(info.num_outputs):
+        port = info.outputs[i]
+        dims = [str(port.dims[k]) if port.dims[k] >= 0 else "?" for k in range(port.num_dims)]
+        shapes.append(f"'{text(port.name)}' {'x'.join(dims) or '?'}")
+    return f"unknown detector: name a profile, see lbw.profiles(); outputs: {', '.join(shapes)}"
 
 
 def _setting(value: Any) -> str:
@@ -438,11 +489,10 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "__array__") or hasattr(value, "__array_interface__")
 
 
-def source(call: Call, params: Any, samples: Any, default: int) -> bool:
-    """Sets `source` or `samples` of a params struct; False for "none"."""
+def repeatable(call: Call, samples: Any, most: int) -> Any:
+    """`samples`, or at most `most` of those that an iterable gives only once."""
     if samples is None or isinstance(samples, (str, os.PathLike)):
-        params.source = call.string(samples)
-        return samples is None or os.fspath(samples) != "none"
+        return samples
     if hasattr(samples, "get_next"):  # a CalibrationDataReader of onnxruntime.quantization
         samples = iter(samples.get_next, None)
     is_sequence = hasattr(samples, "__len__") and hasattr(samples, "__getitem__")
@@ -451,14 +501,23 @@ def source(call: Call, params: Any, samples: Any, default: int) -> bool:
     ):
         raise ArgumentError("calibration: expected a folder, a file, an array, a dict of arrays "
                             f"or an iterable of them, not {samples!r}")
+    if isinstance(samples, Mapping) or _is_array(samples) or is_sequence:
+        return samples
+    return _Spool(samples, most, call)
+
+
+def source(call: Call, params: Any, samples: Any, default: int) -> bool:
+    """Sets `source` or `samples` of a params struct; False for "none"."""
+    samples = repeatable(call, samples, int(params.num_samples) or default)
+    if samples is None or isinstance(samples, (str, os.PathLike)):
+        params.source = call.string(samples)
+        return samples is None or os.fspath(samples) != "none"
     given = call.new("struct lbw_samples *")
     params.samples = given
     if isinstance(samples, Mapping) or _is_array(samples):
         given.arrays, given.num_arrays, keep = _views(samples, call)
         call.keep(keep)
         return True
-    if not is_sequence:
-        samples = _Spool(samples, int(params.num_samples) or default, call)
     current: list[Any] = [None]
 
     def get(i: int) -> Any:

@@ -187,7 +187,8 @@ class Plan(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """What `lbw plan --json` prints."""
-        return json.loads(self._json)
+        record: dict[str, Any] = json.loads(self._json)
+        return record
 
 
 @dataclass
@@ -217,6 +218,54 @@ class Layer(Record):
         return cls._read(
             row, node=weight.node, tensor=weight.tensor, shape=weight.shape, bits=weight.bits
         )
+
+
+@dataclass
+class KeptOutput(Record):
+    """One output of the model over the samples held back."""
+
+    name: str
+    # dB; inf when equal.
+    snr: float
+    cosine: float
+
+
+@dataclass
+class Kept(Record):
+    """What a conversion keeps, measured on samples that it did not see."""
+
+    # Held back from the calibration set, or generated anew.
+    num_samples: int
+    # The profile knows the outputs, and the float model found boxes. At a score of .4 on both
+    # sides; partners have the same class and overlap by half.
+    is_of_boxes: bool
+    # Of the float model.
+    num_boxes: int
+    # Of them, without a partner in the converted model.
+    num_lost: int
+    # Of the converted model, without a partner.
+    num_invented: int
+    outputs: list[KeptOutput]
+
+    @classmethod
+    def _of(cls, result: Any) -> Kept:
+        rows = [KeptOutput._read(result.rows[i]) for i in range(result.num_rows)]
+        return cls._read(result, outputs=rows)
+
+    @property
+    def share(self) -> float | None:
+        """Of the float model's boxes, 0 … 1; None where it found none, or nobody knows them."""
+        if not self.is_of_boxes:
+            return None
+        return (self.num_boxes - self.num_lost) / self.num_boxes
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in what `lbw quantize --json` prints."""
+        boxes = {"boxes": self.num_boxes, "lost": self.num_lost, "invented": self.num_invented}
+        rows = [{"output": row.name, "snr": row.snr, "cosine": row.cosine}
+                for row in self.outputs]
+        measured = {"samples": self.num_samples, **(boxes if self.is_of_boxes else {})}
+        return dict(_plain({**measured, "outputs": rows}))
 
 
 @dataclass
@@ -290,6 +339,10 @@ class Conversion(Output):
     training: Training | None = None
     # Where bits="auto" chose.
     budget: Budget | None = None
+    # On samples held back; None where there were too few, or no calibration.
+    kept: Kept | None = None
+    # False: no bits that `keep` allows kept its share of the boxes.
+    is_keep_met: bool = True
     _json: str = field(repr=False, default="")
     _page: str = field(repr=False, default="")
 
@@ -305,7 +358,8 @@ class Conversion(Output):
 
     def to_dict(self) -> dict[str, Any]:
         """What `lbw quantize --json` prints."""
-        return json.loads(self._json)
+        record: dict[str, Any] = json.loads(self._json)
+        return {**record, "kept": self.kept.to_dict()} if self.kept else record
 
     def _repr_html_(self) -> str:
         """The page that `lbw quantize --report FILE.html` writes, to be put into another."""
@@ -556,12 +610,17 @@ class SearchResult(Record):
     float_ap: float
     is_interrupted: bool
     trials: list[Trial] = field(repr=False)
+    _page: str = field(repr=False, default="")
 
     def __iter__(self) -> Iterator[Trial]:
         return iter(self.trials)
 
     def __len__(self) -> int:
         return len(self.trials)
+
+    def _repr_html_(self) -> str:
+        """The page that `lbw search --report FILE.html` writes, to be put into another."""
+        return self._page
 
 
 @dataclass

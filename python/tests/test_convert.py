@@ -38,6 +38,65 @@ def test_calibration_gives_the_bytes_of_the_program(program, tmp_path):
     assert "4 images" in result.assumed and result.calibrated
 
 
+def section(page):
+    """What a page holds besides its head, without times."""
+    return page[page.index('<section class="lbw-page"'):page.index("</section>")]
+
+
+@runtime
+def test_what_is_kept_is_the_programs(program, tmp_path):
+    """With samples enough to hold some back, as by default: bytes, numbers and the page."""
+    path, page = tmp_path / "theirs.onnx", tmp_path / "page.html"
+    theirs = json.loads(program("quantize", MODEL, "-o", path, "-c", CALIB, "-n", 16, "-p",
+                                PROFILE, "--json", "--report", page))
+    result = lbw.quantize(MODEL, calibration=CALIB, num_samples=16, profile=PROFILE)
+    assert result.model == path.read_bytes()
+    kept = result.kept
+    assert kept.num_samples == 2 and kept.is_of_boxes and kept.num_boxes > 0
+    assert kept.share == 1 - kept.num_lost / kept.num_boxes
+    assert same(result.to_dict()["kept"], theirs["kept"])
+    assert section(result._repr_html_()) == section(page.read_text())
+    assert f"{kept.num_lost} lost, {kept.num_invented} invented" in result._repr_html_()
+    assert "data:image/jpeg" in result._repr_html_()
+
+
+def same(a, b):
+    """Equal but for the nine digits that the program prints."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return a == (pytest.approx(b, rel=1e-8) if isinstance(a, float) else b)
+
+
+@runtime
+def test_what_is_kept_of_an_unknown_detector(program, tmp_path):
+    """By its outputs, on generated pictures, of which as many more are drawn."""
+    theirs = json.loads(program("quantize", MODEL, "-o", tmp_path / "a.onnx", "-c",
+                                "generated:2", "--skip", SKIP, "-b", 2, "--json"))
+    result = lbw.quantize(MODEL, bits=2, calibration="generated:2", skip=SKIP)
+    assert result.model == (tmp_path / "a.onnx").read_bytes()
+    assert same(result.to_dict()["kept"], theirs["kept"])
+    assert result.kept.outputs[0].snr < 80 and result.kept.num_samples == 4
+    assert lbw.quantize(MODEL, calibration="none").kept is None
+
+
+@runtime
+def test_keeping_a_share_of_the_boxes(program, tmp_path):
+    path = tmp_path / "theirs.onnx"
+    program("quantize", MODEL, "-o", path, "-c", CALIB, "-p", PROFILE, "--keep", "80%",
+            "--skip", SKIP)
+    result = lbw.quantize(MODEL, keep=0.8, calibration=CALIB, profile=PROFILE, skip=SKIP)
+    assert result.model == path.read_bytes()
+    assert result.kept.num_samples == 16 and result.is_keep_met and result.kept.share >= 0.8
+    with pytest.raises(lbw.ArgumentError, match="keep: does not go with bpw"):
+        lbw.quantize(MODEL, keep=0.8, bpw=4)
+    with pytest.raises(lbw.ArgumentError, match="keep: '98' is not a share"):
+        lbw.quantize(MODEL, keep="98")
+    with pytest.raises(lbw.ArgumentError, match='keep: goes with bits="auto"'):
+        lbw.quantize(MODEL, keep="98%", bits=4)
+
+
 def test_a_model_is_a_path_bytes_or_a_proto():
     onnx = pytest.importorskip("onnx")
     by_path = lbw.quantize(MODEL, calibration="none")
@@ -86,7 +145,7 @@ def test_samples_come_as_a_file_an_array_a_dict_a_list_or_an_iterator(program, t
     }
     for name, form in forms.items():
         assert lbw.quantize(MODEL, bits=4, calibration=form, skip=SKIP).model == wanted, name
-    assert Lazy.asked == [0, *range(6)]
+    assert Lazy.asked == [0, 0, *range(6)]  # the first also for its shape
 
 
 @runtime
@@ -211,12 +270,41 @@ def test_activations():
         lbw.quantize(MODEL, bits=4, calibration="none", activations="int8")
     with pytest.raises(lbw.ArgumentError, match="activations"):
         lbw.quantize(MODEL, bits=4, calibration="none", activations="int3")
+    with pytest.raises(lbw.ArgumentError, match="float_activations: goes with"):
+        lbw.quantize(MODEL, bits=4, float_activations="head")
+    edges = lbw.plan(MODEL, bits=4, activations="int8", float_activations="head").to_dict()
+    kept = [e for e in edges["activations"] if e["type"] == "float" and "head" in e["node"]]
+    assert kept
+
+
+@runtime
+def test_activations_of_an_older_opset(program, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    numpy = pytest.importorskip("numpy")
+    make, rng = onnx.helper, numpy.random.default_rng(0)
+    tensors = [onnx.numpy_helper.from_array(rng.random((32, 32, 3, 3), numpy.float32) - 0.5, n)
+               for n in ("v", "w")]
+    nodes = [make.make_node("Conv", ["x", "v"], ["a"], pads=[1] * 4),
+             make.make_node("Relu", ["a"], ["b"]),
+             make.make_node("Conv", ["b", "w"], ["y"], pads=[1] * 4)]
+    ports = [make.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1, 32, 8, 8]) for n in "xy"]
+    model = make.make_model(make.make_graph(nodes, "g", ports[:1], ports[1:], tensors),
+                            ir_version=6, opset_imports=[make.make_opsetid("", 10)])
+    path, data = tmp_path / "old.onnx", tmp_path / "x.npy"
+    onnx.save(model, str(path))
+    numpy.save(data, rng.random((4, 1, 32, 8, 8), numpy.float32))
+    program("quantize", path, "-o", tmp_path / "a.onnx", "-b", 4, "-c", data, "--activations",
+            "int8")
+    result = lbw.quantize(path, bits=4, calibration=data, activations="int8")
+    assert result.model == (tmp_path / "a.onnx").read_bytes()
+    assert lbw.inspect(result).opset >= 13
 
 
 def test_tables():
     result = lbw.quantize(MODEL, calibration="none")
     page = result._repr_html_()
     assert page.startswith("<style>") and "shapes.onnx" in page
+    assert "rounded without calibration" in page
     assert page.count("<tr>") == len(result) + 1
     assert "http" not in page and "<script" not in page
     pandas = pytest.importorskip("pandas")

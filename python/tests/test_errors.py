@@ -49,6 +49,9 @@ def test_kinds_are_pythons_too():
     ({"plan": "4 real\n"}, "plan: line 1: expected GRID SCALE GROUP TENSOR"),
     ({"external_data": "a.data"}, "external_data: goes with an output path"),
     ({"opset": 5}, "opset"),
+    ({"encoding": "dq", "inline": True}, "inline: does not go with encoding 'dq'"),
+    ({"encoding": "float", "target": "any"}, "target: does not go with encoding 'float'"),
+    ({"external_threshold": 10}, "go with external_data"),
 ])
 def test_arguments(options, text):
     options.setdefault("calibration", "none")

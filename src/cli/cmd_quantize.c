@@ -17,13 +17,6 @@ struct quantize_values {
     const char *keep;
 };
 
-/* Predicted losses that --keep tries, smallest file first; 1 is that of 4x2 everywhere. */
-static const double losses[] = {8, 4, 2, 1, .5, .25};
-#define NUM_LOSSES (sizeof losses / sizeof *losses)
-
-/* Held back for --keep: an eighth of 64 has too few boxes to distinguish 98% from 95%. */
-#define HELD_FOR_KEEP 16
-
 static bool wants_calibration(const struct lbw_conversion *c)
 {
     return strcmp(c->v->calib.source, "none") != 0;
@@ -126,7 +119,7 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
                                double share)
 {
     enum lbw_status status = convert_once(c, v);
-    for (size_t i = 1; status == LBW_OK && share > 0 && i < NUM_LOSSES; i++) {
+    for (size_t i = 1; status == LBW_OK && share > 0 && i < LBW_KEEP_TRIES; i++) {
         if (!c->is_auto || !c->kept.is_of_boxes) {
             c->err.status = LBW_ERR_ARGUMENT;
             snprintf(c->err.message, sizeof c->err.message, "--keep: %s",
@@ -137,7 +130,7 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
         }
         if (is_kept(c, share))
             break;
-        c->loss = losses[i];
+        c->loss /= 2;
         status = lbw_conversion_again(c);
         if (status == LBW_OK)
             status = convert_once(c, v);
@@ -157,8 +150,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (v->keep && !((share = wanted_share(v, arguments[0])) > 0))
         return LBW_EXIT_USAGE;
     if (share > 0) {
-        c.loss = losses[0];
-        c.num_held = HELD_FOR_KEEP;
+        c.loss = LBW_KEEP_LOSS;
+        c.num_held = LBW_KEEP_SAMPLES;
     }
     lbw_progress_begin("converting", v->all.report.quiet);
     enum lbw_status status = lbw_conversion_open(&c);

@@ -120,7 +120,10 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                    .activations = (enum lbw_activations_type)v->activations,
                    .float_activations = v->float_activations.items,
                    .num_float_activations = v->float_activations.num},
-        .prepare = {.ops = v->ops, .keep_batchnorm = v->no_fold, .requantize = v->requantize},
+        .prepare = {.ops = v->ops,
+                    .keep_batchnorm = v->no_fold,
+                    .requantize = v->requantize,
+                    .activations = (enum lbw_activations_type)v->activations},
         .rules = calloc(most, sizeof *out->rules),
         .regexes = calloc(most, sizeof *out->regexes),
         .num_regexes = most,
@@ -165,22 +168,6 @@ static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_pa
     }
 }
 
-/* Layers on integers need this opset; an earlier model is lifted to it. */
-static enum lbw_status lift(struct lbw_model *model, const struct lbw_plan_values *v,
-                            struct lbw_error *err)
-{
-    const int64_t least = 13;
-    struct lbw_model_info info;
-    if (v->activations == LBW_ACTIVATIONS_FLOAT)
-        return LBW_OK;
-    enum lbw_status status = lbw_model_describe(&info, model, err);
-    if (status != LBW_OK || info.opset >= least)
-        return status;
-    if (v->requantize)
-        status = lbw_expand(model, NULL, err);
-    return status == LBW_OK ? lbw_model_lift(model, least, err) : status;
-}
-
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
                                       struct lbw_model *model, const struct lbw_plan_values *v,
                                       uint64_t memory, struct lbw_error *err)
@@ -189,7 +176,6 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
     struct lbw_plan *plan = NULL;
     enum lbw_status status;
     LBW_OR_OUT(lbw_plan_wishes_init(&wishes, v, err));
-    LBW_OR_OUT(lift(model, v, err));
     LBW_OR_OUT(lbw_model_prepare(model, &wishes.prepare, err));
     wishes.params.memory = memory;
     LBW_OR_OUT(lbw_plan_new(&plan, model, &wishes.params, err));

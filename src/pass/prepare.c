@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "onnx/build.h"
 #include "onnx/import.h"
 #include "onnx/node.h"
@@ -17,7 +18,8 @@
 #include "pass/operators.h"
 #include "pass/rewrite.h"
 
-#define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+#define FLOAT32           ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
+#define ACTIVATIONS_OPSET 13 /* DequantizeLinear along an axis */
 
 static bool is_conv(const Onnx__NodeProto *node)
 {
@@ -323,6 +325,9 @@ static enum lbw_status prepare(struct lbw_model *model, const struct lbw_prepare
         LBW_TRY(lbw_expand(model, NULL, err));
     else
         LBW_TRY(refuse_encoded(model, ops, err));
+    if (params->activations != LBW_ACTIVATIONS_FLOAT &&
+        lbw_model_opset(model, "") < ACTIVATIONS_OPSET)
+        LBW_TRY(lbw_model_lift(model, ACTIVATIONS_OPSET, err));
     return lbw_model_rewritten(model, rewrite(model, params, ops, err));
 }
 
@@ -346,6 +351,8 @@ enum lbw_status lbw_model_prepare(struct lbw_model *model,
     params = params ? params : &by_default;
     const char *ops;
     LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(
+        lbw_check_choice("activations", params->activations, LBW_ACTIVATIONS_INT8 + 1, err));
     LBW_TRY(lbw_ops_of(&ops, model, params->ops, err));
     LBW_TRY(lbw_weight_check_ops(ops, err));
     uint64_t size = lbw_model_size(model);
