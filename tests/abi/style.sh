@@ -30,6 +30,7 @@ done
 most=6
 count=$(find src -name '*.c' -exec awk '
     /^\{$/ { ladder = tries = out = 0 }
+    FNR == 1 { step = 0 }
     /^    if \(status == LBW_OK/ { step = FNR; next }
     step == FNR - 1 && /^        status =/ { ladder = 1 }
     /LBW_TRY\(/ { tries = 1 }
