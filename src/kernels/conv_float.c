@@ -205,7 +205,7 @@ static void run_strip(const struct job *job, const float *x, size_t group, size_
                       size_t first, size_t num)
 {
     const struct lbw_conv_float *conv = job->conv;
-    size_t width = num <= LBW_COLUMNS ? 1 : 4;
+    size_t width = num <= LBW_COLUMNS ? 1 : num <= 2 * (size_t)LBW_COLUMNS ? 2 : 4;
     float sums[LBW_FLOAT_ROWS * STRIP];
     for (size_t b = 0; b < conv->blocks; b++) {
         size_t rows = block_rows(conv, b), m = group * conv->rows + b * LBW_FLOAT_ROWS;
@@ -214,6 +214,13 @@ static void run_strip(const struct job *job, const float *x, size_t group, size_
         for (size_t i = 0; i < rows; i++)
             finish(job, sums + i * STRIP, m + i, at + first, num);
     }
+}
+
+/* Of what is left, as much as fills a width: no vector reads beyond the last that is needed. */
+static size_t strip_size(size_t left)
+{
+    size_t half = STRIP / 2;
+    return left > STRIP - LBW_COLUMNS ? min_size(left, STRIP) : min_size(left, half);
 }
 
 static void rows_task(void *argument, size_t i)
@@ -225,9 +232,10 @@ static void rows_task(void *argument, size_t i)
     const float *channel =
         job->planes + group * conv->depth * job->num_planes * job->plane_size;
     for (; row < end; row++)
-        for (size_t q = 0; q < job->width; q += STRIP)
-            run_strip(job, channel + row * job->pitch, group, row * job->width, q,
-                      min_size(STRIP, job->width - q));
+        for (size_t q = 0, num; q < job->width; q += num) {
+            num = strip_size(job->width - q);
+            run_strip(job, channel + row * job->pitch, group, row * job->width, q, num);
+        }
 }
 
 /* Where each product of a group reads. */
@@ -247,7 +255,7 @@ static void place_taps(struct job *job)
             }
 }
 
-/* Strips are read in whole: rows are as long as that takes, and one more follows the last. */
+/* Vectors are read in whole: rows are as long as that takes. */
 static bool measure(struct job *job, size_t *size)
 {
     const struct lbw_conv_float *conv = job->conv;
@@ -257,7 +265,7 @@ static bool measure(struct job *job, size_t *size)
         reach[i] = (p->kernel[i] - 1) * p->dilations[i] / p->strides[i];
     job->num_rows = (size_t)job->out[0];
     job->width = (size_t)job->out[1];
-    job->pitch = (job->width + STRIP - 1) / STRIP * STRIP + (size_t)reach[1];
+    job->pitch = (job->width + LBW_COLUMNS - 1) / LBW_COLUMNS * LBW_COLUMNS + (size_t)reach[1];
     job->num_planes = (size_t)(p->strides[0] * p->strides[1]);
     return !__builtin_mul_overflow(job->num_rows + (size_t)reach[0], job->pitch,
                                    &job->plane_size) &&

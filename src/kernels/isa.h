@@ -76,7 +76,7 @@ struct lbw_float_loops {
 
     /*
      * sums[m][i] = bias[m] + Σ weights[k × num + m] · x[offsets[k] + i] for `num` channels, at
-     * most LBW_FLOAT_ROWS, and `width` × LBW_COLUMNS positions, width 1 or 4; channels are
+     * most LBW_FLOAT_ROWS, and `width` × LBW_COLUMNS positions, width 1, 2 or 4; channels are
      * 4 × LBW_COLUMNS floats apart in `sums`.
      */
     void (*products)(float *sums, size_t num, size_t width, const float *x,

@@ -113,19 +113,18 @@ ISA static void NAME(products)(float *sums, size_t num, size_t width, const floa
                                const ptrdiff_t *offsets, size_t num_products,
                                const float *weights, const float *bias)
 {
-    bool is_wide = width == 4;
     switch (num) {
     case 1:
-        is_wide ? PRODUCTS(1, 4) : PRODUCTS(1, 1);
+        width == 4 ? PRODUCTS(1, 4) : width == 2 ? PRODUCTS(1, 2) : PRODUCTS(1, 1);
         break;
     case 2:
-        is_wide ? PRODUCTS(2, 4) : PRODUCTS(2, 1);
+        width == 4 ? PRODUCTS(2, 4) : width == 2 ? PRODUCTS(2, 2) : PRODUCTS(2, 1);
         break;
     case 3:
-        is_wide ? PRODUCTS(3, 4) : PRODUCTS(3, 1);
+        width == 4 ? PRODUCTS(3, 4) : width == 2 ? PRODUCTS(3, 2) : PRODUCTS(3, 1);
         break;
     default:
-        is_wide ? PRODUCTS(4, 4) : PRODUCTS(4, 1);
+        width == 4 ? PRODUCTS(4, 4) : width == 2 ? PRODUCTS(4, 2) : PRODUCTS(4, 1);
         break;
     }
 }

@@ -161,6 +161,7 @@ static const struct family {
     {DOMAIN, lbw_conv_ops, &lbw_num_conv_ops},
     {DOMAIN, lbw_conv_float_ops, &lbw_num_conv_float_ops},
     {DOMAIN, lbw_concat_ops, &lbw_num_concat_ops},
+    {DOMAIN, lbw_channels_ops, &lbw_num_channels_ops},
     {DOMAIN, lbw_pool_ops, &lbw_num_pool_ops},
     {DOMAIN, lbw_average_ops, &lbw_num_average_ops},
     {DOMAIN, lbw_focus_ops, &lbw_num_focus_ops},

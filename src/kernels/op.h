@@ -102,6 +102,8 @@ extern struct lbw_op lbw_conv_float_ops[];
 extern const size_t lbw_num_conv_float_ops;
 extern struct lbw_op lbw_concat_ops[];
 extern const size_t lbw_num_concat_ops;
+extern struct lbw_op lbw_channels_ops[];
+extern const size_t lbw_num_channels_ops;
 extern struct lbw_op lbw_pool_ops[];
 extern const size_t lbw_num_pool_ops;
 extern struct lbw_op lbw_focus_ops[];

@@ -28,6 +28,7 @@ struct ort_value;
 #define ORT_TYPE_UINT8       2
 #define ORT_TYPE_INT8        3
 #define ORT_TYPE_INT32       6
+#define ORT_TYPE_INT64       7
 #define ORT_REQUIRED         0
 #define ORT_MEMORY_DEFAULT   0
 

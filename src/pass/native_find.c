@@ -2,6 +2,8 @@
 /* What stands where in a graph of layers between QuantizeLinear and DequantizeLinear. */
 #include "pass/native_find.h"
 
+#include <string.h>
+
 #include "onnx/tensor.h"
 
 #define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
@@ -80,4 +82,35 @@ void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto 
 {
     lbw_native_add_input(call, lbw_node_input(node, 1));
     lbw_native_add_input(call, lbw_node_input(node, 2));
+}
+
+const Onnx__TypeProto__Tensor *lbw_native_type(const struct lbw_native_finder *r,
+                                               const char *name)
+{
+    const Onnx__GraphProto *graph = r->scope->graph;
+    for (size_t i = 0; i < graph->n_value_info; i++) {
+        const Onnx__ValueInfoProto *info = graph->value_info[i];
+        if (info->name && strcmp(info->name, name) == 0)
+            return info->type ? info->type->tensor_type : NULL;
+    }
+    for (size_t i = 0; i < graph->n_input; i++) {
+        const Onnx__ValueInfoProto *info = graph->input[i];
+        if (info->name && strcmp(info->name, name) == 0)
+            return info->type ? info->type->tensor_type : NULL;
+    }
+    return NULL;
+}
+
+bool lbw_native_dims(int64_t dims[4], const struct lbw_native_finder *r, const char *name)
+{
+    const Onnx__TypeProto__Tensor *type = lbw_native_type(r, name);
+    if (!type || !type->shape || type->shape->n_dim != 4)
+        return false;
+    for (size_t i = 0; i < 4; i++) {
+        const Onnx__TensorShapeProto__Dimension *dim = type->shape->dim[i];
+        if (dim->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE)
+            return false;
+        dims[i] = dim->dim_value;
+    }
+    return true;
 }

@@ -6,7 +6,8 @@
 #include "onnx/build.h"
 #include "onnx/index.h"
 
-#define LBW_NATIVE_MAX_INPUTS 32
+#define LBW_NATIVE_MAX_INPUTS        48
+#define LBW_NATIVE_MAX_CHANNEL_PARTS 12 /* of QChannels */
 
 /* Where it looks. */
 struct lbw_native_finder {
@@ -42,6 +43,13 @@ const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
 /* The node that makes a name, when it is that operator. */
 const Onnx__NodeProto *lbw_native_made_by(const struct lbw_native_finder *r, const char *name,
                                           const char *op);
+
+/* What the model states of a value's type, or NULL. */
+const Onnx__TypeProto__Tensor *lbw_native_type(const struct lbw_native_finder *r,
+                                               const char *name);
+
+/* The dims of a value of rank 4 where the model states all of them. */
+bool lbw_native_dims(int64_t dims[4], const struct lbw_native_finder *r, const char *name);
 
 /* The only node that reads a node's first output, when it is no output of the graph. */
 const Onnx__NodeProto *lbw_native_only_reader(const struct lbw_native_finder *r,

@@ -11,19 +11,6 @@
 #define FLOAT     ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 #define MAX_STEPS 64
 
-/* What the model says of a value's type, or NULL. */
-static const Onnx__TypeProto__Tensor *type_of(const struct lbw_native_finder *r,
-                                              const char *name)
-{
-    const Onnx__GraphProto *graph = r->scope->graph;
-    for (size_t i = 0; i < graph->n_value_info; i++) {
-        const Onnx__ValueInfoProto *info = graph->value_info[i];
-        if (info->name && strcmp(info->name, name) == 0)
-            return info->type ? info->type->tensor_type : NULL;
-    }
-    return NULL;
-}
-
 /* Whether a value is float32: the model says so, or it comes from a DequantizeLinear. */
 static bool is_float(const struct lbw_native_finder *r, const char *name)
 {
@@ -31,7 +18,7 @@ static bool is_float(const struct lbw_native_finder *r, const char *name)
                                          "Split",   "Squeeze",   "Transpose",
                                          "Flatten", "Unsqueeze", "Identity"};
     for (int steps = 0; steps < MAX_STEPS; steps++) {
-        const Onnx__TypeProto__Tensor *type = type_of(r, name);
+        const Onnx__TypeProto__Tensor *type = lbw_native_type(r, name);
         const struct lbw_value *value = lbw_native_value(r, name);
         bool moves = false;
         if (type)
@@ -233,7 +220,7 @@ bool lbw_native_match_softmax(struct lbw_native_call *call, const struct lbw_nat
                               const Onnx__NodeProto *softmax)
 {
     const char *x = lbw_node_input(softmax, 0);
-    const Onnx__TypeProto__Tensor *type = type_of(r, x);
+    const Onnx__TypeProto__Tensor *type = lbw_native_type(r, x);
     int64_t axis = lbw_node_int(softmax, "axis", -1);
     /* where the rank does not show, the axis of channels is unlikely to be the last */
     bool is_inside =

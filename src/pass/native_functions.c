@@ -8,9 +8,10 @@
 #include "onnx/tensor.h"
 #include "pass/encode.h"
 #include "pass/native.h"
+#include "pass/native_find.h"
 
 #define MAX_NODES 32
-#define MAX_WORDS 12
+#define MAX_WORDS 20
 
 /*
  * A body: nodes separated by ';', each "Op in… > out @attribute… name=number…". An attribute
@@ -106,10 +107,18 @@ static const struct body bodies[] = {
      "Concat x00 x10 x01 x11 > y axis=1"},
 };
 
-/* QConcat2 to QConcat8 differ only in their number of parts. */
-#define CONCAT    "QConcat"
-#define MIN_PARTS 2
-#define MAX_PARTS 8
+/* Operators of several parts have their number at the end of their names. */
+static const struct join {
+    const char *name;
+    int min_parts, max_parts;
+    const char *inputs, *attributes; /* after the parts */
+    const char *nodes;               /* of the parts side by side; "Concat …" comes before */
+    const char *axis;                /* of the Concat */
+} joins[] = {
+    {"QConcat", 2, 8, "", "axis", "", "@axis"},
+    {"QChannels", 1, LBW_NATIVE_MAX_CHANNEL_PARTS, "channels ", "",
+     "Gather joined channels > result axis=1;", "axis=1"},
+};
 
 static const struct body *find_body(const char *name)
 {
@@ -119,20 +128,28 @@ static const struct body *find_body(const char *name)
     return NULL;
 }
 
-/* The number of parts of a concatenation by its name, or 0. */
-static int concat_parts(const char *name)
+/* The number of parts by an operator's name, or 0. */
+static int join_parts(const struct join **out, const char *name)
 {
-    size_t length = strlen(CONCAT);
-    if (strncmp(name, CONCAT, length) != 0 || strlen(name) != length + 1)
-        return 0;
-    int parts = name[length] - '0';
-    return parts >= MIN_PARTS && parts <= MAX_PARTS ? parts : 0;
+    for (size_t i = 0; i < sizeof joins / sizeof *joins; i++) {
+        size_t length = strlen(joins[i].name);
+        char *end = NULL;
+        if (strncmp(name, joins[i].name, length) != 0 || name[length] < '1' ||
+            name[length] > '9')
+            continue;
+        long parts = strtol(name + length, &end, 10);
+        *out = &joins[i];
+        return !*end && parts >= joins[i].min_parts && parts <= joins[i].max_parts ? (int)parts
+                                                                                   : 0;
+    }
+    return 0;
 }
 
 bool lbw_is_native(const Onnx__FunctionProto *f)
 {
+    const struct join *join;
     return f->domain && strcmp(f->domain, LBW_DOMAIN) == 0 && f->name &&
-           (find_body(f->name) || concat_parts(f->name));
+           (find_body(f->name) || join_parts(&join, f->name));
 }
 
 /* Splits at blanks, in place; the list ends with NULL. Returns the number of words. */
@@ -266,11 +283,12 @@ static enum lbw_status add_function(struct lbw_model *model, const struct body *
     return LBW_OK;
 }
 
-/* The body of a concatenation. */
-static enum lbw_status add_concat(struct lbw_model *model, const char *name, int parts,
-                                  struct lbw_error *err)
+/* The body of an operator of several parts. */
+static enum lbw_status add_join(struct lbw_model *model, const char *name,
+                                const struct join *join, int parts, struct lbw_error *err)
 {
-    char inputs[512] = "", nodes[1024] = "", list[256] = "";
+    char inputs[512] = "", nodes[1536] = "", list[256] = "";
+    const char *joined = *join->nodes ? "joined" : "result";
     for (int i = 0; i < parts; i++) {
         size_t a = strlen(inputs), b = strlen(nodes), c = strlen(list);
         snprintf(inputs + a, sizeof inputs - a, "x%d x%d_scale x%d_zero ", i, i, i);
@@ -279,16 +297,19 @@ static enum lbw_status add_concat(struct lbw_model *model, const char *name, int
         snprintf(list + c, sizeof list - c, "x%d_real ", i);
     }
     size_t a = strlen(inputs), b = strlen(nodes);
-    snprintf(inputs + a, sizeof inputs - a, "y_scale y_zero");
-    snprintf(nodes + b, sizeof nodes - b, "Concat %s> result @axis;" RESULT, list);
-    return add_function(model, &(const struct body){name, inputs, "axis", nodes}, err);
+    snprintf(inputs + a, sizeof inputs - a, "%sy_scale y_zero", join->inputs);
+    snprintf(nodes + b, sizeof nodes - b, "Concat %s> %s %s;%s" RESULT, list, joined,
+             join->axis, join->nodes);
+    return add_function(model, &(const struct body){name, inputs, join->attributes, nodes},
+                        err);
 }
 
 enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
                                     struct lbw_error *err)
 {
     const struct body *body = find_body(name);
-    int parts = concat_parts(name);
+    const struct join *join = NULL;
+    int parts = join_parts(&join, name);
     for (size_t i = 0; i < model->proto->n_functions; i++) {
         const Onnx__FunctionProto *f = model->proto->functions[i];
         if (lbw_is_native(f) && strcmp(f->name, name) == 0)
@@ -296,7 +317,7 @@ enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
     }
     if (!body && !parts)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "no native operator '%s'", name);
-    LBW_TRY(body ? add_function(model, body, err) : add_concat(model, name, parts, err));
+    LBW_TRY(body ? add_function(model, body, err) : add_join(model, name, join, parts, err));
     if (model->proto->ir_version < 8) { /* the first with functions */
         model->proto->ir_version = 8;
         model->proto->has_ir_version = 1;

@@ -9,6 +9,7 @@
 
 #include "onnx/tensor.h"
 #include "pass/encode.h"
+#include "pass/native_channels.h"
 #include "pass/native_float.h"
 
 #define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
@@ -486,6 +487,8 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         matches = is_planar(node) && match_pool(&call, finder, node);
     } else if (lbw_node_is(node, "AveragePool")) {
         matches = is_planar(node) && match_average(&call, finder, node);
+    } else if (lbw_node_is(node, "QuantizeLinear")) {
+        matches = lbw_native_match_channels(&call, finder, node);
     } else if (lbw_node_is(node, "Softmax")) {
         matches = lbw_native_match_softmax(&call, finder, node);
     } else if (lbw_node_is(node, "Concat")) {

@@ -12,8 +12,8 @@
 #include "kernels/parallel.h"
 
 #define NUM_SLOTS    300
-#define MAX_OPS      64
-#define MAX_INPUTS   32
+#define MAX_OPS      128
+#define MAX_INPUTS   48
 #define MAX_OUTPUTS  2
 #define MAX_ELEMENTS (1 << 13)
 #define MAX_OUTPUT   (1 << 16)
@@ -210,7 +210,9 @@ static size_t count_of(const struct ort_value *value)
 
 static size_t width_of(int type)
 {
-    return type == ORT_TYPE_FLOAT || type == ORT_TYPE_INT32 ? 4 : 1;
+    return type == ORT_TYPE_INT64                             ? 8
+           : type == ORT_TYPE_FLOAT || type == ORT_TYPE_INT32 ? 4
+                                                              : 1;
 }
 
 static struct ort_status *output(struct ort_kernel_context *context, size_t i,
@@ -282,7 +284,7 @@ static bool make_input(struct ort_value *value, int type, struct source *source)
                        !strstr(node.op->name(node.op), "Conv");
     bool is_scalar = type == ORT_TYPE_FLOAT && kind % 8 < 6 && !is_gradient;
     value->num_dims = is_scalar ? 0 : kind % 16 == 15 ? (size_t)(kind / 16) % 10 : 4;
-    if (type == ORT_TYPE_INT32 ||
+    if (type == ORT_TYPE_INT32 || type == ORT_TYPE_INT64 ||
         (type == ORT_TYPE_FLOAT && !is_scalar && !is_gradient && kind < 128))
         value->num_dims = 1;
     for (size_t i = 0; i < value->num_dims; i++)
@@ -296,6 +298,10 @@ static bool make_input(struct ort_value *value, int type, struct source *source)
     uint8_t seed = next(source);
     for (size_t i = 0; i < count * width; i++)
         value->data[i] = (unsigned char)(seed + i * 37);
+    for (size_t i = 0; type == ORT_TYPE_INT64 && i < count; i++) { /* channels, mostly */
+        int64_t channel = seed < 240 ? (int64_t)((seed + i) % 12) : -(int64_t)seed;
+        memcpy(value->data + 8 * i, &channel, 8);
+    }
     for (size_t i = 0; type == ORT_TYPE_FLOAT && i < count; i++) {
         float scale = (float)(seed + 1) / 1000;
         if (kind % 32 != 31)

@@ -26,7 +26,8 @@
 #define CHANNELS 8
 #define SCALE    .05F /* of the last output */
 
-static const int64_t image[] = {2, CHANNELS / 4, 40, 44};
+static const int64_t large[] = {2, CHANNELS / 4, 40, 44};
+static const int64_t *image = large; /* that run() makes up */
 static const int64_t whole[] = {2, CHANNELS, 20, 22};
 
 static void put_tensor(struct text *graph, const char *name, int32_t type, const int64_t *dims,
@@ -351,6 +352,139 @@ static void all_give_the_same(void **unused)
     lbw_model_close(&model);
 }
 
+/* ---- layers beside floats, shuffled channels, softmax ---- */
+
+static const int64_t small[] = {1, 8, 6, 10};
+
+/* A convolution of floats or bytes with float weights, of which each row has one step. */
+static void put_float_conv(struct text *graph, const char *from, const char *to, int64_t stride)
+{
+    const int64_t dims[] = {8, 1, 3, 3};
+    float w[72], bias[8];
+    char inputs[200];
+    struct lbw_random random = {3};
+    struct text attributes = {0};
+    for (int i = 0; i < 72; i++)
+        w[i] = .01F * (float)(1 + i / 9) * (float)((int)lbw_random_below(&random, 17) - 8);
+    for (int i = 0; i < 8; i++)
+        bias[i] = .1F * (float)i - .3F;
+    put_tensor(graph, name_of(to, "_f"), TYPE(FLOAT), dims, 4, w, sizeof w);
+    put_tensor(graph, name_of(to, "_bias"), TYPE(FLOAT), dims, 1, bias, sizeof bias);
+    attribute_ints(&attributes, "kernel_shape", (const int64_t[]){3, 3}, 2);
+    attribute_ints(&attributes, "strides", (const int64_t[]){stride, stride}, 2);
+    attribute_ints(&attributes, "pads", (const int64_t[]){1, 1, 1, 1}, 4);
+    attribute_int(&attributes, "group", 8);
+    snprintf(inputs, sizeof inputs, "%s %s_f %s_bias", from, to, to);
+    put_op(graph, "Conv", inputs, name_of(to, "_conv"), &attributes);
+}
+
+/* Bytes a and b shuffled by Reshape and Transpose, and every other channel of that: `s`. */
+static void put_shuffle(struct text *graph)
+{
+    static const int64_t together[] = {2, 1, 8, 6, 10}, three = 3, five = 5;
+    const int64_t second = 1;
+    struct text attributes = {0};
+    put_dequantize(graph, "a", "_part");
+    put_dequantize(graph, "b", "_part");
+    put_typed_port(graph, 13, "a_part", TYPE(FLOAT), small, 4);
+    put_typed_port(graph, 13, "b_part", TYPE(FLOAT), small, 4);
+    attribute_int(&attributes, "axis", 1);
+    put_op(graph, "Concat", "a_part b_part", "both", &attributes);
+    put_tensor(graph, "apart", TYPE(INT64), &three, 1, (const int64_t[]){8, 2, 60}, 24);
+    put_tensor(graph, "together", TYPE(INT64), &five, 1, together, sizeof together);
+    put_tensor(graph, "second", TYPE(INT64), NULL, 0, &second, 8);
+    put_op(graph, "Reshape", "both apart", "pairs", NULL);
+    attribute_ints(&attributes, "perm", (const int64_t[]){1, 0, 2}, 3);
+    put_op(graph, "Transpose", "pairs", "turned", &attributes);
+    put_op(graph, "Reshape", "turned together", "halves", NULL);
+    attribute_int(&attributes, "axis", 0);
+    put_op(graph, "Gather", "halves second", "half", &attributes);
+    put_scaling(graph, "s", .05F, 128);
+    put_quantize(graph, "half", "s", "s");
+}
+
+/* t_w, 1x1, with t_w_scale and t_bias. */
+static void put_integer_weight(struct text *graph)
+{
+    const int64_t dims[] = {8, 8, 1, 1};
+    int8_t codes[64];
+    float scales[8], bias[8] = {.1F, .2F, -.3F};
+    for (int i = 0; i < 64; i++)
+        codes[i] = (int8_t)(i * 7 % 17 - 8);
+    for (int i = 0; i < 8; i++)
+        scales[i] = .02F + .001F * (float)i;
+    put_tensor(graph, "t_w", TYPE(INT8), dims, 4, codes, sizeof codes);
+    put_tensor(graph, "t_w_scale", TYPE(FLOAT), dims, 1, scales, sizeof scales);
+    put_tensor(graph, "t_bias", TYPE(FLOAT), dims, 1, bias, sizeof bias);
+}
+
+static struct text make_mixed(void)
+{
+    const struct layer bytes = {"a", "b", "Silu", 8, 8, 1, 1, 1, SCALE, false};
+    struct text graph = {0}, axis = {0};
+    put_float_conv(&graph, "x", "a", 1); /* float to bytes */
+    put_op(&graph, "Relu", "a_conv", "a_exact", NULL);
+    put_scaling(&graph, "a", SCALE, 0);
+    put_quantize(&graph, "a_exact", "a", "a");
+    put_layer(&graph, &bytes);
+    put_shuffle(&graph);
+    put_dequantize(&graph, "s", "_real");
+    put_integer_weight(&graph);
+    attribute_int(&axis, "axis", 0);
+    put_op(&graph, "DequantizeLinear", "t_w t_w_scale", "t_real", &axis);
+    put_op(&graph, "Conv", "s_real t_real t_bias", "t", NULL);
+    put_op(&graph, "Sigmoid", "t", "t_gate", NULL);
+    put_scaling(&graph, "g", 1.F / 256, 0);
+    put_quantize(&graph, "t_gate", "g", "g");
+    put_dequantize(&graph, "g", "_real");
+    put_op(&graph, "Mul", "t g_real", "u", NULL);
+    put_typed_port(&graph, 13, "u", TYPE(FLOAT), small, 4);
+    attribute_int(&axis, "axis", 1);
+    put_op(&graph, "Softmax", "u", "y", &axis);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
+    return finish_model(&graph, 8, 14);
+}
+
+static bool calls(const struct lbw_model *model, const char *op)
+{
+    for (size_t i = 0; i < model->proto->graph->n_node; i++)
+        if (strcmp(model->proto->graph->node[i]->op_type, op) == 0)
+            return true;
+    return false;
+}
+
+static void layers_beside_floats_give_the_same(void **unused)
+{
+    (void)unused;
+    static const char *const ops[] = {"FConvRelu", "QConvSilu", "QChannels2", "QConvSiluF",
+                                      "FSoftmax"};
+    struct lbw_error err = {0};
+    struct text bytes = make_mixed();
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    size_t size = 0;
+    void *data = NULL;
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (!calls(model, ops[i]))
+            fail_msg("no call of %s", ops[i]);
+    check(lbw_model_save_memory(model, &data, &size, &err), &err);
+    image = small;
+    struct lbw_array qdq = run(bytes.data, bytes.size, false);
+    struct lbw_array functions = run(data, size, false), native = run(data, size, true);
+    assert_true(steps_apart(&qdq, &functions) < 1e-5);
+    assert_true(steps_apart(&qdq, &native) < .2);
+    image = large;
+    lbw_array_release(&qdq);
+    lbw_array_release(&functions);
+    lbw_array_release(&native);
+    lbw_free(data);
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
 static void float_models_are_refused(void **unused)
 {
     (void)unused;
@@ -454,6 +588,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_give_the_same),
         cmocka_unit_test(converts_back_and_forth),
+        cmocka_unit_test(layers_beside_floats_give_the_same),
         cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),
     };

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Follows every element from the bytes to the QuantizeLinear: each gets a number of its own,
+ * the nodes between move the numbers, and where whole planes arrive they are channels.
+ */
+#include "pass/native_channels.h"
+
+#include <string.h>
+
+#include "base/bits.h"
+#include "onnx/constant_op.h"
+#include "pass/encode.h"
+
+#define MAX_ELEMENTS ((size_t)1 << 22)
+#define MAX_DEPTH    64
+#define MAX_NODES    512
+
+struct part {
+    const Onnx__NodeProto *dequantize;
+    size_t first, channels; /* of all parts side by side */
+};
+
+struct tracer {
+    const struct lbw_native_finder *finder;
+    struct lbw_arena arena;
+    struct part parts[LBW_NATIVE_MAX_CHANNEL_PARTS];
+    size_t num_parts, num_channels;
+    size_t plane; /* elements; the same in all parts */
+    size_t num_nodes;
+};
+
+static bool trace(struct lbw_numbers *out, struct tracer *t, const char *name, int depth);
+
+/* The part that this DequantizeLinear makes, added when it is new; NULL: it does not fit. */
+static const struct part *find_part(struct tracer *t, const Onnx__NodeProto *node,
+                                    const int64_t dims[4])
+{
+    size_t plane = (size_t)dims[2] * (size_t)dims[3];
+    for (size_t i = 0; i < t->num_parts; i++)
+        if (t->parts[i].dequantize == node)
+            return &t->parts[i];
+    if (t->num_parts == LBW_NATIVE_MAX_CHANNEL_PARTS || (t->num_parts && plane != t->plane))
+        return NULL;
+    t->plane = plane;
+    struct part *part = &t->parts[t->num_parts++];
+    *part = (struct part){node, t->num_channels, (size_t)dims[1]};
+    t->num_channels += part->channels;
+    return part;
+}
+
+static bool trace_bytes(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node)
+{
+    int64_t dims[4];
+    if (!lbw_native_dims(dims, t->finder, node->output[0]) || dims[0] != 1)
+        return false;
+    for (size_t i = 1; i < 4; i++)
+        if (dims[i] < 1 || dims[i] > 1 << 16)
+            return false;
+    const struct part *part = find_part(t, node, dims);
+    if (!part || (size_t)dims[1] > MAX_ELEMENTS / t->plane ||
+        lbw_numbers_alloc(out, &t->arena, ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE, dims, 4,
+                          NULL) != LBW_OK)
+        return false;
+    for (size_t i = 0; i < out->count; i++)
+        out->values[i] = (double)(part->first * t->plane + i);
+    return true;
+}
+
+static bool read_constant(struct lbw_numbers *out, struct tracer *t,
+                          const Onnx__TensorProto *proto)
+{
+    struct lbw_tensor view;
+    if (lbw_tensor_view(&view, t->finder->model, proto, NULL) != LBW_OK ||
+        view.count > MAX_ELEMENTS || proto->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64 ||
+        lbw_numbers_alloc(out, &t->arena, proto->data_type, view.dims, view.num_dims, NULL) !=
+            LBW_OK)
+        return false;
+    int64_t *values = lbw_arena_calloc(&t->arena, view.count + 1, sizeof *values);
+    if (!values || lbw_tensor_read_int64(&view, values, NULL) != LBW_OK)
+        return false;
+    for (size_t i = 0; i < out->count; i++)
+        out->values[i] = (double)values[i];
+    return true;
+}
+
+/* Gather of one index or a list of them. */
+static bool gather(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node,
+                   const struct lbw_numbers *x, const struct lbw_numbers *index)
+{
+    int64_t axis = lbw_node_int(node, "axis", 0), rank = (int64_t)x->num_dims;
+    int64_t dims[LBW_NUMBERS_DIMS];
+    size_t outer = 1, inner = 1, num_dims = 0;
+    axis += axis < 0 ? rank : 0;
+    if (axis < 0 || axis >= rank || index->num_dims > 1)
+        return false;
+    int64_t length = x->dims[axis];
+    for (int64_t i = 0; i < rank; i++) {
+        if (i != axis)
+            *(i < axis ? &outer : &inner) *= (size_t)x->dims[i];
+        if (i != axis || index->num_dims)
+            dims[num_dims++] = i == axis ? (int64_t)index->count : x->dims[i];
+    }
+    if (lbw_numbers_alloc(out, &t->arena, x->type, dims, num_dims, NULL) != LBW_OK)
+        return false;
+    for (size_t o = 0; o < outer; o++)
+        for (size_t k = 0; k < index->count; k++) {
+            double at = index->values[k] + (index->values[k] < 0 ? (double)length : 0);
+            if (!(at >= 0 && at < (double)length))
+                return false;
+            memcpy(out->values + (o * index->count + k) * inner,
+                   x->values + (o * (size_t)length + (size_t)at) * inner,
+                   inner * sizeof *out->values);
+        }
+    return true;
+}
+
+static bool is_mover(const Onnx__NodeProto *node)
+{
+    static const char *const movers[] = {"Concat",  "Flatten",   "Gather",    "Identity",
+                                         "Reshape", "Transpose", "Unsqueeze", "Squeeze"};
+    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
+        if (lbw_node_is(node, movers[i]))
+            return true;
+    return false;
+}
+
+static bool trace_node(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node,
+                       int depth)
+{
+    const struct lbw_native_finder *r = t->finder;
+    struct lbw_numbers *inputs = lbw_arena_calloc(&t->arena, node->n_input + 1, sizeof *inputs);
+    size_t count = 0;
+    if (!inputs || !is_mover(node) || ++t->num_nodes > MAX_NODES)
+        return false;
+    for (size_t i = 0; i < node->n_input; i++) {
+        if (*node->input[i] && !trace(&inputs[i], t, node->input[i], depth + 1))
+            return false;
+        count += inputs[i].count;
+    }
+    if (count > MAX_ELEMENTS)
+        return false;
+    if (lbw_node_is(node, "Gather"))
+        return node->n_input == 2 && inputs[0].values && inputs[1].values &&
+               gather(out, t, node, &inputs[0], &inputs[1]);
+    const struct lbw_constant_op *op = lbw_constant_op_find(node);
+    const struct lbw_constant_call call = {node, lbw_scope_opset(r->model, r->scope), inputs,
+                                           node->n_input, &t->arena};
+    return op && op->fn(out, &call, NULL) == LBW_OK;
+}
+
+/* Which element of the parts each element of a value is. */
+static bool trace(struct lbw_numbers *out, struct tracer *t, const char *name, int depth)
+{
+    const struct lbw_native_finder *r = t->finder;
+    const Onnx__NodeProto *bytes = lbw_native_dequantizer(r, name);
+    const Onnx__TensorProto *constant = lbw_native_constant(r, name);
+    const struct lbw_value *value = lbw_native_value(r, name);
+    if (bytes)
+        return trace_bytes(out, t, bytes);
+    if (constant)
+        return read_constant(out, t, constant);
+    return value && value->producer && value->scope == r->scope && depth < MAX_DEPTH &&
+           trace_node(out, t, value->producer, depth);
+}
+
+/* The channels that the planes of a result are; false where it is not made of whole planes. */
+static bool read_channels(unsigned char *out, const struct tracer *t,
+                          const struct lbw_numbers *result)
+{
+    size_t plane = t->plane;
+    if (result->num_dims != 4 || result->dims[0] != 1 || !plane ||
+        (size_t)(result->dims[2] * result->dims[3]) != plane)
+        return false;
+    for (size_t c = 0; c < (size_t)result->dims[1]; c++) {
+        const double *values = result->values + c * plane;
+        size_t channel = (size_t)values[0] / plane;
+        for (size_t i = 0; i < plane; i++)
+            if (values[i] != (double)(channel * plane + i))
+                return false;
+        lbw_store_le(out + 8 * c, channel, 8);
+    }
+    return true;
+}
+
+static bool add_call(struct lbw_native_call *call, const struct tracer *t,
+                     const struct lbw_numbers *result, const Onnx__NodeProto *quantize)
+{
+    struct lbw_model *model = t->finder->model;
+    size_t size = 8 * (size_t)result->dims[1];
+    unsigned char *data = lbw_arena_alloc(&model->arena, size + 1);
+    char *stem = lbw_arena_printf(&model->arena, "%s.channels", quantize->output[0]);
+    const char *name = stem ? lbw_names_make(t->finder->names, model, stem) : NULL;
+    call->op = lbw_arena_printf(&model->arena, "QChannels%zu", t->num_parts);
+    if (!data || !name || !call->op || !read_channels(data, t, result))
+        return false;
+    Onnx__TensorProto *tensor = lbw_tensor_new(
+        model, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, &result->dims[1], 1, data, size);
+    if (!tensor || !lbw_graph_add_initializer(model, t->finder->scope->graph, tensor))
+        return false;
+    for (size_t i = 0; i < t->num_parts; i++) {
+        lbw_native_add_input(call, lbw_node_input(t->parts[i].dequantize, 0));
+        lbw_native_add_scaling(call, t->parts[i].dequantize);
+    }
+    lbw_native_add_input(call, name);
+    lbw_native_add_scaling(call, quantize);
+    call->last = quantize;
+    return true;
+}
+
+bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                               const Onnx__NodeProto *quantize)
+{
+    const char *x = lbw_node_input(quantize, 0);
+    const struct lbw_value *value = lbw_native_value(r, x);
+    struct tracer t = {.finder = r};
+    struct lbw_numbers result;
+    if (!value || !value->producer || !is_mover(value->producer) ||
+        !lbw_native_has_byte_scaling(r, quantize) || lbw_native_dequantizer(r, x))
+        return false;
+    bool matches = trace(&result, &t, x, 0) && t.num_parts && result.num_dims == 4 &&
+                   add_call(call, &t, &result, quantize);
+    lbw_arena_release(&t.arena);
+    return matches;
+}
