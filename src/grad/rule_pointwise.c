@@ -104,9 +104,9 @@ static void silu(struct lbw_grad_step *step, size_t x)
     const char *y = output(step);
     if (has_native(step)) {
         const char *sums;
-        step->dx[x] =
-            lbw_tape_native(step->tape, NULL, "Silu",
-                            (const char *[]){lbw_step_dy(step), input(step, x), NULL}, &sums);
+        step->dx[x] = lbw_tape_native(
+            step->tape, NULL, "Silu",
+            (const char *[]){lbw_step_dy(step), input(step, x), y, NULL}, &sums);
         note_sums(step, step->dx[x], sums);
         return;
     }

@@ -15,64 +15,46 @@ static float total(const lanes *sums)
 }
 
 /*
- * *x = exp(*x), to a few units in the last place: 2^n·e^r with |r| <= ln(2)/2, and a polynomial
- * for e^r. Beyond ±87 it stays where it was there.
+ * Without exp(): sigmoid(x) is y / x, to a unit in the last place or two, and 1/2 where x is 0.
+ * Its slope is s + x·s·(1 - s).
  */
-INLINE void exponential(lanes *x)
+INLINE void silu_lanes(lanes *dx, const lanes *dy, const lanes *x, const lanes *y, float alpha)
 {
-    const float magic = 12582912; /* 1.5·2^23: adding it rounds to an integer */
-    lanes v = *x;
-    ints above = v > 87, below = v < -87;
-    v = (lanes)(((ints)v & ~above & ~below) | ((ints)(v * 0 + 87) & above) |
-                ((ints)(v * 0 - 87) & below));
-    lanes t = v * 1.44269504f + magic;
-    ints n = (ints)t - 0x4b400000;
-    t -= magic;
-    lanes r = v - t * 0.693359375f + t * 2.12194440e-4f;
-    lanes p = r * 1.9875691500e-4f + 1.3981999507e-3f;
-    p = p * r + 8.3334519073e-3f;
-    p = p * r + 4.1665795894e-2f;
-    p = p * r + 1.6666665459e-1f;
-    p = p * r + 5.0000001201e-1f;
-    p = p * r * r + r + 1;
-    *x = (lanes)((ints)p + (n << 23));
-}
-
-/* What came before the activation, times dy. */
-INLINE void silu_lanes(lanes *dx, const lanes *dy, const lanes *x, float alpha)
-{
-    lanes v = *x, e = -v;
+    ints is_zero = *x == 0;
+    lanes half = *x * 0 + 0.5f, s = *y / *x;
     (void)alpha;
-    exponential(&e);
-    lanes s = 1 / (1 + e);
-    *dx = *dy * (s + v * s * (1 - s));
+    s = (lanes)(((ints)s & ~is_zero) | ((ints)half & is_zero));
+    *dx = *dy * (s + *y * (1 - s));
 }
 
-INLINE void leaky_lanes(lanes *dx, const lanes *dy, const lanes *y, float alpha)
+INLINE void leaky_lanes(lanes *dx, const lanes *dy, const lanes *x, const lanes *y, float alpha)
 {
+    (void)x;
     ints above = *y > 0;
     *dx = (lanes)(((ints)*dy & above) | ((ints)(*dy * alpha) & ~above));
 }
 
-/* One plane of an activation; what lies beyond its end is zeros. */
-#define PLANE(name, slope)                                                                     \
+/* Planes of an activation; what lies beyond the end of one is zeros. */
+#define PLANES(name, slope)                                                                    \
     INLINE void name##_body(float *dx, float *sums, const float *dy, const float *x,           \
-                            size_t num, size_t size, float alpha)                              \
+                            const float *y, size_t num, size_t size, float alpha)              \
     {                                                                                          \
-        for (size_t p = 0; p < num; p++, dx += size, dy += size, x += size) {                  \
+        for (size_t p = 0; p < num; p++, dx += size, dy += size, x += size, y += size) {       \
             lanes sum = {0};                                                                   \
             size_t i = 0;                                                                      \
             for (; i + LANES <= size; i += LANES) {                                            \
                 lanes d;                                                                       \
-                slope(&d, (const lanes *)(dy + i), (const lanes *)(x + i), alpha);             \
+                slope(&d, (const lanes *)(dy + i), (const lanes *)(x + i),                     \
+                      (const lanes *)(y + i), alpha);                                          \
                 *(lanes *)(dx + i) = d;                                                        \
                 sum += d;                                                                      \
             }                                                                                  \
             if (i < size) {                                                                    \
-                lanes ends[3] = {{0}};                                                         \
+                lanes ends[4] = {{0}};                                                         \
                 memcpy(&ends[1], dy + i, (size - i) * sizeof *dy);                             \
                 memcpy(&ends[2], x + i, (size - i) * sizeof *x);                               \
-                slope(&ends[0], &ends[1], &ends[2], alpha);                                    \
+                memcpy(&ends[3], y + i, (size - i) * sizeof *y);                               \
+                slope(&ends[0], &ends[1], &ends[2], &ends[3], alpha);                          \
                 memcpy(dx + i, &ends[0], (size - i) * sizeof *dx);                             \
                 sum += ends[0];                                                                \
             }                                                                                  \
@@ -80,23 +62,23 @@ INLINE void leaky_lanes(lanes *dx, const lanes *dy, const lanes *y, float alpha)
         }                                                                                      \
     }                                                                                          \
     FOR_EVERY_ISA(name,                                                                        \
-                  (float *dx, float *sums, const float *dy, const float *x, size_t num,        \
-                   size_t size, float alpha),                                                  \
-                  (dx, sums, dy, x, num, size, alpha))
+                  (float *dx, float *sums, const float *dy, const float *x, const float *y,    \
+                   size_t num, size_t size, float alpha),                                      \
+                  (dx, sums, dy, x, y, num, size, alpha))
 
-PLANE(silu, silu_lanes)
-PLANE(leaky, leaky_lanes)
+PLANES(silu, silu_lanes)
+PLANES(leaky, leaky_lanes)
 
-void lbw_gradient_silu(float *dx, float *sums, const float *dy, const float *x, size_t num,
-                       size_t size)
+void lbw_gradient_silu(float *dx, float *sums, const float *dy, const float *x, const float *y,
+                       size_t num, size_t size)
 {
-    silu(dx, sums, dy, x, num, size, 0);
+    silu(dx, sums, dy, x, y, num, size, 0);
 }
 
 void lbw_gradient_leaky(float *dx, float *sums, const float *dy, const float *y, size_t num,
                         size_t size, float alpha)
 {
-    leaky(dx, sums, dy, y, num, size, alpha);
+    leaky(dx, sums, dy, y, y, num, size, alpha);
 }
 
 /* ---- scores ---- */

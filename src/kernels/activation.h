@@ -12,8 +12,8 @@
  * dx of y = x·sigmoid(x), `num` planes of `size` values, and the sum of each plane, which is
  * the gradient of a bias that x was given.
  */
-void lbw_gradient_silu(float *dx, float *sums, const float *dy, const float *x, size_t num,
-                       size_t size);
+void lbw_gradient_silu(float *dx, float *sums, const float *dy, const float *x, const float *y,
+                       size_t num, size_t size);
 
 /* The same where y is x above 0 and alpha·x below, alpha >= 0; told from y. */
 void lbw_gradient_leaky(float *dx, float *sums, const float *dy, const float *y, size_t num,

@@ -50,20 +50,21 @@ static enum lbw_status fail_shapes(struct lbw_error *err)
 
 /* What an activation's gradient works on: planes are the channels of one image, else one. */
 struct planes {
-    struct lbw_op_tensor in[2];
+    struct lbw_op_tensor in[3];
     void *dx, *sums;
     size_t num, size;
 };
 
-/* Inputs 0 and 1, which must be alike, an output like them, and the sums of planes. */
+/* The inputs, which must be alike, an output like them, and the sums of planes. */
 static enum lbw_status open_planes(struct planes *p, struct ort_kernel_context *context,
-                                   struct lbw_error *err)
+                                   size_t num_inputs, struct lbw_error *err)
 {
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < num_inputs; i++) {
         LBW_TRY(lbw_op_input(&p->in[i], context, i, err));
-    if (p->in[0].count != p->in[1].count)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "inputs of %zu and %zu values", p->in[0].count,
-                        p->in[1].count);
+        if (p->in[i].count != p->in[0].count)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "inputs of %zu and %zu values",
+                            p->in[0].count, p->in[i].count);
+    }
     const int64_t *dims = p->in[1].dims;
     int64_t num = p->in[1].num_dims > 1 && dims[0] == 1 && dims[1] > 0 ? dims[1] : 1;
     p->num = (size_t)num;
@@ -77,8 +78,8 @@ static enum lbw_status silu(void *kernel, struct ort_kernel_context *context,
 {
     struct planes p;
     (void)kernel;
-    LBW_TRY(open_planes(&p, context, err));
-    lbw_gradient_silu(p.dx, p.sums, p.in[0].data, p.in[1].data, p.num, p.size);
+    LBW_TRY(open_planes(&p, context, 3, err));
+    lbw_gradient_silu(p.dx, p.sums, p.in[0].data, p.in[1].data, p.in[2].data, p.num, p.size);
     return LBW_OK;
 }
 
@@ -87,7 +88,7 @@ static enum lbw_status leaky(void *kernel, struct ort_kernel_context *context,
 {
     const struct kernel *self = kernel;
     struct planes p;
-    LBW_TRY(open_planes(&p, context, err));
+    LBW_TRY(open_planes(&p, context, 2, err));
     lbw_gradient_leaky(p.dx, p.sums, p.in[0].data, p.in[1].data, p.num, p.size, self->alpha);
     return LBW_OK;
 }
@@ -323,7 +324,7 @@ static enum lbw_status pool(void *kernel, struct ort_kernel_context *context,
 struct lbw_op lbw_gradient_ops[] = {
     {
         .name = "Silu",
-        .num_inputs = 2, /* dy, x */
+        .num_inputs = 3, /* dy, x, y */
         .input_types = floats,
         .num_outputs = 2,
         .output_type = ORT_TYPE_FLOAT,

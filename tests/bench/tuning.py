@@ -1,26 +1,30 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Prints the tables of docs/tuning.md: detectors rounded alone, fitted, and trained.
+"""Prints the table of docs/tuning.md and draws docs/tuning.svg: detectors fitted and trained.
 
 Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
-samples/shapes, and keeps every conversion in build/accuracy/ as accuracy.py does, so a run that
-was stopped goes on where it was. Training takes MINUTES[model] each: one hour in all on two
-idle cores.
+samples/shapes. Every conversion, its log and its checkpoint are kept in build/accuracy/ as
+accuracy.py keeps its own, so a run that was stopped resumes. The lengths are views, not minutes:
+results do not depend on what else the machine does. 2,400 views of YOLOX-nano take two minutes
+on two idle cores, 23,000 a quarter of an hour; everything takes about four hours.
 
-usage: python3 tests/bench/tuning.py [PART…]    parts: train shapes coco faces
-       train makes the models, the others print what is known of them (and make the rest)
+usage: python3 tests/bench/tuning.py [--quick] [--long] [MODEL…] [PLAN…]
+       models: shapes yolox_nano nanodet_m_416 fastestdet ultraface_rfb_320; plans: 6 4 3 2 auto
+       --quick: a handful of pictures and steps, to see whether it runs
+       --long: also 23,000 views
 """
 import csv
-import json
 import sys
 
 import accuracy
-from accuracy import ASSETS, COCO, LABELS, ROOT, WORK, ap, convert, evaluate, table
+from accuracy import ASSETS, COCO, ROOT, WORK, ap, convert, evaluate, table
 
-BITS = ["6", "4", "3", "2"]
-MINUTES = {"shapes": 1, "yolox_nano": 5, "nanodet_m_416": 3, "fastestdet": 2.5,
-           "ultraface_rfb_320": 1.5}
+PLANS = {"6": ["-b", "6"], "4": ["-b", "4"], "3": ["-b", "3"], "2": ["-b", "2"],
+         "auto": ["-b", "auto", "--bpw", "3.6"]}
+MODELS = ["shapes", *COCO, "ultraface_rfb_320"]
+BATCH, SHORT, LONG = 8, 2400, 23000
 SHAPES = ROOT / "samples/shapes"
+QUICK = "--quick" in sys.argv
 
 
 def source_of(model):
@@ -28,72 +32,114 @@ def source_of(model):
 
 
 def options_of(model):
-    """Profile and pictures."""
+    """Profile, pictures to learn from, and what to measure."""
     if model == "shapes":
-        return ["-p", SHAPES / "profile.json"], SHAPES / "calib"
+        held = SHAPES / "eval"
+        return ["-p", SHAPES / "profile.json"], SHAPES / "calib", held, ["-l", held]
     if model in COCO:
-        return ["-p", COCO[model]], ASSETS / "coco/calib"
-    return ["-p", "ultraface"], accuracy.face_pictures()[1]
+        return (["-p", COCO[model]], ASSETS / "coco/calib", ASSETS / "coco/eval",
+                ["-l", ASSETS / "coco/eval.json"])
+    held, used = accuracy.face_pictures()
+    return ["-p", "ultraface"], used, held, []
 
 
-def make(model, bits, way):
-    """One conversion: way is none, real or tuned."""
-    profile, pictures = options_of(model)
-    name, options = f"{model}-{bits}-{way}", ["-b", bits, *profile]
-    if way != "tuned":
-        return convert(source_of(model), name,
-                       [*options, "--calib", "none" if way == "none" else pictures])
-    made = convert(source_of(model), name,
-                   [*options, "--calib", pictures, "--minutes", MINUTES[model],
-                    "--log", WORK / f"{name}.csv"], "tune")
-    with open(WORK / f"{name}.csv") as log:
-        rows = list(csv.DictReader(log))
-    made.update(views=int(rows[-1]["views"]), before=float(rows[0]["held_back"]),
-                after=float(rows[-1]["best"]))
+def make(model, plan, views):
+    """One conversion and its log; 0 views: what training starts from, by a step of no length."""
+    profile, pictures, _, _ = options_of(model)
+    name = f"{'quick-' if QUICK else ''}{model}-{plan}-{views}"
+    log = WORK / f"{name}.csv"
+    options = [*PLANS[plan], *profile, "--calib", pictures, "--log", log,
+               "--state", WORK / f"{name.rsplit('-', 1)[0]}.state",
+               "--steps", max(1, views // BATCH)]
+    options += ["--checkpoint", WORK / f"{name}.ck"] if views else ["--rate", "1e-7"]
+    options += ["--views", "16", "-n", "8"] if QUICK else []
+    made = convert(source_of(model), name, options, "tune")
+    with open(log) as file:
+        made["log"] = [(int(r["views"]), float(r["relative"])) for r in csv.DictReader(file)]
     return made
 
 
-def scores(model, options, pick):
-    """Float's score, and a table row per grid."""
-    ways = ["none", "real", "tuned"]
-    bits = [b for b in BITS if model != "shapes" or b != "6"]
-    made = {(b, w): make(model, b, w) for b in bits for w in ways}
-    files = [source_of(model), *[m["file"] for m in made.values()]]
-    found = [pick(m) for m in evaluate(files, [*options_of(model)[0], *options])]
-    score, rows = dict(zip(made, found[1:])), []
-    for b in bits:
-        t = made[b, "tuned"]
-        rows.append([b, *[ap(score[b, w]) for w in ways], f"{score[b, 'tuned'] / found[0]:.3f}",
-                     str(t["views"]), f"{t['before']:.3f} → {t['after']:.3f}",
-                     f"{t['memory'] / 1e6:.0f} MB"])
-    head = ["bits", "projection", "reconstruction", "tuned", "of float", "views", "loss",
-            "memory"]
-    print(f"### {model}: float {ap(found[0])}\n\n{table(head, rows)}", flush=True)
+def measure(model, files):
+    """AP against labels, None without; agreement with the float model: a dict each."""
+    profile, _, held, labels = options_of(model)
+    options = [*profile, "-i", held, *(["-n", "8"] if QUICK else [])]
+    agreement = [m["agreement"] for m in
+                 evaluate(files, [*options, "-r", source_of(model), "--reference-score", ".3"])]
+    if not labels:
+        return [None] * len(files), agreement
+    key = "voc_all" if model == "shapes" else "ap"
+    return [m["labels"][key] for m in evaluate(files, [*options, *labels])], agreement
 
 
-def train():
-    for bits in ["4", "3", "2", "6"]:
-        for model in MINUTES:
-            if model != "shapes" or bits != "6":
-                made = make(model, bits, "tuned")
-                print(model, bits, json.dumps(made), file=sys.stderr)
+def rows_of(model, plans, lengths):
+    """A row for each plan and length."""
+    made = {(p, v): make(model, p, v) for p in plans for v in lengths}
+    scores, agreement = measure(model, [source_of(model), *[m["file"] for m in made.values()]])
+    rows = []
+    for (plan, views), score, agrees in zip(made, scores[1:], agreement[1:]):
+        m = made[plan, views]
+        rows.append([model, plan, str(views), f"{m['size'] / 1e3:.0f} kB",
+                     f"{m['cpu'] / 60:.1f}", "" if score is None else ap(scores[0]),
+                     "" if score is None else ap(score),
+                     f"{ap(agrees['ap50'])} / {ap(agrees['ap75'])}",
+                     f"{agrees['lost']}, {agrees['invented']}",
+                     f"{min(r for _, r in m['log']):.3f}"])
+    return rows, {f"{model}, {p} bits" if p != "auto" else f"{model}, auto 3.6": m["log"]
+                  for (p, v), m in made.items() if v == max(lengths)}
+
+
+COLOURS = ["#0b6e4f", "#c8553d", "#2f5d8a", "#b8860b", "#6a4c93", "#444444"]
+
+
+def draw(lines, path):
+    """The loss on held-out pictures, relative to the start, at every look."""
+    left, top, width, height = 60, 20, 520, 300
+    far = max(v for line in lines.values() for v, _ in line)
+    low, high = 0.5, 1.2
+    place = lambda v, r: (left + width * v / far,
+                          top + height * (high - min(max(r, low), high)) / (high - low))
+    out = ['<svg xmlns="http://www.w3.org/2000/svg" width="820" height="370" '
+           'font-family="sans-serif" font-size="12">', '<rect width="820" height="370" '
+           'fill="white"/>']
+    for i in range(8):
+        y = place(0, low + i / 10)[1]
+        out.append(f'<path d="M{left} {y:.1f}h{width}" stroke="#ddd"/><text x="{left - 8}" '
+                   f'y="{y + 4:.1f}" text-anchor="end">{low + i / 10:.1f}</text>')
+    for i in range(5):
+        x = place(far * i / 4, high)[0]
+        out.append(f'<text x="{x:.1f}" y="{top + height + 18}" text-anchor="middle">'
+                   f'{far * i // 4:,}</text>')
+    out.append(f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">'
+               'views</text>')
+    for i, (name, line) in enumerate(sorted(lines.items())):
+        looks = [line[0]] + [b for a, b in zip(line, line[1:]) if a[1] != b[1]]
+        points = " ".join("{:.1f},{:.1f}".format(*place(*p)) for p in looks)
+        colour, y = COLOURS[i % len(COLOURS)], top + 14 + 18 * i
+        dash = ' stroke-dasharray="5 3"' if i >= len(COLOURS) else ""
+        out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" '
+                   f'stroke-width="1.6"{dash}/><path d="M{left + width + 16} {y - 4}h18" '
+                   f'stroke="{colour}" stroke-width="2"{dash}/>'
+                   f'<text x="{left + width + 40}" y="{y}">{name}</text>')
+    path.write_text("\n".join([*out, "</svg>"]) + "\n")
 
 
 def main():
-    parts = sys.argv[1:] or ["train", "shapes", "coco", "faces"]
+    words = [w for w in sys.argv[1:] if w not in ("--quick", "--long")]
+    for word in words:
+        if word not in MODELS and word not in PLANS:
+            sys.exit(__doc__)
+    models = [m for m in MODELS if m in words] or MODELS
+    plans = [p for p in PLANS if p in words] or list(PLANS)
+    lengths = [0, 32] if QUICK else [0, SHORT] + ([LONG] if "--long" in sys.argv else [])
     WORK.mkdir(parents=True, exist_ok=True)
-    if "train" in parts:
-        train()
-    if "shapes" in parts:
-        scores("shapes", ["-i", SHAPES / "eval", "-l", SHAPES / "eval"],
-               lambda m: m["labels"]["voc_all"])
-    if "coco" in parts:
-        for model in COCO:
-            scores(model, LABELS, lambda m: m["labels"]["ap"])
-    if "faces" in parts:
-        held = accuracy.face_pictures()[0]
-        scores("ultraface_rfb_320", ["-i", held, "-r", source_of("ultraface_rfb_320")],
-               lambda m: m["agreement"]["ap50"])
+    rows, lines = [], {}
+    for model in models:
+        more, logs = rows_of(model, plans, lengths)
+        rows += more
+        lines.update(logs)
+    print(table(["detector", "bits", "views", "file", "CPU min", "float", "AP",
+                 "agreement AP50 / AP75", "lost, invented", "loss"], rows))
+    draw(lines, WORK / "quick-tuning.svg" if QUICK else ROOT / "docs/tuning.svg")
 
 
 if __name__ == "__main__":
