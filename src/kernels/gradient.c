@@ -30,6 +30,8 @@ static void frame_of(struct frame *f, const struct lbw_gradient_window *w)
 
 #define MOST_SIDE ((size_t)1 << 20)
 
+#define NUM_ROWS 4 /* of phases, in which dx is put together */
+
 size_t lbw_gradient_scratch(const struct lbw_gradient_window *window)
 {
     struct frame f;
@@ -38,7 +40,7 @@ size_t lbw_gradient_scratch(const struct lbw_gradient_window *window)
             return 0;
     frame_of(&f, window);
     size_t phases = window->stride[0] * window->stride[1];
-    return phases * f.phase_rows * f.phase_width + f.dy_rows * f.dy_width + LANES;
+    return (phases * f.phase_rows + NUM_ROWS) * f.phase_width + f.dy_rows * f.dy_width + LANES;
 }
 
 /*
@@ -63,7 +65,7 @@ static struct span span_of(const struct lbw_gradient_window *w, const struct fra
     return s;
 }
 
-static void split(float *phases, const float *x, const struct lbw_gradient_window *w,
+INLINE void split(float *phases, const float *x, const struct lbw_gradient_window *w,
                   const struct frame *f)
 {
     memset(phases, 0,
@@ -77,26 +79,11 @@ static void split(float *phases, const float *x, const struct lbw_gradient_windo
                 float *to = phases + i * f->phase_width + columns.first;
                 size_t num = columns.last - columns.first;
                 if (w->stride[1] == 1)
-                    memcpy(to, from, num * sizeof *to);
-                for (size_t k = 0; w->stride[1] != 1 && k < num; k++)
-                    to[k] = from[k * w->stride[1]];
+                    lbw_copy_lanes(to, from, num);
+                else
+                    lbw_pick_lanes(to, from, num);
             }
         }
-}
-
-/* Row i of phase p, q of dx to where it belongs. */
-static void merge(float *dx, const float *row, size_t i, const struct span *rows,
-                  const struct span *columns, const struct lbw_gradient_window *w)
-{
-    if (i < rows->first || i >= rows->last)
-        return;
-    float *to = dx + (rows->at + (i - rows->first) * w->stride[0]) * w->in[1] + columns->at;
-    size_t num = columns->last - columns->first;
-    row += columns->first;
-    if (w->stride[1] == 1)
-        memcpy(to, row, num * sizeof *to);
-    for (size_t k = 0; w->stride[1] != 1 && k < num; k++)
-        to[k * w->stride[1]] = row[k];
 }
 
 INLINE void weights_of(float *dw, const float *phases, const float *dy,
@@ -135,29 +122,46 @@ INLINE void weights_of(float *dw, const float *phases, const float *dy,
     }
 }
 
-INLINE void inputs_of(float *dx, float *row, const float *weights, const float *dy,
+/* One row of a phase of dx, in whole vectors. */
+INLINE void inputs_of_row(float *row, const float *weights, const float *dy,
+                          const struct lbw_gradient_window *w, const struct frame *f, size_t p,
+                          size_t q, size_t rows, size_t columns, size_t down, size_t across)
+{
+    for (size_t i = 0; i < w->out[1] + f->extra[1]; i += LANES) {
+        lanes sum = {0};
+#pragma GCC unroll 8
+        for (size_t r = p; r < rows; r += down)
+#pragma GCC unroll 8
+            for (size_t c = q; c < columns; c += across)
+                sum += weights[r * columns + c] *
+                       *(const lanes *)(dy + i - r / down * f->dy_width - c / across);
+        *(lanes *)(row + i) = sum;
+    }
+}
+
+/* `even` has room for the row of each phase, and then of both together. */
+INLINE void inputs_of(float *dx, float *even, const float *weights, const float *dy,
                       const struct lbw_gradient_window *w, const struct frame *f, size_t rows,
                       size_t columns, size_t down, size_t across)
 {
-    for (size_t p = 0; p < down; p++)
-        for (size_t q = 0; q < across; q++) {
-            struct span ys = span_of(w, f, 0, p), xs = span_of(w, f, 1, q);
-            for (size_t y = 0; y < f->phase_rows; y++) {
-                for (size_t i = 0; i < w->out[1] + f->extra[1]; i += LANES) {
-                    lanes sum = {0};
-#pragma GCC unroll 8
-                    for (size_t r = p; r < rows; r += down)
-#pragma GCC unroll 8
-                        for (size_t c = q; c < columns; c += across)
-                            sum += weights[r * columns + c] *
-                                   *(const lanes *)(dy +
-                                                    (f->extra[0] + y - r / down) * f->dy_width +
-                                                    f->extra[1] + i - c / across);
-                    *(lanes *)(row + i) = sum;
-                }
-                merge(dx, row, y, &ys, &xs, w);
+    float *odd = even + f->phase_width, *both = odd + f->phase_width;
+    size_t num = lbw_round_lanes(w->out[1] + f->extra[1]);
+    memset(both, 0, 2 * f->phase_width * sizeof *both);
+    for (size_t p = 0; p < down; p++) {
+        struct span ys = span_of(w, f, 0, p);
+        for (size_t y = ys.first; y < ys.last; y++) {
+            const float *line = dy + (f->extra[0] + y) * f->dy_width + f->extra[1];
+            float *to = dx + (ys.at + (y - ys.first) * w->stride[0]) * w->in[1];
+            inputs_of_row(even, weights, line, w, f, p, 0, rows, columns, down, across);
+            if (across == 1) {
+                lbw_copy_lanes(to, even + w->begin[1], w->in[1]);
+                continue;
             }
+            inputs_of_row(odd, weights, line, w, f, p, 1, rows, columns, down, across);
+            lbw_zip_lanes(both, even, odd, num);
+            lbw_copy_lanes(to, both + w->begin[1], w->in[1]);
         }
+    }
 }
 
 INLINE void plane(float *dx, float *dw, const float *x, const float *dy, const float *weights,
@@ -170,12 +174,12 @@ INLINE void plane(float *dx, float *dw, const float *x, const float *dy, const f
     split(phases, x, w, &f);
     memset(framed, 0, f.dy_rows * f.dy_width * sizeof *framed);
     for (size_t y = 0; y < w->out[0]; y++)
-        memcpy(framed + (f.extra[0] + y) * f.dy_width + f.extra[1], dy + y * w->out[1],
-               w->out[1] * sizeof *dy);
+        lbw_copy_lanes(framed + (f.extra[0] + y) * f.dy_width + f.extra[1], dy + y * w->out[1],
+                       w->out[1]);
     weights_of(dw, phases, framed, w, &f, rows, columns, down, across);
     memset(dx, 0, w->in[0] * w->in[1] * sizeof *dx);
-    /* The phases of x are no longer needed: their first row is reused for those of dx. */
-    inputs_of(dx, phases, weights, framed, w, &f, rows, columns, down, across);
+    inputs_of(dx, framed + f.dy_rows * f.dy_width, weights, framed, w, &f, rows, columns, down,
+              across);
 }
 
 /* Usual kernels are known to the compiler. */
@@ -234,7 +238,7 @@ INLINE void outputs_of(float *y, const float *x, const float *weights, float bia
                                             (i + r / down) * f.phase_width + k + c / across);
             *(lanes *)(row + k) = sum;
         }
-        memcpy(y + i * w->out[1], row, w->out[1] * sizeof *y);
+        lbw_copy_lanes(y + i * w->out[1], row, w->out[1]);
     }
 }
 
