@@ -20,7 +20,7 @@ struct lbw_budget_params {
     double loss;   /* the predicted loss allowed, as in struct lbw_budget; 0: 1 */
     const struct lbw_calibrate_params *calibrate; /* NULL: generated images */
     const struct lbw_profile *profile;            /* NULL: unknown detector */
-    size_t num_samples; /* of the calibration set to measure with; 0: 16 */
+    size_t num_samples; /* of the calibration set to measure with; 0: 24 */
     lbw_progress_fn progress;
     void *user;
 };
@@ -37,10 +37,11 @@ struct lbw_budget {
 /*
  * Chooses the grid of every weight that the plan converts, except those that a rule or a plan
  * file names. Gradients measure what noise in each layer's output costs at the outputs of the
- * model, and what each grid changes there (docs/search.md). Fills predicted_loss and
- * packed_bytes of the plan's items. LBW_ERR_ARGUMENT when no plan meets the budget, with the
- * least size in the message; LBW_ERR_RUNTIME without ONNX Runtime; LBW_ERR_UNSUPPORTED when
- * nothing can be measured. The plan is unchanged on failure. *out may be NULL.
+ * model, and what each grid changes there (docs/search.md); where no gradient reaches, the
+ * weight is rounded alone and the model run. Fills predicted_loss and packed_bytes of the
+ * plan's items. LBW_ERR_ARGUMENT when no plan meets the budget, with the least size in the
+ * message; LBW_ERR_RUNTIME without ONNX Runtime; LBW_ERR_UNSUPPORTED when nothing can be
+ * measured. The plan is unchanged on failure. *out may be NULL.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_plan_choose_bits(struct lbw_budget *out, struct lbw_plan *plan,

@@ -10,6 +10,7 @@
 #include "pass/encode.h"
 #include "pass/project.h"
 #include "search/allocate.h"
+#include "search/probe.h"
 #include "search/sensitivity.h"
 
 /* The grids to choose from, the smallest first (docs/search.md). */
@@ -18,6 +19,9 @@ static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
 
 /* For weights of unknown effect; its loss, everywhere, is the unit. */
 #define CAUTIOUS 3
+
+/* What weights out of reach of gradients are rounded to, to see what that costs. */
+#define PROBED 1
 
 /* Relative to CAUTIOUS everywhere: where detectors keep their boxes (docs/search.md). */
 #define LOSSLESS 1.0
@@ -28,6 +32,7 @@ struct chooser {
     struct lbw_sensitivity sensitivity;
     const struct lbw_grid *grids[NUM_CANDIDATES];
     struct lbw_choice *choices; /* per plan weight × NUM_CANDIDATES */
+    double *squares;            /* the same: of what rounding changes in the weight itself */
     size_t *items;              /* the plan weights that may change */
     size_t num_items;
     struct lbw_choice *rows; /* of those: choices side by side */
@@ -88,8 +93,8 @@ static double loss_of(const struct lbw_sensitivity *sensitivity, const struct lb
 }
 
 /* The loss of a weight on one grid, rounded without calibration. */
-static enum lbw_status measure_grid(double *loss, const struct chooser *c, size_t i,
-                                    const struct lbw_grid *grid, const float *values,
+static enum lbw_status measure_grid(double *loss, double *square, const struct chooser *c,
+                                    size_t i, const struct lbw_grid *grid, const float *values,
                                     float *converted, struct lbw_error *err)
 {
     struct lbw_weight weight = c->plan->weights[i];
@@ -99,6 +104,9 @@ static enum lbw_status measure_grid(double *loss, const struct chooser *c, size_
     lbw_codes_decode(converted, &weight, &codes);
     lbw_codes_release(&codes);
     *loss = loss_of(&c->sensitivity, c->plan, i, values, converted);
+    *square = 0;
+    for (size_t k = 0; k < weight.item.count; k++)
+        *square += pow((double)converted[k] - (double)values[k], 2);
     return LBW_OK;
 }
 
@@ -114,7 +122,8 @@ static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_er
     for (size_t k = 0; k < NUM_CANDIDATES && status == LBW_OK; k++) {
         struct lbw_choice *choice = &c->choices[i * NUM_CANDIDATES + k];
         choice->size = bytes_on(weight, c->grids[k]);
-        status = measure_grid(&choice->error, c, i, c->grids[k], values, converted, err);
+        status = measure_grid(&choice->error, &c->squares[i * NUM_CANDIDATES + k], c, i,
+                              c->grids[k], values, converted, err);
     }
     free(values);
     free(converted);
@@ -143,6 +152,41 @@ static void list_items(struct chooser *c)
     }
 }
 
+/* Fills in what gradients did not reach, by rounding these weights one at a time. */
+static enum lbw_status probe_unknown(struct chooser *c, struct lbw_error *err)
+{
+    const struct lbw_budget_params *p = c->params;
+    size_t num = 0, *weights = calloc(c->num_items + 1, sizeof *weights);
+    double *losses = calloc(c->num_items + 1, sizeof *losses);
+    enum lbw_status status = weights && losses ? LBW_OK : lbw_fail_memory(err);
+    for (size_t k = 0; k < c->num_items && status == LBW_OK; k++)
+        if (c->status[k] == LBW_OK && isnan(c->choices[c->items[k] * NUM_CANDIDATES].error))
+            weights[num++] = c->items[k];
+    if (num == c->num_items) /* then boxes need not agree with other losses */
+        c->sensitivity.by_boxes = p->profile != NULL;
+    const struct lbw_probe_params params = {
+        .calibrate = p->calibrate,
+        .profile = c->sensitivity.by_boxes ? p->profile : NULL,
+        .grid = c->grids[PROBED],
+        .progress = p->progress,
+        .user = p->user,
+    };
+    if (num && status == LBW_OK)
+        status = lbw_probe_weights(losses, c->plan, weights, num, &params, err);
+    for (size_t i = 0; i < num && status == LBW_OK; i++) {
+        const double *squares = &c->squares[weights[i] * NUM_CANDIDATES];
+        if (isnan(losses[i]) || !(squares[PROBED] > 0))
+            continue;
+        for (size_t k = 0; k < NUM_CANDIDATES; k++)
+            c->choices[weights[i] * NUM_CANDIDATES + k].error =
+                losses[i] * squares[k] / squares[PROBED];
+        c->sensitivity.num_unknown--;
+    }
+    free(weights);
+    free(losses);
+    return status;
+}
+
 /* Measures each weight on every grid. */
 static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
 {
@@ -150,6 +194,8 @@ static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
     size_t num_known = 0;
     double unit = 0;
     lbw_parallel_for(c->num_items, 0, run_weight, c);
+    if (c->sensitivity.num_unknown)
+        LBW_TRY(probe_unknown(c, err));
     for (size_t k = 0; k < c->num_items; k++) {
         size_t i = c->items[k];
         const struct lbw_choice *row = &c->choices[i * NUM_CANDIDATES];
@@ -288,12 +334,14 @@ static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct 
     const struct lbw_budget_params *p = c->params;
     size_t num = c->plan->num_weights;
     c->choices = calloc(num * NUM_CANDIDATES + 1, sizeof *c->choices);
+    c->squares = calloc(num * NUM_CANDIDATES + 1, sizeof *c->squares);
     c->rows = calloc(num * NUM_CANDIDATES + 1, sizeof *c->rows);
     c->items = calloc(num + 1, sizeof *c->items);
     c->picks = calloc(num + 1, sizeof *c->picks);
     c->ones = calloc(num + 1, sizeof *c->ones);
     c->status = calloc(num + 1, sizeof *c->status);
-    if (!c->choices || !c->rows || !c->items || !c->picks || !c->ones || !c->status)
+    if (!c->choices || !c->squares || !c->rows || !c->items || !c->picks || !c->ones ||
+        !c->status)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < num; i++)
         c->ones[i] = 1;
@@ -319,6 +367,7 @@ enum lbw_status lbw_plan_choose_bits(struct lbw_budget *out, struct lbw_plan *pl
     enum lbw_status status = choose(&c, out, err);
     lbw_sensitivity_release(&c.sensitivity);
     free(c.choices);
+    free(c.squares);
     free(c.rows);
     free(c.items);
     free(c.picks);

@@ -16,20 +16,16 @@
 #include "detect/assume.h"
 #include "detect/decode.h"
 #include "feed/input.h"
+#include "search/metric.h"
 #include "pass/edge.h"
 #include "train/targets.h"
 #include "train/trainer.h"
 
-#define DEFAULT_SAMPLES 16
-#define DEFAULT_DRAWS   4
+#define DEFAULT_SAMPLES 24
+#define DEFAULT_DRAWS   1
 
 /* Multiply-adds of all forward passes: larger models use fewer samples and draws. */
 #define MOST_WORK 1.5e11
-
-/*
- * The Fisher information of a score, 1/(p·(1-p)), is bounded where the float model is certain.
- */
-#define LEAST_SPREAD 1e-3f
 
 struct one {
     uint64_t seed; /* of its signs */
@@ -212,56 +208,21 @@ static bool can_use_outputs(struct measure *m)
 
 /* ---- the metric ---- */
 
-/* Σ (z - mean)² of a target over all samples: 1 is the loss of always giving the mean. */
-static double variation(const struct measure *m, size_t target)
-{
-    double sum = 0, squares = 0, count = 0;
-    for (size_t s = 0; s < m->num_samples; s++) {
-        const struct lbw_array *array = &m->samples[s].wanted[target];
-        const float *values = array->data;
-        for (size_t i = 0; i < array->size / sizeof(float); i++) {
-            sum += values[i];
-            squares += (double)values[i] * values[i];
-        }
-        count += (double)(array->size / sizeof(float));
-    }
-    return (squares - sum * sum / count) / (double)m->num_samples;
-}
-
 static enum lbw_status learn_scales(struct measure *m, struct lbw_error *err)
 {
     m->scales = lbw_arena_calloc(&m->arena, m->trainer.num_targets + 1, sizeof *m->scales);
     if (!m->scales)
         return lbw_fail_memory(err);
+    const struct lbw_array **values =
+        lbw_arena_calloc(&m->arena, m->num_samples + 1, sizeof *values);
+    if (!values)
+        return lbw_fail_memory(err);
     for (size_t t = 0; t < m->trainer.num_targets; t++) {
-        double scale = 1 / (variation(m, t) * (double)m->trainer.num_targets);
-        m->scales[t] = scale < 1e30 ? scale : 0;
+        for (size_t s = 0; s < m->num_samples; s++)
+            values[s] = &m->samples[s].wanted[t];
+        m->scales[t] = lbw_metric_scale(values, m->num_samples, m->trainer.num_targets);
     }
     return LBW_OK;
-}
-
-static bool are_probabilities(const float *values, size_t num)
-{
-    for (size_t i = 0; i < num; i++)
-        if (!(values[i] >= 0 && values[i] <= 1))
-            return false;
-    return true;
-}
-
-/* √metric of each value, replacing its importance. */
-static void weigh(struct one *one, size_t num_targets)
-{
-    for (size_t t = 0; t < num_targets; t++) {
-        struct lbw_importance *importance = &one->importance[t];
-        const float *z = one->wanted[t].data;
-        bool is_probability = are_probabilities(z, importance->count);
-        for (size_t i = 0; i < importance->count; i++) {
-            float weight = importance->weights[i];
-            if (importance->kinds[i] == LBW_MATTER_SCORE && is_probability)
-                weight /= fmaxf(z[i] * (1 - z[i]), LEAST_SPREAD);
-            importance->weights[i] = sqrtf(weight);
-        }
-    }
 }
 
 static enum lbw_status read_metric(struct one *one, const struct measure *m,
@@ -274,7 +235,7 @@ static enum lbw_status read_metric(struct one *one, const struct measure *m,
     if (!one->importance)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_decode_importance(one->importance, &decode, err));
-    weigh(one, m->trainer.num_targets);
+    lbw_metric_weigh(one->importance, one->wanted, m->trainer.num_targets);
     return LBW_OK;
 }
 
