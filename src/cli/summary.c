@@ -267,7 +267,7 @@ void lbw_print_others(FILE *to, const struct lbw_plan *plan)
     char size[LBW_TEXT_SIZE];
     for (size_t i = 0; i < lbw_plan_num_others(plan); i++) {
         const struct lbw_plan_other *other = lbw_plan_other(plan, i);
-        fputs(i ? "  " : "\noperators with weights that were not looked at:\n  ", to);
+        fputs(i ? "  " : "\noperators with weights outside the plan:\n  ", to);
         lbw_print_clean(to, other->op);
         fprintf(to, ": %s in %zu weight%s%s%s\n", lbw_text_bytes(size, other->bytes),
                 other->num_weights, other->num_weights == 1 ? "" : "s",

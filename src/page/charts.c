@@ -50,15 +50,15 @@ static const struct strip strips[] = {
      .under_key = "left as float",
      .shows_float = true,
      .unit = 2},
-    {.title = "Signal to error of each layer, dB",
-     .note = "Higher is better: 6 dB more is half the error.",
+    {.title = "Signal-to-noise ratio of each layer, dB",
+     .note = "Higher is better; 6 dB more is half the error.",
      .value = fitted_snr,
      .under = rounded_snr,
      .value_key = "after fitting",
      .under_key = "rounded only",
      .unit = 10},
     {.title = "Predicted loss of each layer",
-     .note = "In shares of what two terms of 4 bits everywhere would lose in all.",
+     .note = "Relative to the total loss of two terms of 4 bits everywhere.",
      .value = predicted_loss},
 };
 

@@ -34,13 +34,13 @@ static void print_kept_card(FILE *to, const struct lbw_check_result *kept)
     if (kept->is_of_boxes)
         fprintf(to,
                 "<div><span>Boxes kept</span><b>%zu %%</b><span>%zu of %zu of the float "
-                "model’s, on %zu sample%s held back</span></div>\n",
+                "model’s, on %zu held-back sample%s</span></div>\n",
                 100 * (kept->num_boxes - kept->num_lost) / kept->num_boxes, /* 100 is all */
                 kept->num_boxes - kept->num_lost, kept->num_boxes, kept->num_samples, plural);
     else if (kept->num_rows)
         fprintf(to,
-                "<div><span>First output</span><b>%s</b><span>cosine %.4f, on %zu sample%s "
-                "held back</span></div>\n",
+                "<div><span>First output</span><b>%s</b><span>cosine %.4f, on %zu held-back "
+                "sample%s</span></div>\n",
                 lbw_markup_snr(snr, kept->rows[0].snr), kept->rows[0].cosine, kept->num_samples,
                 plural);
 }
@@ -68,12 +68,12 @@ static void print_boxes(FILE *to, const struct lbw_check_result *kept)
     static const char *const names[] = {"kept", "lost", "invented"};
     static const char *const looks[] = {"one", "bad", "warn"};
     size_t at = 0, all = nums[0] + nums[1] + nums[2];
-    fprintf(
-        to,
-        "<h2>Boxes</h2>\n<p>At a score of 0.4; a partner has the same class and overlaps by "
-        "half.</p>\n<svg class=\"low\" viewBox=\"0 0 %zu 1\" preserveAspectRatio=\"none\" "
-        "role=\"img\"><title>%zu kept, %zu lost, %zu invented</title>",
-        all, nums[0], nums[1], nums[2]);
+    fprintf(to,
+            "<h2>Boxes</h2>\n<p>At a score of 0.4; partners have the same class and an IoU of "
+            "0.5 or more.</p>\n<svg class=\"low\" viewBox=\"0 0 %zu 1\" "
+            "preserveAspectRatio=\"none\" "
+            "role=\"img\"><title>%zu kept, %zu lost, %zu invented</title>",
+            all, nums[0], nums[1], nums[2]);
     for (size_t i = 0; i < 3; at += nums[i++])
         if (nums[i])
             fprintf(to,

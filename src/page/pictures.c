@@ -68,7 +68,7 @@ enum lbw_status lbw_pictures_print(FILE *to, const struct lbw_check *check, size
                                    struct lbw_error *err)
 {
     struct lbw_error why = {0};
-    fputs("<h2>Pictures</h2>\n<p>Samples held back, as the network sees them. Dashed: lost; "
+    fputs("<h2>Images</h2>\n<p>Held-back samples, as the network sees them. Dashed: lost; "
           "dotted: invented.</p>\n",
           to);
     for (size_t i = 0, shown = 0; i < num_samples && shown < MOST_PICTURES; i++) {
