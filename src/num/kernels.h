@@ -11,7 +11,7 @@
 
 /*
  * Which magnitude a weight goes to: the number of thresholds that |w| reaches, compared as
- * float bits (which order like the values). Where is_octaves, the thresholds behind the first
+ * float bits (which order like the values). Where is_octaves, the thresholds after the first
  * two are the second times 1, 2, 4, …, so that one subtraction of bits finds the number.
  */
 struct lbw_decision {

@@ -47,7 +47,7 @@ ALWAYS_INLINE uint64_t join(const uint8_t *codes, struct shape shape)
     return word;
 }
 
-/* Returns what is left behind the last digit: not 0 when the word is out of range. */
+/* Returns the rest after the last digit: not 0 if the word is out of range. */
 ALWAYS_INLINE uint32_t split(uint8_t *codes, uint64_t word, struct shape shape)
 {
     uint32_t excess = 0;
@@ -97,7 +97,7 @@ static void fill_runs(uint8_t runs[][RUN], struct shape shape)
     }
 }
 
-/* As split(), run by run; up to RUN - 1 bytes behind the last code are overwritten as well. */
+/* As split(), run by run; also overwrites up to RUN - 1 bytes after the last code. */
 ALWAYS_INLINE uint32_t split_runs(uint8_t *codes, uint64_t word, uint8_t runs[][RUN],
                                   struct shape shape)
 {

@@ -93,7 +93,7 @@ static enum lbw_status scan(struct job *job, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* The power of two at or below the greatest magnitude; 0 when that is no normal float. */
+/* The power of two at or below the greatest magnitude; 0 if that is not a normal float. */
 static float top_of(const struct lbw_histogram *histogram)
 {
     return lbw_float_from_bits((uint32_t)lbw_histogram_top(histogram) >> 1 << 23);

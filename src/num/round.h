@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Integer least squares on a grid: the rounding methods behind lbw_reconstruct(). */
+/* Integer least squares on a grid: the rounding methods of lbw_reconstruct(). */
 #ifndef LBW_SRC_NUM_ROUND_H
 #define LBW_SRC_NUM_ROUND_H
 

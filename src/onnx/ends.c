@@ -57,7 +57,7 @@ enum lbw_status lbw_index_ends(const char ***out, size_t *num, const struct lbw_
         return lbw_fail_memory(err);
     if (!count)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "no convolution of the main graph lies before the model's outputs");
+                        "the main graph has no convolution before its outputs");
     for (size_t i = 0; i < count / 2; i++) {
         const char *name = targets[i];
         targets[i] = targets[count - 1 - i];

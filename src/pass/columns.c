@@ -78,7 +78,7 @@ bool lbw_geometry_of(struct lbw_geometry *out, const struct lbw_weight *weight,
     return true;
 }
 
-/* Output size and effective leading pad of one spatial axis; false when there is no output. */
+/* Output size and effective leading pad of one spatial axis; false if the output is empty. */
 static bool axis_output(const struct lbw_geometry *g, size_t i, int64_t input, int64_t *output,
                         int64_t *pad)
 {

@@ -13,7 +13,7 @@ struct lbw_value *lbw_native_value(const struct lbw_native_finder *r, const char
     return *name ? lbw_index_find(r->scope, name) : NULL;
 }
 
-/* The constant behind a name, or NULL. */
+/* The constant of a name, or NULL. */
 const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
                                              const char *name)
 {
@@ -32,7 +32,7 @@ const Onnx__NodeProto *lbw_native_made_by(const struct lbw_native_finder *r, con
                : NULL;
 }
 
-/* The only node that reads a node's first output, when it is no output of the graph. */
+/* The only reader of a node's first output, unless that is an output of the graph. */
 const Onnx__NodeProto *lbw_native_only_reader(const struct lbw_native_finder *r,
                                               const Onnx__NodeProto *node)
 {

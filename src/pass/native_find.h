@@ -36,7 +36,7 @@ struct lbw_native_call {
 /* What is known of a name, or NULL. */
 struct lbw_value *lbw_native_value(const struct lbw_native_finder *r, const char *name);
 
-/* The constant behind a name, or NULL. */
+/* The constant of a name, or NULL. */
 const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
                                              const char *name);
 

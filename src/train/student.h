@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The student: float weights behind the codes, learned by Adam and projected after every step
+ * The student: float weights under the codes, learned by Adam and projected after every step
  * (arXiv 1612.06052, section 3), with the steps of the grid and the biases learned along.
  */
 #ifndef LBW_SRC_TRAIN_STUDENT_H
