@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The student: float weights under the codes, learned by Adam and projected after every step
- * (arXiv 1612.06052, section 3), with the steps of the grid and the biases learned along.
+ * The student: float weights, trained by Adam and projected to codes after every step (arXiv
+ * 1612.06052, section 3), together with the steps of the grid and the biases.
  */
 #ifndef LBW_SRC_TRAIN_STUDENT_H
 #define LBW_SRC_TRAIN_STUDENT_H
