@@ -146,9 +146,10 @@ static void change_light(struct lbw_array *array, const struct picture *p,
     }
     double mean = sum / (double)count;
     double spread = sqrt(fmax(squares / (double)count - mean * mean, 0));
-    for (size_t i = 0; i < count; i++)
-        values[i] = (float)(mean + shift * spread +
-                            gains[i / p->channel % p->channels] * (values[i] - mean));
+    for (size_t i = 0; i < count;)
+        for (size_t c = 0; c < p->channels; c++)
+            for (size_t k = 0; k < p->channel; k++, i++)
+                values[i] = (float)(mean + shift * spread + gains[c] * (values[i] - mean));
 }
 
 static bool are_alike(const struct lbw_array *const *in)

@@ -5,7 +5,6 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Adam's usual constants. */
 #define BETA_MEAN   0.9f
@@ -20,8 +19,7 @@ bool lbw_learned_init(struct lbw_learned *learned, size_t num)
     learned->values = calloc(num + 1, sizeof *learned->values);
     learned->mean = calloc(num + 1, sizeof *learned->mean);
     learned->square = calloc(num + 1, sizeof *learned->square);
-    learned->average = calloc(num + 1, sizeof *learned->average);
-    return learned->values && learned->mean && learned->square && learned->average;
+    return learned->values && learned->mean && learned->square;
 }
 
 void lbw_learned_release(struct lbw_learned *learned)
@@ -29,7 +27,6 @@ void lbw_learned_release(struct lbw_learned *learned)
     free(learned->values);
     free(learned->mean);
     free(learned->square);
-    free(learned->average);
 }
 
 struct lbw_pace lbw_pace_of(size_t t, enum lbw_optimizer optimizer)
@@ -59,28 +56,9 @@ float lbw_learned_direction(struct lbw_learned *learned, size_t i, float gradien
     return move > MOST_MOVE ? MOST_MOVE : move < -MOST_MOVE ? -MOST_MOVE : move;
 }
 
-void lbw_learned_begin(struct lbw_learned *learned)
-{
-    memcpy(learned->average, learned->values, learned->num * sizeof *learned->average);
-}
-
-void lbw_learned_join(struct lbw_learned *learned, float share)
-{
-    for (size_t i = 0; i < learned->num; i++)
-        learned->average[i] += share * (learned->values[i] - learned->average[i]);
-}
-
-void lbw_learned_swap(struct lbw_learned *learned)
-{
-    float *values = learned->values;
-    learned->values = learned->average;
-    learned->average = values;
-}
-
 void lbw_learned_carry(struct lbw_record *record, struct lbw_learned *learned)
 {
     lbw_record_floats(record, learned->values, learned->num, -FLT_MAX, FLT_MAX);
     lbw_record_floats(record, learned->mean, learned->num, -FLT_MAX, FLT_MAX);
     lbw_record_floats(record, learned->square, learned->num, 0, FLT_MAX);
-    lbw_record_floats(record, learned->average, learned->num, -FLT_MAX, FLT_MAX);
 }

@@ -14,7 +14,6 @@ struct lbw_learned {
     size_t num;
     float *values;        /* owned */
     float *mean, *square; /* moments of the gradient; owned */
-    float *average;       /* of the values, over the last steps; owned */
 };
 
 /* Numbers that all values share in one step. */
@@ -37,13 +36,6 @@ float lbw_learned_typical(const struct lbw_learned *learned, const struct lbw_pa
 /* The direction of the step, of about unit length, from the gradient of value i. */
 float lbw_learned_direction(struct lbw_learned *learned, size_t i, float gradient,
                             const struct lbw_pace *pace);
-
-/* The average starts at the values; then each step's values join it with that share. */
-void lbw_learned_begin(struct lbw_learned *learned);
-void lbw_learned_join(struct lbw_learned *learned, float share);
-
-/* Exchanges values and averages. */
-void lbw_learned_swap(struct lbw_learned *learned);
 
 void lbw_learned_carry(struct lbw_record *record, struct lbw_learned *learned);
 

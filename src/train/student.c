@@ -51,6 +51,7 @@ static bool layer_init(struct lbw_layer *layer, struct lbw_student *s,
     layer->best_biases = calloc(weight->num_consumers + 1, sizeof *layer->best_biases);
     layer->typical = calloc(num_steps + 1, sizeof *layer->typical);
     layer->typical_bias = calloc(weight->num_consumers + 1, sizeof *layer->typical_bias);
+    layer->average = calloc(count + 1, sizeof *layer->average);
     layer->now = calloc(count + 1, 1);
     layer->best = calloc(count + 1, 1);
     layer->start = calloc(count + 1, 1);
@@ -58,8 +59,9 @@ static bool layer_init(struct lbw_layer *layer, struct lbw_student *s,
     layer->best_steps = calloc(num_steps + 1, sizeof *layer->best_steps);
     layer->shown_steps = calloc(num_steps + 1, sizeof *layer->shown_steps);
     if (!layer->biases || !layer->best_biases || !layer->typical || !layer->typical_bias ||
-        !layer->now || !layer->best || !layer->start || !layer->best_values ||
-        !layer->best_steps || !layer->shown_steps || !lbw_learned_init(&layer->master, count) ||
+        !layer->average || !layer->now || !layer->best || !layer->start ||
+        !layer->best_values || !layer->best_steps || !layer->shown_steps ||
+        !lbw_learned_init(&layer->master, count) ||
         !lbw_learned_init(&layer->steps, num_steps) ||
         !set_param(s, weight->item.tensor, weight->item.dims, weight->item.num_dims, count))
         return false;
@@ -81,18 +83,13 @@ enum lbw_status lbw_student_init(struct lbw_student *out, const struct lbw_plan 
                                  struct lbw_error *err)
 {
     struct lbw_student s = {0};
-    size_t max = 0, longest = 1;
+    size_t max = 0;
     for (size_t i = 0; i < plan->num_weights; i++)
         max += 1 + plan->weights[i].num_consumers;
     s.layers = calloc(plan->num_weights + 1, sizeof *s.layers);
     s.names = calloc(max + 1, sizeof *s.names);
     s.arrays = calloc(max + 1, sizeof *s.arrays);
-    for (size_t i = 0; i < plan->num_weights; i++)
-        if (plan->weights[i].layout.k > longest)
-            longest = plan->weights[i].layout.k;
-    s.row_values = calloc(longest, sizeof *s.row_values);
-    s.row_codes = calloc(longest, sizeof *s.row_codes);
-    bool done = s.layers && s.names && s.arrays && s.row_values && s.row_codes;
+    bool done = s.layers && s.names && s.arrays;
     for (size_t i = 0; i < plan->num_weights && done; i++)
         if (is_trainable(&plan->weights[i]))
             done = layer_init(&s.layers[s.num_layers++], &s, plan, &plan->weights[i]);
@@ -119,6 +116,7 @@ void lbw_student_release(struct lbw_student *student)
         free(layer->best_biases);
         free(layer->typical);
         free(layer->typical_bias);
+        free(layer->average);
         free(layer->now);
         free(layer->best);
         free(layer->start);
@@ -131,8 +129,6 @@ void lbw_student_release(struct lbw_student *student)
     free(student->layers);
     free(student->names);
     free(student->arrays);
-    free(student->row_values);
-    free(student->row_codes);
     *student = (struct lbw_student){0};
 }
 
@@ -149,8 +145,8 @@ static bool is_plain(const struct lbw_layout *layout)
 }
 
 /* The codes of one row from its float weights. */
-static void project_row(const struct lbw_student *s, struct lbw_layer *layer, size_t group,
-                        size_t row)
+static void project_row(struct lbw_layer *layer, size_t group, size_t row, float *values,
+                        uint8_t *codes)
 {
     const struct lbw_layout *layout = &layer->weight->layout;
     const struct lbw_grid *grid = layer->weight->item.grid;
@@ -161,17 +157,10 @@ static void project_row(const struct lbw_student *s, struct lbw_layer *layer, si
         return;
     }
     for (size_t i = 0; i < layout->k; i++)
-        s->row_values[i] = layer->master.values[lbw_layout_offset(layout, group, row, i)];
-    lbw_nearest(s->row_codes, s->row_values, layout->k, grid, step);
+        values[i] = layer->master.values[lbw_layout_offset(layout, group, row, i)];
+    lbw_nearest(codes, values, layout->k, grid, step);
     for (size_t i = 0; i < layout->k; i++)
-        layer->now[lbw_layout_offset(layout, group, row, i)] = s->row_codes[i];
-}
-
-static void project(const struct lbw_student *s, struct lbw_layer *layer)
-{
-    for (size_t g = 0; g < layer->weight->layout.groups; g++)
-        for (size_t r = 0; r < layer->weight->layout.rows; r++)
-            project_row(s, layer, g, r);
+        layer->now[lbw_layout_offset(layout, group, row, i)] = codes[i];
 }
 
 static void show_weights(float *out, struct lbw_layer *layer)
@@ -304,10 +293,6 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
         else
             start_plain(layer);
         LBW_TRY(start_biases(layer, plan, err));
-        lbw_learned_begin(&layer->master);
-        lbw_learned_begin(&layer->steps);
-        for (size_t k = 0; k < layer->weight->num_consumers; k++)
-            lbw_learned_begin(&layer->biases[k]);
     }
     show(student);
     lbw_student_keep(student);
@@ -319,8 +304,10 @@ struct update {
     float rate;
     struct lbw_pace pace;
     bool is_frozen;
-    float share; /* of one sample in the sum of gradients */
-    const struct lbw_student *student;
+    float average_share; /* of this step in the mean of the float weights; 0: not part of it */
+    float share;         /* of one sample in the sum of gradients */
+    float *values;
+    uint8_t *codes;
 };
 
 static float step_by(struct lbw_learned *learned, size_t i, float gradient,
@@ -349,6 +336,7 @@ static void update_row(struct lbw_layer *layer, size_t group, size_t row, const 
             layer->master.values[at] - u->rate * largest * step_by(&layer->master, at, g, u);
         w = w > top ? top : w < -top ? -top : w;
         layer->master.values[at] = w;
+        layer->average[at] += u->average_share * (w - layer->average[at]);
     }
 }
 
@@ -385,45 +373,25 @@ static size_t num_params_of(const struct lbw_layer *layer)
     return num;
 }
 
-static void join(struct lbw_layer *layer, float share)
+static void project(struct lbw_layer *layer, const struct update *u)
 {
-    lbw_learned_join(&layer->master, share);
-    lbw_learned_join(&layer->steps, share);
-    for (size_t k = 0; k < layer->weight->num_consumers; k++)
-        lbw_learned_join(&layer->biases[k], share);
-}
-
-static void swap(struct lbw_layer *layer)
-{
-    lbw_learned_swap(&layer->master);
-    lbw_learned_swap(&layer->steps);
-    for (size_t k = 0; k < layer->weight->num_consumers; k++)
-        lbw_learned_swap(&layer->biases[k]);
+    for (size_t g = 0; g < layer->weight->layout.groups; g++)
+        for (size_t r = 0; r < layer->weight->layout.rows; r++)
+            project_row(layer, g, r, u->values, u->codes);
 }
 
 /* The codes to freeze. */
-static void freeze(struct lbw_student *student)
+static void freeze(struct lbw_student *student, float *const *gradients, const struct update *u)
 {
-    for (size_t i = 0; i < student->num_layers; i++) {
-        struct lbw_layer *layer = &student->layers[i];
-        if (!layer->weight->item.grid)
-            continue;
-        memcpy(layer->master.values, layer->master.average,
-               layer->master.num * sizeof *layer->master.values);
-        project(student, layer);
-    }
     student->is_frozen = true;
-}
-
-void lbw_student_swap(struct lbw_student *student)
-{
-    for (size_t i = 0; i < student->num_layers; i++) {
+    for (size_t i = 0, param = 0; i < student->num_layers && student->num_averaged; i++) {
         struct lbw_layer *layer = &student->layers[i];
-        swap(layer);
-        if (layer->weight->item.grid && !student->is_frozen)
-            project(student, layer);
+        if (gradients[param] && layer->weight->item.grid) {
+            memcpy(layer->master.values, layer->average, layer->master.num * sizeof(float));
+            project(layer, u);
+        }
+        param += num_params_of(layer);
     }
-    show(student);
 }
 
 static bool update_weights(struct lbw_layer *layer, const float *gradient, struct update *u)
@@ -445,7 +413,7 @@ static bool update_weights(struct lbw_layer *layer, const float *gradient, struc
         update_steps(layer, step_gradient, u);
     free(step_gradient);
     if (grid && !u->is_frozen)
-        project(u->student, layer);
+        project(layer, u);
     return true;
 }
 
@@ -472,20 +440,30 @@ enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gr
                                    struct lbw_error *err)
 {
     student->num_updates++;
-    if (rate->is_frozen && !student->is_frozen)
-        freeze(student);
+    student->num_averaged += rate->is_averaged;
+    size_t param = 0, longest = 1;
+    for (size_t i = 0; i < student->num_layers; i++)
+        if (student->layers[i].weight->layout.k > longest)
+            longest = student->layers[i].weight->layout.k;
     struct update u = {.rate = (float)rate->rate,
                        .pace = lbw_pace_of(student->num_updates, rate->optimizer),
                        .is_frozen = rate->is_frozen,
+                       .average_share =
+                           rate->is_averaged ? 1 / (float)student->num_averaged : 0,
                        .share = 1 / (float)num,
-                       .student = student};
-    for (size_t i = 0, param = 0; i < student->num_layers; i++) {
-        struct lbw_layer *layer = &student->layers[i];
-        if (!update_layer(layer, gradients + param, &u))
-            return lbw_fail_memory(err);
-        param += num_params_of(layer);
-        join(layer, (float)rate->share);
+                       .values = malloc(longest * sizeof(float)),
+                       .codes = malloc(longest)};
+    bool done = u.values && u.codes;
+    for (size_t i = 0; i < student->num_layers && done; i++) {
+        done = update_layer(&student->layers[i], gradients + param, &u);
+        param += num_params_of(&student->layers[i]);
     }
+    if (done && rate->is_frozen && !student->is_frozen)
+        freeze(student, gradients, &u);
+    free(u.values);
+    free(u.codes);
+    if (!done)
+        return lbw_fail_memory(err);
     show(student);
     return LBW_OK;
 }
@@ -552,6 +530,7 @@ static void carry_layer(struct lbw_record *record, struct lbw_layer *layer)
     lbw_record_same(record, layer->steps.num);
     lbw_learned_carry(record, &layer->master);
     lbw_learned_carry(record, &layer->steps);
+    carry_floats(record, layer->average, layer->master.num);
     if (item->grid) {
         lbw_record_codes(record, layer->now, layer->master.num, item->grid->num_levels);
         lbw_record_codes(record, layer->best, layer->master.num, item->grid->num_levels);
@@ -569,6 +548,7 @@ static void carry_layer(struct lbw_record *record, struct lbw_layer *layer)
 void lbw_student_carry(struct lbw_record *record, struct lbw_student *student)
 {
     lbw_record_u64(record, &student->num_updates, UINT64_MAX);
+    lbw_record_u64(record, &student->num_averaged, UINT64_MAX);
     lbw_record_bool(record, &student->is_frozen);
     for (size_t i = 0; i < student->num_layers && !record->failed; i++)
         carry_layer(record, &student->layers[i]);

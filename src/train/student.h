@@ -18,6 +18,7 @@ struct lbw_layer {
     const struct lbw_weight *weight;
     struct lbw_codes *codes;    /* of the conversion: written at the end */
     struct lbw_learned master;  /* item.count: projected to codes */
+    float *average;             /* of the master over some steps; item.count */
     struct lbw_learned steps;   /* num_steps */
     struct lbw_learned *biases; /* num_consumers; no values for one without a bias of its own */
     float *typical; /* rms of the weights of each step; without codes the largest; num_steps */
@@ -35,9 +36,8 @@ struct lbw_student {
     size_t num_params;
     const char **names;       /* num_params */
     struct lbw_array *arrays; /* num_params; data owned */
-    float *row_values;        /* scratch: the longest row */
-    uint8_t *row_codes;
     uint64_t num_updates;
+    uint64_t num_averaged; /* steps */
     bool is_frozen;
 };
 
@@ -59,12 +59,12 @@ enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_
                                   struct lbw_codes *codes, struct lbw_error *err);
 
 struct lbw_student_rate {
-    double rate;  /* in largest levels of the channel */
-    double share; /* of this step's values in the averages */
+    double rate;      /* in largest levels of the channel */
+    bool is_averaged; /* the float weights join the mean at which codes will be frozen */
     /*
-     * Codes stay: those of the averaged float weights, in which weights that went to and fro
-     * across a threshold are where they were most of the time. Steps and biases are still
-     * learned.
+     * Codes stay: at first those of the averaged float weights, where there are some, in which
+     * weights that went to and fro across a threshold are where they were most of the time.
+     * Steps and biases are still learned.
      */
     bool is_frozen;
     enum lbw_optimizer optimizer;
@@ -77,12 +77,6 @@ struct lbw_student_rate {
 enum lbw_status lbw_student_update(struct lbw_student *student, float *const *gradients,
                                    size_t num, const struct lbw_student_rate *rate,
                                    struct lbw_error *err);
-
-/*
- * Shows the averages of all values over the last steps in place of the values, or the values
- * again: called twice, it changes nothing.
- */
-void lbw_student_swap(struct lbw_student *student);
 
 /* Keeps the state as the best so far. */
 void lbw_student_keep(struct lbw_student *student);

@@ -28,10 +28,9 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define MOST_RATE     1e6
 
 #define WARM_UP   0.05  /* share of the steps in which the rate rises */
-#define HURRIED   0.375 /* share of the steps in which the rate may be doubled */
+#define AVERAGED  0.375 /* share of the steps after which float weights are averaged */
 #define FROZEN    0.75  /* share of the steps after which codes stay */
-#define NUM_LOOKS 16 /* measurements on held-back samples, of averages over the steps between  \
-                      */
+#define NUM_LOOKS 16    /* measurements on held-back samples */
 
 /* A loss of this many times the lowest so far means that steps are too long. */
 #define ASTRAY    1.1
@@ -100,9 +99,7 @@ static enum lbw_status step(struct lbw_tuning *t, struct lbw_error *err)
 {
     const double pi = 3.14159265358979323846;
     double share = share_done(t);
-    /* As many steps as lie between two looks, as far as can be told, and fewer at first. */
-    double recent = share > 0 ? (double)t->status.step / share / NUM_LOOKS : 1;
-    struct lbw_student_rate rate = {.share = 1 / (1 + fmin((double)t->status.step, recent)),
+    struct lbw_student_rate rate = {.is_averaged = share >= AVERAGED && share < FROZEN,
                                     .is_frozen = share >= FROZEN,
                                     .optimizer = t->params.optimizer};
     rate.rate = share < WARM_UP ? t->params.rate * (share + 0.002) / (WARM_UP + 0.002)
@@ -169,7 +166,7 @@ static void set_pace(struct lbw_tuning *t)
     bool is_best = t->status.held_back <= t->status.best;
     if (t->status.held_back > ASTRAY * t->status.best)
         t->pace /= 2;
-    else if (is_best && share_done(t) < HURRIED && t->pace < MOST_PACE)
+    else if (is_best && share_done(t) < AVERAGED && t->pace < MOST_PACE)
         t->pace *= 2;
 }
 
@@ -181,9 +178,7 @@ static enum lbw_status train(struct lbw_tuning *t, struct lbw_error *err)
     while (share_done(t) < 1) {
         LBW_TRY(step(t, err));
         if (share_done(t) - looked >= 1.0 / NUM_LOOKS || share_done(t) >= 1) {
-            lbw_student_swap(&t->student);
             LBW_TRY(lbw_tuning_judge(t, err));
-            lbw_student_swap(&t->student);
             set_pace(t);
             looked = share_done(t);
             LBW_TRY(lbw_tuning_save(t, err));
