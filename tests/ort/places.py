@@ -423,9 +423,9 @@ def check_ring(folder):
     often = function("Often", ["a", "k"], [
         *(call("Heavy", ["a", "k"], "b%d" % i) for i in range(200)), conv("b0", "k", "out")])
     for last, functions, words in (("Ring", [ring], "calls itself"),
-                                   ("Bomb23", bombs, "stand for more than"),
-                                   ("Many", [big, many], "stand for more than"),
-                                   ("Often", [heavy, often], "stand for more than")):
+                                   ("Bomb23", bombs, "expand to more than"),
+                                   ("Many", [big, many], "expand to more than"),
+                                   ("Often", [heavy, often], "expand to more than")):
         path = os.path.join(folder, "bad.onnx")
         onnx.save(model([call(last, ["x", "w"], "y")], [("w", w)], functions=functions), path)
         done = subprocess.run([lbw, "plan", path], capture_output=True, text=True,
