@@ -85,7 +85,7 @@ lbw detect "$odd" "$(printf 'caf\351.png')" -p "$shapes/profile.json" --score .0
 # On a terminal of 80 columns a path loses its folders, not the name.
 if command -v script >/dev/null; then
     script -qec "lbw eval $PWD/rounded.onnx -p $shapes/profile.json -i $shapes/eval -n 1 -q \
-        -r $shapes/shapes.onnx" /dev/null </dev/null | grep -q '^rounded.onnx '
+        -r $shapes/shapes.onnx" /dev/null </dev/null | grep -q -E '^(…/)?rounded.onnx '
 fi
 
 # Training tells how far the boxes agree with the float model's: with two terms, nearly all.
