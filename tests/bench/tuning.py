@@ -9,6 +9,7 @@ results do not depend on what else the machine does. 2,400 views of YOLOX-nano t
 on two idle cores, 23,000 a quarter of an hour; everything takes about four hours.
 
 usage: python3 tests/bench/tuning.py [--quick] [--long] [MODEL…] [PLAN…]
+       python3 tests/bench/tuning.py --draw NAME=LOG…     only the picture, of these logs
        models: shapes yolox_nano nanodet_m_416 fastestdet ultraface_rfb_320; plans: 6 4 3 2 auto
        --quick: a handful of pictures and steps, to see whether it runs
        --long: also 23,000 views
@@ -43,6 +44,13 @@ def options_of(model):
     return ["-p", "ultraface"], used, held, []
 
 
+def read_log(path):
+    """(views, loss of the step, loss on held-out samples relative to the start) of each step."""
+    with open(path) as file:
+        return [(int(r["views"]), float(r["loss"]), float(r["relative"]))
+                for r in csv.DictReader(file)]
+
+
 def make(model, plan, views):
     """One conversion and its log; 0 views: what training starts from, by a step of no length."""
     profile, pictures, _, _ = options_of(model)
@@ -54,8 +62,7 @@ def make(model, plan, views):
     options += ["--checkpoint", WORK / f"{name}.ck"] if views else ["--rate", "1e-7"]
     options += ["--views", "16", "-n", "8"] if QUICK else []
     made = convert(source_of(model), name, options, "tune")
-    with open(log) as file:
-        made["log"] = [(int(r["views"]), float(r["relative"])) for r in csv.DictReader(file)]
+    made["log"] = read_log(log)
     return made
 
 
@@ -83,7 +90,7 @@ def rows_of(model, plans, lengths):
                      "" if score is None else ap(score),
                      f"{ap(agrees['ap50'])} / {ap(agrees['ap75'])}",
                      f"{agrees['lost']}, {agrees['invented']}",
-                     f"{min(r for _, r in m['log']):.3f}"])
+                     f"{min(r for _, _, r in m['log']):.3f}"])
     return rows, {f"{model}, {p} bits" if p != "auto" else f"{model}, auto 3.6": m["log"]
                   for (p, v), m in made.items() if v == max(lengths)}
 
@@ -91,10 +98,24 @@ def rows_of(model, plans, lengths):
 COLOURS = ["#0b6e4f", "#c8553d", "#2f5d8a", "#b8860b", "#6a4c93", "#444444"]
 
 
+def held_out(log):
+    """Where it was measured."""
+    return [log[0][::2]] + [b[::2] for a, b in zip(log, log[1:]) if a[2] != b[2]]
+
+
+def training(log):
+    """Means over 40 parts of the steps, relative to the first 16 steps."""
+    steps = log[1:]
+    mean = lambda part: sum(loss for _, loss, _ in part) / len(part)
+    size = max(16, len(steps) // 40)
+    parts = [steps[i:i + size] for i in range(0, len(steps) - size + 1, size)]
+    return [(p[-1][0], mean(p) / mean(steps[:16])) for p in parts]
+
+
 def draw(lines, path):
-    """The loss on held-out pictures, relative to the start, at every look."""
+    """The loss on held-out pictures, relative to the start, at every look; thin: of training."""
     left, top, width, height = 60, 20, 520, 300
-    far = max(v for line in lines.values() for v, _ in line)
+    far = max(log[-1][0] for log in lines.values())
     low, high = 0.5, 1.2
     place = lambda v, r: (left + width * v / far,
                           top + height * (high - min(max(r, low), high)) / (high - low))
@@ -112,10 +133,12 @@ def draw(lines, path):
     out.append(f'<text x="{left + width / 2}" y="{top + height + 38}" text-anchor="middle">'
                'views</text>')
     for i, (name, line) in enumerate(sorted(lines.items())):
-        looks = [line[0]] + [b for a, b in zip(line, line[1:]) if a[1] != b[1]]
-        points = " ".join("{:.1f},{:.1f}".format(*place(*p)) for p in looks)
+        points, thin = (" ".join("{:.1f},{:.1f}".format(*place(*p)) for p in part)
+                        for part in (held_out(line), training(line)))
         colour, y = COLOURS[i % len(COLOURS)], top + 14 + 18 * i
         dash = ' stroke-dasharray="5 3"' if i >= len(COLOURS) else ""
+        out.append(f'<polyline points="{thin}" fill="none" stroke="{colour}" '
+                   f'stroke-width="0.8" stroke-dasharray="2 2"/>')
         out.append(f'<polyline points="{points}" fill="none" stroke="{colour}" '
                    f'stroke-width="1.6"{dash}/><path d="M{left + width + 16} {y - 4}h18" '
                    f'stroke="{colour}" stroke-width="2"{dash}/>'
@@ -124,6 +147,10 @@ def draw(lines, path):
 
 
 def main():
+    if "--draw" in sys.argv:
+        pairs = [word.split("=", 1) for word in sys.argv[2:]]
+        draw({name: read_log(log) for name, log in pairs}, ROOT / "docs/tuning.svg")
+        return
     words = [w for w in sys.argv[1:] if w not in ("--quick", "--long")]
     for word in words:
         if word not in MODELS and word not in PLANS:
