@@ -132,9 +132,10 @@ struct lbw_plan_edge {
     /* The range of its codes; low >= high: lbw_convert() fits the range and fills it in. */
     float low, high;
     const char *reason; /* why FLOAT, or "" */
-    double snr;         /* of the rounding in dB, once fitted; 0: not measured */
-    double cost;        /* at the last layers, error over signal energy; < 0: unknown */
-    double noise;       /* error over signal, on average over channels; 0: not measured */
+    double snr;         /* dB of the rounding, once fitted; 0: not measured */
+    /* of the rounding at the outputs, where all weights on grid 4x2 cost 1; < 0: not known */
+    double cost;
+    double noise; /* error over signal, on average over channels; 0: not measured */
 };
 
 struct lbw_plan;

@@ -320,6 +320,12 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
+static const struct lbw_option_advice advice[] = {
+    {"activations", "search tests weights alone: choose them with --grids "
+                    "2,3,4,3x2,4x2,4x2d2, then 'lbw quantize --plan PLAN --activations int8'"},
+    {0},
+};
+
 static const struct search_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_search = {
@@ -335,6 +341,7 @@ const struct lbw_command lbw_cmd_search = {
         "with 'lbw quantize --plan' and the same --calib, --method and --mu.",
     .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",
     .options = options,
+    .advice = advice,
     .values_size = sizeof(struct search_values),
     .defaults = &defaults,
     .min_arguments = 1,

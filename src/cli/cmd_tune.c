@@ -304,6 +304,12 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
+static const struct lbw_option_advice advice[] = {
+    {"activations",
+     "training runs on float activations: use 'lbw quantize --activations int8'"},
+    {0},
+};
+
 static const struct tune_values defaults = {.all.calib.source = "generated", .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
@@ -319,6 +325,7 @@ const struct lbw_command lbw_cmd_tune = {
         "the result is never worse than that of 'lbw quantize'.",
     .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib pictures/ --minutes 20",
     .options = options,
+    .advice = advice,
     .values_size = sizeof(struct tune_values),
     .defaults = &defaults,
     .min_arguments = 1,

@@ -84,6 +84,7 @@ static enum lbw_status weigh_edges(struct lbw_conversion *c)
         lbw_calibrate_from_options(&c->v->calib, &c->picture);
     calibrate.hold_back = lbw_check_hold_back(c->check);
     const struct lbw_budget_params params = {.calibrate = &calibrate,
+                                             .profile = c->picture.detector,
                                              .progress = lbw_progress_step};
     enum lbw_status status = lbw_plan_weigh_edges(c->plan, &params, &c->err);
     lbw_progress_clear();

@@ -11,10 +11,10 @@
 #define SHRINK 0.94F /* from one end tried to the next */
 #define ENDS   56    /* down to .94^55, a thirtieth of the largest value */
 
-/* How many values fell into each of BINS equal parts of low … high, and their mean there. */
+/* The weight of what fell into each of BINS equal parts of low … high, and its mean there. */
 struct histogram {
     float low, high;
-    double count[BINS];
+    double weight[BINS];
     double sum[BINS]; /* then the mean */
     enum lbw_range_curve curve;
     double wanted[BINS]; /* the curve of the mean */
@@ -86,7 +86,7 @@ void lbw_range_limits(float *low, float *high, const struct lbw_range *range)
     *high = range->scale * (float)(range->most - range->zero);
 }
 
-static void fill(struct histogram *h, const float *values, size_t n)
+static void fill(struct histogram *h, const float *values, const float *weights, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         h->low = fminf(h->low, values[i]);
@@ -96,11 +96,12 @@ static void fill(struct histogram *h, const float *values, size_t n)
     for (size_t i = 0; i < n; i++) {
         double at = width > 0 ? ((double)values[i] - (double)h->low) / width : 0;
         size_t bin = at >= BINS ? BINS - 1 : (size_t)at;
-        h->count[bin]++;
-        h->sum[bin] += (double)values[i];
+        double weight = weights ? (double)weights[i] : 1;
+        h->weight[bin] += weight;
+        h->sum[bin] += weight * (double)values[i];
     }
     for (size_t i = 0; i < BINS; i++) {
-        h->sum[i] /= h->count[i] > 0 ? h->count[i] : 1;
+        h->sum[i] /= h->weight[i] > 0 ? h->weight[i] : 1;
         h->wanted[i] = lbw_range_curve(h->curve, h->sum[i]);
     }
 }
@@ -110,10 +111,10 @@ static double error_of(const struct lbw_range *range, const struct histogram *h)
     double error = 0, values[256];
     curve_values(values, range, h->curve);
     for (size_t i = 0; i < BINS; i++) {
-        if (h->count[i] == 0)
+        if (h->weight[i] <= 0)
             continue;
         double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
-        error += h->count[i] * difference * difference;
+        error += h->weight[i] * difference * difference;
     }
     return error;
 }
@@ -136,14 +137,14 @@ static void search_end(float ends[2], int which, double *best, enum lbw_range_ki
 }
 
 enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
-                              enum lbw_range_curve curve, const float *values, size_t n,
-                              struct lbw_error *err)
+                              enum lbw_range_curve curve, const float *values,
+                              const float *weights, size_t n, struct lbw_error *err)
 {
     struct histogram *h = calloc(1, sizeof *h);
     if (!h)
         return lbw_fail_memory(err);
     h->curve = curve;
-    fill(h, values, n);
+    fill(h, values, weights, n);
     float ends[2] = {h->low, h->high};
     struct lbw_range range = lbw_range_between(kind, ends[0], ends[1]);
     double best = error_of(&range, h);

@@ -42,13 +42,13 @@ struct lbw_range lbw_range_between(enum lbw_range_kind kind, float low, float hi
 void lbw_range_limits(float *low, float *high, const struct lbw_range *range);
 
 /*
- * The range with the least Σ(f(rounded) - f(value))² over n values, all finite, f being the
- * curve: may clip the largest, and what the curve flattens. The search works on a histogram of
- * them. LBW_ERR_MEMORY.
+ * The range with the least Σ weight·(f(rounded) - f(value))² over n values, all finite, f being
+ * the curve: may clip the largest, and what the curve flattens. The search works on a histogram
+ * of them. NULL weights are 1; none is negative. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
-                              enum lbw_range_curve curve, const float *values, size_t n,
-                              struct lbw_error *err);
+                              enum lbw_range_curve curve, const float *values,
+                              const float *weights, size_t n, struct lbw_error *err);
 
 /* Σ(f(rounded) - f(value))², and Σ(f(value) - mean)². */
 void lbw_range_error(double *error, double *energy, const struct lbw_range *range,

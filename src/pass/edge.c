@@ -395,7 +395,7 @@ bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *w
 bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight)
 {
     for (size_t i = 0; i < weight->num_consumers; i++)
-        if (!lbw_edge_is_integer(plan, weight, &weight->consumers[i]))
-            return false;
-    return weight->num_consumers > 0;
+        if (lbw_edge_is_integer(plan, weight, &weight->consumers[i]))
+            return true;
+    return false;
 }

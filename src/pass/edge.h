@@ -29,12 +29,12 @@ struct lbw_edge {
     enum lbw_range_curve curve; /* that all who read it compute of it */
     const char *watched;        /* the tensor where that stands; without a curve its own name */
     /*
-     * Per channel (axis 1) of that tensor: noise of variance v adds slope × v at the outputs,
-     * by lbw_plan_weigh_edges(); num_slopes 0: not known.
+     * Per channel (axis 1) of that tensor: noise of variance v costs slope × v at the outputs,
+     * where all weights on grid 4x2 cost 1; by lbw_plan_weigh_edges(). num_slopes 0: not known.
      */
     const double *slopes;
     size_t num_slopes;
-    bool is_wished; /* the plan file has said what becomes of it */
+    bool is_wished; /* the plan file has given its range, or made it float */
     /* from here on by lbw_edges_fit() */
     bool is_fitted;
     struct lbw_range range;
@@ -62,7 +62,10 @@ struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name);
 bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight,
                          const struct lbw_consumer *consumer);
 
-/* The same for all its consumers, which have to agree. */
+/*
+ * Whether any of them does: the weight then becomes int8 behind a DequantizeLinear, which the
+ * others read as well. Were it float, ONNX Runtime would round it by itself, more coarsely.
+ */
 bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight);
 
 /*

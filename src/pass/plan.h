@@ -17,6 +17,7 @@ struct lbw_plan {
     size_t num_weights;
     struct lbw_edge *edges; /* in node order, in the model's arena */
     size_t num_edges;
+    bool are_edges_weighed;
     struct lbw_plan_other *others; /* in the model's arena */
     size_t num_others;
     uint64_t model_size; /* lbw_model_size() when planning began */

@@ -298,7 +298,7 @@ static enum lbw_status apply_edge(struct lbw_plan *plan, const struct edge_wish 
     edge->item.reason = is_float ? "float by the plan file" : "";
     edge->item.low = (float)wish->low;
     edge->item.high = (float)wish->high;
-    edge->is_wished = true;
+    edge->is_wished = is_float || is_given; /* else as without a plan file */
     return LBW_OK;
 }
 

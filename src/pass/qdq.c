@@ -382,10 +382,12 @@ static bool fill_maps(struct inserter *in, struct lbw_codes *codes)
             !lbw_strmap_put(&in->edges, plan->edges[i].item.tensor, &plan->edges[i]))
             return false;
     for (size_t i = 0; i < plan->num_weights; i++)
-        for (size_t k = 0; codes[i].is_integer && k < plan->weights[i].num_consumers; k++)
-            if (!lbw_strmap_put(&in->layers, plan->weights[i].consumers[k].node->output[0],
-                                &codes[i]))
+        for (size_t k = 0; codes[i].is_integer && k < plan->weights[i].num_consumers; k++) {
+            const struct lbw_consumer *consumer = &plan->weights[i].consumers[k];
+            if (lbw_edge_is_integer(plan, &plan->weights[i], consumer) &&
+                !lbw_strmap_put(&in->layers, consumer->node->output[0], &codes[i]))
                 return false;
+        }
     return true;
 }
 

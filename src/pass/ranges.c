@@ -8,13 +8,16 @@
 #define PER_SAMPLE ((size_t)8192) /* values that each sample adds */
 
 /*
- * One rounding may add this share of the signal's energy at the last layers: a hundred of them
- * then are where 4x2 weights are. docs/activations.md says what it was tried on.
+ * What one rounding may cost, where all weights on grid 4x2 cost 1. docs/activations.md says
+ * what it was tried on.
  */
-#define MOST_COST 0.002
+#define MOST_COST 0.004
 
 /* Where the cost is not known: of the signal, on average over channels. */
 #define MOST_NOISE 0.05
+
+/* Of the average weight, that each value's error has at least. */
+#define LEAST_WEIGHT 0.1
 
 /* A share of one tensor's values, and its extremes over all of them. */
 struct sampler {
@@ -22,8 +25,15 @@ struct sampler {
     uint32_t *channels; /* where each stands along axis 1 */
     size_t num, capacity;
     float low, high;
+    uint32_t low_channel, high_channel;
     bool is_finite;
 };
+
+static void add_value(struct sampler *s, float value, size_t channel)
+{
+    s->channels[s->num] = (uint32_t)channel;
+    s->values[s->num++] = value;
+}
 
 static enum lbw_status take(void *user, const struct lbw_activation *a, struct lbw_error *err)
 {
@@ -32,19 +42,24 @@ static enum lbw_status take(void *user, const struct lbw_activation *a, struct l
     (void)err;
     for (size_t i = 0; i < a->num_dims; i++)
         count *= (size_t)a->dims[i];
-    for (size_t i = 0; i < count; i++) {
-        s->low = fminf(s->low, a->converted[i]);
-        s->high = fmaxf(s->high, a->converted[i]);
-    }
     size_t plane = 1, num_channels = a->num_dims > 1 ? (size_t)a->dims[1] : 1;
     for (size_t i = 2; i < a->num_dims; i++)
         plane *= (size_t)a->dims[i];
+    for (size_t i = 0; i < count; i++) {
+        if (a->converted[i] < s->low) {
+            s->low = a->converted[i];
+            s->low_channel = (uint32_t)(i / plane % num_channels);
+        }
+        if (a->converted[i] > s->high) {
+            s->high = a->converted[i];
+            s->high_channel = (uint32_t)(i / plane % num_channels);
+        }
+    }
     /* odd, so that it meets every column and channel in turn */
     size_t stride = count / PER_SAMPLE | 1;
     for (size_t i = 0; i < count && s->num < s->capacity - 2; i += stride) {
         s->is_finite = s->is_finite && isfinite(a->converted[i]);
-        s->channels[s->num] = (uint32_t)(i / plane % num_channels);
-        s->values[s->num++] = a->converted[i];
+        add_value(s, a->converted[i], i / plane % num_channels);
     }
     return LBW_OK;
 }
@@ -129,6 +144,34 @@ static enum lbw_status judge(struct lbw_edge *edge, const struct sampler *s,
     return LBW_OK;
 }
 
+/*
+ * What counts of each value's error: what it costs at the outputs, by channel, and a tenth of
+ * what it costs on average, since few samples say so. NULL where that is not known.
+ */
+static float *weights_of(const struct lbw_edge *edge, const struct sampler *s)
+{
+    double mean = 0;
+    for (size_t c = 0; c < edge->num_slopes; c++)
+        mean += edge->slopes[c] / (double)edge->num_slopes;
+    float *weights = mean > 0 && isfinite(mean) ? malloc((s->num + 1) * sizeof *weights) : NULL;
+    for (size_t i = 0; weights && i < s->num; i++) {
+        bool is_known = s->channels[i] < edge->num_slopes;
+        double slope = is_known ? edge->slopes[s->channels[i]] : mean;
+        weights[i] = (float)(slope / mean + LEAST_WEIGHT);
+    }
+    return weights;
+}
+
+static enum lbw_status fit_range(struct lbw_edge *edge, const struct sampler *s,
+                                 enum lbw_range_kind kind, struct lbw_error *err)
+{
+    float *weights = weights_of(edge, s);
+    enum lbw_status status =
+        lbw_range_fit(&edge->range, kind, edge->curve, s->values, weights, s->num, err);
+    free(weights);
+    return status;
+}
+
 static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
                                   enum lbw_range_kind kind, struct lbw_error *err)
 {
@@ -137,13 +180,13 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
         return LBW_OK;
     }
     double error, energy;
-    const struct sampler sampled = *s; /* without the extremes, whose channels are not known */
-    s->values[s->num++] = s->low;
-    s->values[s->num++] = s->high;
+    const struct sampler sampled = *s;
+    add_value(s, s->low, s->low_channel); /* those that no sampling may miss */
+    add_value(s, s->high, s->high_channel);
     if (edge->item.low < edge->item.high)
         edge->range = lbw_range_between(kind, edge->item.low, edge->item.high);
     else
-        LBW_TRY(lbw_range_fit(&edge->range, kind, edge->curve, s->values, s->num, err));
+        LBW_TRY(fit_range(edge, s, kind, err));
     lbw_range_error(&error, &energy, &edge->range, edge->curve, s->values, s->num);
     edge->item.snr = lbw_snr(energy, error);
     return judge(edge, &sampled, err);

@@ -8,16 +8,15 @@
 
 #include "base/thread.h"
 #include "pass/encode.h"
-#include "pass/project.h"
 #include "search/allocate.h"
+#include "search/loss.h"
 #include "search/probe.h"
-#include "search/sensitivity.h"
 
 /* The grids to choose from, the smallest first (docs/search.md). */
 static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
 #define NUM_CANDIDATES (sizeof candidates / sizeof *candidates)
 
-/* For weights of unknown effect; its loss, everywhere, is the unit. */
+/* What a weight of unknown effect gets (LBW_LOSS_GRID); its loss, everywhere, is the unit. */
 #define CAUTIOUS 3
 
 /* What weights out of reach of gradients are rounded to, to see what that costs. */
@@ -57,59 +56,6 @@ static uint64_t bytes_on(const struct lbw_weight *weight, const struct lbw_grid 
     return words + 2 * lbw_weight_num_steps(weight);
 }
 
-/* One node: Σ over its output channels of gain × mean square of what rounding changes there. */
-static double node_loss(const struct lbw_layer_gain *gain, const struct lbw_layout *layout,
-                        const float *values, const float *converted)
-{
-    size_t channels = layout->k / layout->taps; /* input channels of a group */
-    double loss = 0;
-    if (!gain->is_known || gain->num_out != layout->groups * layout->rows ||
-        gain->num_in != layout->groups * channels)
-        return NAN;
-    for (size_t g = 0; g < layout->groups; g++)
-        for (size_t r = 0; r < layout->rows; r++) {
-            double square = 0;
-            for (size_t i = 0; i < layout->k; i++) {
-                size_t at = lbw_layout_offset(layout, g, r, i);
-                double d = (double)converted[at] - (double)values[at];
-                square += d * d * gain->variance[g * channels + i / layout->taps];
-            }
-            loss += gain->gain[g * layout->rows + r] * square;
-        }
-    return loss;
-}
-
-/* The loss predicted for these values, per sample; NaN if unknown. */
-static double loss_of(const struct lbw_sensitivity *sensitivity, const struct lbw_plan *plan,
-                      size_t weight, const float *values, const float *converted)
-{
-    double loss = 0;
-    if (!sensitivity->num_gains || !sensitivity->num_gains[weight])
-        return NAN;
-    for (size_t k = 0; k < sensitivity->num_gains[weight]; k++)
-        loss += node_loss(&sensitivity->gains[weight][k], &plan->weights[weight].layout, values,
-                          converted);
-    return loss;
-}
-
-/* The loss of a weight on one grid, rounded without calibration. */
-static enum lbw_status measure_grid(double *loss, double *square, const struct chooser *c,
-                                    size_t i, const struct lbw_grid *grid, const float *values,
-                                    float *converted, struct lbw_error *err)
-{
-    struct lbw_weight weight = c->plan->weights[i];
-    struct lbw_codes codes = {0};
-    weight.item.grid = grid;
-    LBW_TRY(lbw_project(&codes, &weight, values, &c->plan->params, err));
-    lbw_codes_decode(converted, &weight, &codes);
-    lbw_codes_release(&codes);
-    *loss = loss_of(&c->sensitivity, c->plan, i, values, converted);
-    *square = 0;
-    for (size_t k = 0; k < weight.item.count; k++)
-        *square += pow((double)converted[k] - (double)values[k], 2);
-    return LBW_OK;
-}
-
 static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_error *err)
 {
     const struct lbw_weight *weight = &c->plan->weights[i];
@@ -122,8 +68,9 @@ static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_er
     for (size_t k = 0; k < NUM_CANDIDATES && status == LBW_OK; k++) {
         struct lbw_choice *choice = &c->choices[i * NUM_CANDIDATES + k];
         choice->size = bytes_on(weight, c->grids[k]);
-        status = measure_grid(&choice->error, &c->squares[i * NUM_CANDIDATES + k], c, i,
-                              c->grids[k], values, converted, err);
+        status =
+            lbw_loss_measure(&choice->error, &c->squares[i * NUM_CANDIDATES + k],
+                             &c->sensitivity, c->plan, i, c->grids[k], values, converted, err);
     }
     free(values);
     free(converted);
@@ -355,6 +302,7 @@ static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct 
         LBW_TRY(allocate_bytes(c, room(c), err));
     else
         LBW_TRY(allocate_loss(c, p->loss > 0 ? p->loss : LOSSLESS, err));
+    LBW_TRY(lbw_loss_of_edges(c->plan, &c->sensitivity, err));
     carry_out(c, out);
     return LBW_OK;
 }

@@ -4,5 +4,7 @@ lbw search model.onnx
 lbw search model.onnx --images none --grids 3,9
 lbw search model.onnx --images none --profile nonesuch
 lbw search model.onnx --images none --profile ppocr --bits 9
+lbw search model.onnx --images none --activations int8
+lbw tune model.onnx -o out.onnx --activations=int8
 mkdir empty
 lbw search model.onnx --images empty --profile ppocr

@@ -60,7 +60,7 @@ static void test_fit_is_least(void **state)
         struct lbw_range fitted;
         fill(1, 60);
         assert_int_equal(
-            lbw_range_fit(&fitted, (enum lbw_range_kind)kind, LBW_CURVE_NONE, x, N, NULL),
+            lbw_range_fit(&fitted, (enum lbw_range_kind)kind, LBW_CURVE_NONE, x, NULL, N, NULL),
             LBW_OK);
         double best = INFINITY, mine = error_of(&fitted, LBW_CURVE_NONE);
         for (float high = 60; high > 1; high *= 0.9F)
@@ -80,8 +80,8 @@ static void test_clips(void **state)
     float low, high;
     (void)state;
     fill(1, 4);
-    assert_int_equal(lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, N, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, NULL, N, NULL), LBW_OK);
     lbw_range_limits(&low, &high, &fitted);
     assert_true(high < 4.5F && high > 2.5F && low < -2.5F);
 }
@@ -93,10 +93,10 @@ static void test_curve(void **state)
     float low, high, curved_low, curved_high;
     (void)state;
     fill(10, 10);
-    assert_int_equal(lbw_range_fit(&plain, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, N, NULL),
-                     LBW_OK);
-    assert_int_equal(lbw_range_fit(&curved, LBW_RANGE_UNSIGNED, LBW_CURVE_SILU, x, N, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_range_fit(&plain, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, NULL, N, NULL), LBW_OK);
+    assert_int_equal(
+        lbw_range_fit(&curved, LBW_RANGE_UNSIGNED, LBW_CURVE_SILU, x, NULL, N, NULL), LBW_OK);
     lbw_range_limits(&low, &high, &plain);
     lbw_range_limits(&curved_low, &curved_high, &curved);
     assert_true(low < -25 && curved_low > -15 && curved_high > 25);
@@ -108,8 +108,9 @@ static void test_flat(void **state)
     struct lbw_range fitted;
     const float zeros[3] = {0, 0, 0};
     (void)state;
-    assert_int_equal(lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, zeros, 3, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, zeros, NULL, 3, NULL),
+        LBW_OK);
     assert_true(fitted.scale > 0 && lbw_range_round(&fitted, 0) == 0);
 }
 
