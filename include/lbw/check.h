@@ -36,7 +36,11 @@ struct lbw_check_params {
 /* One output of the model over the held-back samples. */
 struct lbw_check_row {
     const char *name; /* lives as long as the check */
-    double snr;       /* dB; INFINITY when equal */
+    /*
+     * dB; INFINITY when equal. Both are NaN where the outputs of a sample cannot be compared:
+     * of different shapes, or with NaN or infinity in different places.
+     */
+    double snr;
     double cosine;
 };
 

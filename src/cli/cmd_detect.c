@@ -51,7 +51,7 @@ struct job {
 static enum lbw_status choose_profile(struct job *job)
 {
     enum lbw_status status = lbw_picture_for_detector(
-        &job->profile, job->model.model, job->model.path, &job->v->picture, &job->err);
+        &job->profile, job->model.model, job->model.path, &job->v->picture, false, &job->err);
     job->profile.score = (float)job->v->score;
     if (job->v->nms >= 0)
         job->profile.nms = (float)job->v->nms;

@@ -62,7 +62,7 @@ static enum lbw_status open_all(struct job *job)
 {
     LBW_TRY(open_models(job));
     LBW_TRY(lbw_picture_for_detector(&job->profile, job->models[0], job->paths[0],
-                                     &job->v->picture, &job->err));
+                                     &job->v->picture, false, &job->err));
     if (job->v->score >= 0)
         job->profile.score = (float)job->v->score;
     if (job->v->nms >= 0)

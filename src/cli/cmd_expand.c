@@ -46,9 +46,8 @@ static int run(const void *values, int num_arguments, char **arguments)
                 lbw_output_name(&v->output), num, num == 1 ? "" : "s",
                 lbw_text_bytes(a, before), lbw_text_bytes(b, after));
         if (num_rounded)
-            lbw_talk("%zu 8-bit activation%s float again: outputs differ from those of the "
-                     "input by their rounding",
-                     num_rounded, num_rounded == 1 ? " is" : "s are");
+            lbw_talk("8-bit activations are float again: outputs differ from those of the "
+                     "input by their rounding");
         if (!num)
             lbw_talk("warning: no weight was encoded; 'lbw quantize' does that");
     }

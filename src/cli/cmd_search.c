@@ -93,7 +93,8 @@ static enum lbw_status open_all(struct job *job)
     LBW_OR_OUT(lbw_plan_wishes_init(&job->wishes, &job->v->plan, &job->err));
     LBW_OR_OUT(read_grids(job));
     LBW_OR_OUT(lbw_model_open(&model, job->input, &job->err));
-    LBW_OR_OUT(lbw_picture_for_detector(&job->profile, model, job->input, picture, &job->err));
+    LBW_OR_OUT(lbw_picture_for_detector(&job->profile, model, job->input, picture,
+                                        job->v->quiet, &job->err));
     LBW_OR_OUT(lbw_picture_for_model(&job->picture, model, picture, &job->err));
     LBW_OR_OUT(open_dataset(job, &job->dataset, false));
     LBW_OR_OUT(open_dataset(job, &job->quick, true));

@@ -47,8 +47,15 @@ static enum lbw_status open_check(struct lbw_conversion *c)
     const struct lbw_check_params params = {
         .calibrate = &calibrate, .profile = c->picture.detector, .num_samples = c->num_held};
     lbw_progress_note("running the float model");
-    enum lbw_status status = lbw_check_open(&c->check, c->model, &params, &c->err);
+    struct lbw_error err = {0};
+    enum lbw_status status = lbw_check_open(&c->check, c->model, &params, &err);
     lbw_progress_clear();
+    if ((status == LBW_ERR_RUNTIME || status == LBW_ERR_UNSUPPORTED) && !c->num_held) {
+        c->unchecked = err; /* layers may be calibrated all the same */
+        return LBW_OK;
+    }
+    if (status != LBW_OK)
+        c->err = err;
     return status;
 }
 
@@ -200,6 +207,8 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
     };
     enum lbw_status status =
         lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary, &c->err);
+    if (status == LBW_OK && *c->unchecked.message)
+        lbw_talk("warning: what the result keeps was not measured: %s", c->unchecked.message);
     if (status == LBW_OK)
         warn_uncalibrated(c->report);
     return status;

@@ -39,6 +39,7 @@ struct lbw_conversion {
     bool wants_check; /* hold samples back, and check the result on them */
     struct lbw_check *check;
     struct lbw_check_result kept; /* num_samples is 0 if nothing was checked */
+    struct lbw_error unchecked;   /* why nothing could be checked; no message: it was */
     size_t num_held;              /* samples to hold back; 0: the library's default */
     double loss;    /* predicted loss allowed with --bits auto; 0: the library's default */
     char data[320]; /* the calibration set, for the summary */

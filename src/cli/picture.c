@@ -176,7 +176,8 @@ static enum lbw_status no_profile(struct lbw_model *model, const char *path,
         int length = snprintf(err->message, size,
                               "%s: the outputs fit more than one detector: use --profile %s",
                               path, one->name);
-        for (size_t i = 1; (one = lbw_profile_candidate(model, i)); i++)
+        for (size_t i = 1; (size_t)length < size && (one = lbw_profile_candidate(model, i));
+             i++)
             length += snprintf(err->message + length, size - (size_t)length, "%s%s",
                                lbw_profile_candidate(model, i + 1) ? ", " : " or ", one->name);
         return LBW_ERR_ARGUMENT;
@@ -205,6 +206,8 @@ static void tell_size(const struct lbw_profile *profile, struct lbw_model *model
         preprocess->width <= 0)
         return;
     const struct lbw_port *port = &info.inputs[0];
+    for (size_t i = 0; i < info.num_inputs && port->num_dims != 4; i++)
+        port = &info.inputs[i]; /* sizes and scales may stand before the picture */
     for (int i = 1; i < port->num_dims; i++)
         if (port->dims[i] < 0) {
             lbw_talk(
@@ -216,17 +219,17 @@ static void tell_size(const struct lbw_profile *profile, struct lbw_model *model
 
 enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,
                                          const char *path,
-                                         const struct lbw_picture_values *values,
+                                         const struct lbw_picture_values *values, bool quiet,
                                          struct lbw_error *err)
 {
     static const struct lbw_profile named;
     const struct lbw_profile *base = values->profile ? &named : lbw_profile_guess(model);
     if (!base)
         return no_profile(model, path, err);
-    if (!values->profile)
+    if (!values->profile && !quiet)
         lbw_talk("%s: the outputs look like --profile %s", path, base->name);
     enum lbw_status status = resolve(out, model, values, base, err);
-    if (status == LBW_OK && !values->size)
+    if (status == LBW_OK && !values->size && !quiet)
         tell_size(out, model, path);
     return status;
 }

@@ -83,12 +83,12 @@ enum lbw_status lbw_picture_for_model(struct lbw_picture *out, struct lbw_model 
 
 /*
  * The same for commands that detect boxes: without --profile, the profile that matches the
- * model's outputs (reported on standard error). LBW_ERR_ARGUMENT lists the outputs if there is
- * none.
+ * model's outputs (reported on standard error unless `quiet`). LBW_ERR_ARGUMENT lists the
+ * outputs if there is none.
  */
 enum lbw_status lbw_picture_for_detector(struct lbw_profile *out, struct lbw_model *model,
                                          const char *path,
-                                         const struct lbw_picture_values *values,
+                                         const struct lbw_picture_values *values, bool quiet,
                                          struct lbw_error *err);
 
 #endif

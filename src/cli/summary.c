@@ -252,7 +252,10 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
         if (isfinite(kept->rows[i].snr))
             fprintf(to, ": SNR %.1f dB, cosine %.4f", kept->rows[i].snr, kept->rows[i].cosine);
         else
-            fputs(": exact", to);
+            fputs(isnan(kept->rows[i].snr)
+                      ? ": of another shape, or with NaN or infinity in other places"
+                      : ": exact",
+                  to);
         if (!i)
             fprintf(to, " (%zu sample%s held back)", kept->num_samples,
                     kept->num_samples == 1 ? "" : "s");

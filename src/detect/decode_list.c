@@ -210,7 +210,10 @@ static void weigh_listed(struct lbw_decoder *decoder, const struct listed *all, 
 enum lbw_status lbw_decode_listed(struct lbw_decoder *decoder)
 {
     struct listed all;
-    if (!find_listed(&all, decoder))
+    bool found = find_listed(&all, decoder);
+    if (!found && decoder->profile->family == LBW_FAMILY_YOLONAS) /* exported with its NMS */
+        return lbw_decode_nms(decoder);
+    if (!found)
         return lbw_decoder_mismatch(decoder, "[1,boxes,background+classes] and [1,boxes,4]");
     bool logits = are_logits(decoder, &all);
     float *scores = malloc(all.num_columns * sizeof *scores);

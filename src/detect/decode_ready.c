@@ -25,27 +25,59 @@ static const struct row_layout row_layouts[] = {
     {6, 0, 0, 4, 5}, /* x0 y0 x1 y1 score label: YOLOv10, end-to-end exports */
     {7, 4, 3, 2, 1}, /* image label score x0 y0 x1 y1: DetectionOutput of Caffe and OpenVINO */
     {7, 0, 1, 6, 5}, /* image x0 y0 x1 y1 label score: YOLOv7 end to end */
+    {6, 0, 2, 1, 0}, /* label score x0 y0 x1 y1: PaddleDetection */
 };
+
+/* Whether in every row the label is a whole number and the score lies in 0 … 1. */
+static bool is_plausible(const struct row_layout *layout, const struct lbw_matrix *m)
+{
+    for (size_t i = 0; i < m->rows; i++) {
+        const float *p = m->data + i * m->columns;
+        float score = p[layout->score], label = p[layout->label];
+        if (!(score >= 0 && score <= 1 && label >= -1 && label == floorf(label)))
+            return false;
+    }
+    return true;
+}
+
+/* The layout of rows of this many columns; where values fit more than one, the first. */
+static const struct row_layout *find_layout(const struct lbw_matrix *m, size_t num_dims,
+                                            size_t extra)
+{
+    const struct row_layout *found = NULL;
+    for (size_t k = 0; k < sizeof row_layouts / sizeof *row_layouts; k++) {
+        const struct row_layout *layout = &row_layouts[k];
+        if (layout->columns + (k ? 0 : extra) != m->columns ||
+            (layout->num_dims && layout->num_dims != num_dims))
+            continue;
+        if (is_plausible(layout, m))
+            return layout;
+        found = found ? found : layout;
+    }
+    return found;
+}
+
+/* Beside the rows: prototypes of masks where extra columns are for them, numbers of boxes. */
+static bool are_rows_alone(const struct lbw_decoder *decoder, size_t extra)
+{
+    for (size_t k = 1; k < decoder->num_planes; k++)
+        if (decoder->planes[k].count > 1 && !(extra && k == 1))
+            return false;
+    return decoder->num_planes > 0;
+}
 
 static enum lbw_status decode_rows(struct lbw_decoder *decoder, bool *known)
 {
     struct lbw_matrix m;
     *known = false;
     size_t extra = (size_t)decoder->profile->num_extra;
-    if (decoder->num_planes < 1 || decoder->num_planes > (extra ? 2 : 1) ||
-        !lbw_plane_matrix(&m, &decoder->planes[0]))
+    if (!are_rows_alone(decoder, extra) || !lbw_plane_matrix(&m, &decoder->planes[0]))
         return LBW_OK;
-    for (size_t k = 0; k < sizeof row_layouts / sizeof *row_layouts; k++) {
-        const struct row_layout *layout = &row_layouts[k];
-        if (layout->columns + (k ? 0 : extra) != m.columns ||
-            (layout->num_dims && layout->num_dims != decoder->planes[0].num_dims))
-            continue;
-        *known = true;
-        for (size_t i = 0; i < m.rows; i++) {
-            const float *p = m.data + i * m.columns;
-            LBW_TRY(add_ready(decoder, p + layout->box, p[layout->score], p[layout->label]));
-        }
-        return LBW_OK;
+    const struct row_layout *layout = find_layout(&m, decoder->planes[0].num_dims, extra);
+    *known = layout != NULL;
+    for (size_t i = 0; layout && i < m.rows; i++) {
+        const float *p = m.data + i * m.columns;
+        LBW_TRY(add_ready(decoder, p + layout->box, p[layout->score], p[layout->label]));
     }
     return LBW_OK;
 }

@@ -5,36 +5,64 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "feed/array.h"
+#include "feed/beside.h"
 #include "feed/input.h"
 #include "feed/preprocess_check.h"
 #include "detect/profile_check.h"
 #include "onnx/model.h"
 
-/* Checks that the port takes one picture, and determines its shape and the preprocessing. */
+/* Finds the input that takes one picture, and determines its shape and preprocessing. */
 static enum lbw_status settle_input(struct lbw_detector *detector,
+                                    struct lbw_feed_input *inputs,
                                     const struct lbw_model_info *info,
                                     const struct lbw_detector_params *params,
                                     struct lbw_error *err)
 {
     struct lbw_preprocess *preprocess = &detector->profile.preprocess;
-    struct lbw_feed_input *input = &detector->input;
     struct lbw_picture_axes axes;
     char shape[128];
-    LBW_TRY(lbw_input_init(input, &info->inputs[0], err));
+    LBW_TRY(lbw_inputs_find_picture(&detector->picture, &axes, inputs, info,
+                                    preprocess->channels_last, err));
+    struct lbw_feed_input *input = &inputs[detector->picture];
     lbw_input_shape(shape, sizeof shape, input);
-    if (!lbw_picture_axes(&axes, input, info->inputs[0].num_dims >= 0,
-                          preprocess->channels_last))
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "input '%s' is %s, not an image of 1 or 3 channels", input->name,
-                        shape);
     if (axes.batch != 1)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                         "input '%s' is %s: batches of %zu, but a detector takes one image; "
                         "export the model with batch size 1 or a dynamic batch",
                         input->name, shape, axes.batch);
-    return lbw_preprocess_fit(preprocess, input, &axes, info, params->width, params->height,
-                              err);
+    LBW_TRY(
+        lbw_preprocess_fit(preprocess, input, &axes, info, params->width, params->height, err));
+    detector->input = *input;
+    return LBW_OK;
+}
+
+/* The arrays of the inputs beside the picture, which are the same for every picture. */
+static enum lbw_status fill_others(struct lbw_detector *detector, struct lbw_feed_input *inputs,
+                                   size_t num, struct lbw_error *err)
+{
+    size_t picture = lbw_session_find_input(detector->session, inputs[detector->picture].name);
+    if (num != lbw_session_num_inputs(detector->session) || picture >= num)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime sees other inputs");
+    detector->inputs = calloc(num, sizeof *detector->inputs);
+    if (!detector->inputs)
+        return lbw_fail_memory(err);
+    detector->num_inputs = num;
+    for (size_t i = 0; i < num; i++) {
+        size_t at = lbw_session_find_input(detector->session, inputs[i].name);
+        if (i == detector->picture)
+            continue;
+        if (at >= num)
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime sees no input '%s'",
+                            inputs[i].name);
+        lbw_beside_settle(&inputs[i]);
+        LBW_TRY(lbw_array_init(&detector->inputs[at], inputs[i].data_type, inputs[i].dims,
+                               inputs[i].num_dims, err));
+        lbw_beside_fill(&detector->inputs[at], inputs[i].name, &detector->profile.preprocess);
+    }
+    detector->picture = picture;
+    return LBW_OK;
 }
 
 static enum lbw_status open_session(struct lbw_detector *detector, struct lbw_model *model,
@@ -49,19 +77,29 @@ static enum lbw_status open_session(struct lbw_detector *detector, struct lbw_mo
     return lbw_session_open_model(&detector->session, model, &params, err);
 }
 
+static enum lbw_status open_inputs(struct lbw_detector *detector, struct lbw_model *model,
+                                   const struct lbw_detector_params *params,
+                                   struct lbw_error *err)
+{
+    struct lbw_model_info info;
+    struct lbw_arena arena = {0};
+    struct lbw_feed_input *inputs;
+    enum lbw_status status;
+    LBW_OR_OUT(lbw_model_describe(&info, model, err));
+    LBW_OR_OUT(lbw_inputs_list(&inputs, &arena, &info, err));
+    LBW_OR_OUT(settle_input(detector, inputs, &info, params, err));
+    LBW_OR_OUT(open_session(detector, model, params, err));
+    LBW_OR_OUT(fill_others(detector, inputs, info.num_inputs, err));
+    detector->input.name = NULL;
+out:
+    lbw_arena_release(&arena);
+    return status;
+}
+
 static enum lbw_status fill(struct lbw_detector *detector, struct lbw_model *model,
                             const struct lbw_detector_params *params, struct lbw_error *err)
 {
-    struct lbw_model_info info;
-    LBW_TRY(lbw_model_describe(&info, model, err));
-    if (info.num_inputs != 1)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED,
-                        "%zu inputs; a detector has one, the image%s%s", info.num_inputs,
-                        info.num_inputs > 1 ? ", not also " : "",
-                        info.num_inputs > 1 ? info.inputs[1].name : "");
-    LBW_TRY(settle_input(detector, &info, params, err));
-    detector->input.name = NULL;
-    LBW_TRY(open_session(detector, model, params, err));
+    LBW_TRY(open_inputs(detector, model, params, err));
     detector->num_outputs = lbw_session_num_outputs(detector->session);
     detector->output_names = calloc(detector->num_outputs + 1, sizeof *detector->output_names);
     if (!detector->output_names)
@@ -98,6 +136,9 @@ void lbw_detector_close(struct lbw_detector **detector)
     if (!*detector)
         return;
     lbw_session_close(&(*detector)->session);
+    for (size_t i = 0; i < (*detector)->num_inputs; i++)
+        lbw_array_release(&(*detector)->inputs[i]);
+    free((*detector)->inputs);
     free((*detector)->output_names);
     free(*detector);
     *detector = NULL;
@@ -139,7 +180,14 @@ enum lbw_status lbw_detector_infer(const struct lbw_detector *detector,
                                    struct lbw_array *outputs, const struct lbw_array *input,
                                    struct lbw_error *err)
 {
-    return lbw_session_run(detector->session, input, outputs, err);
+    struct lbw_array *inputs = malloc(detector->num_inputs * sizeof *inputs);
+    if (!inputs)
+        return lbw_fail_memory(err);
+    memcpy(inputs, detector->inputs, detector->num_inputs * sizeof *inputs);
+    inputs[detector->picture] = *input;
+    enum lbw_status status = lbw_session_run(detector->session, inputs, outputs, err);
+    free(inputs);
+    return status;
 }
 
 enum lbw_status lbw_detector_decode(const struct lbw_detector *detector, struct lbw_boxes *out,

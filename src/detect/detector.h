@@ -12,7 +12,9 @@ struct lbw_detector {
     struct lbw_session *session;
     struct lbw_profile profile;  /* preprocessing, fitted to the input */
     struct lbw_feed_input input; /* no dim is open; has no name */
-    const char **output_names;   /* owned array, borrowed strings */
+    struct lbw_array *inputs;    /* in the session's order; the picture's is empty */
+    size_t num_inputs, picture;
+    const char **output_names; /* owned array, borrowed strings */
     size_t num_outputs;
 };
 

@@ -90,6 +90,14 @@ bool lbw_is_yolofastestv2(const struct lbw_look *look)
     return lbw_look_dim(look, 0, 4, 1) != lbw_look_dim(look, 1, 4, 1);
 }
 
+static bool has_input(const struct lbw_look *look, const char *name)
+{
+    for (size_t i = 0; i < look->info.num_inputs; i++)
+        if (!strcmp(look->info.inputs[i].name, name))
+            return true;
+    return false;
+}
+
 /* ---- lists of boxes and of scores ---- */
 
 /* Two outputs: boxes [n,4], and scores with as many rows, or columns when `transposed`. */
@@ -233,9 +241,16 @@ bool lbw_is_damoyolo(const struct lbw_look *look)
     return is_cell_list(look, false, 1);
 }
 
+/* Rows of label, score and box, and how many rows there are, as PaddleDetection exports it. */
+static bool has_paddle_rows(const struct lbw_look *look)
+{
+    return has_input(look, "scale_factor") && look->num_outputs == 2 &&
+           lbw_look_dim(look, 0, 2, 1) == 6 && look->outputs[1].num_dims == 1;
+}
+
 bool lbw_is_ppyoloe(const struct lbw_look *look)
 {
-    return is_cell_list(look, true, 0) || is_cell_list(look, true, 1);
+    return has_paddle_rows(look) || is_cell_list(look, true, 0) || is_cell_list(look, true, 1);
 }
 
 /* Boxes and logits of a transformer's queries, whose number does not depend on cells. */
@@ -266,6 +281,14 @@ bool lbw_is_rtdetr(const struct lbw_look *look)
                !strcmp(look->task, "detect");
     return has_queries(look, &num, &classes) && !lbw_look_named(look, "det") && num != 100 &&
            classes != 92;
+}
+
+/* Scaled inside by a second input: labels, boxes, scores. */
+bool lbw_is_rtdetr_boxes(const struct lbw_look *look)
+{
+    return has_input(look, "orig_target_sizes") && look->num_outputs == 3 &&
+           lbw_look_named(look, "labels") == 1 && lbw_look_named(look, "boxes") == 1 &&
+           lbw_look_named(look, "scores") == 1;
 }
 
 bool lbw_is_rfdetr(const struct lbw_look *look)
@@ -365,6 +388,15 @@ static bool has_heads(const struct lbw_look *look, int64_t first, size_t num)
 bool lbw_is_yolov3(const struct lbw_look *look)
 {
     return has_heads(look, 8, 3) && !lbw_is_centernet(look);
+}
+
+/* Of keras-yolo3: boxes [1,n,4], scores [1,classes,n], and what its own suppression keeps. */
+bool lbw_is_yolov3_boxes(const struct lbw_look *look)
+{
+    struct lbw_look_matrix boxes, scores;
+    return has_input(look, "image_shape") && look->num_outputs == 3 &&
+           lbw_look_matrix(&boxes, look, 0) && boxes.columns == 4 &&
+           lbw_look_matrix(&scores, look, 1) && scores.columns == boxes.rows;
 }
 
 bool lbw_is_raw_yolov5(const struct lbw_look *look)

@@ -83,6 +83,11 @@ static const struct lbw_profile_row rows[] = {
       .anchors = {{{10, 14}, {23, 27}, {37, 58}}, {{81, 82}, {135, 169}, {344, 319}}}},
      lbw_is_yolov3_tiny},
 
+    {{IS("yolov3-boxes", YOLONAS, "YOLOv3 with image_shape: boxes, scores (COCO)"),
+      .preprocess = {SIZE(416, 416), AS(LETTERBOX, RGB), .pad = 128, TO_UNIT, .multiple = 32},
+      COCO(0.45f), .box_order = LBW_BOX_YXYX},
+     lbw_is_yolov3_boxes},
+
     {{IS("yolov4", YOLOV3, "YOLOv4, raw heads of Darknet (COCO)"),
       .preprocess = {SIZE(416, 416), AS(STRETCH, RGB), TO_UNIT, .multiple = 32}, STRIDES_3,
       COCO(0.45f), YOLOV7_ANCHORS, .spread = {1.2f, 1.1f, 1.05f}},
@@ -135,12 +140,12 @@ static const struct lbw_profile_row rows[] = {
       COCO(0.7f), .box_order = LBW_BOX_XYXY},
      lbw_is_damoyolo},
 
-    {{IS("ppyoloe", YOLONAS, "PP-YOLOE before its NMS (COCO)"),
+    {{IS("ppyoloe", YOLONAS, "PP-YOLOE, also before its NMS (COCO)"),
       .preprocess = {SIZE(640, 640), AS(STRETCH, RGB), IMAGENET, .multiple = 32}, COCO(0.7f),
       .box_order = LBW_BOX_XYXY},
      lbw_is_ppyoloe},
 
-    {{IS("ppyoloe-plus", YOLONAS, "PP-YOLOE+ before its NMS (COCO)"),
+    {{IS("ppyoloe-plus", YOLONAS, "PP-YOLOE+, also before its NMS (COCO)"),
       .preprocess = {SIZE(640, 640), AS(STRETCH, RGB), TO_UNIT, .multiple = 32}, COCO(0.7f),
       .box_order = LBW_BOX_XYXY},
      lbw_is_ppyoloe},
@@ -177,6 +182,11 @@ static const struct lbw_profile_row rows[] = {
       .preprocess = {SIZE(640, 640), AS(STRETCH, RGB), TO_UNIT}, COCO(1),
       .box_order = LBW_BOX_CXCYWH, .normalized = true},
      lbw_is_rtdetr},
+
+    {{IS("rtdetr-boxes", NMS, "RT-DETR, D-FINE with orig_target_sizes (COCO)"),
+      .preprocess = {SIZE(640, 640), AS(STRETCH, RGB), TO_UNIT}, COCO(1),
+      .box_order = LBW_BOX_XYXY},
+     lbw_is_rtdetr_boxes},
 
     {{IS("rfdetr", DETR, "RF-DETR: dets and labels (COCO)"),
       .preprocess = {SIZE(560, 560), AS(STRETCH, RGB), IMAGENET}, LABELS(lbw_coco91_labels),

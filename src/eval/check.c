@@ -28,6 +28,7 @@
 
 struct sums {
     double aa, ab, bb, dd;
+    bool is_apart; /* some pair cannot be compared */
 };
 
 /* One held-back sample. */
@@ -45,6 +46,7 @@ struct lbw_check {
     bool has_profile;
     int width, height;
     struct lbw_picture_axes axes;
+    size_t picture; /* the input that takes them, of images[] */
     struct lbw_preprocess preprocess;
     struct lbw_session *session; /* of the other model */
     size_t num_images, num_outputs;
@@ -124,16 +126,16 @@ static enum lbw_status open_feed(struct lbw_feed **out, struct lbw_model *model,
 static enum lbw_status settle_profile(struct lbw_check *c, const struct lbw_feed *feed,
                                       const struct lbw_profile *profile, struct lbw_error *err)
 {
-    struct lbw_feed_input input = *lbw_feed_input(feed, 0);
+    struct lbw_feed_input input = *lbw_feed_input(feed, lbw_feed_picture(feed));
     struct lbw_picture_axes axes;
-    if (!profile || lbw_feed_num_inputs(feed) != 1 || input.num_dims != 4 ||
-        input.dims[0] != 1 ||
+    if (!profile || input.num_dims != 4 || input.dims[0] != 1 ||
         !lbw_picture_axes(&axes, &input, true, profile->preprocess.channels_last))
         return LBW_OK;
     c->height = (int)input.dims[axes.height_axis];
     c->width = (int)input.dims[axes.width_axis];
     LBW_TRY(lbw_profile_copy(&c->profile, profile, err));
     c->axes = axes;
+    c->picture = lbw_feed_picture(feed);
     c->preprocess = c->profile.preprocess;
     lbw_preprocess_whole(&c->preprocess, &input);
     c->has_profile = true;
@@ -343,23 +345,43 @@ static void judge(void *user, size_t i)
     free(pairs);
 }
 
+/* Values that are no numbers in the same place are the same; anything else ends the sum. */
+static bool are_same(double x, double y)
+{
+    return (isnan(x) && isnan(y)) || x == y;
+}
+
 static void add_values(struct sums *sums, const struct lbw_array *a, const struct lbw_array *b)
 {
     size_t width =
         lbw_array_has_numbers(a->data_type) ? lbw_data_type_bits(a->data_type) / 8 : 0;
-    for (size_t i = 0;
-         width && a->data_type == b->data_type && a->size == b->size && i < a->size / width;
-         i++) {
+    bool fits = a->data_type == b->data_type && a->num_dims == b->num_dims &&
+                a->size == b->size &&
+                (!a->num_dims || !memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims));
+    sums->is_apart = sums->is_apart || !fits;
+    for (size_t i = 0; fits && width && i < a->size / width; i++) {
         double x = 0, y = 0;
         lbw_number_load(&x, (const char *)a->data + i * width, a->data_type);
         lbw_number_load(&y, (const char *)b->data + i * width, b->data_type);
-        if (!isfinite(x) || !isfinite(y))
+        if (!isfinite(x) || !isfinite(y)) {
+            sums->is_apart = sums->is_apart || !are_same(x, y);
             continue;
+        }
         sums->aa += x * x;
         sums->ab += x * y;
         sums->bb += y * y;
         sums->dd += (x - y) * (x - y);
     }
+}
+
+static struct lbw_check_row row_of(const char *name, const struct sums *s)
+{
+    struct lbw_check_row row = {.name = name, .snr = NAN, .cosine = NAN};
+    if (s->is_apart)
+        return row;
+    row.snr = s->dd > 0 ? 10 * log10(s->aa / s->dd) : INFINITY;
+    row.cosine = s->aa > 0 && s->bb > 0 ? s->ab / sqrt(s->aa * s->bb) : s->aa == s->bb;
+    return row;
 }
 
 enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
@@ -383,11 +405,7 @@ enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
         for (size_t i = 0; i < c->num_held; i++)
             add_values(&s, &c->held[i].outputs[result.num_rows],
                        &c->held[i].others[result.num_rows]);
-        c->rows[result.num_rows] = (struct lbw_check_row){
-            .name = c->names[result.num_rows],
-            .snr = s.dd > 0 ? 10 * log10(s.aa / s.dd) : INFINITY,
-            .cosine = s.aa > 0 && s.bb > 0 ? s.ab / sqrt(s.aa * s.bb) : s.aa == s.bb,
-        };
+        c->rows[result.num_rows] = row_of(c->names[result.num_rows], &s);
     }
     *out = result;
     return LBW_OK;
@@ -411,8 +429,8 @@ enum lbw_status lbw_check_picture(struct lbw_check_picture *out, const struct lb
         .num_found = held->found.num,
     };
     struct lbw_image image;
-    LBW_TRY(lbw_picture_restore(&image, &held->images[0], &c->axes, c->width, c->height,
-                                &c->preprocess, err));
+    LBW_TRY(lbw_picture_restore(&image, &held->images[c->picture], &c->axes, c->width,
+                                c->height, &c->preprocess, err));
     enum lbw_status status =
         lbw_image_write_jpeg(&picture.jpeg, &picture.jpeg_size, &image, err);
     lbw_image_release(&image);

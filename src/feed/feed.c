@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "onnx/tensor.h"
 #include "feed/array.h"
+#include "feed/beside.h"
 #include "feed/feed_arrays.h"
 #include "feed/input.h"
 #include "feed/npz.h"
@@ -39,36 +40,6 @@ static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model
     return LBW_OK;
 }
 
-/* The values of small inputs besides the picture, in models of PaddleDetection and RT-DETR. */
-static double side_value(const char *name, size_t i, const struct lbw_preprocess *preprocess)
-{
-    if (strstr(name, "scale_factor"))
-        return 1;
-    if (strstr(name, "im_shape") || strstr(name, "image_shape"))
-        return i % 2 ? preprocess->width : preprocess->height;
-    if (strstr(name, "target_size"))
-        return i % 2 ? preprocess->height : preprocess->width;
-    return 0;
-}
-
-static const char *side_meaning(const char *name)
-{
-    if (strstr(name, "scale_factor"))
-        return "1";
-    if (strstr(name, "im_shape") || strstr(name, "image_shape") || strstr(name, "target_size"))
-        return "the image's size";
-    return "zeros";
-}
-
-/* Inputs besides the picture: dynamic dims become 1. */
-static void resolve_others(struct lbw_feed *feed)
-{
-    for (size_t i = 0; i < feed->num_inputs; i++)
-        for (size_t k = 0; i != feed->picture && k < feed->inputs[i].num_dims; k++)
-            if (feed->inputs[i].dims[k] < 0)
-                feed->inputs[i].dims[k] = 1;
-}
-
 /* One line on source, preprocessing and inputs besides the picture. */
 static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
 {
@@ -81,8 +52,9 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
         why ? why : "", why ? ")" : "");
     for (size_t i = 0; text && i < feed->num_inputs; i++)
         if (i != feed->picture)
-            text = lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text,
-                                    feed->inputs[i].name, side_meaning(feed->inputs[i].name));
+            text =
+                lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text, feed->inputs[i].name,
+                                 lbw_beside_meaning(feed->inputs[i].name));
     if (text && lbw_feed_num_skipped(feed))
         text = lbw_arena_printf(&feed->arena, "%s; %zu could not be read, the first: %s", text,
                                 lbw_feed_num_skipped(feed), lbw_feed_skipped(feed, 0));
@@ -101,13 +73,27 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_mod
                                     feed->preprocess.channels_last, err));
     LBW_TRY(lbw_preprocess_fit(&feed->preprocess, &feed->inputs[feed->picture], &feed->axes,
                                info, params->width, params->height, err));
-    resolve_others(feed);
+    for (size_t i = 0; i < feed->num_inputs; i++)
+        if (i != feed->picture)
+            lbw_beside_settle(&feed->inputs[i]);
     size_t most = params->max_samples, batch = feed->axes.batch;
     if (most && !lbw_size_mul(&most, most, batch))
         most = 0;
     LBW_TRY(lbw_pictures_open(&feed->pictures, params->source, most, params->seed, err));
     feed->num_samples = (lbw_pictures_num(feed->pictures) + batch - 1) / batch;
     return describe(feed, params->why, err);
+}
+
+/* Among arrays: the first of floats that can be a picture, else the first of all. */
+static size_t find_picture(const struct lbw_feed *feed)
+{
+    struct lbw_picture_axes axes;
+    for (size_t i = 0; i < feed->num_inputs; i++) {
+        struct lbw_feed_input input = feed->inputs[i];
+        if (lbw_input_is_float(&input) && lbw_picture_axes(&axes, &input, true, false))
+            return i;
+    }
+    return 0;
 }
 
 static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model_info *info,
@@ -126,6 +112,7 @@ static enum lbw_status open_arrays(struct lbw_feed *feed, const struct lbw_model
         LBW_TRY(lbw_feed_arrays_open(&feed->arrays, params->source, feed->inputs, has_rank,
                                      feed->num_inputs, params->max_samples, err));
     feed->num_samples = lbw_feed_arrays_num_samples(feed->arrays);
+    feed->picture = find_picture(feed);
     feed->assumed = lbw_arena_printf(&feed->arena, "%zu sample%s of %s, as they are",
                                      feed->num_samples, feed->num_samples == 1 ? "" : "s",
                                      params->samples ? "the caller" : params->source);
@@ -182,6 +169,11 @@ size_t lbw_feed_num_samples(const struct lbw_feed *feed)
 size_t lbw_feed_num_inputs(const struct lbw_feed *feed)
 {
     return feed->num_inputs;
+}
+
+size_t lbw_feed_picture(const struct lbw_feed *feed)
+{
+    return feed->picture;
 }
 
 size_t lbw_feed_num_skipped(const struct lbw_feed *feed)
@@ -253,15 +245,6 @@ static enum lbw_status fill_pictures(struct lbw_array *array, struct lbw_feed *f
     return status;
 }
 
-static void fill_other(struct lbw_array *array, const struct lbw_feed *feed, size_t input)
-{
-    size_t size = lbw_data_type_bits(array->data_type) / 8;
-    for (size_t i = 0; i < array->size / size; i++)
-        lbw_number_store((char *)array->data + i * size,
-                         side_value(feed->inputs[input].name, i, &feed->preprocess),
-                         array->data_type);
-}
-
 enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
                              struct lbw_error *err)
 {
@@ -277,7 +260,7 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
         else if (status == LBW_OK && made == feed->picture)
             status = fill_pictures(&arrays[made], feed, i, err);
         else if (status == LBW_OK)
-            fill_other(&arrays[made], feed, made);
+            lbw_beside_fill(&arrays[made], input->name, &feed->preprocess);
     }
     for (size_t k = 0; status != LBW_OK && k < made; k++)
         lbw_array_release(&arrays[k]);

@@ -44,6 +44,9 @@ size_t lbw_feed_num_samples(const struct lbw_feed *feed);
 size_t lbw_feed_num_inputs(const struct lbw_feed *feed);
 const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t i);
 
+/* Which input takes the pictures; the first where none of those fed with arrays could. */
+size_t lbw_feed_picture(const struct lbw_feed *feed);
+
 /* Pictures of the folder that could not be read, and why: "DIR/a.png: broken PNG: …". */
 size_t lbw_feed_num_skipped(const struct lbw_feed *feed);
 const char *lbw_feed_skipped(const struct lbw_feed *feed, size_t i);

@@ -84,6 +84,13 @@ enum lbw_status lbw_model_check_imports(const struct lbw_model *model, struct lb
         return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                         "the model does not import the default operator set, so the version of "
                         "its operators is not known: add it to opset_import");
+    if (has_import(proto->opset_import, proto->n_opset_import) &&
+        lbw_model_opset(model, "") < 1)
+        return lbw_fail(
+            err, LBW_ERR_UNSUPPORTED,
+            "the model imports version %lld of the default operator set, which does "
+            "not exist",
+            (long long)lbw_model_opset(model, ""));
     for (size_t i = 0; i < proto->n_functions; i++) {
         Onnx__FunctionProto *f = proto->functions[i];
         if (!has_import(f->opset_import, f->n_opset_import) &&

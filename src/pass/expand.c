@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "onnx/build.h"
+#include "onnx/walk.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
+#include "pass/native.h"
 #include "pass/prepare.h"
 #include "pass/qdq.h"
 #include "pass/recover.h"
+#include "pass/rewrite.h"
 
 static void remove_node(struct lbw_scope *scope, const Onnx__NodeProto *node)
 {
@@ -109,24 +112,52 @@ static enum lbw_status expand_scope(struct lbw_model *model, const struct lbw_in
     return status;
 }
 
-/* Our functions and our domain, when they are no longer used. */
-static void drop_functions(struct lbw_model *model)
+static bool is_ours(const char *domain)
+{
+    return domain && strcmp(domain, LBW_DOMAIN) == 0;
+}
+
+/* Notes what nodes call of our domain, in a map of names. */
+static bool note_call(ProtobufCMessage *message, void *user)
+{
+    struct lbw_strmap *called = user;
+    const Onnx__NodeProto *node = (const Onnx__NodeProto *)message;
+    return message->descriptor != &onnx__node_proto__descriptor || !is_ours(node->domain) ||
+           lbw_strmap_put(called, node->op_type ? node->op_type : "", message);
+}
+
+/* Our functions that nothing calls any more; and our domain, once nothing calls into it. */
+static enum lbw_status drop_functions(struct lbw_model *model, struct lbw_error *err)
 {
     Onnx__ModelProto *proto = model->proto;
+    struct lbw_strmap called = {0};
     size_t num_kept = 0;
+    if (!lbw_walk(&proto->base, note_call, &called)) {
+        lbw_strmap_release(&called);
+        return lbw_fail_memory(err);
+    }
     for (size_t i = 0; i < proto->n_functions; i++) {
-        const char *domain = proto->functions[i]->domain;
-        if (!domain || strcmp(domain, LBW_DOMAIN) != 0)
-            proto->functions[num_kept++] = proto->functions[i];
+        Onnx__FunctionProto *f = proto->functions[i];
+        if (!is_ours(f->domain) || lbw_strmap_get(&called, f->name ? f->name : ""))
+            proto->functions[num_kept++] = f;
     }
     proto->n_functions = num_kept;
     num_kept = 0;
-    for (size_t i = 0; i < proto->n_opset_import; i++) {
-        const char *domain = proto->opset_import[i]->domain;
-        if (!domain || strcmp(domain, LBW_DOMAIN) != 0)
+    for (size_t i = 0; i < proto->n_opset_import; i++)
+        if (!is_ours(proto->opset_import[i]->domain) || called.num_used)
             proto->opset_import[num_kept++] = proto->opset_import[i];
-    }
     proto->n_opset_import = num_kept;
+    lbw_strmap_release(&called);
+    return LBW_OK;
+}
+
+/* Layers on integers as operators of ours: their nodes again, with the weights in sight. */
+static enum lbw_status open_native(struct lbw_model *model, struct lbw_error *err)
+{
+    size_t num;
+    if (!lbw_has_native(model))
+        return LBW_OK;
+    return lbw_model_rewritten(model, lbw_open_functions(&num, model, LBW_ALL_OPS, err));
 }
 
 static enum lbw_status expand_all(struct lbw_model *model, struct lbw_index *index,
@@ -135,9 +166,7 @@ static enum lbw_status expand_all(struct lbw_model *model, struct lbw_index *ind
     for (struct lbw_scope *s = index->scopes; s; s = s->next)
         LBW_TRY(expand_scope(model, index, s, keeps_plain, num, err));
     LBW_TRY(lbw_clean(model, index, err));
-    if (*num)
-        drop_functions(model);
-    return LBW_OK;
+    return *num ? drop_functions(model, err) : LBW_OK;
 }
 
 enum lbw_status lbw_expand_weights(size_t *num, struct lbw_model *model, bool keeps_plain,
@@ -157,6 +186,7 @@ enum lbw_status lbw_expand(struct lbw_model *model, size_t *num, struct lbw_erro
 {
     size_t count = 0, num_roundings = 0;
     LBW_TRY(lbw_model_check(model, err));
+    LBW_TRY(lbw_within(err, open_native(model, err), "%s", model->name));
     LBW_TRY(lbw_within(err, lbw_expand_weights(&count, model, false, err), "%s", model->name));
     if (count)
         LBW_TRY(lbw_within(

@@ -30,6 +30,9 @@ enum lbw_status lbw_native_check(const struct lbw_model *model, struct lbw_error
 /* Whether a function is the body of a native operator. */
 bool lbw_is_native(const Onnx__FunctionProto *f);
 
+/* Whether the model holds one. */
+bool lbw_has_native(const struct lbw_model *model);
+
 /*
  * The function of that operator ("QConvSilu", "QConcat3"), added to the model if missing.
  * LBW_ERR_ARGUMENT for other names.

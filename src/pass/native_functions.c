@@ -152,6 +152,14 @@ bool lbw_is_native(const Onnx__FunctionProto *f)
            (find_body(f->name) || join_parts(&join, f->name));
 }
 
+bool lbw_has_native(const struct lbw_model *model)
+{
+    for (size_t i = 0; i < model->proto->n_functions; i++)
+        if (lbw_is_native(model->proto->functions[i]))
+            return true;
+    return false;
+}
+
 /* Splits at blanks, in place; the list ends with NULL. Returns the number of words. */
 static size_t split(char *text, char *words[MAX_WORDS])
 {

@@ -2,6 +2,7 @@
 /* The plan as text or JSON, and back: the surface of golden tests, review and hand edits. */
 #include <errno.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,9 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
         fputs(*item->scope && *item->reason ? ", in " : "", f);
         print_clean(f, item->scope);
     }
-    if (item->grid && item->is_chosen)
+    if (item->grid && item->is_chosen && isnan(item->predicted_loss))
+        fprintf(f, "  # effect unknown, %llu bytes", (unsigned long long)item->packed_bytes);
+    else if (item->grid && item->is_chosen)
         fprintf(f, "  # predicted loss %.3g, %llu bytes", item->predicted_loss,
                 (unsigned long long)item->packed_bytes);
     if (item->grid && strcmp(item->fit, "samples") == 0)

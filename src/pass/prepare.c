@@ -15,6 +15,7 @@
 #include "pass/bias.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
+#include "pass/native.h"
 #include "pass/operators.h"
 #include "pass/rewrite.h"
 
@@ -290,6 +291,10 @@ static enum lbw_status refuse_encoded(struct lbw_model *model, const char *ops,
     struct lbw_index index = {0};
     const char *name = NULL;
     enum lbw_status status;
+    if (lbw_has_native(model))
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "layers are already encoded, as operators of " LBW_DOMAIN
+                            ": run 'lbw expand' first, or add --requantize"));
     LBW_OR_OUT(lbw_index_init(&index, model, err));
     for (struct lbw_scope *s = index.scopes; s && !name; s = s->next)
         LBW_OR_OUT(find_encoded(&name, &index, s, ops, err));

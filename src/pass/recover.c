@@ -67,11 +67,26 @@ static int shift_of(const struct lbw_encoded *encoded)
                                                            : 0;
 }
 
+/* The highest level that lbw stores as this type: others hold their whole range in it. */
+static int32_t most_of(const struct lbw_encoded *encoded)
+{
+    switch (encoded->codes->data_type) {
+    case TYPE(INT2):
+        return 1;
+    case TYPE(INT4):
+        return 7;
+    default:
+        return INT32_MAX;
+    }
+}
+
 bool lbw_recover_has_grid(const float *numbers, size_t n, const struct lbw_encoded *encoded)
 {
     int shift = shift_of(encoded);
     for (const struct lbw_grid *grid = next_grid(NULL); grid; grid = next_grid(grid)) {
         size_t i = 0;
+        if (grid->levels[grid->num_levels - 1] > most_of(encoded))
+            continue;
         while (i < n && code_of(grid, ldexpf(numbers[i], shift)) >= 0)
             i++;
         if (i == n)

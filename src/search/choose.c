@@ -3,11 +3,13 @@
 #include <lbw/budget.h>
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/thread.h"
 #include "pass/encode.h"
+#include "run/session.h"
 #include "search/allocate.h"
 #include "search/loss.h"
 #include "search/probe.h"
@@ -39,6 +41,7 @@ struct chooser {
     double *ones;
     double unit;             /* losses are divided by it */
     double count;            /* values of all planned weights */
+    size_t num_unknown;      /* weights of unknown effect */
     uint64_t fixed;          /* bytes of planned weights whose grid is fixed */
     enum lbw_status *status; /* of measuring, per item */
 };
@@ -134,6 +137,17 @@ static enum lbw_status probe_unknown(struct chooser *c, struct lbw_error *err)
     return status;
 }
 
+/* Whether anything known reaches the outputs: not where they are empty, or hold NaN. */
+static bool is_measured(const struct chooser *c)
+{
+    double sum = 0;
+    for (size_t k = 0; k < c->num_items; k++) {
+        double error = c->choices[c->items[k] * NUM_CANDIDATES + CAUTIOUS].error;
+        sum += isfinite(error) ? error : 0;
+    }
+    return sum > 0;
+}
+
 /* Measures each weight on every grid. */
 static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
 {
@@ -143,12 +157,14 @@ static enum lbw_status measure_weights(struct chooser *c, struct lbw_error *err)
     lbw_parallel_for(c->num_items, 0, run_weight, c);
     if (c->sensitivity.num_unknown)
         LBW_TRY(probe_unknown(c, err));
+    bool is_known = is_measured(c);
     for (size_t k = 0; k < c->num_items; k++) {
         size_t i = c->items[k];
         const struct lbw_choice *row = &c->choices[i * NUM_CANDIDATES];
         if (c->status[k] != LBW_OK)
             return measure_weight(c, i, err); /* again, for its message */
-        if (isnan(row[CAUTIOUS].error)) {
+        if (!is_known || !isfinite(row[CAUTIOUS].error)) {
+            c->num_unknown++;
             c->fixed += bytes_on(&plan->weights[i], c->grids[CAUTIOUS]);
             continue;
         }
@@ -251,11 +267,14 @@ static void carry_out(struct chooser *c, struct lbw_budget *out)
     sum_up(&loss, &size, c, c->picks);
     if (!out)
         return;
-    *out = (struct lbw_budget){.loss = loss,
+    *out = (struct lbw_budget){.loss = c->num_items ? loss : NAN,
                                .bits = c->count > 0 ? 8 * (double)size / c->count : 0,
                                .by_boxes = c->sensitivity.by_boxes,
-                               .num_unknown = c->sensitivity.num_unknown};
-    memcpy(out->reason, c->sensitivity.reason, sizeof out->reason);
+                               .num_unknown = c->num_unknown};
+    snprintf(out->reason, sizeof out->reason, "%s",
+             *c->sensitivity.reason ? c->sensitivity.reason
+             : c->num_unknown       ? "the outputs are empty, or hold NaN or infinity"
+                                    : "");
 }
 
 /* If nothing can be measured, the effect of every weight is unknown. */
@@ -269,7 +288,10 @@ static enum lbw_status measure_sensitivity(struct chooser *c, struct lbw_error *
                                                    .user = p->user};
     struct lbw_error own = {0};
     enum lbw_status status = lbw_sensitivity_measure(&c->sensitivity, c->plan, &measure, &own);
-    if (status == LBW_ERR_UNSUPPORTED) {
+    struct lbw_runtime *runtime;
+    bool is_model =
+        status == LBW_ERR_RUNTIME && lbw_runtime_load(&runtime, NULL, NULL) == LBW_OK;
+    if (status == LBW_ERR_UNSUPPORTED || is_model) {
         lbw_sensitivity_forget(&c->sensitivity, c->plan, own.message);
         return LBW_OK;
     }

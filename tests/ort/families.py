@@ -46,15 +46,16 @@ class Graph:
     def rows(self, name):
         return self.op("Transpose", [name], name + "t", perm=[0, 2, 1])
 
-    def give(self, name):
-        self.outputs.append(name)
+    def give(self, name, kind=TensorProto.FLOAT):
+        self.outputs.append((name, kind))
 
-    def save(self, path, metadata=()):
+    def save(self, path, metadata=(), before=(), after=()):
+        """`before` and `after` the picture: further inputs."""
         height, width = self.sides or ("height", "width")
         picture = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, height, width])
-        outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-                   for name in self.outputs]
-        graph = helper.make_graph(self.nodes, "g", [picture], outputs, self.constants)
+        outputs = [helper.make_tensor_value_info(name, kind, None)
+                   for name, kind in self.outputs]
+        graph = helper.make_graph(self.nodes, "g", [*before, picture, *after], outputs, self.constants)
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
         model.ir_version = 8
         helper.set_model_props(model, dict(metadata))
@@ -115,6 +116,54 @@ for stride in (8, 16, 32):
     shape = g.constant(f"grid{stride}", numpy.array([1, 18, 64 // stride, -1], numpy.int64))
     g.give(g.op("Reshape", [name, shape], f"head{stride}"))
 g.save("heads.onnx")
+
+
+# ---- with inputs beside the picture; the box is that of the middle half, of class 2 ----
+
+
+def pair(name, kind=TensorProto.FLOAT):
+    return helper.make_tensor_value_info(name, kind, ["batch", 2])
+
+
+def score(g, name, shape, scale=1.0):
+    """0.8 throughout, but made of the pixels, so that weights reach it."""
+    mean = g.op("ReduceMean", ["pixels"], name + "m", axes=[1, 2, 3], keepdims=0)
+    small = g.op("Mul", [mean, g.constant(name + "e", numpy.float32(1e-4))], name + "s")
+    near = g.op("Add", [small, g.constant(name + "8", numpy.float32(.8))], name + "n")
+    return g.op("Mul", [near, g.constant(name + "o", numpy.full(shape, scale, numpy.float32))], name)
+
+
+def floats(g, name):
+    return g.op("Cast", [name], name + "f", to=TensorProto.FLOAT)
+
+
+g = Graph((64, 128))  # D-FINE: labels, boxes in pixels of what orig_target_sizes says, scores
+sizes = floats(g, "orig_target_sizes")
+whole = g.op("Concat", [sizes, sizes], "whole", axis=1)
+shares = g.constant("shares", numpy.float32([[[.25, .25, .75, .75]]]))
+g.give(g.op("Identity", [g.constant("two", numpy.array([[2]], numpy.int64))], "labels"), TensorProto.INT64)
+g.give(g.op("Mul", [whole, shares], "boxes"))
+g.give(score(g, "scores", (1, 1)))
+g.save("dfine.onnx", after=[pair("orig_target_sizes", TensorProto.INT64)])
+
+g = Graph((64, 128))  # PaddleDetection: label score x0 y0 x1 y1 in pixels of the picture, and how many
+turn = g.constant("turn", numpy.array([1, 0, 1, 0], numpy.int64))
+real = g.op("Div", ["im_shape", "scale_factor"], "real")
+corners = g.op("Mul", [g.op("Gather", [real, turn], "corners", axis=1), shares], "moved")
+g.constant("shares", numpy.float32([[.25, .25, .75, .75]]))
+row = g.op("Concat", [g.constant("label", numpy.float32([[2]])), score(g, "sure", (1, 1)), "moved"],
+           "row", axis=1)
+g.give(row)
+g.give(g.op("Identity", [g.constant("one", numpy.array([1], numpy.int32))], "num"), TensorProto.INT32)
+g.save("paddle.onnx", before=[pair("im_shape")], after=[pair("scale_factor")])
+
+g = Graph((64, 128))  # keras-yolo3: boxes y0 x0 y1 x1, scores [1,classes,n], what it would keep
+twice = g.op("Concat", ["image_shape", "image_shape"], "twice", axis=1)
+g.constant("shares", numpy.float32([[[.25, .25, .75, .75]]]))
+g.give(g.op("Mul", [twice, "shares"], "boxes"))
+g.give(score(g, "scores", (1, 80, 1), numpy.eye(80, dtype=numpy.float32)[2].reshape(1, 80, 1)))
+g.give(g.op("Identity", [g.constant("k", numpy.zeros((1, 3), numpy.int64))], "kept"), TensorProto.INT64)
+g.save("keras_yolo3.onnx", after=[pair("image_shape")])
 
 
 def chunk(kind, data):

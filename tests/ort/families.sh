@@ -40,4 +40,15 @@ detected yolov8 'dynamic input: 640x640 by its metadata or profile yolov8'
 detected heads 'the outputs fit more than one detector: use --profile yolov3, yolov4, yolov5 or yolov7'
 detected pose 'picture.png  0 ' # the only class: keypoints are no others
 ! grep -E 'picture.png  [1-9]' said || status=1
+# Boxes come out where the model puts them: the middle half of a picture of 64x64, class 2.
+for model in dfine paddle keras_yolo3; do
+    option=
+    [ $model = paddle ] && option='-p ppyoloe-plus'
+    [ $model = keras_yolo3 ] && option='--resize stretch'
+    detected $model 'picture.png  car     0.80  16  16     32      32' $option
+done
+assumed dfine "; input 'orig_target_sizes': the image's size"
+assumed paddle "; input 'scale_factor': 1"
+assumed keras_yolo3 "(the outputs look like yolov3-boxes); input 'image_shape': the image's size"
+detected paddle 'fit more than one detector: use --profile ppyoloe or ppyoloe-plus'
 exit $status

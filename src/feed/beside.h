@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* Inputs beside the picture: constants in practice, which the names of exporters tell. */
+#ifndef LBW_SRC_FEED_BESIDE_H
+#define LBW_SRC_FEED_BESIDE_H
+
+#include <lbw/image.h>
+
+#include "feed/array.h"
+#include "feed/input.h"
+
+/* What the input gets, one phrase: "the image's size", "1", "zeros". */
+const char *lbw_beside_meaning(const char *name);
+
+/* Open dims become 1, but the last of an input that takes a pair becomes 2. */
+void lbw_beside_settle(struct lbw_feed_input *input);
+
+/*
+ * Fills the array of this input for a picture of the preprocessing's sides. Boxes that the
+ * model scales by it come out in pixels of its input, so that what decodes them need not know.
+ */
+void lbw_beside_fill(struct lbw_array *array, const char *name,
+                     const struct lbw_preprocess *preprocess);
+
+#endif

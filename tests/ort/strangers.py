@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: MIT
+"""Structures that others' models have, each with what commands say of it and leave behind."""
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import onnx
+    import onnxruntime as ort
+    from onnx import TensorProto as T, helper as h, numpy_helper as nh
+except ImportError as missing:
+    print("skipped:", missing)
+    sys.exit(77)
+
+lbw = sys.argv[1]
+random = np.random.default_rng(3)
+PAD = dict(pads=[1] * 4)
+
+
+def values(*shape, dtype=np.float32):
+    return (random.standard_normal(shape) * 0.3).astype(dtype)
+
+
+def port(name, shape, kind=T.FLOAT):
+    return h.make_tensor_value_info(name, kind, shape)
+
+
+def op(kind, inputs, outputs, domain="", **attributes):
+    return h.make_node(kind, inputs.split(), outputs.split(), domain=domain, **attributes)
+
+
+def model(nodes, constants, inputs=None, outputs=None, imports=(("", 17),), tensors=()):
+    graph = h.make_graph(nodes, "g", inputs or [port("x", [1, 3, 32, 32])],
+                         outputs or [port("y", None)],
+                         [*(nh.from_array(np.asarray(a), n) for n, a in constants.items()), *tensors])
+    made = h.make_model(graph, opset_imports=[h.make_opsetid(*i) for i in imports])
+    made.ir_version = 10
+    return made
+
+
+def run(*words, expect=0):
+    done = subprocess.run([lbw, *words], capture_output=True, text=True, errors="replace")
+    assert done.returncode == expect, (words, done.returncode, done.stderr)
+    return done.stdout + done.stderr
+
+
+def quantize(made, *options, expect=0):
+    onnx.save(made, "in.onnx")
+    return run("quantize", "in.onnx", "-o", "out.onnx", "-n", "2", *options, expect=expect)
+
+
+def loads(path):
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def says(text, *parts):
+    for part in parts:
+        assert part in text, "no %r in:\n%s" % (part, text)
+
+
+def never(text, *parts):
+    for part in parts:
+        assert part not in text, "%r in:\n%s" % (part, text)
+
+
+# ---- headlines ----
+
+
+def unknown_operator(options):
+    """The runtime loads no more than its beginning: converted all the same, and said."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Magic", "a", "m", domain="my.ops"),
+                  op("Conv", "m w2", "y", **PAD)],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)},
+                 imports=(("", 17), ("my.ops", 1)))
+    text = quantize(made, *options)
+    says(text, "warning: calibrated 1 of 2 layers", "my.ops:Magic(-1) is not a registered function",
+         "warning: what the result keeps was not measured")
+    if "4" not in options:
+        says(text, "warning: --bits auto: the effect of 2 weights is unknown")
+    if "-q" not in options:
+        says(text, "calibrated 1 of 2 layers with 2 generated images", "mean of 1 of 2 layers")
+        never(text, "exact")
+
+
+def test_unknown_operator():
+    unknown_operator([])
+    unknown_operator(["-q"])
+    unknown_operator(["--bits", "4"])
+
+
+def test_unknown_effect():
+    """Outputs of NaN, or of no values, tell nothing of what rounding costs: two terms then."""
+    weights = {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)}
+    nan = model([op("Conv", "x w", "a", **PAD), op("Log", "a", "l"), op("Conv", "l w2", "y", **PAD)],
+                weights)
+    empty = model([op("Conv", "x w", "a", **PAD), op("Slice", "a at at at", "e"),
+                   op("Conv", "e w2", "y", **PAD)], {**weights, "at": np.array([0])})
+    for made in nan, empty:
+        onnx.save(made, "in.onnx")
+        text = run("plan", "in.onnx")
+        says(text, "the effect of 2 weights is unknown", "# effect unknown", "4x2   real  channel  w2 ")
+        never(text, "nan", "predicted loss")
+
+
+def test_other_shape():
+    """Boxes that come and go: outputs of another shape are not called exact."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Greater", "a half", "g"), op("NonZero", "g", "y")],
+                 {"w": values(32, 3, 3, 3), "half": np.float32(0.1)}, outputs=[port("y", None, T.INT64)])
+    text = quantize(made, "--bits", "2", "--all")
+    says(text, "output y: of another shape")
+    never(text, "exact")
+
+
+# ---- operator sets ----
+
+
+def test_no_such_version():
+    for version in 0, -3:
+        made = model([op("Conv", "x w", "y", **PAD)], {"w": values(64, 3, 3, 3)}, imports=(("", version),))
+        says(quantize(made, expect=1), "version %d of the default operator set" % version)
+
+
+# ---- weights that others quantized ----
+
+
+def test_int4():
+    """All of -8 … 7 is the range of 4 bits, and no grid of ours that is stored so."""
+    codes = h.make_tensor("q", T.INT4, [64, 3, 3, 3], (np.arange(64 * 27) % 16 - 8).tolist())
+    made = model([op("DequantizeLinear", "q s", "w", axis=0), op("Conv", "x w", "y", **PAD)],
+                 {"s": np.abs(values(64)) + .01}, imports=(("", 21),), tensors=[codes])
+    says(quantize(made), "quantized by another tool: int4")
+
+
+# ---- operators of ai.lbw ----
+
+
+def test_native_again():
+    """Layers on 8-bit activations open again: expanded wholly, never quantized twice unasked."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Relu", "a", "r"), op("Conv", "r w2", "b", **PAD),
+                  op("Relu", "b", "s"), op("Conv", "s w3", "c", **PAD), op("Relu", "c", "y")],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3), "w3": values(32, 32, 3, 3)})
+    quantize(made, "--activations", "int8", "-e", "native", "--bits", "4x2")
+    says(run("expand", "out.onnx", "-o", "float.onnx"), "3 weights expanded")
+    loads("float.onnx")
+    assert not onnx.load("float.onnx").functions
+    says(run("quantize", "out.onnx", "-o", "again.onnx", expect=1), "already encoded, as operators of ai.lbw")
+    run("quantize", "out.onnx", "-o", "again.onnx", "--requantize", "-n", "2")
+    loads("again.onnx")
+
+
+failed = 0
+tests = [(name, test) for name, test in list(globals().items()) if name.startswith("test_")]
+with tempfile.TemporaryDirectory() as folder:
+    os.chdir(folder)
+    for name, test in tests:
+        try:
+            test()
+        except (AssertionError, Exception) as problem:
+            print("%s: %s: %s" % (name, type(problem).__name__, str(problem)[:900]))
+            failed += 1
+    os.chdir("/")
+print("%d tests, %d failed" % (len(tests), failed))
+sys.exit(failed != 0)
