@@ -259,12 +259,19 @@ static bool read_bound(float *out, const struct lbw_native_finder *r, const char
     return is_known;
 }
 
-/* Without a kernel_shape the rank must show in the weight. */
+/* Without a kernel_shape the rank must show in the weight, or in the shape it is decoded to. */
 static bool has_planar_weight(const struct lbw_native_finder *r,
                               const struct lbw_native_call *call, const Onnx__NodeProto *conv)
 {
     const Onnx__TensorProto *w = lbw_native_constant(r, call->inputs[3]);
-    return lbw_node_attribute(conv, "kernel_shape") || (w && w->n_dims == 4);
+    if (lbw_node_attribute(conv, "kernel_shape") || w)
+        return !w || w->n_dims == 4;
+    const struct lbw_value *value = lbw_native_value(r, call->inputs[3]);
+    const Onnx__NodeProto *node = value ? value->producer : NULL;
+    const Onnx__TensorProto *shape =
+        node && node->n_input ? lbw_native_constant(r, node->input[node->n_input - 1]) : NULL;
+    return shape && shape->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 &&
+           shape->n_dims == 1 && shape->dims[0] == 4;
 }
 
 /* Relu and Clip precede the QuantizeLinear and keep its scaling. */
