@@ -6,10 +6,11 @@ from __future__ import annotations
 import itertools
 import os
 import time
+import warnings
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from . import _options as options
-from ._call import ArgumentError, Call, FileError, Progress, text
+from ._call import ArgumentError, Call, FileError, OnnxRuntimeError, Progress, text
 from ._lbw import ffi, lib
 from ._options import Bits, Model, Path, Samples, dress
 from ._results import (
@@ -355,7 +356,12 @@ class _Checking:
         params.calibrate, params.profile = job.samples, job.detector
         params.num_samples = lib.LBW_KEEP_SAMPLES if self.share else 0
         options.use_runtime(job.call)
-        job.call.run(lib.lbw_check_open, self._out, job.model, params)
+        try:
+            job.call.run(lib.lbw_check_open, self._out, job.model, params)
+        except OnnxRuntimeError as error:  # layers may be calibrated all the same
+            if self.share:
+                raise
+            warnings.warn(f"what the result keeps was not measured: {error}", stacklevel=2)
 
     def run(self, job: _Job) -> None:
         if self.handle == ffi.NULL:

@@ -50,7 +50,7 @@ static enum lbw_status open_check(struct lbw_conversion *c)
     struct lbw_error err = {0};
     enum lbw_status status = lbw_check_open(&c->check, c->model, &params, &err);
     lbw_progress_clear();
-    if ((status == LBW_ERR_RUNTIME || status == LBW_ERR_UNSUPPORTED) && !c->num_held) {
+    if (status == LBW_ERR_RUNTIME && !c->num_held) {
         c->unchecked = err; /* layers may be calibrated all the same */
         return LBW_OK;
     }

@@ -291,6 +291,16 @@ static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
     return LBW_OK;
 }
 
+/* Outputs that cannot be read (sequences, strings) are no more than a model that fails. */
+static enum lbw_status as_runtime(enum lbw_status status, struct lbw_error *err)
+{
+    if (status != LBW_ERR_UNSUPPORTED)
+        return status;
+    if (err)
+        err->status = LBW_ERR_RUNTIME;
+    return LBW_ERR_RUNTIME;
+}
+
 enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
                                const struct lbw_check_params *params, struct lbw_error *err)
 {
@@ -311,7 +321,7 @@ enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
     LBW_OR_OUT(settle_profile(c, feed, params->profile, err));
     LBW_OR_OUT(hold(c, feed, params->num_samples, is_generated, err));
     if (c->num_held)
-        LBW_OR_OUT(learn_all(c, model, err));
+        LBW_OR_OUT(as_runtime(learn_all(c, model, err), err));
     else
         lbw_check_close(&c);
     *out = c;

@@ -115,6 +115,23 @@ def test_other_shape():
     never(text, "exact")
 
 
+def test_sequence():
+    """An output that is no tensor keeps nobody from converting the rest; it is said."""
+    made = model([op("Conv", "x w", "y", **PAD), op("SequenceConstruct", "y y", "s")],
+                 {"w": values(32, 3, 3, 3)},
+                 outputs=[h.make_tensor_sequence_value_info("s", T.FLOAT, None), port("y", None)])
+    says(quantize(made), "calibrated with 2 generated images",
+         "warning: what the result keeps was not measured: output 's' is not a tensor")
+
+
+def test_no_image():
+    """One line says what is wanted, and nothing else."""
+    made = model([op("Conv", "x w", "y")], {"w": values(64, 1, 9)}, [port("x", ["b", 1, "t"])])
+    text = quantize(made, expect=1)
+    assert len(text.splitlines()) == 1, text
+    says(text, "no input takes images (the first, 'x', is ?x1x?); give arrays of that shape")
+
+
 # ---- operator sets ----
 
 
