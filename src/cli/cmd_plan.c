@@ -54,9 +54,9 @@ static int run(const void *values, int num_arguments, char **arguments)
         fputs(text, stdout);
         fflush(stdout);
         talk_summary(c.plan);
-        if (c.is_auto && isnan(c.budget.loss))
+        if (c.is_auto && isnan(c.budget.loss) && c.budget.bits > 0)
             fprintf(stderr, "%.2f bits per weight\n", c.budget.bits);
-        else if (c.is_auto)
+        else if (c.is_auto && !isnan(c.budget.loss))
             fprintf(stderr,
                     "%.2f bits per weight; predicted loss %.2f of that of 4x2 everywhere\n",
                     c.budget.bits, c.budget.loss);

@@ -132,6 +132,14 @@ def test_no_image():
     says(text, "no input takes images (the first, 'x', is ?x1x?); give arrays of that shape")
 
 
+def test_later_than_runtime():
+    """Operators of a set that the runtime does not know yet: converted, and said."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Relu", "a", "r"), op("Conv", "r w2", "y", **PAD)],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)}, imports=(("", 99),))
+    says(quantize(made, "-q"), "the effect of 2 weights is unknown (loading the model",
+         "what the result keeps was not measured", "Opset 99")
+
+
 # ---- operator sets ----
 
 
