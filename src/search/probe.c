@@ -282,8 +282,8 @@ static enum lbw_status probe_all(double *losses, struct probe *p, const size_t *
     struct lbw_error own = {0};
     for (size_t i = 0; i < num; i++)
         losses[i] = NAN;
-    LBW_TRY(open_feed(p, err));
-    enum lbw_status status = open_session(&session, p, &own);
+    enum lbw_status status = open_feed(p, &own);
+    status = status == LBW_OK ? open_session(&session, p, &own) : status;
     status = status == LBW_OK ? learn(p, session, &own) : status;
     lbw_session_close(&session);
     if (status != LBW_OK)
