@@ -34,8 +34,8 @@ static bool is_float(const struct lbw_native_finder *r, const char *name)
     return false;
 }
 
-/* Products per output up to which float kernels of ours are as fast as the runtime's. */
-#define MAX_FLOAT_PRODUCTS 512
+/* Products per output up to which layers on floats are faster here than in the runtime. */
+#define MAX_FLOAT_PRODUCTS 25
 #define MAX_FLOAT_STRIDE   4
 
 static bool is_decoder(const Onnx__NodeProto *node)
