@@ -26,7 +26,7 @@ import onnxruntime
 import inference
 
 BEGIN, END = "<!-- begin of speed.py -->", "<!-- end of speed.py -->"
-COLUMNS = ["float", "its int8", "lbw QDQ", "lbw native", "OpenVINO float", "OpenVINO int8"]
+COLUMNS = ["float", "its int8", "that, native", "lbw QDQ", "lbw native", "OpenVINO float", "OpenVINO int8"]
 
 
 def parse(text):
@@ -51,17 +51,20 @@ def make_files(args, model, folder):
         subprocess.run([args.lbw, "quantize", path, "-o", ours, "-b", "4", "--activations", "int8",
                         "-q", "-n", "16" if calib else "4", "-c", calib or "generated:4"] + sizes,
                        check=True)
-    subprocess.run([args.lbw, "convert", ours, "-o", native, "-e", "native", "-q"], check=True)
-    return theirs, ours, native
+    converted = os.path.join(folder, f"{name}-theirs-native.onnx")
+    for qdq, out in ((ours, native), (theirs, converted)):
+        subprocess.run([args.lbw, "convert", qdq, "-o", out, "-e", "native", "-q"], check=True)
+    return theirs, ours, native, converted
 
 
 def runners(args, model, files, threads):
     _, path, size, _ = model
-    theirs, ours, native = files
+    theirs, ours, native, converted = files
     name, shape = inference.shape_of(path, size)
     feed = {name: 255 * np.random.default_rng(1).random(shape, np.float32)}
     rows = [("float", inference.ort_runner(path, feed, threads)),
             ("its int8", inference.ort_runner(theirs, feed, threads)),
+            ("that, native", inference.ort_runner(converted, feed, threads, args.library)),
             ("lbw QDQ", inference.ort_runner(ours, feed, threads)),
             ("lbw native", inference.ort_runner(native, feed, threads, args.library))]
     if inference.openvino:
@@ -81,7 +84,7 @@ def latency(args, models, files, threads):
         cells = [f"{1e3 * np.median(times[0]):.2f} ms"]
         for (title, _), own in zip(rows[1:], times[1:]):
             low, middle, high = np.percentile(times[0] / own, [25, 50, 75])
-            ratio = f"**{middle:.2f}**" if title == "lbw native" else f"{middle:.2f}"
+            ratio = f"**{middle:.2f}**" if "native" in title else f"{middle:.2f}"
             cells.append(f"{ratio} ({low:.2f} … {high:.2f})")
         cells += ["–"] * (len(COLUMNS) - len(cells))
         lines.append(f"| {model[0]} | " + " | ".join(cells) + " |")
@@ -94,7 +97,7 @@ def memory(args, models, files):
              "| | float | its int8 | lbw QDQ | lbw native |", "|---|--:|--:|--:|--:|"]
     for model in models:
         name, path, size, _ = model
-        theirs, ours, native = files[name]
+        theirs, ours, native, _ = files[name]
         cells = []
         for file, library in ((path, None), (theirs, None), (ours, None), (native, args.library)):
             runs = [inference.weigh(file, inference.shape_of(path, size), library)
