@@ -24,7 +24,7 @@ from lbw import _call, _options
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("LBW", ROOT / "build/lbw")
 ASSETS = pathlib.Path(os.environ.get("LBW_ASSETS", ROOT / "../shared/assets"))
-ROUNDS = 7
+ROUNDS = int(os.environ.get("ROUNDS", "7"))
 CONVERSIONS = 50
 
 
