@@ -116,6 +116,7 @@ def resident():
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/statm"), reason="no /proc")
 def test_memory_is_given_back():
     data = MODEL.read_bytes()
     for _ in range(10):

@@ -11,7 +11,7 @@
  * What one rounding may cost, where all weights on grid 4x2 cost 1. docs/activations.md says
  * what it was tried on.
  */
-#define MOST_COST 0.004
+#define MOST_COST 0.1
 
 /* Where the cost is not known: of the signal, on average over channels. */
 #define MOST_NOISE 0.05
