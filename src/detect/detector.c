@@ -23,8 +23,17 @@ static enum lbw_status settle_input(struct lbw_detector *detector,
     struct lbw_preprocess *preprocess = &detector->profile.preprocess;
     struct lbw_picture_axes axes;
     char shape[128];
-    LBW_TRY(lbw_inputs_find_picture(&detector->picture, &axes, inputs, info,
-                                    preprocess->channels_last, err));
+    /* a detector takes no arrays, so that advice is left out */
+    if (lbw_inputs_find_picture(&detector->picture, &axes, inputs, info,
+                                preprocess->channels_last, NULL) != LBW_OK) {
+        lbw_input_shape(shape, sizeof shape, &inputs[0]);
+        return lbw_fail(
+            err, LBW_ERR_UNSUPPORTED,
+            info->num_inputs == 1
+                ? "input '%s' is %s, not an image of 1 or 3 channels"
+                : "no input is an image of 1 or 3 channels (the first, '%s', is %s)",
+            inputs[0].name, shape);
+    }
     struct lbw_feed_input *input = &inputs[detector->picture];
     lbw_input_shape(shape, sizeof shape, input);
     if (axes.batch != 1)
