@@ -13,6 +13,9 @@
  */
 #define MOST_COST 0.1
 
+/* Tensors of more values may cost more, in proportion: layers on float take the longer. */
+#define MANY_VALUES ((double)(1 << 19))
+
 /* Where the cost is not known: of the signal, on average over channels. */
 #define MOST_NOISE 0.05
 
@@ -24,6 +27,7 @@ struct sampler {
     float *values;
     uint32_t *channels; /* where each stands along axis 1 */
     size_t num, capacity;
+    size_t size; /* values of the largest sample */
     float low, high;
     uint32_t low_channel, high_channel;
     bool is_finite;
@@ -45,6 +49,7 @@ static enum lbw_status take(void *user, const struct lbw_activation *a, struct l
     size_t plane = 1, num_channels = a->num_dims > 1 ? (size_t)a->dims[1] : 1;
     for (size_t i = 2; i < a->num_dims; i++)
         plane *= (size_t)a->dims[i];
+    s->size = count > s->size ? count : s->size;
     for (size_t i = 0; i < count; i++) {
         if (a->converted[i] < s->low) {
             s->low = a->converted[i];
@@ -137,7 +142,7 @@ static enum lbw_status judge(struct lbw_edge *edge, const struct sampler *s,
     free(channels);
     if (edge->is_wished)
         return LBW_OK;
-    if (edge->item.cost > MOST_COST)
+    if (edge->item.cost > MOST_COST * fmax(1, (double)s->size / MANY_VALUES))
         keep_float(edge, "8 bits cost too much at the outputs");
     else if (edge->item.cost < 0 && edge->item.noise > MOST_NOISE)
         keep_float(edge, "8 bits drown its quiet channels");
