@@ -465,6 +465,15 @@ static bool match_focus(struct lbw_native_call *call, const struct lbw_native_fi
     call->unquantized = x;
     return true;
 }
+
+/* Whether this QuantizeLinear belongs to a QFocus, which its Concat becomes. */
+static bool ends_focus(const struct lbw_native_finder *r, const Onnx__NodeProto *q)
+{
+    struct lbw_native_call focus = {0};
+    const Onnx__NodeProto *concat = lbw_native_made_by(r, lbw_node_input(q, 0), "Concat");
+    return concat && match_focus(&focus, r, concat);
+}
+
 /* Attributes for two spatial dims; another number of values means another rank. */
 static bool is_planar(const Onnx__NodeProto *node)
 {
@@ -495,7 +504,7 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
     } else if (lbw_node_is(node, "AveragePool")) {
         matches = is_planar(node) && match_average(&call, finder, node);
     } else if (lbw_node_is(node, "QuantizeLinear")) {
-        matches = lbw_native_match_channels(&call, finder, node);
+        matches = !ends_focus(finder, node) && lbw_native_match_channels(&call, finder, node);
     } else if (lbw_node_is(node, "Softmax")) {
         matches = lbw_native_match_softmax(&call, finder, node);
     } else if (lbw_node_is(node, "Concat")) {

@@ -215,9 +215,10 @@ static void put_int64(struct text *graph, const char *name, int64_t value)
 }
 
 /* Every other row and column of x, from all four of them on, as channels: `q`. */
-static void put_quarters(struct text *graph)
+static void put_quarters(struct text *graph, int64_t batch)
 {
     static const char *const from[4] = {"n0 n0", "n1 n0", "n0 n1", "n1 n1"};
+    const int64_t parts[] = {batch, CHANNELS / 4, 20, 22};
     struct text axis = {0};
     char inputs[200];
     put_int64(graph, "n0", 0);
@@ -225,6 +226,7 @@ static void put_quarters(struct text *graph)
     put_int64(graph, "n2", 2);
     put_int64(graph, "n3", 3);
     put_int64(graph, "end", INT64_MAX);
+    put_scaling(graph, "q", .02F, 100);
     for (int i = 0; i < 4; i++) {
         char half[8], quarter[8];
         snprintf(half, sizeof half, "half%d", i);
@@ -233,13 +235,16 @@ static void put_quarters(struct text *graph)
         put_op(graph, "Slice", inputs, half, NULL);
         snprintf(inputs, sizeof inputs, "%s %.2s end n3 n2", half, from[i] + 3);
         put_op(graph, "Slice", inputs, quarter, NULL);
+        put_quantize(graph, quarter, "q", name_of(quarter, "_bytes"));
+        snprintf(inputs, sizeof inputs, "%s_bytes q_scale q_zero", quarter);
+        put_op(graph, "DequantizeLinear", inputs, name_of(quarter, "_real"), NULL);
+        put_typed_port(graph, 13, name_of(quarter, "_real"), TYPE(FLOAT), parts, 4);
     }
     attribute_int(&axis, "axis", 1);
-    put_op(graph, "Concat", "part0 part1 part2 part3", "quarters", &axis);
+    put_op(graph, "Concat", "part0_real part1_real part2_real part3_real", "quarters", &axis);
     const float low = -1.5F, high = 2; /* of the first convolution's Clip */
     put_tensor(graph, "low", TYPE(FLOAT), NULL, 0, &low, 4);
     put_tensor(graph, "high", TYPE(FLOAT), NULL, 0, &high, 4);
-    put_scaling(graph, "q", .02F, 100);
     put_quantize(graph, "quarters", "q", "q");
 }
 
@@ -260,7 +265,7 @@ static struct text make_model(void)
         {"h", "out", NULL, 5, 7, 1, 1, 1, SCALE, false},
     };
     struct text graph = {0};
-    put_quarters(&graph);
+    put_quarters(&graph, large[0]);
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++)
         put_layer(&graph, &layers[i]);
     put_join(&graph, "f", "d", "p");
@@ -485,6 +490,29 @@ static void layers_beside_floats_give_the_same(void **unused)
     lbw_model_close(&model);
 }
 
+static void quarters_are_one_operator(void **unused)
+{
+    (void)unused;
+    static const int64_t picture[] = {1, CHANNELS / 4, 40, 44};
+    const struct layer layer = {"q", "a", "Clip", 16, CHANNELS, 1, 3, 1, .02F, false};
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    struct text graph = {0};
+    put_quarters(&graph, 1);
+    put_layer(&graph, &layer);
+    put_dequantize(&graph, "a", "_real");
+    put_op(&graph, "Relu", "a_real", "y", NULL);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), picture, 4);
+    put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
+    struct text bytes = finish_model(&graph, 8, 14);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    assert_true(calls(model, "QFocus"));
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
 static void float_models_are_refused(void **unused)
 {
     (void)unused;
@@ -589,6 +617,7 @@ int main(void)
         cmocka_unit_test(all_give_the_same),
         cmocka_unit_test(converts_back_and_forth),
         cmocka_unit_test(layers_beside_floats_give_the_same),
+        cmocka_unit_test(quarters_are_one_operator),
         cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),
     };
