@@ -269,7 +269,7 @@ class _Job:
             return
         params = self.call.new("struct lbw_budget_params *")
         params.calibrate = self.samples
-        params.profile = self.detector()
+        params.profile = self.detector
         params.progress, params.user = lib.on_progress, self.call.handle
         self.call.run(lib.lbw_plan_weigh_edges, self.plan, params)
 
