@@ -266,8 +266,11 @@ static struct lbw_rows rows_of(const struct job *job, size_t channel, size_t til
     };
 }
 
-/* A tile of one channel to where it belongs, positions beyond the output's width left out. */
-static void copy_tile(uint8_t *y, const uint8_t *tile, const struct lbw_conv_plan *plan,
+/*
+ * A tile of one channel to where it belongs, positions beyond the output's width left out;
+ * `size` is that of a value.
+ */
+static void copy_tile(void *y, const void *tile, size_t size, const struct lbw_conv_plan *plan,
                       size_t first, size_t lanes)
 {
     size_t width = (size_t)plan->out[1];
@@ -276,23 +279,9 @@ static void copy_tile(uint8_t *y, const uint8_t *tile, const struct lbw_conv_pla
         size_t column = at % plan->pitch;
         size_t num = min_size(plan->pitch - column, end - at);
         if (column < width)
-            memcpy(y + at / plan->pitch * width + column, tile + (at - first),
-                   min_size(num, width - column));
-        at += num;
-    }
-}
-
-static void copy_floats(float *y, const float *tile, const struct lbw_conv_plan *plan,
-                        size_t first, size_t lanes)
-{
-    size_t width = (size_t)plan->out[1];
-    size_t end = min_size(first + lanes, plan->num_positions);
-    for (size_t at = first; at < end;) {
-        size_t column = at % plan->pitch;
-        size_t num = min_size(plan->pitch - column, end - at);
-        if (column < width)
-            memcpy(y + at / plan->pitch * width + column, tile + (at - first),
-                   min_size(num, width - column) * sizeof *y);
+            memcpy((char *)y + (at / plan->pitch * width + column) * size,
+                   (const char *)tile + (at - first) * size,
+                   min_size(num, width - column) * size);
         at += num;
     }
 }
@@ -313,7 +302,7 @@ static void finish_floats(const struct job *job, const uint8_t *panel, size_t m,
         isa->floats->scale(row, sums + i * lanes, lanes / LBW_COLUMNS,
                            conv->params.scale[m + i], conv->params.float_bias[m + i]);
         isa->floats->bend(row, lanes / LBW_COLUMNS, conv->params.ending);
-        copy_floats(y, row, job->plan, tile * lanes, lanes);
+        copy_tile(y, row, sizeof *y, job->plan, tile * lanes, lanes);
     }
 }
 
@@ -347,7 +336,7 @@ static void multiply_block(const struct job *job, const uint8_t *panel, size_t g
                                       whole ? plane : isa->lanes, num, panel, words,
                                       conv->quads, &to);
     for (size_t i = 0; i < num && !whole; i++)
-        copy_tile(y + i * plane, tiles + i * isa->lanes, job->plan, tile * isa->lanes,
+        copy_tile(y + i * plane, tiles + i * isa->lanes, 1, job->plan, tile * isa->lanes,
                   isa->lanes);
 }
 
@@ -421,7 +410,7 @@ static void depthwise_task(void *argument, size_t i)
             uint8_t rest[LBW_MAX_LANES];
             rows = rows_of(job, c, tile);
             (conv->is_wide ? isa->depthwise_wide : isa->depthwise)(rest, 1, &rows, words, &to);
-            copy_tile(y, rest, job->plan, tile * isa->lanes, isa->lanes);
+            copy_tile(y, rest, 1, job->plan, tile * isa->lanes, isa->lanes);
         }
     }
 }
