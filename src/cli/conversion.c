@@ -90,9 +90,8 @@ static enum lbw_status weigh_edges(struct lbw_conversion *c)
     struct lbw_calibrate_params calibrate =
         lbw_calibrate_from_options(&c->v->calib, &c->picture);
     calibrate.hold_back = lbw_check_hold_back(c->check);
-    const struct lbw_budget_params params = {.calibrate = &calibrate,
-                                             .profile = c->picture.detector,
-                                             .progress = lbw_progress_step};
+    const struct lbw_budget_params params = {
+        .calibrate = &calibrate, .profile = c->picture.detector, .progress = lbw_progress_step};
     enum lbw_status status = lbw_plan_weigh_edges(c->plan, &params, &c->err);
     lbw_progress_clear();
     return status;
@@ -129,7 +128,7 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
         .encode = lbw_encode_from_options(&v->encode),
         .activations = c->activations,
         .tuner = tuner,
-        .state = c->activations ? v->state : NULL, /* without calibration there is no state */
+        .state = c->activations ? v->state : NULL, /* only calibration keeps state */
         .damping = v->calib.damping,
         .progress = lbw_progress_step,
     };

@@ -61,7 +61,7 @@ enum lbw_status lbw_decoder_add(struct lbw_decoder *decoder, int class_index, fl
         .score = score,
         .class_index = class_index,
     };
-    /* A broken model gives infinities and inverted boxes: these are no detections. */
+    /* A broken model gives infinities and inverted boxes; they are not detections. */
     if (!isfinite(box.x) || !isfinite(box.y) || !isfinite(box.width) || !isfinite(box.height) ||
         box.width <= 0 || box.height <= 0)
         return LBW_OK;

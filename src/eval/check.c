@@ -291,7 +291,7 @@ static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
     return LBW_OK;
 }
 
-/* Outputs that cannot be read (sequences, strings) are no more than a model that fails. */
+/* Outputs that cannot be read (sequences, strings) count as a model that fails. */
 static enum lbw_status as_runtime(enum lbw_status status, struct lbw_error *err)
 {
     if (status != LBW_ERR_UNSUPPORTED)
@@ -355,7 +355,7 @@ static void judge(void *user, size_t i)
     free(pairs);
 }
 
-/* Values that are no numbers in the same place are the same; anything else ends the sum. */
+/* Equal, infinities included, or NaN in the same place. */
 static bool are_same(double x, double y)
 {
     return (isnan(x) && isnan(y)) || x == y;

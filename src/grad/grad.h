@@ -61,7 +61,7 @@ struct lbw_grad_params {
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
     bool no_gradients; /* outputs are the loss and the targets, to judge a state */
-    bool is_linear;    /* the loss is Σ factor·target; there are no desired values */
+    bool is_linear;    /* the loss is Σ factor·target, without desired values */
     bool has_native;   /* the session will have LBW_GRAD_DOMAIN */
     size_t num_scored; /* this many targets, the first, may hold probabilities: see loss */
     /* Adds outputs, per channel: Σ gradient² of these tensors … */
