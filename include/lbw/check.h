@@ -35,7 +35,9 @@ struct lbw_check_params {
 
 /* One output of the model over the held-back samples. */
 struct lbw_check_row {
-    const char *name; /* lives as long as the check */
+    const char *name;    /* lives as long as the check */
+    bool is_skipped;     /* not a tensor of numbers, so not compared: snr and cosine are NaN */
+    uint64_t num_values; /* compared, those that are finite */
     /*
      * dB; INFINITY when equal. Both are NaN where the outputs of a sample cannot be compared:
      * of different shapes, or with NaN or infinity in different places.

@@ -57,11 +57,14 @@ struct lbw_compare_params {
  */
 struct lbw_compare_row {
     const char *name;
-    const char *type; /* of model A: "float32" */
-    bool is_skipped;  /* not a numeric tensor: not compared, the fields below are unset */
+    const char *type;   /* of model A, or of B for an output that A lacks: "float32" */
+    bool is_skipped;    /* not compared: the fields below `reason` are unset */
+    const char *reason; /* why, static: "only in model A", "not a tensor of numbers"; or "" */
     int num_dims;
-    int64_t dims[8];     /* of the first sample in model A */
+    int64_t dims[8];     /* of the first sample in model A, or of the first that differs */
     bool has_same_shape; /* else max_error and relative_error are infinite, counts partial */
+    int num_dims_b;      /* of that sample in model B */
+    int64_t dims_b[8];
     uint64_t num_values;
     uint64_t num_unlike;   /* pairs with one finite value, or with different infinities */
     double max_error;      /* largest |a - b| */
@@ -78,10 +81,10 @@ struct lbw_comparison {
 };
 
 /*
- * Runs both models on the same inputs. LBW_ERR_ARGUMENT when the names of their inputs or
- * outputs differ (the order may); LBW_ERR_RUNTIME when ONNX Runtime is missing or rejects one,
- * named "A" or "B"; LBW_ERR_UNSUPPORTED when no output is a numeric tensor. Free *out with
- * lbw_comparison_free().
+ * Runs both models on the same inputs. LBW_ERR_ARGUMENT when the names of their inputs differ
+ * (the order may), or no output of one is in the other; LBW_ERR_RUNTIME when ONNX Runtime is
+ * missing or rejects one, named "A" or "B"; LBW_ERR_UNSUPPORTED when no output of both is a
+ * numeric tensor. Free *out with lbw_comparison_free().
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out,
                                                   struct lbw_model *a, struct lbw_model *b,
@@ -89,7 +92,10 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_compare(struct lbw_comparison **out,
                                                   struct lbw_error *err);
 LBW_API void lbw_comparison_free(struct lbw_comparison **comparison);
 
-/* The row of output i of model A; NULL beyond the last. Lives as long as the comparison. */
+/*
+ * The rows: the outputs of model A, then those that only B has. NULL beyond the last. Lives as
+ * long as the comparison.
+ */
 LBW_API const struct lbw_compare_row *
 lbw_comparison_row(const struct lbw_comparison *comparison, size_t i);
 

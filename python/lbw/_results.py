@@ -225,6 +225,10 @@ class KeptOutput(Record):
     """One output of the model over the samples held back."""
 
     name: str
+    # Not a tensor of numbers, so not compared.
+    is_skipped: bool
+    # Compared: those that are finite.
+    num_values: int
     # dB; inf when equal.
     snr: float
     cosine: float
@@ -401,8 +405,10 @@ class CompareRow(Record):
 
     name: str
     type: str
-    # No tensor of numbers: nothing below is known.
+    # Not compared: nothing below the reason is known.
     is_skipped: bool
+    # "only in model A", "only in model B", "not a tensor of numbers", or "".
+    reason: str
     shape: list[int]
     has_same_shape: bool
     num_values: int

@@ -164,3 +164,25 @@ char *lbw_text_take_word(char **text)
     *out = '\0';
     return word;
 }
+
+void lbw_text_excerpt(char *out, size_t size, const char *text)
+{
+    static const char more[] = " …";
+    size_t length = strlen(text), room = size - 1;
+    while (length && (unsigned char)text[length - 1] <= ' ')
+        length--;
+    bool is_cut = length > room;
+    if (is_cut) {
+        room -= strlen(more);
+        for (length = room; length && text[length] != ' ';)
+            length--;
+        while (length && text[length - 1] == ' ')
+            length--;
+        if (!length) /* one long word: cut in front of a character */
+            for (length = room; length && ((unsigned char)text[length] & 0xc0) == 0x80;)
+                length--;
+    }
+    for (size_t i = 0; i < length; i++)
+        out[i] = (unsigned char)text[i] < ' ' ? ' ' : text[i];
+    memcpy(out + length, is_cut ? more : "", is_cut ? sizeof more : 1);
+}

@@ -9,6 +9,12 @@
 bool lbw_text_is_utf8(const char *text);
 
 /*
+ * The text on one line: controls become blanks, blanks at the end go, and if it takes more than
+ * `size` bytes (at least 8), only whole words remain, and "…".
+ */
+void lbw_text_excerpt(char *out, size_t size, const char *text);
+
+/*
  * Prints the text as it is if it is one harmless word, else in double quotes: \" and \\ for a
  * quote and a backslash, \n for a line break, and \xNN for each byte that lbw_text_clean()
  * would replace.

@@ -51,6 +51,16 @@ out:
     return status;
 }
 
+/* The cells of an output that has no numbers; a shape of NULL is there already. */
+static void print_dashes(struct lbw_table *table, const char *shape, const char *reason)
+{
+    if (shape)
+        lbw_table_cell(table, "%s", shape);
+    lbw_table_cell(table, "%s", reason);
+    for (int i = 0; i < 3; i++)
+        lbw_table_cell(table, "-");
+}
+
 static void print_table(const struct lbw_comparison *comparison)
 {
     static const struct lbw_column columns[] = {
@@ -63,27 +73,25 @@ static void print_table(const struct lbw_comparison *comparison)
     lbw_table_init(&table, columns, sizeof columns / sizeof *columns);
     for (size_t i = 0; i < comparison->num_rows; i++) {
         const struct lbw_compare_row *row = lbw_comparison_row(comparison, i);
-        char shape[96];
+        char shape[96], shape_b[96];
         lbw_table_cell(&table, "%s", row->name);
         lbw_table_cell(&table, "%s", row->type);
-        lbw_table_cell(
-            &table, "%s",
-            row->is_skipped ? "?" : lbw_text_shape(shape, (size_t)row->num_dims, row->dims));
-        if (row->is_skipped) {
-            for (int k = 0; k < 4; k++)
-                lbw_table_cell(&table, k ? "-" : "not compared");
-            continue;
-        }
-        if (row->has_same_shape)
+        lbw_text_shape(shape, (size_t)row->num_dims, row->dims);
+        lbw_text_shape(shape_b, (size_t)row->num_dims_b, row->dims_b);
+        if (row->is_skipped)
+            print_dashes(&table, "?", row->reason);
+        else if (!row->has_same_shape) {
+            lbw_table_cell(&table, "%s, B: %s", shape, shape_b);
+            print_dashes(&table, NULL, "other shape");
+        } else if (!row->num_values)
+            print_dashes(&table, shape, "no values");
+        else {
+            lbw_table_cell(&table, "%s", shape);
             lbw_table_cell(&table, "%.3g", row->max_error);
-        else
-            lbw_table_cell(&table, "other shape");
-        lbw_table_cell(&table, "%.3g", row->relative_error);
-        if (row->max_error > 0)
-            lbw_table_cell(&table, "%.1f dB", row->snr);
-        else
-            lbw_table_cell(&table, "equal");
-        lbw_table_cell(&table, "%.6f", row->cosine);
+            lbw_table_cell(&table, "%.3g", row->relative_error);
+            lbw_table_cell(&table, row->max_error > 0 ? "%.1f dB" : "equal", row->snr);
+            lbw_table_cell(&table, "%.6f", row->cosine);
+        }
     }
     lbw_table_print(&table, stdout, 0);
     lbw_table_release(&table);
@@ -96,9 +104,9 @@ static json_t *json_row(const struct lbw_compare_row *row)
     json_t *dims = json_array();
     for (int i = 0; i < row->num_dims; i++)
         lbw_json_append(&dims, json_integer(row->dims[i]));
-    return json_pack("{s:o, s:s, s:b, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "output",
-                     lbw_json_text(row->name), "type", row->type, "compared",
-                     (int)!row->is_skipped, "shape", dims, "same_shape",
+    return json_pack("{s:o, s:s, s:b, s:s, s:o, s:b, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
+                     "output", lbw_json_text(row->name), "type", row->type, "compared",
+                     (int)!row->is_skipped, "reason", row->reason, "shape", dims, "same_shape",
                      (int)row->has_same_shape, "values", (json_int_t)row->num_values, "unlike",
                      (json_int_t)row->num_unlike, "max_error", lbw_json_real(row->max_error),
                      "max_value", lbw_json_real(row->max_value), "relative_error",
@@ -114,6 +122,20 @@ static int print_json(const struct lbw_comparison *comparison, bool is_met)
     return lbw_json_print(json_pack(
         "{s:I, s:o, s:b, s:o}", "samples", (json_int_t)comparison->num_samples, "input",
         lbw_json_text(comparison->assumed), "met", (int)is_met, "outputs", rows));
+}
+
+/* Whether both models have the same outputs; warns of those that were not compared. */
+static bool warn_of_skipped(const struct lbw_comparison *comparison)
+{
+    bool are_same = true;
+    for (size_t i = 0; i < comparison->num_rows; i++) {
+        const struct lbw_compare_row *row = lbw_comparison_row(comparison, i);
+        if (!row->is_skipped)
+            continue;
+        lbw_talk("warning: output '%s' was not compared: %s", row->name, row->reason);
+        are_same = are_same && strncmp(row->reason, "only", 4) != 0;
+    }
+    return are_same;
 }
 
 /* The output that differs most. */
@@ -140,15 +162,19 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status != LBW_OK)
         return lbw_explain(&err);
     const struct lbw_compare_row *worst = worst_row(comparison);
-    bool is_met = v->rtol < 0 || !worst || worst->relative_error <= v->rtol;
+    bool are_same = warn_of_skipped(comparison);
+    bool is_met = v->rtol < 0 || (are_same && (!worst || worst->relative_error <= v->rtol));
     int code = LBW_EXIT_DONE;
     if (v->json)
         code = print_json(comparison, is_met);
     else
         print_table(comparison);
     if (!is_met && code == LBW_EXIT_DONE) {
-        lbw_talk("output '%s' is off by %.3g of its largest magnitude, more than %g",
-                 worst->name, worst->relative_error, v->rtol);
+        if (worst && worst->relative_error > v->rtol)
+            lbw_talk("output '%s' is off by %.3g of its largest magnitude, more than %g",
+                     worst->name, worst->relative_error, v->rtol);
+        else
+            lbw_talk("the models have different outputs");
         code = LBW_EXIT_UNMET;
     }
     lbw_comparison_free(&comparison);

@@ -230,6 +230,15 @@ static void print_all(FILE *to, const struct lbw_report *report)
                 report->snr);
 }
 
+static const char *why_not_finite(const struct lbw_check_row *row)
+{
+    if (row->is_skipped)
+        return ": not a tensor of numbers, not compared";
+    if (isnan(row->snr))
+        return ": of another shape, or with NaN or infinity in other places";
+    return row->num_values ? ": exact" : ": no finite values to compare";
+}
+
 /* The most important line. */
 static void print_kept(FILE *to, const struct lbw_check_result *kept)
 {
@@ -252,17 +261,15 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
         if (isfinite(kept->rows[i].snr))
             fprintf(to, ": SNR %.1f dB, cosine %.4f", kept->rows[i].snr, kept->rows[i].cosine);
         else
-            fputs(isnan(kept->rows[i].snr)
-                      ? ": of another shape, or with NaN or infinity in other places"
-                      : ": exact",
-                  to);
+            fputs(why_not_finite(&kept->rows[i]), to);
         if (!i)
             fprintf(to, " (%zu sample%s held back)", kept->num_samples,
                     kept->num_samples == 1 ? "" : "s");
         putc('\n', to);
     }
     if (kept->num_rows > MAX_OUTPUTS)
-        fprintf(to, "%zu more outputs (--json lists all)\n", kept->num_rows - MAX_OUTPUTS);
+        fprintf(to, "%zu more output%s (--json lists all)\n", kept->num_rows - MAX_OUTPUTS,
+                kept->num_rows == MAX_OUTPUTS + 1 ? "" : "s");
 }
 
 void lbw_print_others(FILE *to, const struct lbw_plan *plan)
@@ -343,6 +350,7 @@ static json_t *kept_json(const struct lbw_check_result *kept)
     for (size_t i = 0; i < kept->num_rows; i++) {
         json_t *row = json_object();
         lbw_json_set(&row, "output", lbw_json_text(kept->rows[i].name));
+        lbw_json_set(&row, "values", json_integer((json_int_t)kept->rows[i].num_values));
         lbw_json_set(&row, "snr", lbw_json_real(kept->rows[i].snr));
         lbw_json_set(&row, "cosine", lbw_json_real(kept->rows[i].cosine));
         lbw_json_append(&outputs, row);

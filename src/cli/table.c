@@ -3,6 +3,7 @@
 #include "cli/table.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,8 @@
 #include <wchar.h>
 
 #include "cli/talk.h"
+
+#define MOST_PADDED 100 /* longer names do not widen their column, they stick out of it */
 
 void lbw_table_init(struct lbw_table *table, const struct lbw_column *columns, size_t num)
 {
@@ -130,9 +133,10 @@ static void shorten_path(char *out, size_t size, const char *path, size_t width)
 static size_t column_width(const struct lbw_table *table, size_t column)
 {
     size_t width = lbw_text_width(table->columns[column].title);
+    bool is_name = table->columns[column].align >= LBW_ALIGN_SHRINK;
     for (size_t i = column; i < table->num_cells; i += table->num_columns) {
         size_t cell = lbw_text_width(table->cells[i]);
-        if (cell > width)
+        if (cell > width && !(is_name && cell > MOST_PADDED))
             width = cell;
     }
     return width;
@@ -156,17 +160,18 @@ static void shrink(size_t *widths, const struct lbw_table *table, size_t availab
 }
 
 static void print_cell(FILE *to, const char *text, enum lbw_align align, size_t width,
-                       int is_last)
+                       bool shortens, bool is_last)
 {
     char shortened[1024];
-    if (lbw_text_width(text) > width) {
+    if (lbw_text_width(text) > width && shortens) {
         if (align == LBW_ALIGN_PATH)
             shorten_path(shortened, sizeof shortened, text, width);
         else
             lbw_text_shorten(shortened, sizeof shortened, text, width);
         text = shortened;
     }
-    int space = (int)(width - lbw_text_width(text));
+    size_t used = lbw_text_width(text);
+    int space = used < width ? (int)(width - used) : 0;
     if (align == LBW_ALIGN_RIGHT)
         fprintf(to, "%*s%s", space, "", text);
     else
@@ -182,14 +187,14 @@ static const char *cell_text(const struct lbw_table *table, size_t row, size_t c
 
 /* Row 0 is the headings. Rows end at the last cell that is not empty: no trailing blanks. */
 static void print_row(const struct lbw_table *table, FILE *to, int indent, size_t row,
-                      const size_t *widths)
+                      const size_t *widths, bool shortens)
 {
     size_t length = table->num_columns;
     while (length > 1 && !*cell_text(table, row, length - 1))
         length--;
     fprintf(to, "%*s", indent, "");
     for (size_t i = 0; i < length; i++)
-        print_cell(to, cell_text(table, row, i), table->columns[i].align, widths[i],
+        print_cell(to, cell_text(table, row, i), table->columns[i].align, widths[i], shortens,
                    i + 1 == length);
 }
 
@@ -208,6 +213,6 @@ void lbw_table_print(const struct lbw_table *table, FILE *to, int indent)
     if (terminal)
         shrink(widths, table, (size_t)(terminal > indent ? terminal - indent : 1));
     for (size_t row = 0; row <= table->num_cells / num; row++)
-        print_row(table, to, indent, row, widths);
+        print_row(table, to, indent, row, widths, terminal != 0);
     free(widths);
 }

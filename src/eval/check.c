@@ -28,6 +28,7 @@
 
 struct sums {
     double aa, ab, bb, dd;
+    uint64_t num;
     bool is_apart; /* some pair cannot be compared */
 };
 
@@ -176,6 +177,7 @@ static enum lbw_status open_session(struct lbw_check *c, struct lbw_model *model
         .num_threads = 1,
         .optimize = 99,
         .decode_once = lbw_session_decodes(model),
+        .numbers_only = 1,
         .native = true,
     };
     lbw_session_close(&c->session);
@@ -188,11 +190,8 @@ static enum lbw_status find_slots(struct lbw_check *c, struct lbw_error *err)
     for (size_t i = 0; i < c->num_images; i++)
         c->image_slots[i] = lbw_session_find_input(c->session, c->image_names[i]);
     for (size_t i = 0; i < c->num_outputs; i++) {
-        size_t *slot = &c->output_slots[i], num = lbw_session_num_outputs(c->session);
-        for (*slot = 0; *slot < num &&
-                        strcmp(lbw_session_output_name(c->session, *slot), c->names[i]) != 0;)
-            ++*slot;
-        if (*slot == num)
+        c->output_slots[i] = lbw_session_find_output(c->session, c->names[i]);
+        if (c->output_slots[i] == lbw_session_num_outputs(c->session))
             return lbw_fail(err, LBW_ERR_ARGUMENT, "the other model has no output '%s'",
                             c->names[i]);
     }
@@ -262,6 +261,12 @@ static enum lbw_status check_held(const struct lbw_check *c, struct lbw_error *e
     return LBW_OK;
 }
 
+/* Not a sequence, not strings. */
+static bool is_comparable(const struct lbw_check *c, size_t output)
+{
+    return lbw_array_has_numbers(c->held[0].outputs[output].data_type);
+}
+
 /* Runs the float model; outputs that do not match the profile are compared as numbers. */
 static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
                                  struct lbw_error *err)
@@ -280,6 +285,12 @@ static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
     LBW_TRY(find_slots(c, err));
     lbw_parallel_for(c->num_held, 0, learn, c);
     LBW_TRY(check_held(c, err));
+    size_t num = 0;
+    for (size_t i = 0; i < c->num_outputs; i++)
+        num += is_comparable(c, i);
+    if (!num)
+        return lbw_fail(err, LBW_ERR_RUNTIME, "no output is a tensor of numbers");
+    c->has_profile = c->has_profile && num == c->num_outputs;
     for (size_t i = 0; i < c->num_held && c->has_profile; i++) {
         enum lbw_status status =
             find_boxes(&c->held[i].boxes, c, c->held[i].outputs, &c->held[i].err);
@@ -289,16 +300,6 @@ static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
     }
     lbw_session_close(&c->session);
     return LBW_OK;
-}
-
-/* Outputs that cannot be read (sequences, strings) count as a model that fails. */
-static enum lbw_status as_runtime(enum lbw_status status, struct lbw_error *err)
-{
-    if (status != LBW_ERR_UNSUPPORTED)
-        return status;
-    if (err)
-        err->status = LBW_ERR_RUNTIME;
-    return LBW_ERR_RUNTIME;
 }
 
 enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
@@ -321,7 +322,7 @@ enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
     LBW_OR_OUT(settle_profile(c, feed, params->profile, err));
     LBW_OR_OUT(hold(c, feed, params->num_samples, is_generated, err));
     if (c->num_held)
-        LBW_OR_OUT(as_runtime(learn_all(c, model, err), err));
+        LBW_OR_OUT(learn_all(c, model, err));
     else
         lbw_check_close(&c);
     *out = c;
@@ -377,6 +378,7 @@ static void add_values(struct sums *sums, const struct lbw_array *a, const struc
             sums->is_apart = sums->is_apart || !are_same(x, y);
             continue;
         }
+        sums->num++;
         sums->aa += x * x;
         sums->ab += x * y;
         sums->bb += y * y;
@@ -386,7 +388,7 @@ static void add_values(struct sums *sums, const struct lbw_array *a, const struc
 
 static struct lbw_check_row row_of(const char *name, const struct sums *s)
 {
-    struct lbw_check_row row = {.name = name, .snr = NAN, .cosine = NAN};
+    struct lbw_check_row row = {.name = name, .num_values = s->num, .snr = NAN, .cosine = NAN};
     if (s->is_apart)
         return row;
     row.snr = s->dd > 0 ? 10 * log10(s->aa / s->dd) : INFINITY;
@@ -415,7 +417,9 @@ enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
         for (size_t i = 0; i < c->num_held; i++)
             add_values(&s, &c->held[i].outputs[result.num_rows],
                        &c->held[i].others[result.num_rows]);
+        s.is_apart = s.is_apart || !is_comparable(c, result.num_rows);
         c->rows[result.num_rows] = row_of(c->names[result.num_rows], &s);
+        c->rows[result.num_rows].is_skipped = !is_comparable(c, result.num_rows);
     }
     *out = result;
     return LBW_OK;

@@ -35,7 +35,8 @@ struct pair {
     struct lbw_feed *feed;
     size_t *inputs_a; /* input i of the session is input inputs_a[i] of the feed */
     size_t *inputs_b;
-    size_t *outputs_b;        /* output i of A is output outputs_b[i] of B */
+    size_t num_a, num_b;      /* outputs */
+    size_t *outputs_b;        /* output i of A is output outputs_b[i] of B; num_b: of A only */
     struct lbw_array *arrays; /* scratch: of the feed, ordered, of A, of B */
     size_t num_arrays;
 };
@@ -86,21 +87,21 @@ static enum lbw_status match_inputs(size_t **out, const struct lbw_session *sess
 
 static enum lbw_status match_outputs(struct pair *pair, struct lbw_error *err)
 {
-    size_t num_a = lbw_session_num_outputs(pair->a), num_b = lbw_session_num_outputs(pair->b);
-    pair->outputs_b = calloc(num_a + 1, sizeof *pair->outputs_b);
+    size_t num_found = 0;
+    pair->num_a = lbw_session_num_outputs(pair->a);
+    pair->num_b = lbw_session_num_outputs(pair->b);
+    pair->outputs_b = calloc(pair->num_a + 1, sizeof *pair->outputs_b);
     if (!pair->outputs_b)
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < num_a; i++) {
-        const char *name = lbw_session_output_name(pair->a, i);
-        size_t *k = &pair->outputs_b[i];
-        while (*k < num_b && strcmp(lbw_session_output_name(pair->b, *k), name) != 0)
-            ++*k;
-        if (*k == num_b)
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "model B has no output '%s'", name);
+    for (size_t i = 0; i < pair->num_a; i++) {
+        pair->outputs_b[i] =
+            lbw_session_find_output(pair->b, lbw_session_output_name(pair->a, i));
+        num_found += pair->outputs_b[i] < pair->num_b;
     }
-    if (num_a != num_b)
-        return lbw_fail(err, LBW_ERR_ARGUMENT, "model A has %zu outputs, model B %zu", num_a,
-                        num_b);
+    if (!num_found && pair->num_a)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "model B has no output '%s', nor any other of model A",
+                        lbw_session_output_name(pair->a, 0));
     return LBW_OK;
 }
 
@@ -124,8 +125,7 @@ static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct
     LBW_TRY(match_inputs(&pair->inputs_a, pair->a, pair->feed, "A", err));
     LBW_TRY(match_inputs(&pair->inputs_b, pair->b, pair->feed, "B", err));
     LBW_TRY(match_outputs(pair, err));
-    pair->num_arrays =
-        2 * lbw_feed_num_inputs(pair->feed) + 2 * lbw_session_num_outputs(pair->a);
+    pair->num_arrays = 2 * lbw_feed_num_inputs(pair->feed) + pair->num_a + pair->num_b;
     pair->arrays = calloc(pair->num_arrays + 1, sizeof *pair->arrays);
     return pair->arrays ? LBW_OK : lbw_fail_memory(err);
 }
@@ -150,25 +150,50 @@ static const char *type_of(const struct lbw_model_info *info, const char *name)
     return "?";
 }
 
-static enum lbw_status result_init(struct result *result, const struct lbw_session *session,
-                                   const struct lbw_model_info *info, const char *assumed,
-                                   struct lbw_error *err)
+static void skip(struct lbw_compare_row *row, const char *reason)
+{
+    row->is_skipped = true;
+    row->reason = reason;
+}
+
+/* Adds the row of output i of one of the models. */
+static enum lbw_status add_row(struct result *result, const struct lbw_session *session,
+                               size_t i, const struct lbw_model_info *info, const char *reason,
+                               struct lbw_error *err)
+{
+    struct lbw_compare_row *row = &result->rows[result->base.num_rows];
+    row->has_same_shape = true;
+    row->type = type_of(info, lbw_session_output_name(session, i));
+    row->is_skipped = *reason != '\0';
+    row->reason = reason;
+    row->name = strdup(lbw_session_output_name(session, i));
+    if (!row->name)
+        return lbw_fail_memory(err);
+    result->base.num_rows++;
+    return LBW_OK;
+}
+
+static enum lbw_status result_init(struct result *result, const struct pair *pair,
+                                   struct lbw_model *a, struct lbw_model *b,
+                                   const char *assumed, struct lbw_error *err)
 {
     struct lbw_comparison *base = &result->base;
-    size_t num_rows = lbw_session_num_outputs(session);
+    struct lbw_model_info info;
+    size_t num_rows = pair->num_a + pair->num_b;
     result->rows = calloc(num_rows + 1, sizeof *result->rows);
     result->sums = calloc(num_rows + 1, sizeof *result->sums);
     base->assumed = strdup(assumed ? assumed : "");
     if (!result->rows || !result->sums || !base->assumed)
         return lbw_fail_memory(err);
-    for (; base->num_rows < num_rows; base->num_rows++) {
-        struct lbw_compare_row *row = &result->rows[base->num_rows];
-        row->has_same_shape = true;
-        row->type = type_of(info, lbw_session_output_name(session, base->num_rows));
-        row->name = strdup(lbw_session_output_name(session, base->num_rows));
-        if (!row->name)
-            return lbw_fail_memory(err);
-    }
+    LBW_TRY(lbw_model_describe(&info, a, err));
+    for (size_t i = 0; i < pair->num_a; i++)
+        LBW_TRY(add_row(result, pair->a, i, &info,
+                        pair->outputs_b[i] < pair->num_b ? "" : "only in model A", err));
+    LBW_TRY(lbw_model_describe(&info, b, err));
+    for (size_t k = 0; k < pair->num_b; k++)
+        if (lbw_session_find_output(pair->a, lbw_session_output_name(pair->b, k)) ==
+            pair->num_a)
+            LBW_TRY(add_row(result, pair->b, k, &info, "only in model B", err));
     return LBW_OK;
 }
 
@@ -197,17 +222,20 @@ static void add_sample(struct lbw_compare_row *row, struct sums *sums,
 {
     size_t width_a = lbw_data_type_bits(a->data_type) / 8;
     size_t width_b = lbw_data_type_bits(b->data_type) / 8;
-    row->is_skipped = row->is_skipped || !lbw_array_has_numbers(a->data_type) ||
-                      !lbw_array_has_numbers(b->data_type);
-    if (row->is_skipped)
+    if (!lbw_array_has_numbers(a->data_type) || !lbw_array_has_numbers(b->data_type)) {
+        skip(row, "not a tensor of numbers");
         return;
-    if (!row->num_values && row->has_same_shape) {
+    }
+    bool is_same = a->num_dims == b->num_dims &&
+                   memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) == 0;
+    if (row->has_same_shape && (!row->num_values || !is_same)) {
         row->type = lbw_data_type_name(a->data_type);
         row->num_dims = (int)a->num_dims;
+        row->num_dims_b = (int)b->num_dims;
         memcpy(row->dims, a->dims, sizeof row->dims);
+        memcpy(row->dims_b, b->dims, sizeof row->dims_b);
     }
-    if (a->num_dims != b->num_dims ||
-        memcmp(a->dims, b->dims, a->num_dims * sizeof *a->dims) != 0) {
+    if (!is_same) {
         row->has_same_shape = false;
         row->max_error = INFINITY;
         return;
@@ -235,20 +263,20 @@ static enum lbw_status compare_sample(struct result *result, struct pair *pair, 
                                       struct lbw_error *err)
 {
     size_t num_inputs = lbw_feed_num_inputs(pair->feed);
-    size_t num_outputs = result->base.num_rows;
     struct lbw_array *fed = pair->arrays, *ordered = fed + num_inputs;
-    struct lbw_array *a = ordered + num_inputs, *b = a + num_outputs;
+    struct lbw_array *a = ordered + num_inputs, *b = a + pair->num_a;
     memset(pair->arrays, 0, pair->num_arrays * sizeof *pair->arrays);
     enum lbw_status status;
     LBW_OR_OUT(lbw_feed_get(pair->feed, sample, fed, err));
     LBW_OR_OUT(run_one(a, pair->a, pair->inputs_a, fed, ordered, "A", err));
     LBW_OR_OUT(run_one(b, pair->b, pair->inputs_b, fed, ordered, "B", err));
 out:
-    for (size_t i = 0; i < num_outputs && status == LBW_OK; i++)
-        add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]]);
+    for (size_t i = 0; i < pair->num_a && status == LBW_OK; i++)
+        if (!result->rows[i].is_skipped)
+            add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]]);
     for (size_t i = 0; i < num_inputs; i++)
         lbw_array_release(&fed[i]);
-    for (size_t i = 0; i < 2 * num_outputs; i++)
+    for (size_t i = 0; i < pair->num_a + pair->num_b; i++)
         lbw_array_release(&a[i]);
     return status;
 }
@@ -271,10 +299,8 @@ static enum lbw_status compare(struct result *result, struct pair *pair, struct 
                                struct lbw_error *err)
 {
     const char *assumed = NULL;
-    struct lbw_model_info info;
     LBW_TRY(pair_open(pair, &assumed, a, b, params, err));
-    LBW_TRY(lbw_model_describe(&info, a, err));
-    LBW_TRY(result_init(result, pair->a, &info, assumed, err));
+    LBW_TRY(result_init(result, pair, a, b, assumed, err));
     size_t num_samples = lbw_feed_num_samples(pair->feed);
     for (size_t i = 0; i < num_samples; i++) {
         if (params->progress && params->progress(params->user, NULL, i, num_samples))
@@ -287,7 +313,7 @@ static enum lbw_status compare(struct result *result, struct pair *pair, struct 
         num_skipped += result->rows[i].is_skipped;
     }
     if (num_skipped && num_skipped == result->base.num_rows)
-        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "no output is a tensor of numbers");
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "no output of both is a tensor of numbers");
     result->base.num_samples = num_samples;
     if (params->progress)
         params->progress(params->user, NULL, num_samples, num_samples);

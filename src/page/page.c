@@ -27,6 +27,12 @@ static void print_size_cards(FILE *to, const struct lbw_report *report)
             report->num_converted, report->num_rows, report->num_rows == 1 ? "" : "s");
 }
 
+/* "exact" of values, and not of none. */
+static const char *markup_kept(char out[LBW_MARKUP_SIZE], const struct lbw_check_row *row)
+{
+    return lbw_markup_snr(out, row->num_values ? row->snr : (double)NAN);
+}
+
 static void print_kept_card(FILE *to, const struct lbw_check_result *kept)
 {
     const char *plural = kept->num_samples == 1 ? "" : "s";
@@ -41,7 +47,7 @@ static void print_kept_card(FILE *to, const struct lbw_check_result *kept)
         fprintf(to,
                 "<div><span>First output</span><b>%s</b><span>cosine %.4f, on %zu held-back "
                 "sample%s</span></div>\n",
-                lbw_markup_snr(snr, kept->rows[0].snr), kept->rows[0].cosine, kept->num_samples,
+                markup_kept(snr, &kept->rows[0]), kept->rows[0].cosine, kept->num_samples,
                 plural);
 }
 
@@ -96,8 +102,8 @@ static enum lbw_status print_outputs(FILE *to, const struct lbw_check_result *ke
     for (size_t i = 0; i < kept->num_rows; i++) {
         fputs("<tr><td class=\"name\">", to);
         LBW_TRY(lbw_markup_text(to, kept->rows[i].name, err));
-        fprintf(to, "</td><td>%s</td><td>%.4f</td></tr>\n",
-                lbw_markup_snr(snr, kept->rows[i].snr), kept->rows[i].cosine);
+        fprintf(to, "</td><td>%s</td><td>%.4f</td></tr>\n", markup_kept(snr, &kept->rows[i]),
+                kept->rows[i].cosine);
     }
     fputs("</table></div>\n", to);
     return LBW_OK;

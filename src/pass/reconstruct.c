@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "onnx/build.h"
 #include "num/quantize.h"
@@ -217,7 +218,7 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
     const struct lbw_weight *weight = columns->weight;
     struct lbw_activations *activations = calibrator->activations;
     size_t size = weight->layout.groups * weight->layout.k;
-    double rows = 0;
+    double rows = 0, sum = 0;
     size_t num_kept;
     if (activations->memory &&
         lbw_columns_fit(&num_kept, weight, num_shown(weight, activations), activations->memory))
@@ -236,11 +237,15 @@ static enum lbw_status collect(struct lbw_columns *columns, struct means *means,
         for (size_t j = 0; j < size; j++) {
             means->x[i * size + j] = columns->own_x[j] / count;
             means->y[i * size + j] = columns->own_y[j] / count;
+            sum += fabs(columns->own_x[j]);
         }
     }
     LBW_TRY(lbw_columns_flush(columns, err));
-    return rows > 0 ? LBW_OK
-                    : lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has no rows in any sample");
+    if (rows > 0 && sum > 0)
+        return LBW_OK;
+    return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                    rows > 0 ? "its input is zero in every sample"
+                             : "its input has no rows in any sample");
 }
 
 /* The factors of an operator's product and bias: α·W·x + β·b of Gemm. */
@@ -363,17 +368,6 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
     return lbw_within(err, status, "weight '%s'", weight->item.tensor);
 }
 
-/* On one line, as far as it fits. */
-static void keep_reason(struct lbw_layer_stats *stats, const struct lbw_error *met)
-{
-    snprintf(stats->why, sizeof stats->why, "%.*s", (int)sizeof stats->why - 1, met->message);
-    for (char *p = stats->why; *p; p++)
-        if ((unsigned char)*p < ' ')
-            *p = ' ';
-    for (size_t end = strlen(stats->why); end && stats->why[end - 1] == ' '; end--)
-        stats->why[end - 1] = '\0';
-}
-
 enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,
                                        struct lbw_calibrator *calibrator,
                                        const struct lbw_weight *weight, const float *values,
@@ -383,7 +377,7 @@ enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer
     if (!lbw_weight_out_of_reach(weight)) {
         enum lbw_status status = calibrate(codes, stats, calibrator, weight, values, &met);
         if (status == LBW_ERR_UNSUPPORTED)
-            keep_reason(stats, &met);
+            lbw_text_excerpt(stats->why, sizeof stats->why, met.message);
         else if (status != LBW_OK)
             return lbw_fail(err, status, "weight '%s': %s", weight->item.tensor, met.message);
     }

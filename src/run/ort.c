@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Finds ONNX Runtime, loads it once per process and reads its function table. */
 #include "base/error.h"
+#include "base/text.h"
 #include "run/ort_api.h"
 
 #include <dlfcn.h>
@@ -51,11 +52,9 @@ enum lbw_status lbw_runtime_check(const struct lbw_runtime *runtime, struct ort_
     char message[400];
     if (!status)
         return LBW_OK;
-    snprintf(message, sizeof message, "%s", plain_message(runtime->get_error_message(status)));
+    lbw_text_excerpt(message, sizeof message,
+                     plain_message(runtime->get_error_message(status)));
     runtime->release_status(status);
-    for (char *p = message; *p; p++)
-        if (*p == '\n' || *p == '\t')
-            *p = ' ';
     return lbw_fail(err, LBW_ERR_RUNTIME, "%s: ONNX Runtime: %s", what, message);
 }
 

@@ -227,6 +227,14 @@ size_t lbw_session_find_input(const struct lbw_session *session, const char *nam
     return i;
 }
 
+size_t lbw_session_find_output(const struct lbw_session *session, const char *name)
+{
+    size_t i = 0;
+    while (i < session->num_outputs && strcmp(lbw_session_output_name(session, i), name) != 0)
+        i++;
+    return i;
+}
+
 /* Zero for types that struct lbw_array cannot hold. */
 static int32_t read_type(const struct lbw_runtime *runtime, const struct ort_shape_info *info)
 {

@@ -76,8 +76,9 @@ const char *lbw_session_output_name(const struct lbw_session *session, size_t i)
  */
 int32_t lbw_session_output_type(const struct lbw_session *session, size_t i);
 
-/* The position of the input of that name, or the number of inputs if there is none. */
+/* The position of the input or output of that name, or their number if there is none. */
 size_t lbw_session_find_input(const struct lbw_session *session, const char *name);
+size_t lbw_session_find_output(const struct lbw_session *session, const char *name);
 
 /*
  * Inputs in the session's order, read in place; outputs are filled (owned by the caller,

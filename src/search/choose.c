@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "base/thread.h"
 #include "pass/encode.h"
 #include "run/session.h"
@@ -271,10 +272,11 @@ static void carry_out(struct chooser *c, struct lbw_budget *out)
                                .bits = c->count > 0 ? 8 * (double)size / c->count : 0,
                                .by_boxes = c->sensitivity.by_boxes,
                                .num_unknown = c->num_unknown};
-    snprintf(out->reason, sizeof out->reason, "%s",
-             *c->sensitivity.reason ? c->sensitivity.reason
-             : c->num_unknown       ? "the outputs are empty, or hold NaN or infinity"
-                                    : "");
+    lbw_text_excerpt(out->reason, sizeof out->reason,
+                     *c->sensitivity.reason ? c->sensitivity.reason
+                     : c->num_unknown
+                         ? "the outputs hold no finite values, or none that a weight changes"
+                         : "");
 }
 
 /* If nothing can be measured, the effect of every weight is unknown. */

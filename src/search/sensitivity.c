@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "base/text.h"
 #include "base/thread.h"
 #include "detect/assume.h"
 #include "detect/decode.h"
@@ -440,12 +441,12 @@ static void note_unknown(struct lbw_sensitivity *out, const struct measure *m,
     const struct lbw_grad *grad = &m->trainer.grad;
     out->num_unknown++;
     if (!*out->reason)
-        snprintf(out->reason, sizeof out->reason, "%s",
-                 grad->num_cuts ? grad->cuts[0]
-                                : (weight->consumers[0].scope->parent ||
-                                           weight->consumers[0].scope->function
-                                       ? "in a subgraph or function"
-                                       : "no gradient reaches it"));
+        lbw_text_excerpt(out->reason, sizeof out->reason,
+                         grad->num_cuts ? grad->cuts[0]
+                                        : (weight->consumers[0].scope->parent ||
+                                                   weight->consumers[0].scope->function
+                                               ? "in a subgraph or function"
+                                               : "no gradient reaches it"));
 }
 
 static enum lbw_status collect_edges(struct measure *m, struct place (*places)[3],
@@ -539,7 +540,7 @@ void lbw_sensitivity_forget(struct lbw_sensitivity *sensitivity, const struct lb
     lbw_sensitivity_release(sensitivity);
     for (size_t i = 0; i < plan->num_weights; i++)
         sensitivity->num_unknown += plan->weights[i].item.grid != NULL;
-    snprintf(sensitivity->reason, sizeof sensitivity->reason, "%s", reason);
+    lbw_text_excerpt(sensitivity->reason, sizeof sensitivity->reason, reason);
 }
 
 void lbw_sensitivity_release(struct lbw_sensitivity *sensitivity)

@@ -121,7 +121,54 @@ def test_sequence():
                  {"w": values(32, 3, 3, 3)},
                  outputs=[h.make_tensor_sequence_value_info("s", T.FLOAT, None), port("y", None)])
     says(quantize(made), "calibrated with 2 generated images",
-         "warning: what the result keeps was not measured: output 's' is not a tensor")
+         "output s: not a tensor of numbers, not compared", "output y: SNR ")
+    says(run("compare", "in.onnx", "out.onnx", "-n", "1"),
+         "warning: output 's' was not compared: not a tensor of numbers")
+    alone = model(made.graph.node, {"w": values(32, 3, 3, 3)}, outputs=[made.graph.output[0]])
+    says(quantize(alone), "what the result keeps was not measured: ", "no output is a tensor of numbers")
+
+
+def conv_and(nodes, outputs, **constants):
+    return model([op("Conv", "x w", "a", **PAD), *nodes], {"w": values(32, 3, 3, 3), **constants},
+                 outputs=outputs)
+
+
+def test_other_outputs():
+    """Missing, renamed and other-shaped outputs are named, and the rest is compared."""
+    onnx.save(conv_and([op("Relu", "a", "y"), op("Neg", "a", "old"), op("Shape", "a", "s")],
+                       [port("y", None), port("old", None), port("s", None, T.INT64)]), "a.onnx")
+    onnx.save(conv_and([op("Relu", "a", "y"), op("Neg", "a", "new"), op("Shape", "w", "s", start=1)],
+                       [port("s", None, T.INT64), port("new", None), port("y", None)]), "b.onnx")
+    text = run("compare", "a.onnx", "b.onnx", "-n", "1")
+    says(text, "warning: output 'old' was not compared: only in model A",
+         "warning: output 'new' was not compared: only in model B", "y       float32  1x32x32x32",
+         "s       int64    4, B: 3         other shape")
+    onnx.save(conv_and([op("Relu", "a", "y")], [port("y", None)]), "c.onnx")
+    says(run("compare", "a.onnx", "c.onnx", "-n", "1", "--rtol", "100", expect=3),
+         "the models have different outputs")
+    says(run("compare", "b.onnx", "c.onnx", "-n", "1", "--json"), '"reason": "only in model A"')
+
+
+def test_nothing_to_compare():
+    """No values, and a layer that only zeros reach: neither is called exact, or calibrated."""
+    made = conv_and([op("Mul", "a zero", "z"), op("Conv", "z w2", "b", **PAD),
+                     op("Slice", "a at at at", "none")], [port("none", None), port("b", None)],
+                    zero=np.float32(0), w2=values(32, 32, 3, 3), at=np.array([0]))
+    made.graph.output.append(port("a", None))
+    text = quantize(made, "--bits", "4")
+    says(text, "output none: no finite values to compare",
+         "warning: calibrated 1 of 2 layers, the others are only rounded: its input is zero in every sample")
+    says(run("compare", "in.onnx", "out.onnx", "-n", "1"), "no values")
+
+
+def test_long_name():
+    """One long name does not push all columns of a table away."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Conv", "a w2", "y", **PAD)],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)})
+    made.graph.node[0].name, made.graph.node[1].name = "short", "n" * 2000
+    onnx.save(made, "in.onnx")
+    rows = [line for line in run("inspect", "in.onnx").splitlines() if line.startswith(("short", "nnn"))]
+    assert len(rows[0]) < 150 and len(rows[1]) > 2000, rows
 
 
 def test_no_image():

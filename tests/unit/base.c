@@ -251,6 +251,28 @@ static void test_text_mend(void **state)
     }
 }
 
+static void test_text_excerpt(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *wanted;
+        size_t size;
+    } cases[] = {
+        {"as it is", "as it is", 9},
+        {"two\nlines \n", "two lines", 64},
+        {"", "", 8},
+        {"not all of it", "not …", 11},
+        {"not all of it", "not all …", 12},
+        {"operators", "oper …", 9},
+        {"\u00e9\u00e9\u00e9\u00e9\u00e9", "\u00e9 …", 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[64];
+        lbw_text_excerpt(out, cases[i].size, cases[i].text);
+        assert_string_equal(out, cases[i].wanted);
+    }
+}
+
 static void test_text_clean(void **state)
 {
     (void)state;
@@ -324,7 +346,7 @@ int main(void)
         cmocka_unit_test(test_files),         cmocka_unit_test(test_file_modes),
         cmocka_unit_test(test_parallel_for),  cmocka_unit_test(test_text_mend),
         cmocka_unit_test(test_parallel_try),  cmocka_unit_test(test_text_clean),
-        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_words),         cmocka_unit_test(test_text_excerpt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
