@@ -262,7 +262,8 @@ static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
     size_t picture;
     LBW_TRY(lbw_model_describe(&info, model, err));
     LBW_TRY(lbw_within(err, lbw_inputs_list(&inputs, arena, &info, err), "%s", model->name));
-    LBW_TRY(lbw_inputs_find_picture(&picture, &axes, inputs, &info, false, err));
+    LBW_TRY(lbw_within(err, lbw_inputs_find_picture(&picture, &axes, inputs, &info, false, err),
+                       "%s", model->name));
     LBW_TRY(assume_preprocess(out, why, model, inputs[picture].name, (int)axes.channels,
                               is_sized, err));
     lbw_preprocess_whole(out, &inputs[picture]);

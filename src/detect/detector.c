@@ -95,8 +95,10 @@ static enum lbw_status open_inputs(struct lbw_detector *detector, struct lbw_mod
     struct lbw_feed_input *inputs;
     enum lbw_status status;
     LBW_OR_OUT(lbw_model_describe(&info, model, err));
-    LBW_OR_OUT(lbw_inputs_list(&inputs, &arena, &info, err));
-    LBW_OR_OUT(settle_input(detector, inputs, &info, params, err));
+    LBW_OR_OUT(
+        lbw_within(err, lbw_inputs_list(&inputs, &arena, &info, err), "%s", model->name));
+    LBW_OR_OUT(
+        lbw_within(err, settle_input(detector, inputs, &info, params, err), "%s", model->name));
     LBW_OR_OUT(open_session(detector, model, params, err));
     LBW_OR_OUT(fill_others(detector, inputs, info.num_inputs, err));
     detector->input.name = NULL;

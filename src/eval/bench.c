@@ -17,6 +17,7 @@
 
 /* One model with its session and inputs. */
 struct lane {
+    const char *model; /* its name */
     struct lbw_session *session;
     struct lbw_feed *feed;
     struct lbw_array *inputs; /* in the session's order */
@@ -69,6 +70,7 @@ static enum lbw_status lane_open(struct lane *lane, struct lbw_bench_model *resu
     struct lbw_model_info info;
     LBW_TRY(lbw_model_describe(&info, model, err));
     bool is_open = has_open_side(&info);
+    lane->model = model->name;
     const struct lbw_feed_params feed = {
         .max_samples = 1,
         .width = is_open ? params->width : 0,
@@ -110,7 +112,8 @@ static void lane_release(struct lane *lane)
 static enum lbw_status lane_run(double *seconds, struct lane *lane, struct lbw_error *err)
 {
     double start = lbw_now();
-    LBW_TRY(lbw_session_run(lane->session, lane->inputs, lane->outputs, err));
+    LBW_TRY(lbw_within(err, lbw_session_run(lane->session, lane->inputs, lane->outputs, err),
+                       "%s", lane->model));
     *seconds = lbw_now() - start;
     for (size_t i = 0; i < lbw_session_num_outputs(lane->session); i++)
         lbw_array_release(&lane->outputs[i]);

@@ -62,17 +62,25 @@ static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct l
     return text ? LBW_OK : lbw_fail_memory(err);
 }
 
-static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_model_info *info,
+static enum lbw_status settle_picture(struct lbw_feed *feed, const struct lbw_model_info *info,
+                                      const struct lbw_feed_params *params,
+                                      struct lbw_error *err)
+{
+    LBW_TRY(lbw_inputs_find_picture(&feed->picture, &feed->axes, feed->inputs, info,
+                                    feed->preprocess.channels_last, err));
+    return lbw_preprocess_fit(&feed->preprocess, &feed->inputs[feed->picture], &feed->axes,
+                              info, params->width, params->height, err);
+}
+
+static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_model *model,
+                                     const struct lbw_model_info *info,
                                      const struct lbw_feed_params *params,
                                      struct lbw_error *err)
 {
     if (!params->preprocess)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "no preprocessing given for the image input");
     feed->preprocess = *params->preprocess;
-    LBW_TRY(lbw_inputs_find_picture(&feed->picture, &feed->axes, feed->inputs, info,
-                                    feed->preprocess.channels_last, err));
-    LBW_TRY(lbw_preprocess_fit(&feed->preprocess, &feed->inputs[feed->picture], &feed->axes,
-                               info, params->width, params->height, err));
+    LBW_TRY(lbw_within(err, settle_picture(feed, info, params, err), "%s", model->name));
     for (size_t i = 0; i < feed->num_inputs; i++)
         if (i != feed->picture)
             lbw_beside_settle(&feed->inputs[i]);
@@ -138,7 +146,7 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
     if (lbw_feed_takes_arrays(params))
         LBW_OR_OUT(open_arrays(feed, &info, params, err));
     else
-        LBW_OR_OUT(open_pictures(feed, &info, params, err));
+        LBW_OR_OUT(open_pictures(feed, model, &info, params, err));
     feed->num_samples -=
         params->hold_back < feed->num_samples ? params->hold_back : feed->num_samples - 1;
     *out = feed;

@@ -23,6 +23,7 @@ struct lbw_session {
     size_t num_outputs;
     char **names; /* inputs, then outputs; owned by the runtime's allocator */
     bool numbers_only;
+    char *model; /* the name of a whole model, in front of errors; NULL for a part */
 };
 
 static enum lbw_status set_options(const struct lbw_runtime *runtime,
@@ -177,8 +178,16 @@ enum lbw_status lbw_session_open_model(struct lbw_session **out, struct lbw_mode
     static const struct lbw_part whole;
     struct lbw_session_params found = *params;
     found.decode_once = lbw_session_decodes(model);
-    return lbw_within(err, lbw_session_open_part(out, model, &whole, &found, err), "%s",
-                      model->name);
+    struct lbw_session *session = NULL;
+    LBW_TRY(lbw_within(err, lbw_session_open_part(&session, model, &whole, &found, err), "%s",
+                       model->name));
+    session->model = strdup(model->name);
+    if (!session->model) {
+        lbw_session_close(&session);
+        return lbw_fail_memory(err);
+    }
+    *out = session;
+    return LBW_OK;
 }
 
 void lbw_session_close(struct lbw_session **session)
@@ -195,6 +204,7 @@ void lbw_session_close(struct lbw_session **session)
     if (self->session)
         runtime->release_session(self->session);
     free(self->names);
+    free(self->model);
     free(self);
     *session = NULL;
 }
@@ -364,5 +374,5 @@ enum lbw_status lbw_session_run(struct lbw_session *session, const struct lbw_ar
             session->runtime->release_value(values[i]);
     free(results);
     free(values);
-    return status;
+    return session->model ? lbw_within(err, status, "%s", session->model) : status;
 }

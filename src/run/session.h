@@ -52,7 +52,7 @@ enum lbw_status lbw_session_open(struct lbw_session **out, const void *model, si
 
 /*
  * The model in its present state; decode_once is determined from it. The model may be closed
- * once the session is open.
+ * once the session is open. Errors begin with its name, also those of runs.
  */
 enum lbw_status lbw_session_open_model(struct lbw_session **out, struct lbw_model *model,
                                        const struct lbw_session_params *params,

@@ -294,7 +294,11 @@ static enum lbw_status measure_sensitivity(struct chooser *c, struct lbw_error *
     bool is_model =
         status == LBW_ERR_RUNTIME && lbw_runtime_load(&runtime, NULL, NULL) == LBW_OK;
     if (status == LBW_ERR_UNSUPPORTED || is_model) {
-        lbw_sensitivity_forget(&c->sensitivity, c->plan, own.message);
+        const char *name = c->plan->model->name, *reason = own.message;
+        if (strncmp(reason, name, strlen(name)) == 0 &&
+            strncmp(reason + strlen(name), ": ", 2) == 0)
+            reason += strlen(name) + 2; /* the caller knows which model */
+        lbw_sensitivity_forget(&c->sensitivity, c->plan, reason);
         return LBW_OK;
     }
     return status == LBW_OK ? LBW_OK : lbw_fail(err, status, "%s", own.message);

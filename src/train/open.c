@@ -214,9 +214,9 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
                                 const char **assumed, struct lbw_error *err)
 {
     LBW_TRY(open_feed(t, model, assumed, err));
-    LBW_TRY(open_trainer(t, err));
+    LBW_TRY(lbw_within(err, open_trainer(t, err), "%s", model->name));
     LBW_TRY(load_samples(t, err));
-    LBW_TRY(weigh(t, err));
+    LBW_TRY(lbw_within(err, weigh(t, err), "%s", model->name));
     LBW_TRY(open_views(t, err));
     LBW_TRY(alloc_passes(t, err));
     t->result.num_train = t->num_train;

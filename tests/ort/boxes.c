@@ -115,24 +115,24 @@ static void test_inputs(void **state)
         {{OPEN, OPEN, OPEN, OPEN},
          NULL,
          NULL,
-         "input 'x' has a dynamic size (?x?x?x?): use --size WIDTHxHEIGHT"},
+         "memory: input 'x' has a dynamic size (?x?x?x?): use --size WIDTHxHEIGHT"},
         {{1, 3, SIDE, SIDE},
          "128x64",
          NULL,
-         "input 'x' has a fixed side of 64; --size cannot change it to 128"},
+         "memory: input 'x' has a fixed side of 64; --size cannot change it to 128"},
         {{4, 3, SIDE, SIDE},
          NULL,
          NULL,
-         "input 'x' is 4x3x64x64: batches of 4, but a detector takes one image; export the "
+         "memory: input 'x' is 4x3x64x64: batches of 4, but a detector takes one image; export the "
          "model with batch size 1 or a dynamic batch"},
         {{1, 7, SIDE, SIDE},
          NULL,
          NULL,
-         "input 'x' is 1x7x64x64, not an image of 1 or 3 channels"},
+         "memory: input 'x' is 1x7x64x64, not an image of 1 or 3 channels"},
         {{1, SIDE, SIDE, 1},
          NULL,
          NULL,
-         "input 'x' takes 1 channel, the preprocessing makes 3"},
+         "memory: input 'x' takes 1 channel, the preprocessing makes 3"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct lbw_model *model = mean_model(TYPE(FLOAT), cases[i].dims);

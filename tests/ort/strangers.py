@@ -161,6 +161,32 @@ def test_nothing_to_compare():
     says(run("compare", "in.onnx", "out.onnx", "-n", "1"), "no values")
 
 
+def test_whose_error():
+    """Every command names the file that it speaks of, also where only a run fails."""
+    open_size = model([op("Conv", "x w", "y", **PAD)], {"w": values(32, 3, 3, 3)},
+                      [port("x", [1, 3, "h", "w"])])
+    # an index beyond the end, that only pixels tell
+    fails = conv_and([op("ReduceMax", "a", "m", keepdims=0), op("Abs", "m", "p"),
+                      op("Add", "p big", "q"), op("Cast", "q", "i", to=T.INT64),
+                      op("Gather", "a i", "g", axis=1), op("Unsqueeze", "g one", "c"),
+                      op("Conv", "c w2", "y", **PAD)], None, big=np.float32(1e6),
+                     one=np.array([1]), w2=values(64, 1, 3, 3))
+    onnx.save(open_size, "open.onnx")
+    onnx.save(fails, "fails.onnx")
+    commands = [["quantize", "-o", "out.onnx", "-n", "2"], ["quantize", "--bits", "4", "-o", "out.onnx"],
+                ["tune", "-o", "out.onnx", "-n", "2", "--bits", "4"], ["bench", "-n", "1"]]
+    for command, *options in commands:
+        for name, said, status in ("open", "input 'x' has a dynamic size", 2), ("fails", "Gather", 1):
+            text = run(command, name + ".onnx", *options, expect=status)
+            assert text.splitlines()[-3 if "Calibration runs" in text else -1].startswith(
+                "lbw: %s.onnx: " % name), text
+            says(text, said)
+    for name, said, status in ("open", "input 'x' has a dynamic size", 2), ("fails", "Gather", 1):
+        text = run("compare", name + ".onnx", name + ".onnx", "-n", "1", expect=status)
+        says(text, "%s.onnx: " % name, said)
+    says(run("plan", "fails.onnx", "-n", "2"), "the effect of 2 weights is unknown (run: ONNX Runtime: ")
+
+
 def test_long_name():
     """One long name does not push all columns of a table away."""
     made = model([op("Conv", "x w", "a", **PAD), op("Conv", "a w2", "y", **PAD)],

@@ -99,71 +99,71 @@ static const struct {
      64,
      24,
      {0},
-     "input 'x' has a fixed side of 32; --size cannot change it to 64"},
+     "memory: input 'x' has a fixed side of 32; --size cannot change it to 64"},
     {{-1, 3, -1, -1, -2},
      0,
      0,
      {0},
-     "input 'x' has a dynamic size (?x3x?x?): use --size WIDTHxHEIGHT"},
+     "memory: input 'x' has a dynamic size (?x3x?x?): use --size WIDTHxHEIGHT"},
     {{1, 7, 24, 32, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x7x24x32); give arrays "
+     "memory: no input takes images (the first, 'x', is 1x7x24x32); give arrays "
      "of that shape: FILE.npz"},
     {{-1, 1, -1, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is ?x1x?); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is ?x1x?); give arrays of that shape: "
      "FILE.npz"},
     {{1, 1, 16000, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x1x16000); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is 1x1x16000); give arrays of that shape: "
      "FILE.npz"},
     {{-1, 50, 1, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is ?x50x1); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is ?x50x1); give arrays of that shape: "
      "FILE.npz"},
     {{-1, 3, 1024, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is ?x3x1024); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is ?x3x1024); give arrays of that shape: "
      "FILE.npz"},
     {{1, 3, 1024, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x3x1024); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is 1x3x1024); give arrays of that shape: "
      "FILE.npz"},
     {{1, 197, 768, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x197x768); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is 1x197x768); give arrays of that shape: "
      "FILE.npz"},
     {{-1, -1, 3, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is ?x?x3); give arrays of that shape: "
+     "memory: no input takes images (the first, 'x', is ?x?x3); give arrays of that shape: "
      "FILE.npz"},
     {{1, 1, 16, 32, 32, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x1x16x32x32); give arrays of that "
+     "memory: no input takes images (the first, 'x', is 1x1x16x32x32); give arrays of that "
      "shape: FILE.npz"},
     {{1, 10, -2},
      0,
      0,
      {0},
-     "no input takes images (the first, 'x', is 1x10); give arrays "
+     "memory: no input takes images (the first, 'x', is 1x10); give arrays "
      "of that shape: FILE.npz"},
 };
 
@@ -263,11 +263,11 @@ static void test_layout(void **state)
         {{1, 7, -1, -1, -2},
          {1, 7, 96, 3},
          1,
-         "input 'x' has a fixed side of 7; --size cannot change it to 64"},
+         "memory: input 'x' has a fixed side of 7; --size cannot change it to 64"},
         {{1, 7, -1, -1, -2},
          {0},
          0,
-         "no input takes images (the first, 'x', is 1x7x?x?); give arrays "
+         "memory: no input takes images (the first, 'x', is 1x7x?x?); give arrays "
          "of that shape: FILE.npz"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -751,7 +751,7 @@ static void test_sources(void **state)
     params.preprocess = &gray;
     struct lbw_array array;
     assert_string_equal(first_sample(&array, model, &params),
-                        "input 'x' takes 3 channels, the preprocessing makes 1");
+                        "memory: input 'x' takes 3 channels, the preprocessing makes 1");
     lbw_model_close(&model);
 }
 
