@@ -170,6 +170,14 @@ struct lbw_plan_other {
 LBW_API size_t lbw_plan_num_others(const struct lbw_plan *plan);
 LBW_API const struct lbw_plan_other *lbw_plan_other(const struct lbw_plan *plan, size_t i);
 
+/*
+ * What the caller should know, one line each, NULL beyond the last: regexes that match nothing;
+ * after lbw_plan_choose_bits(), weights whose effect is unknown; after lbw_convert(), layers
+ * that calibration did not reach, or that nothing was converted. Lines belong to the plan.
+ */
+LBW_API size_t lbw_plan_num_notes(const struct lbw_plan *plan);
+LBW_API const char *lbw_plan_note(const struct lbw_plan *plan, size_t i);
+
 /* The number of BatchNormalizations that lbw_model_prepare() folded. */
 LBW_API size_t lbw_plan_num_folded(const struct lbw_plan *plan);
 

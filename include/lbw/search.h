@@ -55,7 +55,7 @@ struct lbw_search_params {
     lbw_progress_fn progress; /* `done` trials of `total` */
     void *user;
     lbw_search_log_fn log; /* called after each trial; NULL: none */
-    /* Called for each note of the first test: pictures left out, and why. NULL: none. */
+    /* Called for each note of the first test (images left out) and plan. NULL: none. */
     lbw_search_note_fn note;
     void *log_user; /* of both */
 };

@@ -6,7 +6,9 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import sys
 import threading
+import warnings
 from typing import Any, Callable
 
 from ._lbw import ffi, lib
@@ -60,6 +62,14 @@ Progress = Callable[[str, int, int], object]
 def text(value: Any) -> str:
     """A string of the library; bytes that are not UTF-8 become U+FFFD."""
     return "" if value == ffi.NULL else ffi.string(value).decode("utf-8", "replace")
+
+
+def warn(line: str) -> None:
+    """A UserWarning at the line that called this package."""
+    level = 1
+    while sys._getframe(level).f_globals.get("__package__") == __package__:
+        level += 1
+    warnings.warn(line, stacklevel=level + 1)
 
 
 class _Bar:

@@ -6,11 +6,10 @@ from __future__ import annotations
 import itertools
 import os
 import time
-import warnings
 from typing import Any, Callable, Iterable, Iterator, Mapping
 
 from . import _options as options
-from ._call import ArgumentError, Call, FileError, OnnxRuntimeError, Progress, text
+from ._call import ArgumentError, Call, FileError, OnnxRuntimeError, Progress, text, warn
 from ._lbw import ffi, lib
 from ._options import Bits, Model, Path, Samples, dress
 from ._results import (
@@ -209,6 +208,8 @@ class _Job:
         dress(self.samples, self.profile, self.picture)
         self.is_calibrated = options.source(call, self.samples, values["calibration"], 64)
         self.plan = _plan(call, self.model, values)
+        self.num_noted = 0  # of the plan's notes
+        self.warn()
         self.assumed = call.new("const char **")
         self.source = model
         self.budget: Budget | None = None
@@ -237,6 +238,13 @@ class _Job:
         options.use_runtime(call)
         call.run(lib.lbw_plan_choose_bits, out, self.plan, params)
         self.budget, self.chosen = Budget._read(out), out
+        self.warn()
+
+    def warn(self) -> None:
+        """The notes that the plan has got since the last time."""
+        for i in range(self.num_noted, lib.lbw_plan_num_notes(self.plan)):
+            warn(text(lib.lbw_plan_note(self.plan, i)))
+            self.num_noted = i + 1
 
     def find_detector(self) -> Any:
         """What the outputs mean, where that is known."""
@@ -291,6 +299,7 @@ class _Job:
     def finish(self, report: Any, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
         """Saves the model, and reads what became of it."""
         call, kept = self.call, self.checking and self.checking.kept
+        self.warn()
         saved = self.saving.save(self.model)
         return Conversion._read(
             report,
@@ -361,7 +370,7 @@ class _Checking:
         except OnnxRuntimeError as error:  # layers may be calibrated all the same
             if self.share:
                 raise
-            warnings.warn(f"what the result keeps was not measured: {error}", stacklevel=2)
+            warn(f"what the result keeps was not measured: {error}")
 
     def run(self, job: _Job) -> None:
         if self.handle == ffi.NULL:
@@ -399,6 +408,11 @@ def _training(tuner: Any) -> Training | None:
     if tuner == ffi.NULL:
         return None
     result = lib.lbw_tune_result(tuner)
+    for i in range(result.num_cuts):
+        warn(f"no gradient rule for {text(result.cuts[i])}")
+    if result.num_out_of_reach:
+        warn(f"{result.num_out_of_reach} of {result.num_learned + result.num_out_of_reach} weights "
+             "cannot be trained and keep their fitted codes")
     targets = [text(result.targets[i]) for i in range(result.num_targets)]
     return Training._read(result, targets=targets)
 

@@ -7,7 +7,7 @@ import os
 from typing import Any, Callable, Iterable, Mapping, Sequence, Union
 
 from . import _options as options
-from ._call import ArgumentError, Call, Progress, text
+from ._call import ArgumentError, Call, Progress, text, warn
 from ._lbw import ffi, lib
 from ._options import Bits, Model, Path, Samples, dress
 from ._results import (
@@ -229,6 +229,9 @@ def evaluate(
         result = call.open("struct lbw_evaluation", lib.lbw_evaluation_free, lib.lbw_eval,
                            array, len(handles), params)
         names = [options.model_name(model) for model in several]
+        notes = [text(result.notes[i]) for i in range(result.num_notes)]
+        for note in notes:
+            warn(note)
         return Evaluation._read(
             result,
             models=[
@@ -236,7 +239,7 @@ def evaluate(
                            labels is not None, reference is not None)
                 for i in range(len(handles))
             ],
-            notes=[text(result.notes[i]) for i in range(result.num_notes)],
+            notes=notes,
         )
 
 
@@ -418,7 +421,9 @@ def search(
             params.grids = call.new("const struct lbw_grid *[]", choice)
         params.num_grids = len(choice)
         call.handlers["trial"] = _logger(done, raw, on_trial)
+        call.handlers["note"] = warn
         params.log, params.log_user = lib.on_trial, call.handle
+        params.note = lib.on_note
         params.progress, params.user = lib.on_progress, call.handle
         options.use_runtime(call)
         result = call.open("struct lbw_search_result", lib.lbw_search_result_free,

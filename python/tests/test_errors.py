@@ -2,7 +2,7 @@
 """What goes wrong is an exception with the program's line, and leaves nothing behind."""
 
 import pytest
-from conftest import MODEL, PROFILE, images, runtime
+from conftest import MODEL, PROFILE, SHAPES, SKIP, images, runtime
 
 import lbw
 
@@ -141,3 +141,27 @@ def test_pictures_that_are_none():
             detector("none.jpg")
     with pytest.raises(ValueError, match="closed"):
         detector("none.jpg")
+
+
+def test_a_pattern_that_matches_nothing():
+    """What the program warns of is a warning, at the line of the call."""
+    with pytest.warns(UserWarning) as caught:
+        lbw.quantize(MODEL, calibration="none", bits={"haed": 6, "head": 4}, skip="nosuchlayer")
+    assert [str(w.message).partition(":")[0] for w in caught] == [
+        "'haed=6' matches no weight", "'nosuchlayer' matches no weight",
+        "rounded without calibration"]
+    assert {w.filename for w in caught} == {__file__}
+
+
+@runtime
+def test_an_activation_that_is_not_there():
+    with pytest.warns(UserWarning, match="'nosuchtensor' matches no activation"):
+        lbw.plan(MODEL, bits=4, activations="int8", float_activations="nosuchtensor")
+
+
+@runtime
+def test_a_search_warns_too():
+    with pytest.warns(UserWarning, match="'nosuchlayer' matches no weight") as caught:
+        lbw.search(MODEL, SHAPES / "eval", SHAPES / "eval", profile=PROFILE, skip=[SKIP, "nosuchlayer"],
+                   calibration="none", trials=1, max_images=4)
+    assert sum("matches no weight" in str(w.message) for w in caught) == 1

@@ -51,26 +51,6 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     return LBW_OK;
 }
 
-static void warn_nothing(const struct lbw_plan *plan)
-{
-    const struct lbw_plan_other *other = lbw_plan_other(plan, 0);
-    char size[LBW_TEXT_SIZE];
-    if (!other)
-        lbw_talk("warning: no weight was converted");
-    else
-        lbw_talk("warning: no weight was converted; %s holds %s%s%s", other->op,
-                 lbw_text_bytes(size, other->bytes), *other->note ? ": " : "", other->note);
-}
-
-static void warn(const struct lbw_conversion *c)
-{
-    if (!c->report->num_converted)
-        warn_nothing(c->plan);
-    else if (!wants_calibration(c))
-        lbw_talk("warning: --calib none rounds without calibration; detectors lose most or all "
-                 "of their boxes that way");
-}
-
 static int explain(const struct lbw_conversion *c)
 {
     int code = lbw_explain(&c->err);
@@ -160,9 +140,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     lbw_progress_end();
     if (status == LBW_OK)
         status = lbw_conversion_show(&c);
-    if (status == LBW_OK)
-        warn(&c);
-    else
+    if (status != LBW_OK)
         code = explain(&c);
     if (status == LBW_OK && share > 0 && !is_kept(&c, share)) {
         lbw_talk("--keep %s was not reached: more bits do not help, 'lbw tune' may", v->keep);

@@ -157,6 +157,7 @@ static enum lbw_status open_calibration(struct job *job)
         lbw_calibrate_from_options(&job->v->all.calib, &job->all.picture);
     /* The same samples without the held-back ones, which must not influence the fit. */
     params.num_samples = r->num_train + r->num_held_back;
+    lbw_conversion_describe(&job->all, params.num_samples);
     params.hold_back = r->num_held_back;
     params.profile = job->all.is_auto ? job->all.picture.detector : NULL;
     return lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,
@@ -200,7 +201,6 @@ static enum lbw_status print_result(struct job *job)
     FILE *to = lbw_output_talk(&v->output);
     const struct lbw_tune_result *r = lbw_tune_result(job->tuner);
     char time[LBW_TEXT_SIZE];
-    lbw_conversion_describe(&job->all, r->num_train + r->num_held_back);
     enum lbw_status status = lbw_conversion_show(&job->all);
     if (status != LBW_OK || v->report.json || v->report.quiet)
         return status;

@@ -28,6 +28,12 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char 
            lbw_picture_is_usable(&v->picture, v->calib.source, command);
 }
 
+/* The plan's notes, each once, however often --keep plans again. */
+static void warn(struct lbw_conversion *c)
+{
+    c->num_noted = lbw_plan_warn(c->plan, c->num_noted);
+}
+
 static bool plans_any(const struct lbw_plan *plan)
 {
     for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
@@ -75,10 +81,8 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
     };
     enum lbw_status status = lbw_plan_choose_bits(&c->budget, c->plan, &params, &c->err);
     lbw_progress_clear();
-    if (status == LBW_OK && c->budget.num_unknown)
-        lbw_talk("warning: --bits auto: the effect of %zu weight%s is unknown (%s): grid 4x2",
-                 c->budget.num_unknown, c->budget.num_unknown == 1 ? "" : "s",
-                 c->budget.reason);
+    if (status == LBW_OK)
+        warn(c);
     return status;
 }
 
@@ -107,6 +111,7 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
     LBW_TRY(lbw_encode_lift(c->model, &v->encode, v->plan.requantize, &c->err));
     LBW_TRY(lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, v->calib.memory,
                                   &c->err));
+    warn(c);
     LBW_TRY(open_check(c));
     c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;
     return c->is_auto ? choose_bits(c) : LBW_OK;
@@ -176,22 +181,6 @@ enum lbw_status lbw_conversion_again(struct lbw_conversion *c)
     return lbw_conversion_open(c);
 }
 
-/* Warns of layers that calibration did not reach: rounding alone can ruin a detector. */
-static void warn_uncalibrated(const struct lbw_report *report)
-{
-    static const char prefix[] = "projection: ";
-    const char *why = NULL;
-    for (size_t i = 0; i < report->num_rows && !why; i++) {
-        const struct lbw_report_row *row = lbw_report_row(report, i);
-        if (row->converted && strncmp(row->how, prefix, strlen(prefix)) == 0)
-            why = row->how + strlen(prefix);
-    }
-    if (report->calibrated && report->num_calibrated < report->num_converted)
-        lbw_talk("warning: calibrated %zu of %zu layers, the others are only rounded%s%s",
-                 report->num_calibrated, report->num_converted, why ? ": " : "",
-                 why ? why : "");
-}
-
 enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
 {
     const struct lbw_conversion_values *v = c->v;
@@ -209,7 +198,7 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
     if (status == LBW_OK && *c->unchecked.message)
         lbw_talk("warning: what the result keeps was not measured: %s", c->unchecked.message);
     if (status == LBW_OK)
-        warn_uncalibrated(c->report);
+        warn(c);
     return status;
 }
 

@@ -40,6 +40,7 @@ struct lbw_conversion {
     struct lbw_check *check;
     struct lbw_check_result kept; /* num_samples is 0 if nothing was checked */
     struct lbw_error unchecked;   /* why nothing could be checked; no message: it was */
+    size_t num_noted;             /* of the plan's notes: printed */
     size_t num_held;              /* samples to hold back; 0: the library's default */
     double loss;    /* predicted loss allowed with --bits auto; 0: the library's default */
     char data[320]; /* the calibration set, for the summary */

@@ -2,7 +2,6 @@
 /* From the plan options to a plan. */
 #include "cli/plan_options.h"
 
-#include <regex.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -142,30 +141,12 @@ void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes)
     free(wishes->rules);
 }
 
-static bool matches(const struct lbw_plan *plan, const regex_t *regex)
+size_t lbw_plan_warn(const struct lbw_plan *plan, size_t first)
 {
-    for (size_t i = 0; i < lbw_plan_num_items(plan); i++) {
-        const struct lbw_plan_item *item = lbw_plan_item(plan, i);
-        if (regexec(regex, item->node, 0, NULL, 0) == 0 ||
-            regexec(regex, item->tensor, 0, NULL, 0) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* A pattern that matches nothing is probably misspelt. */
-static void warn_unmatched(const struct lbw_plan *plan, const struct lbw_plan_params *params)
-{
-    for (size_t i = 0; i < params->num_rules; i++) {
-        const struct lbw_plan_rule *rule = &params->rules[i];
-        regex_t regex;
-        if (regcomp(&regex, rule->regex, REG_EXTENDED | REG_NOSUB) != 0)
-            continue; /* no memory: the plan itself was made with this pattern */
-        if (!matches(plan, &regex))
-            lbw_talk("warning: --%s '%s%s%s' matches no weight", rule->grid ? "bits" : "skip",
-                     rule->regex, rule->grid ? "=" : "", rule->grid ? rule->grid->name : "");
-        regfree(&regex);
-    }
+    size_t num = lbw_plan_num_notes(plan);
+    for (size_t i = first; i < num; i++)
+        lbw_talk("warning: %s", lbw_plan_note(plan, i));
+    return num > first ? num : first;
 }
 
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
@@ -179,7 +160,6 @@ enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
     LBW_OR_OUT(lbw_model_prepare(model, &wishes.prepare, err));
     wishes.params.memory = memory;
     LBW_OR_OUT(lbw_plan_new(&plan, model, &wishes.params, err));
-    warn_unmatched(plan, &wishes.params);
     if (v->plan)
         LBW_OR_OUT(lbw_plan_apply(plan, v->plan, err));
     if (is_auto)

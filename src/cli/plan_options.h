@@ -101,13 +101,15 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
 void lbw_plan_wishes_release(struct lbw_plan_wishes *wishes);
 
 /*
- * Plans `model` by the options, and warns of patterns that match nothing. *is_auto (NULL is
- * fine) receives whether bits are yet to be chosen. `memory` is that of calibration.
- * LBW_ERR_ARGUMENT names the option.
+ * Plans `model` by the options. *is_auto (NULL is fine) receives whether bits are yet to be
+ * chosen. `memory` is that of calibration. LBW_ERR_ARGUMENT names the option.
  */
 enum lbw_status lbw_plan_from_options(struct lbw_plan **out, bool *is_auto,
                                       struct lbw_model *model,
                                       const struct lbw_plan_values *values, uint64_t memory,
                                       struct lbw_error *err);
+
+/* Prints the plan's notes from `first` on as warnings; returns how many are printed by now. */
+size_t lbw_plan_warn(const struct lbw_plan *plan, size_t first);
 
 #endif

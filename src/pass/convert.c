@@ -320,7 +320,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     LBW_TRY(tune(c, err));
     LBW_TRY(lbw_model_rewritten(c->model, encode(c, err)));
     sum_up(c);
-    return LBW_OK;
+    return lbw_report_note(c->report, err);
 }
 
 /* Checks that the arguments fit together. */

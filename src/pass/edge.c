@@ -4,11 +4,11 @@
  */
 #include "pass/edge.h"
 
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "pass/pattern.h"
 
 #define MIN_OPSET 13  /* DequantizeLinear along an axis */
 #define MOST      127 /* of int8 */
@@ -68,8 +68,8 @@ struct finder {
     struct lbw_strmap wanted; /* value → itself: a layer on integers depends on it */
     struct lbw_strmap edges;  /* value → its position in the plan, plus one */
     size_t capacity;
-    regex_t *regexes; /* of activations that stay float */
-    size_t num_regexes;
+    struct lbw_patterns patterns; /* of activations that stay float */
+    bool *are_matched;            /* one per pattern */
 };
 
 /* Weights whose layers may run on integers, whichever edges they get. */
@@ -215,9 +215,9 @@ static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_
         .curve = curve,
         .watched = curve == LBW_CURVE_NONE ? value->name : watched,
     };
-    for (size_t i = 0; i < f->num_regexes; i++)
-        if (regexec(&f->regexes[i], name, 0, NULL, 0) == 0 ||
-            regexec(&f->regexes[i], value->name, 0, NULL, 0) == 0) {
+    for (size_t i = 0; i < f->patterns.num; i++)
+        if (lbw_patterns_match(&f->patterns, i, name, value->name)) {
+            f->are_matched[i] = true;
             edge->item.type = LBW_ACTIVATIONS_FLOAT;
             edge->item.reason = "float on request";
         }
@@ -307,21 +307,24 @@ static enum lbw_status compile(struct finder *f, const struct lbw_plan_params *p
 {
     LBW_TRY(lbw_check_list("float_activations", params->float_activations,
                            params->num_float_activations, err));
-    f->regexes = calloc(params->num_float_activations + 1, sizeof *f->regexes);
-    if (!f->regexes)
+    LBW_TRY(lbw_patterns_init(&f->patterns, params->num_float_activations, err));
+    f->are_matched = calloc(params->num_float_activations + 1, sizeof *f->are_matched);
+    if (!f->are_matched)
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < params->num_float_activations; i++) {
-        const char *regex = params->float_activations[i];
-        LBW_TRY(lbw_check_given("regex", regex, err));
-        int code = regcomp(&f->regexes[i], regex, REG_EXTENDED | REG_NOSUB);
-        if (code != 0) {
-            char text[200];
-            regerror(code, &f->regexes[i], text, sizeof text);
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "invalid regular expression '%s': %s", regex,
-                            text);
-        }
-        f->num_regexes++;
-    }
+    for (size_t i = 0; i < params->num_float_activations; i++)
+        LBW_TRY(lbw_patterns_add(&f->patterns, params->float_activations[i], err));
+    return LBW_OK;
+}
+
+/* Notes the patterns that no activation has: probably misspelt. */
+static enum lbw_status note_unmatched(const struct finder *f,
+                                      const struct lbw_plan_params *params,
+                                      struct lbw_error *err)
+{
+    for (size_t i = 0; i < f->patterns.num; i++)
+        if (!f->are_matched[i])
+            LBW_TRY(lbw_plan_add_note(f->plan, err, "'%s' matches no activation",
+                                      params->float_activations[i]));
     return LBW_OK;
 }
 
@@ -355,10 +358,10 @@ enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_para
     enum lbw_status status;
     LBW_OR_OUT(compile(&f, params, err));
     LBW_OR_OUT(find(&f, err));
+    LBW_OR_OUT(note_unmatched(&f, params, err));
 out:
-    for (size_t i = 0; i < f.num_regexes; i++)
-        regfree(&f.regexes[i]);
-    free(f.regexes);
+    lbw_patterns_release(&f.patterns);
+    free(f.are_matched);
     lbw_strmap_release(&f.layers);
     lbw_strmap_release(&f.wanted);
     lbw_strmap_release(&f.edges);

@@ -3,7 +3,6 @@
 #include "pass/plan.h"
 
 #include <math.h>
-#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +14,7 @@
 #include "pass/encode.h"
 #include "pass/foreign.h"
 #include "pass/operators.h"
+#include "pass/pattern.h"
 #include "pass/reconstruct.h"
 
 /* A weight is converted only if that saves at least this share of the model. */
@@ -54,29 +54,45 @@ struct planner {
     struct lbw_plan *plan;
     const struct lbw_plan_params *params;
     const char *ops;
-    regex_t *regexes;
-    size_t num_regexes;
+    struct lbw_patterns patterns; /* of the rules */
     size_t capacity;
     float *values; /* scratch for one weight */
     size_t values_capacity;
 };
 
+static enum lbw_status check_grid(const struct lbw_grid *grid, struct lbw_error *err)
+{
+    return !grid || lbw_grid_is_known(grid)
+               ? LBW_OK
+               : lbw_fail(err, LBW_ERR_ARGUMENT, "a grid that is not one of the library's");
+}
+
 static enum lbw_status compile_rules(struct planner *planner, struct lbw_error *err)
 {
     const struct lbw_plan_params *params = planner->params;
-    planner->regexes = calloc(params->num_rules + 1, sizeof *planner->regexes);
-    if (!planner->regexes)
-        return lbw_fail_memory(err);
+    LBW_TRY(lbw_check_list("rules", params->rules, params->num_rules, err));
+    LBW_TRY(lbw_patterns_init(&planner->patterns, params->num_rules, err));
     for (size_t i = 0; i < params->num_rules; i++) {
-        int code =
-            regcomp(&planner->regexes[i], params->rules[i].regex, REG_EXTENDED | REG_NOSUB);
-        if (code != 0) {
-            char text[200];
-            regerror(code, &planner->regexes[i], text, sizeof text);
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "invalid regular expression '%s': %s",
-                            params->rules[i].regex, text);
-        }
-        planner->num_regexes++;
+        LBW_TRY(lbw_patterns_add(&planner->patterns, params->rules[i].regex, err));
+        LBW_TRY(check_grid(params->rules[i].grid, err));
+    }
+    return LBW_OK;
+}
+
+/* Notes the rules that no weight obeys: probably misspelt. */
+static enum lbw_status note_unmatched(const struct planner *planner, struct lbw_error *err)
+{
+    struct lbw_plan *plan = planner->plan;
+    for (size_t i = 0; i < planner->patterns.num; i++) {
+        const struct lbw_plan_rule *rule = &planner->params->rules[i];
+        bool is_matched = false;
+        for (size_t k = 0; k < plan->num_weights && !is_matched; k++)
+            is_matched = lbw_patterns_match(&planner->patterns, i, plan->weights[k].item.node,
+                                            plan->weights[k].item.tensor);
+        if (!is_matched)
+            LBW_TRY(lbw_plan_add_note(plan, err, "'%s%s%s' matches no weight", rule->regex,
+                                      rule->grid ? "=" : "",
+                                      rule->grid ? rule->grid->name : ""));
     }
     return LBW_OK;
 }
@@ -320,9 +336,8 @@ static const struct lbw_grid *ruled_grid(const struct planner *planner,
     const struct lbw_grid *grid =
         planner->params->grid ? planner->params->grid : lbw_grid_by_name("4");
     *skipped = false;
-    for (size_t i = 0; i < planner->num_regexes; i++)
-        if (regexec(&planner->regexes[i], item->node, 0, NULL, 0) == 0 ||
-            regexec(&planner->regexes[i], item->tensor, 0, NULL, 0) == 0) {
+    for (size_t i = 0; i < planner->patterns.num; i++)
+        if (lbw_patterns_match(&planner->patterns, i, item->node, item->tensor)) {
             *skipped = !planner->params->rules[i].grid;
             if (!*skipped)
                 grid = planner->params->rules[i].grid;
@@ -467,13 +482,6 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
     return LBW_OK;
 }
 
-static enum lbw_status check_grid(const struct lbw_grid *grid, struct lbw_error *err)
-{
-    return !grid || lbw_grid_is_known(grid)
-               ? LBW_OK
-               : lbw_fail(err, LBW_ERR_ARGUMENT, "a grid that is not one of the library's");
-}
-
 static enum lbw_status check_params(struct planner *planner, struct lbw_error *err)
 {
     const struct lbw_plan_params *params = planner->params;
@@ -484,11 +492,6 @@ static enum lbw_status check_params(struct planner *planner, struct lbw_error *e
         lbw_check_choice("activations", params->activations, LBW_NUM(activations_names), err));
     LBW_TRY(lbw_check_range("mu", (double)params->mu, 0, MOST_MU, err));
     LBW_TRY(check_grid(params->grid, err));
-    LBW_TRY(lbw_check_list("rules", params->rules, params->num_rules, err));
-    for (size_t i = 0; i < params->num_rules; i++) {
-        LBW_TRY(lbw_check_given("regex", params->rules[i].regex, err));
-        LBW_TRY(check_grid(params->rules[i].grid, err));
-    }
     LBW_TRY(compile_rules(planner, err));
     return lbw_weight_check_ops(planner->ops, err);
 }
@@ -503,6 +506,7 @@ static enum lbw_status fill(struct planner *planner, struct lbw_error *err)
         LBW_TRY(decide(planner, &plan->weights[i], err));
         lbw_weight_plan_fit(&plan->weights[i], planner->params->memory);
     }
+    LBW_TRY(note_unmatched(planner, err));
     LBW_TRY(lbw_edges_find(plan, planner->params, err));
     return lbw_others_find(plan, err);
 }
@@ -531,9 +535,7 @@ enum lbw_status lbw_plan_new(struct lbw_plan **out, struct lbw_model *model,
     *out = plan;
     plan = NULL;
 out:
-    for (size_t i = 0; i < planner.num_regexes; i++)
-        regfree(&planner.regexes[i]);
-    free(planner.regexes);
+    lbw_patterns_release(&planner.patterns);
     free(planner.values);
     lbw_plan_free(&plan);
     return status;

@@ -20,6 +20,8 @@ struct lbw_plan {
     bool are_edges_weighed;
     struct lbw_plan_other *others; /* in the model's arena */
     size_t num_others;
+    const char **notes; /* in the model's arena */
+    size_t num_notes;
     uint64_t model_size; /* lbw_model_size() when planning began */
 };
 
@@ -28,5 +30,9 @@ struct lbw_plan *lbw_plan_hold(const struct lbw_plan *plan);
 
 /* LBW_ERR_ARGUMENT if the model has changed since it was planned. */
 enum lbw_status lbw_plan_check(const struct lbw_plan *plan, struct lbw_error *err);
+
+/* Adds a line to the notes. */
+enum lbw_status lbw_plan_add_note(struct lbw_plan *plan, struct lbw_error *err, const char *fmt,
+                                  ...) LBW_PRINTF(3, 4);
 
 #endif

@@ -58,6 +58,40 @@ struct lbw_report_row *lbw_report_edit(struct lbw_report *report, size_t i)
     return &((struct owner *)report)->rows[i];
 }
 
+/* Why a layer is only rounded although there was calibration, or "". */
+static const char *reason_of(const struct lbw_report *report)
+{
+    static const char prefix[] = "projection: ";
+    for (size_t i = 0; i < report->num_rows; i++) {
+        const struct lbw_report_row *row = lbw_report_row(report, i);
+        if (row->converted && strncmp(row->how, prefix, strlen(prefix)) == 0)
+            return row->how + strlen(prefix);
+    }
+    return "";
+}
+
+enum lbw_status lbw_report_note(const struct lbw_report *report, struct lbw_error *err)
+{
+    struct lbw_plan *plan = ((const struct owner *)report)->plan;
+    const struct lbw_plan_other *other = lbw_plan_other(plan, 0);
+    if (!report->num_converted && !other)
+        return lbw_plan_add_note(plan, err, "no weight was converted");
+    if (!report->num_converted)
+        return lbw_plan_add_note(plan, err, "no weight was converted; %s holds %llu bytes%s%s",
+                                 other->op, (unsigned long long)other->bytes,
+                                 *other->note ? ": " : "", other->note);
+    if (!report->calibrated)
+        return lbw_plan_add_note(plan, err,
+                                 "rounded without calibration: "
+                                 "detectors lose most or all of their boxes that way");
+    if (report->num_calibrated == report->num_converted)
+        return LBW_OK;
+    const char *why = reason_of(report);
+    return lbw_plan_add_note(
+        plan, err, "calibrated %zu of %zu layers, the others are only rounded%s%s",
+        report->num_calibrated, report->num_converted, *why ? ": " : "", why);
+}
+
 /* JSON has no infinity. */
 static json_t *number(double value)
 {

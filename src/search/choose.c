@@ -247,6 +247,15 @@ static enum lbw_status allocate_loss(struct chooser *c, double most, struct lbw_
     return allocate_bytes(c, (double)(high + c->fixed), err);
 }
 
+/* Why the effect of some weights is unknown, or "". */
+static const char *reason_of(const struct chooser *c)
+{
+    if (*c->sensitivity.reason)
+        return c->sensitivity.reason;
+    return c->num_unknown ? "the outputs hold no finite values, or none that a weight changes"
+                          : "";
+}
+
 static void carry_out(struct chooser *c, struct lbw_budget *out)
 {
     double loss;
@@ -272,11 +281,7 @@ static void carry_out(struct chooser *c, struct lbw_budget *out)
                                .bits = c->count > 0 ? 8 * (double)size / c->count : 0,
                                .by_boxes = c->sensitivity.by_boxes,
                                .num_unknown = c->num_unknown};
-    lbw_text_excerpt(out->reason, sizeof out->reason,
-                     *c->sensitivity.reason ? c->sensitivity.reason
-                     : c->num_unknown
-                         ? "the outputs hold no finite values, or none that a weight changes"
-                         : "");
+    lbw_text_excerpt(out->reason, sizeof out->reason, reason_of(c));
 }
 
 /* If nothing can be measured, the effect of every weight is unknown. */
@@ -332,7 +337,12 @@ static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct 
         LBW_TRY(allocate_loss(c, p->loss > 0 ? p->loss : LOSSLESS, err));
     LBW_TRY(lbw_loss_of_edges(c->plan, &c->sensitivity, err));
     carry_out(c, out);
-    return LBW_OK;
+    return c->num_unknown
+               ? lbw_plan_add_note(c->plan, err,
+                                   "the effect of %zu weight%s is unknown (%s): grid %s",
+                                   c->num_unknown, c->num_unknown == 1 ? "" : "s", reason_of(c),
+                                   c->grids[CAUTIOUS]->name)
+               : LBW_OK;
 }
 
 enum lbw_status lbw_plan_choose_bits(struct lbw_budget *out, struct lbw_plan *plan,

@@ -114,6 +114,8 @@ static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
     const struct lbw_search_params *p = s->params;
     uint64_t size = lbw_model_size(trial->model);
     LBW_TRY(lbw_layers_take(&s->layers, trial->plan, p, err));
+    for (size_t i = 0; p->note && i < lbw_plan_num_notes(trial->plan); i++)
+        p->note(p->log_user, lbw_plan_note(trial->plan, i));
     s->importance = calloc(s->layers.num, sizeof *s->importance);
     if (!s->importance)
         return lbw_fail_memory(err);

@@ -22,7 +22,7 @@ try --shift 2
 try --terms 1 --bits 4x2
 try --terms 2 --shift 1 --bits 4x2d2
 try --mu 0.7
-# Patterns that match nothing.
+# Patterns that match nothing; each is reported once.
 try --skip nosuchlayer --bits 'haed=6' --bits stem=5
 lbw search model.onnx -i . --encoding dq --inline
 lbw quantize model.onnx -o x.onnx --target openvino

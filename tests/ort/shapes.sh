@@ -90,7 +90,8 @@ fi
 
 # Training tells how far the boxes agree with the float model's: with two terms, nearly all.
 lbw tune "$shapes/shapes.onnx" -o tuned.onnx -b 4x2 -p "$shapes/profile.json" -c "$shapes/calib" \
-    --steps 2 --log steps.csv --checkpoint steps.state -q
+    --steps 2 --log steps.csv --checkpoint steps.state --report tuned.html -q
+grep -q "samples of $shapes/calib" tuned.html # what it was calibrated with
 awk -F, 'NR == 1 { for (i = 1; i <= NF; i++) if ($i == "agreement") at = i }
     END { exit !(at && $at > .8 && $at <= 1) }' steps.csv
 # Done already: the checkpoint alone gives the same bytes.
