@@ -90,8 +90,18 @@ static const Onnx__NodeProto *reader_that_stays(bool *is_kept, const struct tree
     return NULL;
 }
 
-/* A node is dropped when all its readers are; the one that makes the value always is. */
-static void find_what_goes(bool *goes, const struct tree *tree, const struct lbw_value *value)
+static bool is_one_of(const struct lbw_value *const *values, size_t num,
+                      const struct lbw_value *value)
+{
+    for (size_t i = 0; i < num; i++)
+        if (values[i] == value)
+            return true;
+    return false;
+}
+
+/* A node is dropped when all its readers are; readers of the values get constants. */
+static void find_what_goes(bool *goes, const struct tree *tree,
+                           const struct lbw_value *const *values, size_t num)
 {
     for (bool changed = true; changed;) {
         changed = false;
@@ -100,7 +110,7 @@ static void find_what_goes(bool *goes, const struct tree *tree, const struct lbw
                 const struct lbw_value *made =
                     lbw_index_find(tree->scopes[i], tree->nodes[i]->output[k]);
                 bool is_kept = false;
-                if (made && made != value)
+                if (made && !is_one_of(values, num, made))
                     reader_that_stays(&is_kept, tree, goes, made);
                 goes[i] = !is_kept;
                 changed = changed || is_kept;
@@ -118,19 +128,20 @@ static uint64_t size_of(const struct lbw_index *index, const struct lbw_value *v
 }
 
 uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_index *index,
-                             const struct lbw_value *value)
+                             const struct lbw_value *const *values, size_t num)
 {
     struct tree tree = {.index = index};
     bool goes[MOST_NODES];
     const struct lbw_value *seen[MOST_NODES];
     size_t num_seen = 0;
     uint64_t size = 0;
-    visit(&tree, value, 0);
+    for (size_t i = 0; i < num; i++)
+        visit(&tree, values[i], 0);
     memset(goes, true, sizeof goes);
-    find_what_goes(goes, &tree, value);
+    find_what_goes(goes, &tree, values, num);
     if (reader)
         *reader = NULL;
-    for (size_t i = 0; i < tree.num_nodes; i++)
+    for (size_t i = 0; i < tree.num_nodes && !tree.is_open; i++)
         for (size_t k = 0; k < tree.nodes[i]->n_input; k++) {
             const struct lbw_value *in =
                 lbw_index_find(tree.scopes[i], lbw_node_input(tree.nodes[i], k));
@@ -146,6 +157,32 @@ uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_in
                 *reader = other;
         }
     return size;
+}
+
+static bool reads(const struct tree *tree, const struct lbw_index *index,
+                  const struct lbw_value *constant)
+{
+    for (size_t i = 0; i < tree->num_nodes; i++)
+        for (size_t k = 0; k < tree->nodes[i]->n_input; k++)
+            if (lbw_index_find(tree->scopes[i], lbw_node_input(tree->nodes[i], k)) == constant)
+                return lbw_index_constant(index, constant, true) != NULL;
+    return false;
+}
+
+bool lbw_constant_is_shared(const struct lbw_index *index, const struct lbw_value *a,
+                            const struct lbw_value *b)
+{
+    struct tree one = {.index = index}, other = {.index = index};
+    visit(&one, a, 0);
+    visit(&other, b, 0);
+    for (size_t i = 0; i < one.num_nodes; i++)
+        for (size_t k = 0; k < one.nodes[i]->n_input; k++) {
+            const struct lbw_value *in =
+                lbw_index_find(one.scopes[i], lbw_node_input(one.nodes[i], k));
+            if (in && reads(&other, index, in))
+                return true;
+        }
+    return false;
 }
 
 /* ---- computing it ---- */
@@ -199,7 +236,8 @@ static enum lbw_status make(struct lbw_numbers *out, struct maker *m,
     if (!node || depth == MOST_DEPTH || m->num_visits++ == MOST_NODES)
         return lbw_fail(m->err, LBW_ERR_UNSUPPORTED, "not a constant");
     const struct lbw_constant_op *op = lbw_constant_op_find(node);
-    if (!op || value->producer_output != 0 || lbw_node_has_reference(node)) {
+    if (!op || (value->producer_output != 0 && !op->has_outputs) ||
+        lbw_node_has_reference(node)) {
         m->stranger = node;
         return lbw_fail(m->err, LBW_ERR_UNSUPPORTED, "made by an operator unknown here");
     }
@@ -214,8 +252,18 @@ static enum lbw_status make(struct lbw_numbers *out, struct maker *m,
             return lbw_fail(m->err, LBW_ERR_UNSUPPORTED, "not a constant");
         LBW_TRY(make(&inputs[i], m, in, depth + 1));
     }
-    struct lbw_constant_call call = {node, lbw_scope_opset(m->index->model, value->scope),
-                                     inputs, node->n_input, &m->arena};
+    struct lbw_constant_call call = {.node = node,
+                                     .opset = lbw_scope_opset(m->index->model, value->scope),
+                                     .inputs = inputs,
+                                     .num_inputs = node->n_input,
+                                     .output = value->producer_output,
+                                     .arena = &m->arena};
+    const Onnx__AttributeProto *attribute = lbw_node_attribute(node, "value");
+    struct lbw_numbers number;
+    if (attribute && attribute->t) {
+        LBW_TRY(read_tensor(&number, m, attribute->t));
+        call.value = &number;
+    }
     enum lbw_status status = op->fn(out, &call, m->err);
     if (status == LBW_OK)
         lbw_numbers_round(out);

@@ -22,10 +22,14 @@ enum lbw_status lbw_constant_make(Onnx__TensorProto **out, const Onnx__NodeProto
                                   struct lbw_error *err);
 
 /*
- * Bytes of the constants that would become unused if the value were a constant itself;
+ * Bytes of the constants that would become unused if the values were constants themselves;
  * *reader (NULL is fine) receives a node that reads one of the others, or NULL.
  */
 uint64_t lbw_constant_spared(const Onnx__NodeProto **reader, const struct lbw_index *index,
-                             const struct lbw_value *value);
+                             const struct lbw_value *const *values, size_t num);
+
+/* Whether some constant is in the making of both. */
+bool lbw_constant_is_shared(const struct lbw_index *index, const struct lbw_value *a,
+                            const struct lbw_value *b);
 
 #endif

@@ -6,19 +6,14 @@
 #include <string.h>
 
 #include "base/bits.h"
+#include "onnx/constant_call.h"
 
 #define TYPE(name) ONNX__TENSOR_PROTO__DATA_TYPE__##name
-#define MOST_DIM   ((int64_t)1 << 40)
 
 bool lbw_numbers_is_float(int32_t type)
 {
     return type == TYPE(FLOAT) || type == TYPE(FLOAT16) || type == TYPE(BFLOAT16) ||
            type == TYPE(DOUBLE);
-}
-
-static enum lbw_status refuse(struct lbw_error *err)
-{
-    return lbw_fail(err, LBW_ERR_UNSUPPORTED, "not computed here");
 }
 
 enum lbw_status lbw_numbers_alloc(struct lbw_numbers *out, struct lbw_arena *arena,
@@ -57,48 +52,6 @@ void lbw_numbers_round(struct lbw_numbers *n)
 {
     for (size_t i = 0; i < n->count; i++)
         n->values[i] = rounded(n->values[i], n->type);
-}
-
-/* Input i, or NULL if it is left out. */
-static const struct lbw_numbers *input(const struct lbw_constant_call *call, size_t i)
-{
-    return i < call->num_inputs && call->inputs[i].values ? &call->inputs[i] : NULL;
-}
-
-/* The steps of each axis in the values. */
-static void strides_of(size_t *out, const struct lbw_numbers *n)
-{
-    size_t step = 1;
-    for (size_t i = n->num_dims; i-- > 0; step *= (size_t)n->dims[i])
-        out[i] = step;
-}
-
-/* Position `at` of a tensor of these dims as one index per axis. */
-static void unravel(int64_t *index, const struct lbw_numbers *n, size_t at)
-{
-    for (size_t i = n->num_dims; i-- > 0; at /= (size_t)n->dims[i])
-        index[i] = (int64_t)(at % (size_t)n->dims[i]);
-}
-
-static bool fix_axis(int64_t *axis, size_t rank)
-{
-    *axis += *axis < 0 ? (int64_t)rank : 0;
-    return *axis >= 0 && *axis < (int64_t)rank;
-}
-
-/* Integers from an attribute, or from an input in later versions of the operator. */
-static bool whole_numbers(int64_t *out, size_t *num, const struct lbw_constant_call *call,
-                          const char *name, size_t at)
-{
-    const Onnx__AttributeProto *a = lbw_node_attribute(call->node, name);
-    const struct lbw_numbers *n = a ? NULL : input(call, at);
-    *num = a ? a->n_ints : n ? n->count : 0;
-    if (*num > 2 * LBW_NUMBERS_DIMS)
-        return false;
-    for (size_t i = 0; i < *num; i++)
-        out[i] = a ? a->ints[i]
-                   : (int64_t)fmax(-(double)MOST_DIM, fmin((double)MOST_DIM, n->values[i]));
-    return a || n;
 }
 
 /* ---- elementwise ---- */
@@ -183,25 +136,6 @@ static enum lbw_status cast(struct lbw_numbers *out, const struct lbw_constant_c
 }
 
 /* ---- shapes ---- */
-
-static enum lbw_status with_dims(struct lbw_numbers *out, const struct lbw_numbers *a,
-                                 const int64_t *dims, size_t num_dims, struct lbw_error *err)
-{
-    size_t count = 1;
-    struct lbw_numbers made = *a;
-    if (num_dims > LBW_NUMBERS_DIMS)
-        return refuse(err);
-    for (size_t i = 0; i < num_dims; i++) {
-        made.dims[i] = dims[i];
-        if (dims[i] < 0 || !lbw_size_mul(&count, count, (size_t)dims[i]))
-            return refuse(err);
-    }
-    made.num_dims = num_dims;
-    if (count != a->count)
-        return refuse(err);
-    *out = made;
-    return LBW_OK;
-}
 
 static enum lbw_status reshape(struct lbw_numbers *out, const struct lbw_constant_call *call,
                                struct lbw_error *err)
@@ -293,100 +227,6 @@ static enum lbw_status shape(struct lbw_numbers *out, const struct lbw_constant_
     return LBW_OK;
 }
 
-/* ---- moving values ---- */
-
-static enum lbw_status transpose(struct lbw_numbers *out, const struct lbw_constant_call *call,
-                                 struct lbw_error *err)
-{
-    const struct lbw_numbers *a = input(call, 0);
-    const Onnx__AttributeProto *perm = lbw_node_attribute(call->node, "perm");
-    int64_t dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS], from[LBW_NUMBERS_DIMS];
-    size_t steps[LBW_NUMBERS_DIMS], used = 0;
-    if (!a || (perm && perm->n_ints != a->num_dims))
-        return refuse(err);
-    for (size_t i = 0; i < a->num_dims; i++) {
-        from[i] = perm ? perm->ints[i] : (int64_t)(a->num_dims - 1 - i);
-        if (from[i] < 0 || from[i] >= (int64_t)a->num_dims)
-            return refuse(err);
-        used |= (size_t)1 << from[i];
-        dims[i] = a->dims[from[i]];
-    }
-    if (used != ((size_t)1 << a->num_dims) - 1)
-        return refuse(err);
-    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
-    strides_of(steps, a);
-    for (size_t k = 0; k < out->count; k++) {
-        size_t source = 0;
-        unravel(at, out, k);
-        for (size_t i = 0; i < a->num_dims; i++)
-            source += (size_t)at[i] * steps[from[i]];
-        out->values[k] = a->values[source];
-    }
-    return LBW_OK;
-}
-
-static enum lbw_status concat(struct lbw_numbers *out, const struct lbw_constant_call *call,
-                              struct lbw_error *err)
-{
-    const struct lbw_numbers *first = input(call, 0);
-    int64_t axis = lbw_node_int(call->node, "axis", 0), dims[LBW_NUMBERS_DIMS];
-    if (!first || !fix_axis(&axis, first->num_dims))
-        return refuse(err);
-    memcpy(dims, first->dims, sizeof dims);
-    for (size_t i = 1; i < call->num_inputs; i++) {
-        const struct lbw_numbers *a = input(call, i);
-        if (!a || a->num_dims != first->num_dims || a->type != first->type)
-            return refuse(err);
-        for (size_t k = 0; k < a->num_dims; k++)
-            if ((int64_t)k != axis && a->dims[k] != first->dims[k])
-                return refuse(err);
-        dims[axis] += a->dims[axis];
-    }
-    LBW_TRY(lbw_numbers_alloc(out, call->arena, first->type, dims, first->num_dims, err));
-    size_t outer = 1, at = 0;
-    for (int64_t i = 0; i < axis; i++)
-        outer *= (size_t)first->dims[i];
-    for (size_t o = 0; o < outer; o++)
-        for (size_t i = 0; i < call->num_inputs; i++) {
-            size_t size = call->inputs[i].count / outer;
-            memcpy(out->values + at, call->inputs[i].values + o * size, size * sizeof(double));
-            at += size;
-        }
-    return LBW_OK;
-}
-
-static enum lbw_status pad(struct lbw_numbers *out, const struct lbw_constant_call *call,
-                           struct lbw_error *err)
-{
-    const struct lbw_numbers *a = input(call, 0), *fill = input(call, 2);
-    const Onnx__AttributeProto *mode = lbw_node_attribute(call->node, "mode");
-    int64_t pads[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
-    size_t num, steps[LBW_NUMBERS_DIMS];
-    if (!a || input(call, 3) || !whole_numbers(pads, &num, call, "pads", 1) ||
-        num != 2 * a->num_dims ||
-        (mode && (mode->s.len != 8 || memcmp(mode->s.data, "constant", 8))))
-        return refuse(err);
-    for (size_t i = 0; i < num; i++)
-        if (pads[i] < 0 || pads[i] > MOST_DIM)
-            return refuse(err);
-    for (size_t i = 0; i < a->num_dims; i++)
-        dims[i] = a->dims[i] + pads[i] + pads[a->num_dims + i];
-    LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
-    double value = fill && fill->count == 1 ? fill->values[0]
-                                            : (double)lbw_node_float(call->node, "value", 0);
-    for (size_t i = 0; i < out->count; i++)
-        out->values[i] = value;
-    strides_of(steps, out);
-    for (size_t k = 0; k < a->count; k++) {
-        size_t target = 0;
-        unravel(at, a, k);
-        for (size_t i = 0; i < a->num_dims; i++)
-            target += (size_t)(at[i] + pads[i]) * steps[i];
-        out->values[target] = a->values[k];
-    }
-    return LBW_OK;
-}
-
 /* ---- sums ---- */
 
 static enum lbw_status reduce(struct lbw_numbers *out, const struct lbw_constant_call *call,
@@ -451,15 +291,38 @@ static enum lbw_status matmul(struct lbw_numbers *out, const struct lbw_constant
 }
 
 static const struct lbw_constant_op ops[] = {
-    {"Abs", unary},           {"Add", binary},       {"Cast", cast},
-    {"Concat", concat},       {"Div", binary},       {"Flatten", flatten},
-    {"Identity", same},       {"MatMul", matmul},    {"Mul", binary},
-    {"Neg", unary},           {"Pad", pad},          {"Pow", binary},
-    {"Reciprocal", unary},    {"ReduceL1", reduce},  {"ReduceL2", reduce},
-    {"ReduceMean", reduce},   {"ReduceSum", reduce}, {"ReduceSumSquare", reduce},
-    {"Reshape", reshape},     {"Shape", shape},      {"Sqrt", unary},
-    {"Squeeze", squeeze},     {"Sub", binary},       {"Transpose", transpose},
+    {"Abs", unary},
+    {"Add", binary},
+    {"Cast", cast},
+    {"Concat", lbw_constant_concat},
+    {"ConstantOfShape", lbw_constant_of_shape},
+    {"Div", binary},
+    {"Expand", lbw_constant_expand},
+    {"Flatten", flatten},
+    {"Gather", lbw_constant_gather},
+    {"Identity", same},
+    {"MatMul", matmul},
+    {"Mul", binary},
+    {"Neg", unary},
+    {"Pad", lbw_constant_pad},
+    {"Pow", binary},
+    {"Reciprocal", unary},
+    {"ReduceL1", reduce},
+    {"ReduceL2", reduce},
+    {"ReduceMean", reduce},
+    {"ReduceSum", reduce},
+    {"ReduceSumSquare", reduce},
+    {"Reshape", reshape},
+    {"Shape", shape},
+    {"Slice", lbw_constant_slice},
+    {"Split", lbw_constant_split, .has_outputs = true},
+    {"Sqrt", unary},
+    {"Squeeze", squeeze},
+    {"Sub", binary},
+    {"Tile", lbw_constant_tile},
+    {"Transpose", lbw_constant_transpose},
     {"Unsqueeze", unsqueeze},
+    {"Where", lbw_constant_where},
 };
 
 const struct lbw_constant_op *lbw_constant_op_find(const Onnx__NodeProto *node)

@@ -33,6 +33,8 @@ struct lbw_constant_call {
     int64_t opset;
     const struct lbw_numbers *inputs;
     size_t num_inputs;
+    size_t output;                   /* which of the node's is wanted */
+    const struct lbw_numbers *value; /* of the attribute of that name, a tensor; NULL: none */
     struct lbw_arena *arena;
 };
 
@@ -44,6 +46,7 @@ typedef enum lbw_status (*lbw_constant_fn)(struct lbw_numbers *out,
 struct lbw_constant_op {
     const char *op_type;
     lbw_constant_fn fn;
+    bool has_outputs; /* more than one */
 };
 
 /* NULL for an unknown operator. */

@@ -83,37 +83,6 @@ static bool read_constant(struct lbw_numbers *out, struct tracer *t,
     return true;
 }
 
-/* Gather of one index or a list of them. */
-static bool gather(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node,
-                   const struct lbw_numbers *x, const struct lbw_numbers *index)
-{
-    int64_t axis = lbw_node_int(node, "axis", 0), rank = (int64_t)x->num_dims;
-    int64_t dims[LBW_NUMBERS_DIMS];
-    size_t outer = 1, inner = 1, num_dims = 0;
-    axis += axis < 0 ? rank : 0;
-    if (axis < 0 || axis >= rank || index->num_dims > 1)
-        return false;
-    int64_t length = x->dims[axis];
-    for (int64_t i = 0; i < rank; i++) {
-        if (i != axis)
-            *(i < axis ? &outer : &inner) *= (size_t)x->dims[i];
-        if (i != axis || index->num_dims)
-            dims[num_dims++] = i == axis ? (int64_t)index->count : x->dims[i];
-    }
-    if (lbw_numbers_alloc(out, &t->arena, x->type, dims, num_dims, NULL) != LBW_OK)
-        return false;
-    for (size_t o = 0; o < outer; o++)
-        for (size_t k = 0; k < index->count; k++) {
-            double at = index->values[k] + (index->values[k] < 0 ? (double)length : 0);
-            if (!(at >= 0 && at < (double)length))
-                return false;
-            memcpy(out->values + (o * index->count + k) * inner,
-                   x->values + (o * (size_t)length + (size_t)at) * inner,
-                   inner * sizeof *out->values);
-        }
-    return true;
-}
-
 static bool is_mover(const Onnx__NodeProto *node)
 {
     static const char *const movers[] = {"Concat",  "Flatten",   "Gather",    "Identity",
@@ -139,12 +108,12 @@ static bool trace_node(struct lbw_numbers *out, struct tracer *t, const Onnx__No
     }
     if (count > MAX_ELEMENTS)
         return false;
-    if (lbw_node_is(node, "Gather"))
-        return node->n_input == 2 && inputs[0].values && inputs[1].values &&
-               gather(out, t, node, &inputs[0], &inputs[1]);
     const struct lbw_constant_op *op = lbw_constant_op_find(node);
-    const struct lbw_constant_call call = {node, lbw_scope_opset(r->model, r->scope), inputs,
-                                           node->n_input, &t->arena};
+    const struct lbw_constant_call call = {.node = node,
+                                           .opset = lbw_scope_opset(r->model, r->scope),
+                                           .inputs = inputs,
+                                           .num_inputs = node->n_input,
+                                           .arena = &t->arena};
     return op && op->fn(out, &call, NULL) == LBW_OK;
 }
 

@@ -49,7 +49,7 @@ static const char *made_of_constants(const struct lbw_index *index,
         return or_else(lbw_arena_printf(arena, "made of constants by %s, which is not folded",
                                         stranger->op_type ? stranger->op_type : "?"),
                        otherwise);
-    if (tensor && lbw_constant_spared(&reader, index, value) < tensor->raw_data.len)
+    if (tensor && lbw_constant_spared(&reader, index, &value, 1) < tensor->raw_data.len)
         return or_else(reader ? lbw_arena_printf(arena, "made of constants that '%s' reads too",
                                                  label(reader))
                               : "made of constants, and larger than these",

@@ -16,6 +16,7 @@ struct made {
     struct made *next;
     struct lbw_value *value;
     Onnx__TensorProto *tensor;
+    bool is_in, is_tried; /* replaced; looked at together with others */
 };
 
 struct folder {
@@ -34,6 +35,21 @@ static bool is_known(const struct folder *f, const struct lbw_value *value)
     return false;
 }
 
+/* Whether nothing else reads what the node of the value makes, so that it can go. */
+static bool frees_node(const struct lbw_value *value, const struct lbw_value *const *values,
+                       size_t num)
+{
+    for (size_t i = 0; i < value->producer->n_output; i++) {
+        const struct lbw_value *made = lbw_index_find(value->scope, value->producer->output[i]);
+        bool is_in = !made || (!made->uses && !made->is_output);
+        for (size_t k = 0; k < num && !is_in; k++)
+            is_in = values[k] == made;
+        if (!is_in)
+            return false;
+    }
+    return true;
+}
+
 /* Computes the weight if that is possible and worthwhile. */
 static enum lbw_status look(struct folder *f, struct lbw_value *value, struct lbw_error *err)
 {
@@ -47,15 +63,45 @@ static enum lbw_status look(struct folder *f, struct lbw_value *value, struct lb
     if (encoded.kind || lbw_foreign_match(&f->index, value).form)
         return LBW_OK;
     LBW_TRY(lbw_constant_make(&tensor, NULL, &f->index, value, err));
-    if (!tensor || lbw_constant_spared(NULL, &f->index, value) < tensor->raw_data.len)
+    if (!tensor || (value->producer->n_output > 1 && !value->scope->graph))
         return LBW_OK;
     struct made *made = lbw_arena_calloc(&f->model->arena, 1, sizeof *made);
     if (!made)
         return lbw_fail_memory(err);
+    const struct lbw_value *const alone = value;
     *made = (struct made){f->made, value, tensor};
+    made->is_in = frees_node(value, &alone, 1) &&
+                  lbw_constant_spared(NULL, &f->index, &alone, 1) >= tensor->raw_data.len;
     f->made = made;
-    f->num++;
+    f->num += made->is_in;
     return LBW_OK;
+}
+
+#define MOST_TOGETHER 64
+
+/* Parts of one constant, as Split makes them, are no larger than it only all together. */
+static void look_together(struct folder *f, struct made *first)
+{
+    struct made *group[MOST_TOGETHER];
+    const struct lbw_value *values[MOST_TOGETHER];
+    size_t num = 0;
+    uint64_t size = 0;
+    for (struct made *made = first; made && num < MOST_TOGETHER; made = made->next)
+        if (!made->is_in && !made->is_tried &&
+            (made == first || lbw_constant_is_shared(&f->index, first->value, made->value))) {
+            made->is_tried = true;
+            size += made->tensor->raw_data.len;
+            values[num] = made->value;
+            group[num++] = made;
+        }
+    bool is_better = num > 1 && lbw_constant_spared(NULL, &f->index, values, num) >= size;
+    for (size_t i = 0; i < num; i++)
+        is_better = is_better && frees_node(values[i], values, num);
+    if (!is_better)
+        return;
+    for (size_t i = 0; i < num; i++)
+        group[i]->is_in = true;
+    f->num += num;
 }
 
 static enum lbw_status look_at_scope(struct folder *f, struct lbw_scope *scope,
@@ -82,9 +128,10 @@ static enum lbw_status place(const struct folder *f, const struct made *made,
     Onnx__NodeProto *node = lbw_build_node(f->model, "", "Constant", "", none, outputs);
     if (!lbw_build_tensor(f->model, node, "value", made->tensor))
         return lbw_fail_memory(err);
-    *made->value->producer = *node;
-    if (!scope->graph)
+    if (!scope->graph) {
+        *made->value->producer = *node;
         return LBW_OK;
+    }
     Onnx__GraphProto *graph = scope->graph;
     size_t kept = 0;
     for (size_t i = 0; i < graph->n_node; i++)
@@ -99,11 +146,15 @@ static enum lbw_status fold(struct folder *f, struct lbw_error *err)
 {
     for (struct lbw_scope *s = f->index.scopes; s; s = s->next)
         LBW_TRY(look_at_scope(f, s, err));
+    for (struct made *made = f->made; made; made = made->next)
+        if (!made->is_in && !made->is_tried)
+            look_together(f, made);
     if (!f->num)
         return LBW_OK;
     lbw_begin_rewrite(f->model);
     for (const struct made *made = f->made; made; made = made->next)
-        LBW_TRY(place(f, made, err));
+        if (made->is_in)
+            LBW_TRY(place(f, made, err));
     return lbw_clean(f->model, &f->index, err);
 }
 

@@ -331,6 +331,114 @@ static void test_made(void **state)
     check_made(&bytes, 5, 1e-5);
 }
 
+/* Parts of one constant, which only together are no larger than it. */
+static void test_made_of_parts(void **state)
+{
+    (void)state;
+    static const int64_t bank[] = {3, 8, 8, 1, 1}, thirds[] = {24, 8, 1, 1},
+                         sizes[] = {8, 12, 4};
+    static const int64_t zero[] = {0}, back[] = {-1}, least[] = {INT64_MIN};
+    struct text graph = {0}, a = {0};
+    put_random(&graph, "fused", TYPE(FLOAT), thirds, 4, 0, 1);
+    put_ints(&graph, "sizes", sizes, 3);
+    attribute_int(&a, "axis", 0);
+    put_op(&graph, "Split", "fused sizes", "q k v", &a);
+    put_op(&graph, "Conv", "x q", "c1", NULL);
+    put_op(&graph, "Conv", "c1 k", "c2", NULL); /* 12 channels */
+    put_op(&graph, "Conv", "x v", "c3", NULL);
+    put_random(&graph, "bank", TYPE(FLOAT), bank, 5, 0, 1);
+    put_ints(&graph, "zero", zero, 1);
+    put_ints(&graph, "back", back, 1);
+    put_ints(&graph, "least", least, 1);
+    put_ints(&graph, "two", (const int64_t[]){2}, 1);
+    put_op(&graph, "Gather", "bank zero", "w4", NULL);
+    put_op(&graph, "Squeeze", "w4 zero", "w4s", NULL);
+    put_op(&graph, "Slice", "bank back least zero back", "tail", NULL); /* 2, 1, 0 */
+    put_op(&graph, "Slice", "tail zero two zero", "pair", NULL);
+    put_ints(&graph, "shape16", (const int64_t[]){16, 8, 1, 1}, 4);
+    put_op(&graph, "Reshape", "pair shape16", "w5", NULL);
+    put_op(&graph, "Conv", "x w4s", "c4", NULL);
+    put_op(&graph, "Conv", "c4 w5", "c5", NULL);
+    attribute_int(&a, "axis", 1);
+    put_op(&graph, "Concat", "c2 c3 c5", "y", &a);
+    put_ports(&graph, "y");
+    struct text bytes = finish_model(&graph, 8, 13);
+    check_made(&bytes, 5, 0);
+}
+
+/* What makes a constant larger does no harm where a whole weight is among its constants. */
+static void test_made_by_growing(void **state)
+{
+    (void)state;
+    static const int64_t shape[] = {8, 8, 1, 1}, one[] = {1, 8, 1, 1}, half[] = {4, 1, 1, 1};
+    static const unsigned char mask[8] = {1, 0, 1, 1, 0, 1, 1, 1};
+    struct text graph = {0}, a = {0}, tensor = {0}, number = {0}, value = {0};
+    put_ints(&graph, "shape", shape, 4);
+    put_ints(&graph, "twice", (const int64_t[]){2, 8, 1, 1}, 4);
+    put_random(&graph, "a", TYPE(FLOAT), shape, 4, 0, 1);
+    put_random(&graph, "b", TYPE(FLOAT), shape, 4, 0, 1);
+    put_random(&graph, "c", TYPE(FLOAT), shape, 4, 0, 1);
+    put_random(&graph, "row", TYPE(FLOAT), one, 4, 1, 0.5f);
+    put_random(&graph, "half", TYPE(FLOAT), half, 4, 1, 0.5f);
+    put_op(&graph, "Expand", "row shape", "rows", NULL);
+    put_op(&graph, "Mul", "a rows", "w1", NULL);
+    put_op(&graph, "Conv", "x w1", "c1", NULL);
+    put_op(&graph, "Tile", "half twice", "tiles", NULL);
+    put_op(&graph, "Mul", "b tiles", "w2", NULL);
+    put_op(&graph, "Conv", "c1 w2", "c2", NULL);
+    put_int(&number, 1, 1);
+    put_int(&number, 2, TYPE(FLOAT));
+    const float quarter = 0.25f;
+    put_bytes(&number, 9, &quarter, sizeof quarter);
+    put_text(&value, 1, "value");
+    put_message(&value, 5, &number);
+    put_int(&value, 20, 4);
+    put_message(&a, 5, &value);
+    put_op(&graph, "ConstantOfShape", "shape", "quarters", &a);
+    put_int(&tensor, 1, 8);
+    put_int(&tensor, 1, 1);
+    put_int(&tensor, 1, 1);
+    put_int(&tensor, 1, 1);
+    put_int(&tensor, 2, TYPE(BOOL));
+    put_text(&tensor, 8, "mask");
+    put_bytes(&tensor, 9, mask, sizeof mask);
+    put_message(&graph, 5, &tensor);
+    put_op(&graph, "Where", "mask c quarters", "w3", NULL);
+    put_op(&graph, "Conv", "c2 w3", "y", NULL);
+    put_ports(&graph, "y");
+    struct text bytes = finish_model(&graph, 8, 13);
+    check_made(&bytes, 3, 1e-6);
+}
+
+/* Attributes in place of inputs, as before opset 10 and 13. */
+static void test_made_by_attributes(void **state)
+{
+    (void)state;
+    static const int64_t thirds[] = {16, 8, 1, 1}, parts[] = {6, 10};
+    struct text graph = {0}, a = {0};
+    put_random(&graph, "fused", TYPE(FLOAT), thirds, 4, 0, 1);
+    attribute_ints(&a, "split", parts, 2);
+    put_op(&graph, "Split", "fused", "w1 w2", &a);
+    put_op(&graph, "Conv", "x w1", "c1", NULL);
+    put_op(&graph, "Conv", "x w2", "c2", NULL);
+    put_random(&graph, "both", TYPE(FLOAT), thirds, 4, 0, 1);
+    attribute_ints(&a, "axes", (const int64_t[]){0}, 1);
+    attribute_ints(&a, "starts", (const int64_t[]){0}, 1);
+    attribute_ints(&a, "ends", (const int64_t[]){-8}, 1);
+    put_op(&graph, "Slice", "both", "w3", &a);
+    attribute_ints(&a, "axes", (const int64_t[]){0}, 1);
+    attribute_ints(&a, "starts", (const int64_t[]){8}, 1);
+    attribute_ints(&a, "ends", (const int64_t[]){INT64_MAX}, 1);
+    put_op(&graph, "Slice", "both", "w4", &a);
+    put_op(&graph, "Conv", "x w3", "c3", NULL);
+    put_op(&graph, "Conv", "c3 w4", "c4", NULL);
+    attribute_int(&a, "axis", 1);
+    put_op(&graph, "Concat", "c1 c2 c4", "y", &a);
+    put_ports(&graph, "y");
+    struct text bytes = finish_model(&graph, 8, 9);
+    check_made(&bytes, 4, 0);
+}
+
 /* FusedConv of ONNX Runtime, with every activation that it may have, and with a summand. */
 static void test_fused(void **state)
 {
@@ -546,7 +654,7 @@ static void test_function_of_other_opset(void **state)
         struct lbw_plan *plan = NULL;
         struct lbw_error err = {0};
         keep_fixture(bytes.data, bytes.size);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
         check(prepare_and_plan(&plan, model, &(struct lbw_plan_params){0}, &err), &err);
         const struct lbw_plan_item *item = lbw_plan_item(plan, 0);
         assert_int_equal(lbw_plan_num_items(plan), cases[i].is_kept ? 1 : 2);
@@ -601,6 +709,9 @@ int main(void)
         cmocka_unit_test(test_function_of_other_opset),
         cmocka_unit_test(test_dense),
         cmocka_unit_test(test_made),
+        cmocka_unit_test(test_made_of_parts),
+        cmocka_unit_test(test_made_by_growing),
+        cmocka_unit_test(test_made_by_attributes),
         cmocka_unit_test(test_fused),
     };
     if (!has_runtime())
