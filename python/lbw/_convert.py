@@ -580,7 +580,8 @@ def tune(
 
     steps, minutes: how long; 400 steps, or what fits into the minutes.
     batch: views of pictures per step (default 8).
-    views: different views, used again and again (default 1024, or what fits into 1 GiB).
+    views: different views, used again and again (default 1024); the float model runs once on
+        as many as 1 GiB holds, and each time on the others.
     rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.
     checkpoint: a file from which training resumes where it was interrupted.
     on_step: called after each step with a dict: step, num_steps, num_views, loss, held_back,

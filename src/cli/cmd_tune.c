@@ -284,7 +284,8 @@ static const struct lbw_option options[] = {
     {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 8)",
      .min = 1, .max = 1024},
     {"views", 0, LBW_OPTION_INT, AT(views), "N",
-     "number of different views, which are reused (default 1024, or what fits into 1 GiB)",
+     "number of different views, which are reused (default 1024); where 1 GiB does not hold what "
+     "the float model finds on all, it runs again on the rest",
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "

@@ -58,12 +58,6 @@ struct lbw_check {
     struct lbw_check_row *rows;
 };
 
-static void release_arrays(struct lbw_array *arrays, size_t num)
-{
-    for (size_t i = 0; arrays && i < num; i++)
-        lbw_array_release(&arrays[i]);
-}
-
 static void free_names(char **names, size_t num)
 {
     for (size_t i = 0; names && i < num; i++)
@@ -79,9 +73,9 @@ void lbw_check_close(struct lbw_check **check)
         return;
     for (size_t i = 0; c->held && i < c->num_held; i++) {
         struct held *held = &c->held[i];
-        release_arrays(held->images, c->num_images);
-        release_arrays(held->outputs, c->num_outputs);
-        release_arrays(held->others, c->num_outputs);
+        lbw_arrays_release(held->images, c->num_images);
+        lbw_arrays_release(held->outputs, c->num_outputs);
+        lbw_arrays_release(held->others, c->num_outputs);
         free(held->images);
         free(held->outputs);
         free(held->others);
@@ -218,7 +212,7 @@ static enum lbw_status infer(const struct lbw_check *c, struct held *held,
     }
 out:
     if (made)
-        release_arrays(made, num);
+        lbw_arrays_release(made, num);
     free(inputs);
     free(made);
     return status;

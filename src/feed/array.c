@@ -18,6 +18,12 @@ void lbw_array_release(struct lbw_array *array)
     *array = (struct lbw_array){0};
 }
 
+void lbw_arrays_release(struct lbw_array *arrays, size_t num)
+{
+    for (size_t i = 0; arrays && i < num; i++)
+        lbw_array_release(&arrays[i]);
+}
+
 bool lbw_array_has_numbers(int32_t data_type)
 {
     unsigned bits = lbw_data_type_bits(data_type);
@@ -144,6 +150,19 @@ enum lbw_status lbw_array_init(struct lbw_array *out, int32_t data_type, const i
     array.data = calloc(size ? size : 1, 1);
     if (!array.data)
         return lbw_fail_memory(err);
+    *out = array;
+    return LBW_OK;
+}
+
+enum lbw_status lbw_array_copy(struct lbw_array *out, const struct lbw_array *in,
+                               struct lbw_error *err)
+{
+    struct lbw_array array = *in;
+    array.data = malloc(in->size ? in->size : 1);
+    if (!array.data)
+        return lbw_fail_memory(err);
+    if (in->size)
+        memcpy(array.data, in->data, in->size);
     *out = array;
     return LBW_OK;
 }

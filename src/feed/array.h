@@ -18,9 +18,16 @@ struct lbw_array {
 
 void lbw_array_release(struct lbw_array *array);
 
+/* The contents of `num` arrays, not `arrays` itself, which may be NULL. */
+void lbw_arrays_release(struct lbw_array *arrays, size_t num);
+
 /* Zeros; `dims` are all >= 0, at most 8 of them. LBW_ERR_MEMORY. */
 enum lbw_status lbw_array_init(struct lbw_array *out, int32_t data_type, const int64_t *dims,
                                size_t num_dims, struct lbw_error *err);
+
+/* A copy of `in`, owned by the caller. LBW_ERR_MEMORY. */
+enum lbw_status lbw_array_copy(struct lbw_array *out, const struct lbw_array *in,
+                               struct lbw_error *err);
 
 /* True for the types that the functions below support: floats, integers of 8 bits up, BOOL. */
 bool lbw_array_has_numbers(int32_t data_type);

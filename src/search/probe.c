@@ -32,18 +32,12 @@ struct probe {
     size_t num_samples;
 };
 
-static void release_arrays(struct lbw_array *arrays, size_t num)
-{
-    for (size_t i = 0; arrays && i < num; i++)
-        lbw_array_release(&arrays[i]);
-}
-
 static void probe_release(struct probe *p)
 {
     for (size_t s = 0; s < p->num_samples; s++) {
         struct sample *sample = &p->samples[s];
-        release_arrays(sample->images, p->num_images);
-        release_arrays(sample->outputs, p->num_outputs);
+        lbw_arrays_release(sample->images, p->num_images);
+        lbw_arrays_release(sample->outputs, p->num_outputs);
         for (size_t t = 0; sample->importance && t < p->num_outputs; t++)
             lbw_importance_release(&sample->importance[t]);
         free(sample->images);
@@ -210,7 +204,7 @@ static enum lbw_status measure(double *loss, const struct probe *p, struct lbw_e
     for (size_t s = 0; s < p->num_samples; s++) {
         LBW_OR_OUT(run(outputs, p, session, &p->samples[s], err));
         sum += loss_of(p, &p->samples[s], outputs);
-        release_arrays(outputs, p->num_outputs);
+        lbw_arrays_release(outputs, p->num_outputs);
         memset(outputs, 0, p->num_outputs * sizeof *outputs);
     }
     *loss = sum / (double)p->num_samples;

@@ -18,7 +18,7 @@
 
 static struct lbw_header header_of(const struct lbw_tuning *t)
 {
-    return (struct lbw_header){"LBWTUNED", 3, t->run};
+    return (struct lbw_header){"LBWTUNED", 4, t->run};
 }
 
 /* Everything the steps depend on: the start, and the options. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Measures the loss on held-back samples, and the agreement of boxes with the teacher's. */
+/*
+ * Measures the loss on views of held-back samples, and the agreement of boxes with the
+ * teacher's.
+ */
 #include <stdlib.h>
 
 #include "base/thread.h"
@@ -11,7 +14,7 @@
 #define WANTED_SCORE .3f
 #define FOUND_SCORE  .05f
 
-/* One held-back sample. */
+/* One view. */
 struct verdict {
     struct lbw_boxes wanted, found;
     struct lbw_truth *truths; /* wanted.num */
@@ -20,7 +23,7 @@ struct verdict {
 
 struct judging {
     const struct lbw_tuning *tuning;
-    struct verdict *verdicts; /* num_held */
+    struct verdict *verdicts; /* exams.num */
 };
 
 static enum lbw_status find_boxes(struct lbw_boxes *out, const struct lbw_tuning *t,
@@ -47,27 +50,43 @@ static enum lbw_status compare_boxes(struct verdict *v, const struct lbw_tuning 
     return LBW_OK;
 }
 
+/* What judging a view takes; owned. */
+struct exam {
+    struct lbw_array *images, *outputs;
+    struct lbw_lesson lesson;
+};
+
+static enum lbw_status examine(struct verdict *out, const struct lbw_tuning *t,
+                               struct exam *exam, size_t view, struct lbw_error *err)
+{
+    exam->images = calloc(t->trainer.num_images + 1, sizeof *exam->images);
+    exam->outputs =
+        calloc(lbw_session_num_outputs(t->trainer.judge) + 1, sizeof *exam->outputs);
+    if (!exam->images || !exam->outputs)
+        return lbw_fail_memory(err);
+    LBW_TRY(lbw_lesson_init(&exam->lesson, &t->trainer, err));
+    LBW_TRY(lbw_views_draw(&t->exams, view, exam->images, err));
+    LBW_TRY(lbw_views_teach(&t->exams, view, exam->images, &exam->lesson, err));
+    LBW_TRY(lbw_trainer_run(&t->trainer, false, exam->images, &exam->lesson, t->student.arrays,
+                            exam->outputs, err));
+    out->loss = *(const float *)exam->outputs[0].data - exam->lesson.least;
+    if (!t->weighing.profile)
+        return LBW_OK;
+    return compare_boxes(out, t, exam->lesson.wanted, exam->outputs + 1, err);
+}
+
 static enum lbw_status judge_one(void *user, size_t i, struct lbw_error *err)
 {
     struct judging *j = user;
     const struct lbw_tuning *t = j->tuning;
-    struct verdict *v = &j->verdicts[i];
-    size_t num = lbw_session_num_outputs(t->trainer.judge);
-    struct lbw_array *outputs = calloc(num + 1, sizeof *outputs);
-    enum lbw_status status;
-    if (!outputs)
-        return lbw_fail_memory(err);
-    status = lbw_trainer_run(&t->trainer, false, t->samples[t->num_train + i], &t->held[i],
-                             t->student.arrays, outputs, err);
-    if (status != LBW_OK)
-        goto out;
-    v->loss = *(const float *)outputs[0].data - t->held[i].least;
-    if (t->weighing.profile)
-        status = compare_boxes(v, t, t->held[i].wanted, outputs + 1, err);
-out:
-    for (size_t k = 0; k < num; k++)
-        lbw_array_release(&outputs[k]);
-    free(outputs);
+    struct exam exam = {0};
+    enum lbw_status status = examine(&j->verdicts[i], t, &exam, i, err);
+    lbw_arrays_release(exam.images, t->trainer.num_images);
+    lbw_arrays_release(exam.outputs, lbw_session_num_outputs(t->trainer.judge));
+    if (exam.lesson.wanted)
+        lbw_lesson_release(&exam.lesson, &t->trainer);
+    free(exam.images);
+    free(exam.outputs);
     return status;
 }
 
@@ -77,8 +96,8 @@ static enum lbw_status agree(double *out, const struct lbw_tuning *t,
 {
     struct lbw_ap mean, *classes;
     size_t num_classes = 1;
-    struct lbw_scene *scenes = calloc(t->num_held + 1, sizeof *scenes);
-    for (size_t i = 0; scenes && i < t->num_held; i++) {
+    struct lbw_scene *scenes = calloc(t->exams.num + 1, sizeof *scenes);
+    for (size_t i = 0; scenes && i < t->exams.num; i++) {
         const struct verdict *v = &verdicts[i];
         scenes[i] = (struct lbw_scene){v->truths, v->wanted.num, v->found.items, v->found.num};
         for (size_t b = 0; b < v->wanted.num; b++)
@@ -88,7 +107,7 @@ static enum lbw_status agree(double *out, const struct lbw_tuning *t,
     classes = calloc(num_classes, sizeof *classes);
     enum lbw_status status = scenes && classes
                                  ? lbw_map_compute(&mean, classes, num_classes, scenes,
-                                                   t->num_held, LBW_COCO_MAX_BOXES, 0, err)
+                                                   t->exams.num, LBW_COCO_MAX_BOXES, 0, err)
                                  : lbw_fail_memory(err);
     free(scenes);
     free(classes);
@@ -101,12 +120,12 @@ static enum lbw_status sum_up(struct lbw_tuning *t, const struct verdict *verdic
                               struct lbw_error *err)
 {
     double sum = 0;
-    for (size_t i = 0; i < t->num_held; i++)
+    for (size_t i = 0; i < t->exams.num; i++)
         sum += verdicts[i].loss;
     t->status.agreement = -1;
     if (t->weighing.profile)
         LBW_TRY(agree(&t->status.agreement, t, verdicts, err));
-    t->status.held_back = sum / (double)t->num_held;
+    t->status.held_back = sum / (double)t->exams.num;
     t->status.changed = lbw_student_changed(&t->student);
     if (t->status.step == 0 || t->status.held_back < t->status.best) {
         t->status.best = t->status.held_back;
@@ -119,15 +138,15 @@ static enum lbw_status sum_up(struct lbw_tuning *t, const struct verdict *verdic
 
 enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err)
 {
-    struct judging j = {t, calloc(t->num_held, sizeof(struct verdict))};
+    struct judging j = {t, calloc(t->exams.num, sizeof(struct verdict))};
     if (!j.verdicts)
         return lbw_fail_memory(err);
-    enum lbw_status status = lbw_parallel_try(t->num_held, 0, judge_one, &j, err);
+    enum lbw_status status = lbw_parallel_try(t->exams.num, 0, judge_one, &j, err);
     if (status != LBW_OK)
         goto out;
     status = sum_up(t, j.verdicts, err);
 out:
-    for (size_t i = 0; i < t->num_held; i++) {
+    for (size_t i = 0; i < t->exams.num; i++) {
         lbw_boxes_release(&j.verdicts[i].wanted);
         lbw_boxes_release(&j.verdicts[i].found);
         free(j.verdicts[i].truths);

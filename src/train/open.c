@@ -9,13 +9,8 @@
 
 #define DEFAULT_SAMPLES ((size_t)64)
 
-#define SHARE_HELD_BACK 8 /* one sample of this many */
-
-static void release_arrays(struct lbw_array *arrays, size_t num)
-{
-    for (size_t i = 0; arrays && i < num; i++)
-        lbw_array_release(&arrays[i]);
-}
+#define SHARE_HELD_BACK 8  /* one sample of this many */
+#define NUM_EXAMS       48 /* views of these: the loss on 8 images moves by a tenth by chance */
 
 static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
 {
@@ -27,8 +22,7 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
     t->num_held = (t->num_samples + SHARE_HELD_BACK - 1) / SHARE_HELD_BACK;
     t->num_train = t->num_samples - t->num_held;
     t->samples = calloc(t->num_samples, sizeof *t->samples);
-    t->held = calloc(t->num_held, sizeof *t->held);
-    if (!t->samples || !t->held)
+    if (!t->samples)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->num_samples; i++) {
         t->samples[i] = calloc(num_inputs + 1, sizeof **t->samples);
@@ -36,29 +30,32 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
             return lbw_fail_memory(err);
         LBW_TRY(lbw_feed_get(t->feed, i, t->samples[i], err));
     }
+    return LBW_OK;
+}
+
+/* The scales of the loss, from lessons of the held-back samples. */
+static enum lbw_status weigh_by(struct lbw_lesson *lessons, struct lbw_tuning *t,
+                                struct lbw_error *err)
+{
     for (size_t i = 0; i < t->num_held; i++) {
-        LBW_TRY(lbw_lesson_init(&t->held[i], &t->trainer, err));
-        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], t->held[i].wanted,
+        LBW_TRY(lbw_lesson_init(&lessons[i], &t->trainer, err));
+        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], lessons[i].wanted,
                                   err));
     }
-    return LBW_OK;
+    return lbw_weighing_learn(&t->weighing, lessons, t->num_held, err);
 }
 
-static enum lbw_status learn_from(struct lbw_tuning *t, struct lbw_lesson *lesson,
-                                  struct lbw_error *err)
-{
-    LBW_TRY(lbw_weighing_apply(&t->weighing, lesson, err));
-    lesson->least = lbw_weighing_least(&t->weighing, lesson);
-    return LBW_OK;
-}
-
-/* The scales of the loss. A profile that does not match the outputs is fatal only to itself. */
 static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
 {
-    LBW_TRY(lbw_weighing_learn(&t->weighing, t->held, t->num_held, err));
+    struct lbw_lesson *lessons = calloc(t->num_held, sizeof *lessons);
+    if (!lessons)
+        return lbw_fail_memory(err);
+    enum lbw_status status = weigh_by(lessons, t, err);
     for (size_t i = 0; i < t->num_held; i++)
-        LBW_TRY(learn_from(t, &t->held[i], err));
-    return LBW_OK;
+        if (lessons[i].wanted)
+            lbw_lesson_release(&lessons[i], &t->trainer);
+    free(lessons);
+    return status;
 }
 
 static enum lbw_status open_views(struct lbw_tuning *t, struct lbw_error *err)
@@ -69,6 +66,13 @@ static enum lbw_status open_views(struct lbw_tuning *t, struct lbw_error *err)
                                   .num_samples = t->num_train,
                                   .seed = t->params.seed};
     LBW_TRY(lbw_views_init(&t->views, t->params.num_views, t->params.batch, err));
+    t->exams = (struct lbw_views){.trainer = &t->trainer,
+                                  .weighing = &t->weighing,
+                                  .samples = t->samples + t->num_train,
+                                  .num_samples = t->num_held,
+                                  .num_plain = t->num_held,
+                                  .seed = ~t->params.seed};
+    LBW_TRY(lbw_views_init(&t->exams, NUM_EXAMS, 1, err));
     t->order = calloc(t->views.num, sizeof *t->order);
     return t->order ? LBW_OK : lbw_fail_memory(err);
 }
@@ -157,7 +161,7 @@ static bool can_weigh(struct lbw_tuning *t)
                 lbw_trainer_teach(&t->trainer, images, lesson.wanted, NULL) == LBW_OK &&
                 lbw_weighing_learn(&t->weighing, &lesson, 1, NULL) == LBW_OK;
     lbw_weighing_release(&t->weighing);
-    release_arrays(images, t->trainer.num_images);
+    lbw_arrays_release(images, t->trainer.num_images);
     lbw_lesson_release(&lesson, &t->trainer);
     free(images);
     return done;
@@ -226,20 +230,19 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
 
 void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass)
 {
-    release_arrays(pass->images, t->trainer.num_images);
+    lbw_arrays_release(pass->images, t->trainer.num_images);
     lbw_lesson_clear(&pass->lesson, &t->trainer);
-    release_arrays(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
+    lbw_arrays_release(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
 }
 
 void lbw_tuning_release(struct lbw_tuning *t)
 {
     for (size_t i = 0; t->samples && i < t->num_samples; i++) {
-        release_arrays(t->samples[i], lbw_feed_num_inputs(t->feed));
+        lbw_arrays_release(t->samples[i], lbw_feed_num_inputs(t->feed));
         free(t->samples[i]);
     }
     lbw_views_release(&t->views);
-    for (size_t i = 0; t->held && i < t->num_held; i++)
-        lbw_lesson_release(&t->held[i], &t->trainer);
+    lbw_views_release(&t->exams);
     for (size_t i = 0; t->passes && i < t->params.batch; i++) {
         struct lbw_pass *pass = &t->passes[i];
         if (pass->images && pass->outputs)
@@ -251,7 +254,6 @@ void lbw_tuning_release(struct lbw_tuning *t)
     for (size_t i = 0; t->sums && i < t->student.num_params; i++)
         free(t->sums[i]);
     free(t->samples);
-    free(t->held);
     free(t->order);
     free(t->passes);
     free(t->sums);

@@ -312,17 +312,11 @@ enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer
     return LBW_OK;
 }
 
-static void release_arrays(struct lbw_array *arrays, size_t num)
-{
-    for (size_t i = 0; arrays && i < num; i++)
-        lbw_array_release(&arrays[i]);
-}
-
 void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)
 {
-    release_arrays(lesson->wanted, trainer->num_targets);
-    release_arrays(lesson->factors, trainer->num_targets);
-    release_arrays(lesson->scores, trainer->num_scored);
+    lbw_arrays_release(lesson->wanted, trainer->num_targets);
+    lbw_arrays_release(lesson->factors, trainer->num_targets);
+    lbw_arrays_release(lesson->scores, trainer->num_scored);
 }
 
 void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)

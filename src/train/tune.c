@@ -33,7 +33,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define NUM_LOOKS 16    /* measurements on held-back samples */
 
 /* A loss of this many times the lowest so far means that steps are too long. */
-#define ASTRAY    1.1
+#define ASTRAY    1.5
 #define MOST_PACE 8
 
 /* The view of a turn: every one once, in random order, then again. */

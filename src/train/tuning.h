@@ -36,11 +36,10 @@ struct lbw_tuning {
 
     size_t num_samples, num_held, num_train; /* held-back ones come last */
     struct lbw_array **samples;              /* num_samples × inputs */
-    struct lbw_lesson *held;                 /* num_held */
     struct lbw_pass *passes;                 /* batch */
     float **sums;                            /* of gradients, per param */
-    struct lbw_views views;
-    size_t *order; /* of views */
+    struct lbw_views views, exams;           /* of the samples to learn from, and held back */
+    size_t *order;                           /* of views */
     struct lbw_random random;
     double pace; /* times the rate: 1 at first; doubled while the loss falls, else halved */
     struct lbw_tune_status status;
@@ -58,9 +57,9 @@ void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass);
 void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned);
 
 /*
- * The loss on the held-back samples and, where the profile knows the outputs, the agreement of
- * the boxes with the teacher's (judge.c). Keeps the student's state when the loss is the least
- * so far.
+ * The loss on views of the held-back samples and, where the profile knows the outputs, the
+ * agreement of the boxes with the teacher's (judge.c). Keeps the student's state when the loss
+ * is the least so far.
  */
 enum lbw_status lbw_tuning_judge(struct lbw_tuning *t, struct lbw_error *err);
 

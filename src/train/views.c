@@ -23,13 +23,13 @@ enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch
             count *= (size_t)shape->dims[i];
         bytes += count * sizeof(uint16_t);
     }
-    views->num = num ? num : DEFAULT_VIEWS;
-    if (views->num > MOST_BYTES / bytes)
-        views->num = MOST_BYTES / bytes;
+    size_t most = MOST_BYTES / bytes;
+    views->num = num ? num : most < DEFAULT_VIEWS ? most : DEFAULT_VIEWS;
     if (views->num < views->num_samples)
         views->num = views->num_samples;
     views->num = (views->num + batch - 1) / batch * batch;
-    views->items = calloc(views->num, sizeof *views->items);
+    views->num_kept = views->num < most ? views->num : most;
+    views->items = calloc(views->num_kept + 1, sizeof *views->items);
     return views->items ? LBW_OK : lbw_fail_memory(err);
 }
 
@@ -44,7 +44,7 @@ static void view_release(struct lbw_view *view, size_t num_targets)
 
 void lbw_views_release(struct lbw_views *views)
 {
-    for (size_t v = 0; views->items && v < views->num; v++)
+    for (size_t v = 0; views->items && v < views->num_kept; v++)
         view_release(&views->items[v], views->trainer->num_targets);
     free(views->items);
     *views = (struct lbw_views){0};
@@ -64,7 +64,10 @@ enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
         struct lbw_random same = random; /* all inputs of a sample are augmented alike */
         for (size_t k = 0; k < LBW_NUM_TILES; k++)
             tiles[k] = &views->samples[chosen[k]][i];
-        LBW_TRY(lbw_augment(&images[i], tiles, &same, err));
+        if (v < views->num_plain)
+            LBW_TRY(lbw_array_copy(&images[i], tiles[0], err));
+        else
+            LBW_TRY(lbw_augment(&images[i], tiles, &same, err));
     }
     return LBW_OK;
 }
@@ -126,6 +129,12 @@ enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
                                 const struct lbw_array *images, struct lbw_lesson *lesson,
                                 struct lbw_error *err)
 {
+    if (v >= views->num_kept) {
+        LBW_TRY(lbw_trainer_teach(views->trainer, images, lesson->wanted, err));
+        LBW_TRY(lbw_weighing_apply(views->weighing, lesson, err));
+        lesson->least = lbw_weighing_least(views->weighing, lesson);
+        return LBW_OK;
+    }
     struct lbw_view *view = &views->items[v];
     bool is_new = !view->wanted;
     if (is_new) {

@@ -21,13 +21,16 @@ struct lbw_views {
     struct lbw_array *const *samples; /* num_samples × inputs */
     size_t num_samples;
     uint64_t seed;
+    size_t num_plain;       /* of the first views, which are samples as they are */
     size_t num;             /* of views; view v is one of sample v % num_samples */
-    struct lbw_view *items; /* num; owned */
+    size_t num_kept;        /* of the first views the teacher's answers are kept */
+    struct lbw_view *items; /* num_kept; owned */
 };
 
 /*
- * About `num` views (0: 1024), fewer where the teacher's answers would fill 1 GiB, at least one
- * of each sample, and a multiple of `batch`, so that no step sees one twice.
+ * About `num` views, at least one of each sample, and a multiple of `batch`, so that no step
+ * sees one twice. The teacher's answers are kept for as many as fit into 1 GiB; 0 views: 1024,
+ * or that many.
  */
 enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch,
                                struct lbw_error *err);
