@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Quality of several builds of lbw over subsets of the calibration set: what is better, and what is
-chance. Each build converts with all pictures, then four times with a different quarter left out.
+chance. Each build converts with all images, then with a different quarter, fifth or sixth left out.
 Prints agreement with the float model and, where there are labels, AP: mean (lowest … highest).
 Results are kept in build/spread/; delete it to start over.
 
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 
@@ -31,16 +32,26 @@ def run(*command):
     return done.stdout
 
 
+# Calibration sets: all images, or all but every n-th from an offset.
+SUBSETS = [None] + [(n, offset) for n in (4, 5, 6) for offset in range(n)]
+
+
+def name_of(left_out):
+    if left_out is None or left_out[0] == 4:
+        return left_out and left_out[1]
+    return f"{left_out[0]}.{left_out[1]}"
+
+
 def subset(calib, left_out):
-    """A folder of links to all pictures but every fourth."""
+    """A folder of links to the images of a set."""
     if left_out is None:
         return calib
-    folder = WORK / "calib" / calib.parent.name / f"{calib.name}-{left_out}"
+    folder = WORK / "calib" / calib.parent.name / f"{calib.name}-{name_of(left_out)}"
     folder.mkdir(parents=True, exist_ok=True)
     pictures = sorted(p for p in calib.iterdir() if p.suffix.lower() in PICTURES)
     for i, picture in enumerate(pictures):
         link = folder / picture.name
-        if i % 4 != left_out and not link.exists():
+        if i % left_out[0] != left_out[1] and not link.exists():
             link.symlink_to(picture)
     return folder
 
@@ -48,7 +59,7 @@ def subset(calib, left_out):
 def measure(detector, grid, left_out, programs):
     """One pair (agreement, AP or None) for each program."""
     calib, pictures, labels = DETECTORS[detector]
-    folder = WORK / f"{detector}-{grid}-{left_out}"
+    folder = WORK / f"{detector}-{grid}-{name_of(left_out)}"
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / ("-".join(programs) + ".json")
     model = ASSETS / "models" / f"{detector}.onnx"
@@ -69,6 +80,15 @@ def show(values):
                                       f"({min(values):.4f} … {max(values):.4f})")
 
 
+def difference(rows, i, at):
+    """Of build i from the first, over the same sets, and its standard error."""
+    pairs = [row[i][at] - row[0][at] for row in rows if row[0][at] is not None]
+    if len(pairs) < 2:
+        return ""
+    error = statistics.stdev(pairs) / len(pairs) ** 0.5
+    return f", {statistics.mean(pairs):+.4f} ± {error:.4f}"
+
+
 def main():
     parser = argparse.ArgumentParser(usage=__doc__.split("usage: ")[1])
     parser.add_argument("--grids", default="4,6,4x2")
@@ -83,8 +103,10 @@ def main():
         for detector in args.detectors.split(","):
             for grid in args.grids.split(","):
                 rows = [measure(detector, grid, left_out, programs)
-                        for left_out in (None, 0, 1, 2, 3)[:args.subsets]]
+                        for left_out in SUBSETS[:args.subsets]]
                 cells = [show([row[i][at] for row in rows]) for i in range(len(programs))]
+                cells[1:] = [f"{cell}{difference(rows, i, at)}"
+                             for i, cell in enumerate(cells[1:], 1)]
                 print(f"| {detector} | {grid} | {' | '.join(cells)} |", flush=True)
 
 
