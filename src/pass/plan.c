@@ -476,7 +476,10 @@ static enum lbw_status decide(struct planner *planner, struct lbw_weight *weight
         weight->item.reason = "";
     }
     LBW_TRY(look_at_values(planner, weight, &tensor, err));
-    weight->is_small = weight->is_small && !skipped && !weight->is_structural;
+    bool is_output = lbw_weight_is_output(weight->value);
+    if (is_output && !planner->params->all && !weight->is_fixed)
+        keep(weight, "also an output", false);
+    weight->is_small = weight->is_small && !skipped && !weight->is_structural && !is_output;
     if (skipped && !weight->is_fixed)
         keep(weight, "skipped on request", false);
     return LBW_OK;

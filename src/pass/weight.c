@@ -201,6 +201,23 @@ bool lbw_weight_count_uses(size_t *num, const struct lbw_index *index,
     return count_uses(num, index, value, LONGEST_CHAIN);
 }
 
+static bool is_given_out(const struct lbw_value *value, unsigned depth)
+{
+    for (const struct lbw_use *use = value->uses; use && depth && !value->is_output;
+         use = use->next) {
+        const struct lbw_value *alias =
+            lbw_node_is(use->node, "Identity") ? alias_by(use) : NULL;
+        if (alias && is_given_out(alias, depth - 1))
+            return true;
+    }
+    return value->is_output;
+}
+
+bool lbw_weight_is_output(const struct lbw_value *value)
+{
+    return is_given_out(value, LONGEST_CHAIN);
+}
+
 static bool is_read_as_weight(const struct lbw_value *value, unsigned depth)
 {
     for (const struct lbw_use *use = value->uses; use; use = use->next) {

@@ -87,6 +87,9 @@ enum lbw_status lbw_weight_constant(Onnx__TensorProto **out, struct lbw_value **
 bool lbw_weight_count_uses(size_t *num, const struct lbw_index *index,
                            const struct lbw_value *value);
 
+/* Whether its graph gives the value out, through Identity nodes or as it is. */
+bool lbw_weight_is_output(const struct lbw_value *value);
+
 /* Whether some operator reads the value as a weight, through Identity nodes. */
 bool lbw_weight_is_read(const struct lbw_value *value);
 

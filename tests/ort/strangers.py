@@ -213,6 +213,30 @@ def test_later_than_runtime():
          "what the result keeps was not measured", "Opset 99")
 
 
+# ---- weights that are outputs ----
+
+
+def test_weight_as_output():
+    """The model gives its weights out: they stay what they are, unless asked for."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Conv", "a w2", "b", **PAD), op("Identity", "w2", "copy"),
+                  op("Conv", "b w3", "y", **PAD), op("Cast", "h", "w4", to=T.FLOAT),
+                  op("Conv", "y w4", "z", **PAD)],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3), "w3": values(32, 32, 3, 3),
+                  "h": values(32, 32, 3, 3, dtype=np.float16)},
+                 outputs=[port("w", [32, 3, 3, 3]), port("copy", None), port("z", None),
+                          port("h", [32, 32, 3, 3], T.FLOAT16)])
+    text = quantize(made)
+    says(text, "not converted: 2 weights", "2 × also an output (a, b)", "2 of 4 weights")
+    says(run("compare", "in.onnx", "out.onnx", "-n", "1", "--json").split('"copy"')[1].split("}")[0],
+         '"max_error": 0.0')
+    text = run("compare", "in.onnx", "out.onnx", "-n", "1")
+    same = [line for line in text.splitlines() if line.startswith(("w ", "copy ", "h ")) and " equal " in line]
+    assert len(same) == 3, text
+    says(quantize(made, "--all"), "4 of 4 weights")
+    loads("out.onnx")
+    never(run("compare", "in.onnx", "out.onnx", "-n", "1").split("copy ")[1].split("\n")[0], "equal")
+
+
 # ---- operator sets ----
 
 
