@@ -17,8 +17,8 @@ enum lbw_encoding {
     LBW_ENCODING_PACKED, /* base-L digits in words, decoded by a function in domain ai.lbw */
     LBW_ENCODING_DQ,    /* DequantizeLinear, or Cast and Mul, over an exact integer or float8 */
     LBW_ENCODING_FLOAT, /* the values in place, as float */
-    LBW_ENCODING_NATIVE, /* PACKED, and 8-bit layers as ai.lbw operators: lbw_native_library()
-                          */
+    /* PACKED, and 8-bit layers as ai.lbw operators: lbw_native_library() */
+    LBW_ENCODING_NATIVE,
 };
 
 struct lbw_encoding_info {

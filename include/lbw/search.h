@@ -68,8 +68,8 @@ struct lbw_search_result {
     size_t num_trials;
     size_t num_weights; /* searched */
     double float_ap; /* of the float model against the labels; 1 without labels, 0: unknown */
-    bool is_interrupted; /* `progress` stopped it after the first trial; this is the best so far
-                          */
+    /* `progress` stopped it after the first trial; this is the best so far */
+    bool is_interrupted;
 };
 
 /*

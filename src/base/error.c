@@ -38,8 +38,8 @@ void lbw_free(void *memory)
 enum lbw_status lbw_fail(struct lbw_error *err, enum lbw_status status, const char *fmt, ...)
 {
     if (err) {
-        char text[sizeof err->message]; /* a name from a file may hold line breaks; a message is
-                                           one line */
+        /* A name from a file may hold line breaks; a message is one line. */
+        char text[sizeof err->message];
         va_list ap;
         va_start(ap, fmt);
         vsnprintf(text, sizeof text, fmt, ap);

@@ -66,8 +66,8 @@ const struct lbw_command lbw_cmd_expand = {
     .name = "expand",
     .summary = "turn encoded weights back into plain float32",
     .arguments = "MODEL",
-    .description = "Replaces every weight that lbw encoded (packed, inline or dq) with the "
-                   "float32 values it decodes to. Activations of 8 bits become float as well: "
+    .description = "Replaces every weight that lbw encoded, in any encoding, with the float32 "
+                   "values it decodes to. Activations of 8 bits become float as well: "
                    "the result then differs from MODEL by what their rounding changed.",
     .example = "lbw expand small.onnx -o plain.onnx",
     .options = options,

@@ -17,9 +17,8 @@ struct inspect_values {
     bool json, digest;
 };
 
-#define MAX_SYMBOL                                                                             \
-    24 /* some exporters name a dynamic dim by a formula of a hundred letters                  \
-        */
+/* Some exporters name a dynamic dim by a formula of a hundred letters. */
+#define MAX_SYMBOL 24
 
 /* "float32 [1,3,?,width]" */
 static void describe_port(char *out, size_t size, const struct lbw_port *port)

@@ -5,10 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/error.h"
+#include "grad/building.h"
 #include "grad/loss.h"
 #include "grad/rule.h"
-#include "grad/trunk.h"
 #include "onnx/extract.h"
 #include "onnx/tensor.h"
 
@@ -17,30 +16,7 @@
 
 #define FIRST_OPSET 7 /* broadcasting as today */
 
-/* One name of the trunk. */
-struct value {
-    const struct lbw_grad_shape *shape; /* NULL: unknown */
-    bool is_weight;                     /* wanted */
-    bool is_fixed;                      /* depends on constants and sizes alone */
-    bool is_active;                     /* a float that depends on a wanted weight */
-    bool is_cut;                        /* some path to a target has no gradient */
-    const char *gradient;               /* so far */
-};
-
-struct build {
-    const struct lbw_index *index;
-    const struct lbw_grad_params *params;
-    struct lbw_arena *arena;
-    struct lbw_trunk trunk;
-    struct lbw_strmap values; /* → struct value */
-    struct lbw_tape tape;
-    Onnx__GraphProto graph;
-    const char **cuts;
-    size_t num_cuts;
-    struct lbw_grad out;
-};
-
-static struct value *find(const struct build *b, const char *name)
+struct lbw_grad_value *lbw_grad_find(const struct lbw_building *b, const char *name)
 {
     return *name ? lbw_strmap_get(&b->values, name) : NULL;
 }
@@ -52,7 +28,7 @@ static bool is_float(int32_t type)
 }
 
 /* The shape of a constant, from its tensor. */
-static const struct lbw_grad_shape *constant_shape(struct build *b, const char *name)
+static const struct lbw_grad_shape *constant_shape(struct lbw_building *b, const char *name)
 {
     struct lbw_value *value = lbw_index_find(b->index->scopes, name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(b->index, value, true) : NULL;
@@ -70,11 +46,12 @@ static const struct lbw_grad_shape *constant_shape(struct build *b, const char *
     return shape;
 }
 
-static enum lbw_status add_value(struct build *b, const char *name, struct lbw_error *err)
+static enum lbw_status add_value(struct lbw_building *b, const char *name,
+                                 struct lbw_error *err)
 {
     if (!*name || lbw_strmap_get(&b->values, name))
         return LBW_OK;
-    struct value *value = lbw_arena_calloc(b->arena, 1, sizeof *value);
+    struct lbw_grad_value *value = lbw_arena_calloc(b->arena, 1, sizeof *value);
     if (!value || !lbw_strmap_put(&b->values, name, value))
         return lbw_fail_memory(err);
     value->shape = lbw_strmap_get(b->params->shapes, name);
@@ -85,7 +62,7 @@ static enum lbw_status add_value(struct build *b, const char *name, struct lbw_e
     return LBW_OK;
 }
 
-static enum lbw_status add_values(struct build *b, struct lbw_error *err)
+static enum lbw_status add_values(struct lbw_building *b, struct lbw_error *err)
 {
     for (size_t i = 0; i < b->trunk.num_nodes; i++) {
         const Onnx__NodeProto *node = b->trunk.nodes[i];
@@ -95,7 +72,7 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
             LBW_TRY(add_value(b, node->output[k], err));
     }
     for (size_t i = 0; i < b->params->num_weights; i++) {
-        struct value *value = find(b, b->params->weights[i]);
+        struct lbw_grad_value *value = lbw_grad_find(b, b->params->weights[i]);
         if (!value) /* no node of the trunk reads it */
             continue;
         if (!constant_shape(b, b->params->weights[i]))
@@ -104,7 +81,7 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
         value->is_weight = value->is_active = true;
     }
     for (size_t i = 0; i < b->params->num_energies; i++) {
-        struct value *value = find(b, b->params->energies[i].name);
+        struct lbw_grad_value *value = lbw_grad_find(b, b->params->energies[i].name);
         if (value)
             value->is_active = true;
     }
@@ -115,19 +92,19 @@ static enum lbw_status add_values(struct build *b, struct lbw_error *err)
  * Which float values depend on a wanted weight, and which values only on constants and sizes;
  * inputs come before outputs.
  */
-static void spread_activity(struct build *b)
+static void spread_activity(struct lbw_building *b)
 {
     for (size_t i = 0; i < b->trunk.num_nodes; i++) {
         const Onnx__NodeProto *node = b->trunk.nodes[i];
         bool is_active = false, is_fixed = true;
         bool is_size = lbw_node_is(node, "Shape") || lbw_node_is(node, "Size");
         for (size_t k = 0; k < node->n_input; k++) {
-            struct value *value = find(b, node->input[k]);
+            struct lbw_grad_value *value = lbw_grad_find(b, node->input[k]);
             is_active = is_active || (value && value->is_active);
             is_fixed = is_fixed && (!value || value->is_fixed);
         }
         for (size_t k = 0; k < node->n_output; k++) {
-            struct value *value = find(b, node->output[k]);
+            struct lbw_grad_value *value = lbw_grad_find(b, node->output[k]);
             if (value)
                 value->is_fixed = is_fixed || is_size;
             if (value && is_active)
@@ -136,10 +113,10 @@ static void spread_activity(struct build *b)
     }
 }
 
-static enum lbw_status check_targets(struct build *b, struct lbw_error *err)
+static enum lbw_status check_targets(struct lbw_building *b, struct lbw_error *err)
 {
     for (size_t i = 0; i < b->params->num_targets; i++) {
-        const struct value *value = find(b, b->params->targets[i]);
+        const struct lbw_grad_value *value = lbw_grad_find(b, b->params->targets[i]);
         if (!value || !value->shape)
             return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is unknown",
                             b->params->targets[i]);
@@ -153,14 +130,14 @@ static enum lbw_status check_targets(struct build *b, struct lbw_error *err)
     return LBW_OK;
 }
 
-static void give(struct build *b, struct value *value, const char *gradient)
+static void give(struct lbw_building *b, struct lbw_grad_value *value, const char *gradient)
 {
     value->gradient = value->gradient
                           ? lbw_tape_binary(&b->tape, "Add", value->gradient, gradient)
                           : gradient;
 }
 
-static const char *input_name(struct build *b, const char *stem, size_t i)
+static const char *input_name(struct lbw_building *b, const char *stem, size_t i)
 {
     const char *name = lbw_arena_printf(b->arena, "%s/%s%zu", b->tape.prefix, stem, i);
     b->tape.failed |= !name;
@@ -168,14 +145,15 @@ static const char *input_name(struct build *b, const char *stem, size_t i)
 }
 
 /* Adds one term. */
-static void add_loss(struct build *b, size_t target, const char *term, const char *gradient)
+static void add_loss(struct lbw_building *b, size_t target, const char *term,
+                     const char *gradient)
 {
     b->out.loss = b->out.loss ? lbw_tape_binary(&b->tape, "Add", b->out.loss, term) : term;
-    give(b, find(b, b->params->targets[target]), gradient);
+    give(b, lbw_grad_find(b, b->params->targets[target]), gradient);
 }
 
 /* The loss over all targets; its derivative starts the backward pass. */
-static void write_loss(struct build *b)
+static void write_loss(struct lbw_building *b)
 {
     for (size_t i = 0; i < b->params->num_targets; i++) {
         struct lbw_loss loss = {.target = b->params->targets[i],
@@ -206,10 +184,10 @@ static void write_loss(struct build *b)
 }
 
 /* Marks the inputs of a node as without a gradient, and keeps the reason. */
-static void cut(struct build *b, const Onnx__NodeProto *node, const char *reason)
+static void cut(struct lbw_building *b, const Onnx__NodeProto *node, const char *reason)
 {
     for (size_t k = 0; k < node->n_input; k++) {
-        struct value *value = find(b, node->input[k]);
+        struct lbw_grad_value *value = lbw_grad_find(b, node->input[k]);
         if (value && value->is_active)
             value->is_cut = true;
     }
@@ -232,7 +210,7 @@ struct view {
     bool has_gradient, is_active, is_cut, is_known;
 };
 
-static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node)
+static bool look(struct view *view, struct lbw_building *b, const Onnx__NodeProto *node)
 {
     *view = (struct view){
         .in = lbw_arena_calloc(b->arena, node->n_input + 1, sizeof *view->in),
@@ -246,7 +224,7 @@ static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node
     if (!view->in || !view->out || !view->dy || !view->dx || !view->fixed || !view->wants)
         return false;
     for (size_t k = 0; k < node->n_input; k++) {
-        struct value *value = find(b, node->input[k]);
+        struct lbw_grad_value *value = lbw_grad_find(b, node->input[k]);
         if (!value)
             continue;
         view->in[k] = value->shape;
@@ -257,7 +235,7 @@ static bool look(struct view *view, struct build *b, const Onnx__NodeProto *node
                          (!value->is_active || value->shape->data_type == b->tape.type);
     }
     for (size_t k = 0; k < node->n_output; k++) {
-        struct value *value = find(b, node->output[k]);
+        struct lbw_grad_value *value = lbw_grad_find(b, node->output[k]);
         if (!value)
             continue;
         view->out[k] = value->shape;
@@ -276,7 +254,7 @@ static bool is_standard(const Onnx__NodeProto *node)
 }
 
 /* The backward pass of one node. */
-static void step_back(struct build *b, const Onnx__NodeProto *node)
+static void step_back(struct lbw_building *b, const Onnx__NodeProto *node)
 {
     struct view view;
     if (!look(&view, b, node)) {
@@ -305,14 +283,14 @@ static void step_back(struct build *b, const Onnx__NodeProto *node)
     }
     for (size_t k = 0; k < node->n_input; k++)
         if (view.wants[k] && view.dx[k])
-            give(b, find(b, node->input[k]), view.dx[k]);
+            give(b, lbw_grad_find(b, node->input[k]), view.dx[k]);
 }
 
 /* Decides which weights have a gradient, and names these gradients. */
-static void name_gradients(struct build *b)
+static void name_gradients(struct lbw_building *b)
 {
     for (size_t i = 0; i < b->params->num_weights; i++) {
-        const struct value *value = find(b, b->params->weights[i]);
+        const struct lbw_grad_value *value = lbw_grad_find(b, b->params->weights[i]);
         b->out.is_input[i] = value != NULL;
         b->out.is_reached[i] = value && value->gradient && !value->is_cut;
         if (b->out.is_reached[i] && !b->params->no_gradients)
@@ -320,21 +298,8 @@ static void name_gradients(struct build *b)
     }
 }
 
-/* A graph input or output; without a shape if it is unknown. */
-static Onnx__ValueInfoProto *port(struct build *b, const char *name,
-                                  const struct lbw_grad_shape *shape)
-{
-    struct lbw_port_shape known = {0};
-    if (shape)
-        known = (struct lbw_port_shape){shape->data_type, shape->num_dims, shape->dims};
-    Onnx__ValueInfoProto *made =
-        name ? lbw_extract_port(b->arena, name, shape ? &known : NULL) : NULL;
-    b->tape.failed = b->tape.failed || !made;
-    return made;
-}
-
 /* Σ over all axes but the channels', as a vector; NULL for a tensor without channels. */
-static const char *sum_by_channel(struct build *b, const struct lbw_grad_tap *tap,
+static const char *sum_by_channel(struct lbw_building *b, const struct lbw_grad_tap *tap,
                                   const char *x, const struct lbw_grad_shape *shape,
                                   double *count)
 {
@@ -353,13 +318,13 @@ static const char *sum_by_channel(struct build *b, const struct lbw_grad_tap *ta
 }
 
 /* Energies of gradients and moments of values, after the backward pass. */
-static void write_taps(struct build *b)
+static void write_taps(struct lbw_building *b)
 {
     const struct lbw_grad_params *p = b->params;
     struct lbw_tape *tape = &b->tape;
     double count;
     for (size_t i = 0; i < p->num_energies; i++) {
-        const struct value *value = find(b, p->energies[i].name);
+        const struct lbw_grad_value *value = lbw_grad_find(b, p->energies[i].name);
         if (!value || !value->gradient || value->is_cut)
             continue;
         const char *square = lbw_tape_binary(tape, "Mul", value->gradient, value->gradient);
@@ -367,7 +332,7 @@ static void write_taps(struct build *b)
             sum_by_channel(b, &p->energies[i], square, value->shape, &b->out.positions[i]);
     }
     for (size_t i = 0; i < p->num_moments; i++) {
-        const struct value *value = find(b, p->moments[i].name);
+        const struct lbw_grad_value *value = lbw_grad_find(b, p->moments[i].name);
         if (!value || !value->shape || value->shape->data_type != tape->type)
             continue;
         const char *x = p->moments[i].name;
@@ -383,108 +348,7 @@ static void write_taps(struct build *b)
     }
 }
 
-/* Inputs of the model that the trunk reads. */
-static enum lbw_status list_inputs(struct build *b, struct lbw_error *err)
-{
-    const Onnx__GraphProto *graph = b->index->model->proto->graph;
-    b->out.inputs = lbw_arena_calloc(b->arena, graph->n_input + 1, sizeof *b->out.inputs);
-    if (!b->out.inputs)
-        return lbw_fail_memory(err);
-    for (size_t i = 0; i < graph->n_input; i++) {
-        const char *name = graph->input[i]->name;
-        struct lbw_value *value = lbw_index_find(b->index->scopes, name);
-        const struct value *used = find(b, name);
-        if (!used || (value && value->initializer))
-            continue;
-        if (!used->shape)
-            return lbw_fail(err, LBW_ERR_ARGUMENT, "the shape of '%s' is unknown", name);
-        b->out.inputs[b->out.num_inputs++] = name;
-    }
-    return LBW_OK;
-}
-
-static enum lbw_status write_ports(struct build *b, struct lbw_error *err)
-{
-    const struct lbw_grad_params *params = b->params;
-    LBW_TRY(list_inputs(b, err));
-    size_t max = b->out.num_inputs + 3 * params->num_targets + params->num_weights + 1;
-    Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
-    Onnx__ValueInfoProto **out =
-        lbw_arena_calloc(b->arena,
-                         params->num_weights + params->num_targets + params->num_energies +
-                             2 * params->num_moments + 1,
-                         sizeof *out);
-    if (!in || !out)
-        return lbw_fail_memory(err);
-    size_t n = 0;
-    for (size_t i = 0; i < b->out.num_inputs; i++)
-        in[n++] = port(b, b->out.inputs[i], find(b, b->out.inputs[i])->shape);
-    for (size_t k = params->is_linear ? 1 : 0; k < 2; k++)
-        for (size_t i = 0; i < params->num_targets; i++)
-            in[n++] = port(b, k ? b->out.factors[i] : b->out.wanted[i],
-                           find(b, params->targets[i])->shape);
-    for (size_t i = 0; i < params->num_scored && !params->is_linear; i++)
-        in[n++] = port(b, b->out.scores[i], find(b, params->targets[i])->shape);
-    b->graph.output = out;
-    out[b->graph.n_output++] = port(b, b->out.loss, NULL);
-    for (size_t i = 0; params->no_gradients && i < params->num_targets; i++)
-        out[b->graph.n_output++] =
-            port(b, params->targets[i], find(b, params->targets[i])->shape);
-    for (size_t i = 0; i < params->num_weights; i++) {
-        if (!b->out.is_input[i])
-            continue;
-        in[n++] = port(b, params->weights[i], find(b, params->weights[i])->shape);
-        if (b->out.gradients[i])
-            out[b->graph.n_output++] = port(b, b->out.gradients[i], NULL);
-    }
-    for (size_t i = 0; i < params->num_energies; i++)
-        if (b->out.energies[i])
-            out[b->graph.n_output++] = port(b, b->out.energies[i], NULL);
-    for (size_t k = 0; k < 2; k++)
-        for (size_t i = 0; i < params->num_moments; i++)
-            if (b->out.means[i])
-                out[b->graph.n_output++] =
-                    port(b, k ? b->out.squares[i] : b->out.means[i], NULL);
-    b->graph.input = in;
-    b->graph.n_input = n;
-    return LBW_OK;
-}
-
-static bool is_input(const struct build *b, const char *name)
-{
-    for (size_t i = 0; i < b->graph.n_input; i++)
-        if (strcmp(b->graph.input[i]->name, name) == 0)
-            return true;
-    return false;
-}
-
-/* The model's constants that the trunk reads. */
-static enum lbw_status add_constants(struct build *b, struct lbw_error *err)
-{
-    const Onnx__GraphProto *graph = b->index->model->proto->graph;
-    for (size_t i = 0; i < graph->n_initializer; i++) {
-        Onnx__TensorProto *tensor = graph->initializer[i];
-        if (!tensor->name || !find(b, tensor->name) || is_input(b, tensor->name))
-            continue;
-        if (!lbw_graph_add_initializer(b->index->model, &b->graph, tensor))
-            return lbw_fail_memory(err);
-    }
-    return LBW_OK;
-}
-
-/* Drops nodes whose output has become an input (a Constant with a wanted weight). */
-static void drop_replaced(struct build *b)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < b->graph.n_node; i++) {
-        Onnx__NodeProto *node = b->graph.node[i];
-        if (node->n_output != 1 || !is_input(b, node->output[0]))
-            b->graph.node[kept++] = node;
-    }
-    b->graph.n_node = kept;
-}
-
-static enum lbw_status prepare(struct build *b, struct lbw_error *err)
+static enum lbw_status prepare(struct lbw_building *b, struct lbw_error *err)
 {
     struct lbw_model *model = b->index->model;
     struct lbw_names *names;
@@ -530,20 +394,22 @@ static enum lbw_status prepare(struct build *b, struct lbw_error *err)
 }
 
 /* The trunk's own nodes, which were added first, with some of them replaced. */
-static void use_native(struct build *b)
+static void use_native(struct lbw_building *b)
 {
     for (size_t i = 0; i < b->trunk.num_nodes; i++) {
         Onnx__NodeProto *node = b->trunk.nodes[i];
-        const struct value *weight = node->n_input > 1 ? find(b, node->input[1]) : NULL;
+        const struct lbw_grad_value *weight =
+            node->n_input > 1 ? lbw_grad_find(b, node->input[1]) : NULL;
         if (!b->tape.has_native || !weight || !weight->is_weight || node->n_output != 1)
             continue;
-        const struct value *x = find(b, node->input[0]), *y = find(b, node->output[0]);
+        const struct lbw_grad_value *x = lbw_grad_find(b, node->input[0]),
+                                    *y = lbw_grad_find(b, node->output[0]);
         b->graph.node[i] = lbw_native_conv(&b->tape, node, x ? x->shape : NULL, weight->shape,
                                            y ? y->shape : NULL);
     }
 }
 
-static enum lbw_status build(struct build *b, struct lbw_error *err)
+static enum lbw_status build(struct lbw_building *b, struct lbw_error *err)
 {
     LBW_TRY(prepare(b, err));
     LBW_TRY(add_values(b, err));
@@ -555,11 +421,10 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
         step_back(b, b->trunk.nodes[i]);
     name_gradients(b);
     write_taps(b);
-    LBW_TRY(write_ports(b, err));
+    LBW_TRY(lbw_grad_write_ports(b, err));
     if (b->tape.failed)
         return lbw_fail_memory(err);
-    LBW_TRY(add_constants(b, err));
-    drop_replaced(b);
+    LBW_TRY(lbw_grad_write_constants(b, err));
     b->out.cuts = b->cuts;
     b->out.num_cuts = b->num_cuts;
     const struct lbw_part part = {.graph = &b->graph,
@@ -570,7 +435,7 @@ static enum lbw_status build(struct build *b, struct lbw_error *err)
 enum lbw_status lbw_grad_build(struct lbw_grad *out, const struct lbw_index *index,
                                const struct lbw_grad_params *params, struct lbw_error *err)
 {
-    struct build b = {.index = index, .params = params, .arena = &index->model->arena};
+    struct lbw_building b = {.index = index, .params = params, .arena = &index->model->arena};
     enum lbw_status status =
         lbw_trunk_init(&b.trunk, index, params->targets, params->num_targets, err);
     if (status != LBW_OK)

@@ -160,7 +160,8 @@ static enum lbw_status make_room(struct lbw_moments *m, size_t num, unsigned num
         return LBW_OK;
     if (count + num > m->most) {
         if (m->is_final)
-            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input has more positions than announced");
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED,
+                            "its input has more positions than announced");
         return spill(m, count, num_threads, err);
     }
     if (!m->y) {

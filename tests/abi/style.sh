@@ -11,6 +11,7 @@ find src include samples tests -name '*.[ch]' -exec awk '
     /\t/ { complain("tab") }
     / $/ { complain("trailing blank") }
     /(^|[^:"])\/\/ / { complain("a // comment") }
+    /[^ ].*\/\*/ && !/\*\// && !/^ *\/\*/ { complain("a comment after code that is longer than its line") }
     /^\{$/ { start = FNR }
     /^}/ && start {
         if (FNR - start - 1 > 60) complain("function of " FNR - start - 1 " lines")

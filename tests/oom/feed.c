@@ -108,7 +108,7 @@ static enum lbw_status feed_picture(struct lbw_error *err)
 {
     enum lbw_status status = feed(picture_path, err);
     return status == LBW_ERR_FORMAT && strstr(err->message, "none of 1 images") ? LBW_OK
-                                                                                  : status;
+                                                                                : status;
 }
 
 static void test_arrays(void **state)

@@ -123,7 +123,8 @@ static void test_inputs(void **state)
         {{4, 3, SIDE, SIDE},
          NULL,
          NULL,
-         "memory: input 'x' is 4x3x64x64: batches of 4, but a detector takes one image; export the "
+         "memory: input 'x' is 4x3x64x64: batches of 4, but a detector takes one image; export "
+         "the "
          "model with batch size 1 or a dynamic batch"},
         {{1, 7, SIDE, SIDE},
          NULL,

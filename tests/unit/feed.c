@@ -304,10 +304,9 @@ static void test_several_inputs(void **state)
     const char *assumed = NULL;
     struct lbw_feed_params params = {.source = "generated:3"};
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, &assumed, NULL), LBW_OK);
-    assert_string_equal(assumed,
-                        "3 generated images, 32x16 stretch rgb, mean 0,0,0, std "
-                        "255,255,255 (assumed: nothing in the model says otherwise); "
-                        "input 'im_shape': the image's size; input 'scale_factor': 1");
+    assert_string_equal(assumed, "3 generated images, 32x16 stretch rgb, mean 0,0,0, std "
+                                 "255,255,255 (assumed: nothing in the model says otherwise); "
+                                 "input 'im_shape': the image's size; input 'scale_factor': 1");
     assert_int_equal(lbw_feed_num_samples(feed), 3);
     assert_int_equal(lbw_feed_num_inputs(feed), 3);
     struct lbw_array arrays[3];
