@@ -20,7 +20,7 @@ struct lbw_budget_params {
     double loss;   /* the predicted loss allowed, as in struct lbw_budget; 0: 1 */
     const struct lbw_calibrate_params *calibrate; /* NULL: generated images */
     const struct lbw_profile *profile;            /* NULL: unknown detector */
-    size_t num_samples; /* of the calibration set to measure with; 0: 24 */
+    size_t num_samples; /* of the calibration set to measure with; 0: 8 */
     lbw_progress_fn progress;
     void *user;
 };

@@ -102,7 +102,7 @@ struct lbw_convert_params {
     struct lbw_activations *activations; /* NULL: no calibration, projection only */
     struct lbw_tuner *tuner;             /* NULL: no training */
     const char *state; /* file to resume from, updated after each layer; NULL: none */
-    double damping;    /* added to variances, as a share of their mean; 0: 0.1 */
+    double damping;    /* added to variances, as a share; 0: 0.1, or 0.3 for fits by boxes */
     lbw_progress_fn progress;
     void *user;
 };

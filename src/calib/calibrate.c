@@ -9,8 +9,6 @@
 #include "calib/emphasis.h"
 #include "calib/stages.h"
 
-#define DEFAULT_SAMPLES ((size_t)64)
-
 /* The public handle is the interface itself, followed by what it needs. */
 struct calibration {
     struct lbw_activations
@@ -67,7 +65,7 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
         .hold_back = params->hold_back,
     };
     if (!feed.max_samples && (params->samples || !lbw_source_is_generated(params->source)))
-        feed.max_samples = DEFAULT_SAMPLES;
+        feed.max_samples = LBW_FEED_SAMPLES;
     struct lbw_stages_params stages = {
         .memory = params->memory ? params->memory : LBW_DEFAULT_MEMORY,
         .sequential = !params->independent,

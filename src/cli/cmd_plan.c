@@ -39,7 +39,8 @@ static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
     const struct plan_values *v = values;
-    struct lbw_conversion c = {.v = &v->all, .input = arguments[0]};
+    struct lbw_conversion c = {
+        .v = &v->all, .input = arguments[0], .wants_check = true, .only_plans = true};
     char *text = NULL;
     int code = LBW_EXIT_DONE;
     if (!lbw_activations_are_usable(&v->all.plan, "plan") ||

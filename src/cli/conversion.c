@@ -112,8 +112,9 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
     LBW_TRY(lbw_plan_from_options(&c->plan, &c->is_auto, c->model, &v->plan, v->calib.memory,
                                   &c->err));
     warn(c);
-    LBW_TRY(open_check(c));
     c->is_auto = c->is_auto && strcmp(v->calib.source, "none") != 0;
+    if (c->is_auto || !c->only_plans)
+        LBW_TRY(open_check(c));
     return c->is_auto ? choose_bits(c) : LBW_OK;
 }
 

@@ -37,6 +37,7 @@ struct lbw_conversion {
     bool is_auto; /* bits were chosen: */
     struct lbw_budget budget;
     bool wants_check; /* hold samples back, and check the result on them */
+    bool only_plans;  /* then they are held back for --bits auto alone */
     struct lbw_check *check;
     struct lbw_check_result kept; /* num_samples is 0 if nothing was checked */
     struct lbw_error unchecked;   /* why nothing could be checked; no message: it was */

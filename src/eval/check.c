@@ -18,13 +18,12 @@
 #include "onnx/tensor.h"
 #include "run/session.h"
 
-#define DEFAULT_SAMPLES ((size_t)64)
-#define SHARE_HELD      8 /* one sample of this many is held back */
-#define MOST_HELD       8
-#define GENERATED_HELD  4
-#define OTHER_SEED      UINT64_C(0x5eed)
-#define BOX_SCORE       .4f
-#define PARTNER_IOU     .5f
+#define SHARE_HELD     8 /* one sample of this many is held back */
+#define MOST_HELD      8
+#define GENERATED_HELD 4
+#define OTHER_SEED     UINT64_C(0x5eed)
+#define BOX_SCORE      .4f
+#define PARTNER_IOU    .5f
 
 struct sums {
     double aa, ab, bb, dd;
@@ -108,7 +107,7 @@ static enum lbw_status open_feed(struct lbw_feed **out, struct lbw_model *model,
         .samples = params->samples,
         .max_samples = is_generated          ? GENERATED_HELD
                        : params->num_samples ? params->num_samples
-                                             : DEFAULT_SAMPLES,
+                                             : LBW_FEED_SAMPLES,
         .preprocess = params->preprocess,
         .width = params->width,
         .height = params->height,

@@ -20,7 +20,8 @@
 
 struct lbw_feed {
     struct lbw_arena arena;
-    size_t num_samples;
+    size_t num_samples; /* shown, */
+    size_t num_left;    /* of those not held back */
     size_t num_inputs;
     struct lbw_feed_input *inputs;
     const char *assumed;
@@ -149,6 +150,9 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
         LBW_OR_OUT(open_pictures(feed, model, &info, params, err));
     feed->num_samples -=
         params->hold_back < feed->num_samples ? params->hold_back : feed->num_samples - 1;
+    feed->num_left = feed->num_samples;
+    if (params->few && params->few < feed->num_samples)
+        feed->num_samples = params->few;
     *out = feed;
     if (assumed)
         *assumed = feed->assumed;
@@ -257,6 +261,7 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
                              struct lbw_error *err)
 {
     size_t made = 0;
+    i = (2 * i + 1) * feed->num_left / (2 * feed->num_samples);
     enum lbw_status status = feed->arrays ? lbw_feed_arrays_seek(feed->arrays, i, err) : LBW_OK;
     for (; made < feed->num_inputs && status == LBW_OK; made++) {
         const struct lbw_feed_input *input = &feed->inputs[made];

@@ -14,6 +14,9 @@
 
 struct lbw_feed;
 
+/* Samples of a calibration set that is not generated, unless the caller says how many. */
+#define LBW_FEED_SAMPLES ((size_t)64)
+
 /* Zero-initialised: 32 generated images of the model's own size. */
 struct lbw_feed_params {
     const char *
@@ -25,6 +28,7 @@ struct lbw_feed_params {
     int width, height; /* for dynamic inputs; 0: not given */
     uint64_t seed;
     size_t hold_back; /* leave out this many samples at the end, but not all */
+    size_t few;       /* of the others use this many, evenly chosen; 0: all of them */
 };
 
 /*

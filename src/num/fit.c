@@ -8,12 +8,17 @@
 #include "base/thread.h"
 #include "num/blas.h"
 
-double lbw_fit_damping(const double *variance, size_t k, double share)
+void lbw_fit_damp(struct lbw_fit *fit, const double *variance,
+                  const struct lbw_damping *damping)
 {
     double trace = 0;
-    for (size_t i = 0; i < k; i++)
+    for (size_t i = 0; i < fit->k; i++)
         trace += variance[i];
-    return trace > 0 ? share * trace / (double)k : 1;
+    double alike = damping->share * trace / (double)fit->k;
+    for (size_t i = 0; i < fit->k; i++) {
+        double own = damping->share * variance[fit->order[i]];
+        fit->lambdas[i] = trace > 0 ? (1 - damping->own) * alike + damping->own * own : 1;
+    }
 }
 
 struct ranked {
@@ -70,6 +75,7 @@ static bool fit_alloc(struct lbw_fit *fit)
 {
     size_t area = fit->k * LBW_BLOCK;
     fit->order = malloc(fit->k * sizeof *fit->order);
+    fit->lambdas = malloc(fit->k * sizeof(double));
     fit->energy = malloc(fit->m * sizeof(double));
     fit->mean_x = malloc(fit->k * sizeof(double));
     fit->mean_y = malloc(fit->k * sizeof(double));
@@ -78,8 +84,9 @@ static bool fit_alloc(struct lbw_fit *fit)
     fit->diagonal = malloc(fit->k * sizeof(float));
     fit->blocks = calloc(area, sizeof(float));
     fit->triangles = calloc(area, sizeof(float));
-    return fit->order && fit->energy && fit->mean_x && fit->mean_y && fit->from_shift_x &&
-           fit->from_shift_y && fit->diagonal && fit->blocks && fit->triangles;
+    return fit->order && fit->lambdas && fit->energy && fit->mean_x && fit->mean_y &&
+           fit->from_shift_x && fit->from_shift_y && fit->diagonal && fit->blocks &&
+           fit->triangles;
 }
 
 double lbw_fit_mean(const struct lbw_fit *fit, size_t r)
@@ -110,9 +117,9 @@ static bool take_means(struct lbw_fit *fit, const struct lbw_moments *s)
     return is_finite;
 }
 
-static enum lbw_status open(struct lbw_fit *fit, struct lbw_moments *moments, double damping,
-                            unsigned num_threads, struct lbw_watch *watch,
-                            struct lbw_error *err)
+static enum lbw_status open(struct lbw_fit *fit, struct lbw_moments *moments,
+                            struct lbw_damping damping, unsigned num_threads,
+                            struct lbw_watch *watch, struct lbw_error *err)
 {
     if (!fit_alloc(fit))
         return lbw_fail_memory(err);
@@ -122,9 +129,9 @@ static enum lbw_status open(struct lbw_fit *fit, struct lbw_moments *moments, do
                        : lbw_fit_by_samples(fit, moments, damping, num_threads, watch, err);
 }
 
-enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments, double damping,
-                             unsigned num_threads, struct lbw_watch *watch,
-                             struct lbw_error *err)
+enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments,
+                             struct lbw_damping damping, unsigned num_threads,
+                             struct lbw_watch *watch, struct lbw_error *err)
 {
     struct lbw_fit *fit = malloc(sizeof *fit);
     if (!fit)
@@ -155,6 +162,7 @@ void lbw_fit_close(struct lbw_fit **out)
     if (!fit)
         return;
     free(fit->order);
+    free(fit->lambdas);
     free(fit->energy);
     free(fit->mean_x);
     free(fit->mean_y);

@@ -35,13 +35,13 @@ struct lbw_fit_form;
  *
  * What a row of errors d = q - t does to the output is carried in its state: d H itself (form
  * "covariance", K values), or the outputs d Yᵀ of the samples (form "samples", n values), where
- * Y is n × K, divided by √n, and H = Yᵀ Y + λ I. Every product is a block of columns wide.
+ * Y is n × K, divided by √n, and H = Yᵀ Y + Λ. Every product is a block of columns wide.
  */
 struct lbw_fit {
     const struct lbw_fit_form *form;
     size_t m, k, num_samples;
-    size_t size; /* of a state */
-    double lambda;
+    size_t size;                         /* of a state */
+    double *lambdas;                     /* K: the diagonal of Λ */
     const float *w;                      /* M × K, in the weights' own order; borrowed */
     size_t *order;                       /* K */
     double *energy;                      /* M */
@@ -106,10 +106,10 @@ extern const struct lbw_fit_form lbw_fit_covariance, lbw_fit_samples;
 
 /* The forms' own parts of lbw_fit_open(): H or Y, and U. */
 enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *moments,
-                                      double damping, unsigned num_threads,
+                                      struct lbw_damping damping, unsigned num_threads,
                                       struct lbw_watch *watch, struct lbw_error *err);
 enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *moments,
-                                   double damping, unsigned num_threads,
+                                   struct lbw_damping damping, unsigned num_threads,
                                    struct lbw_watch *watch, struct lbw_error *err);
 
 /* Fills order: ascending by variance, later columns first among equals. */
@@ -119,8 +119,9 @@ enum lbw_status lbw_fit_rank(struct lbw_fit *fit, const double *variance,
 /* Of z = W (x - shift), row r. */
 double lbw_fit_mean(const struct lbw_fit *fit, size_t r);
 
-/* λ for a share of the mean variance. */
-double lbw_fit_damping(const double *variance, size_t k, double share);
+/* Fills the lambdas, from the variances in the weights' own order. */
+void lbw_fit_damp(struct lbw_fit *fit, const double *variance,
+                  const struct lbw_damping *damping);
 
 /* Calls fn for each i < num, on several threads, until the watch stops it. */
 enum lbw_status lbw_fit_parallel(size_t num, unsigned num_threads,

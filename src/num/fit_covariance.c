@@ -82,7 +82,7 @@ static void update_below(void *user, size_t tile)
                 rows, (blasint)k, 1, u + first * k + first, (blasint)k);
 }
 
-/* H + λ I = Uᵀ U; *done is false where it is not positive definite in single precision. */
+/* H + Λ = Uᵀ U; *done is false where it is not positive definite in single precision. */
 static enum lbw_status factorise(bool *done, struct work *work, unsigned num_threads,
                                  struct lbw_watch *watch, struct lbw_error *err)
 {
@@ -90,7 +90,7 @@ static enum lbw_status factorise(bool *done, struct work *work, unsigned num_thr
     size_t k = fit->k;
     memcpy(fit->u, fit->h, k * k * sizeof *fit->u);
     for (size_t i = 0; i < k; i++)
-        fit->u[i * k + i] += (float)fit->lambda;
+        fit->u[i * k + i] += (float)fit->lambdas[i];
     *done = true;
     for (work->from = 0; work->from < k && *done; work->from = work->to) {
         work->to = lbw_tile_end(work->from, k);
@@ -105,20 +105,20 @@ static enum lbw_status factorise(bool *done, struct work *work, unsigned num_thr
 }
 
 static enum lbw_status damp_and_factorise(struct work *work, const double *variance,
-                                          double damping, unsigned num_threads,
+                                          struct lbw_damping damping, unsigned num_threads,
                                           struct lbw_watch *watch, struct lbw_error *err)
 {
     struct lbw_fit *fit = work->fit;
     bool done = false;
-    double share = fmax(damping, LBW_LEAST_DAMPING * (double)fit->k);
-    for (; !done && share < MOST_DAMPING; share *= 10) {
-        fit->lambda = lbw_fit_damping(variance, fit->k, share);
+    damping.share = fmax(damping.share, LBW_LEAST_DAMPING * (double)fit->k);
+    for (; !done && damping.share < MOST_DAMPING; damping.share *= 10) {
+        lbw_fit_damp(fit, variance, &damping);
         LBW_TRY(factorise(&done, work, num_threads, watch, err));
     }
     if (!done)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input moments cannot be factored");
     for (size_t i = 0; i < fit->k; i++)
-        fit->h[i * fit->k + i] += (float)fit->lambda;
+        fit->h[i * fit->k + i] += (float)fit->lambdas[i];
     return LBW_OK;
 }
 
@@ -161,7 +161,7 @@ static enum lbw_status gather(struct work *work, double *variance, unsigned num_
 }
 
 enum lbw_status lbw_fit_by_covariance(struct lbw_fit *fit, struct lbw_moments *moments,
-                                      double damping, unsigned num_threads,
+                                      struct lbw_damping damping, unsigned num_threads,
                                       struct lbw_watch *watch, struct lbw_error *err)
 {
     struct work work = {.fit = fit, .moments = moments};
@@ -179,7 +179,7 @@ out:
     return status;
 }
 
-/* t H = cov(z, y) + λ w, and t from it. */
+/* t H = cov(z, y) + w Λ, and t from it. */
 static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t first,
                   size_t num)
 {
@@ -190,7 +190,7 @@ static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t 
         for (size_t a = 0; a < k; a++) {
             size_t i = fit->order[a];
             double value = zy[i] / fit->count - mean * fit->from_shift_y[i];
-            base[r * k + a] = (float)(value + fit->lambda * w[i]);
+            base[r * k + a] = (float)(value + fit->lambdas[a] * w[i]);
         }
     }
     memcpy(target, base, num * k * sizeof *target);

@@ -2,13 +2,13 @@
 /*
  * The same problem in the n dimensions of its samples, for rows longer than samples are many:
  * nothing is K × K. With F the columns that are still to be rounded and free to make up for
- * what the others did, an output error e is left with λ e (Y_F Y_Fᵀ + λ I)⁻¹ eᵀ of cost. R = λ
- * (Y_F Y_Fᵀ + λ I)⁻¹ begins as I with no column free, and for each further block J
+ * what the others did, an output error e is left with e R eᵀ of cost. R = (I + Y_F Λ_F⁻¹
+ * Y_Fᵀ)⁻¹ begins as I with no column free, and for each further block J
  *
- *     U_Jᵀ U_J = Y_Jᵀ R Y_J + λ I,   P_J = U_J⁻ᵀ Y_Jᵀ R,   R ← R - P_Jᵀ P_J
+ *     U_Jᵀ U_J = Y_Jᵀ R Y_J + Λ_J,   P_J = U_J⁻ᵀ Y_Jᵀ R,   R ← R - P_Jᵀ P_J
  *
  * gives the blocks of U on the diagonal, and in P_J those to the right of it: rows J of U d are
- * U_J d_J + P_J e. With all columns free R also solves for W*: t = w + (z - Y w) R Y / λ.
+ * U_J d_J + P_J e. With all columns free R also solves for W*: t = w + (z - Y w) R Y Λ⁻¹.
  */
 #include "num/fit.h"
 
@@ -72,7 +72,7 @@ static enum lbw_status factor_block(struct work *work, struct lbw_error *err)
     cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasTrans, b, b, (blasint)n, 1, work->product,
                 (blasint)n, work->columns, (blasint)n, 0, schur, LBW_BLOCK);
     for (size_t i = 0; i < size; i++)
-        schur[i * LBW_BLOCK + i] += fit->lambda;
+        schur[i * LBW_BLOCK + i] += fit->lambdas[first + i];
     if (LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', b, schur, LBW_BLOCK) != 0)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "its input moments cannot be factored");
     cblas_dtrsm(CblasRowMajor, CblasLeft, CblasUpper, CblasTrans, CblasNonUnit, b, (blasint)n,
@@ -87,7 +87,7 @@ static enum lbw_status factor_block(struct work *work, struct lbw_error *err)
                 fit->y + first * n, (blasint)n, fit->y + first * n, (blasint)n, 0,
                 fit->blocks + first * LBW_BLOCK, LBW_BLOCK);
     for (size_t i = 0; i < size; i++) {
-        fit->blocks[(first + i) * LBW_BLOCK + i] += (float)fit->lambda;
+        fit->blocks[(first + i) * LBW_BLOCK + i] += (float)fit->lambdas[first + i];
         fit->diagonal[first + i] = fit->blocks[(first + i) * LBW_BLOCK + i];
     }
     return LBW_OK;
@@ -113,8 +113,9 @@ static enum lbw_status factorise(struct work *work, unsigned num_threads,
     return LBW_OK;
 }
 
-static enum lbw_status gather(struct work *work, double damping, unsigned num_threads,
-                              struct lbw_watch *watch, struct lbw_error *err)
+static enum lbw_status gather(struct work *work, struct lbw_damping damping,
+                              unsigned num_threads, struct lbw_watch *watch,
+                              struct lbw_error *err)
 {
     struct lbw_fit *fit = work->fit;
     const struct lbw_moments *s = work->moments;
@@ -126,9 +127,10 @@ static enum lbw_status gather(struct work *work, double damping, unsigned num_th
             double value = s->y[p * fit->k + i] - s->sum_y[i] / s->count;
             variance[i] += value * value / s->count;
         }
-    double share = fmax(damping, LBW_LEAST_DAMPING * (double)fit->k);
-    fit->lambda = lbw_fit_damping(variance, fit->k, share);
+    damping.share = fmax(damping.share, LBW_LEAST_DAMPING * (double)fit->k);
     enum lbw_status status = lbw_fit_rank(fit, variance, err);
+    if (status == LBW_OK)
+        lbw_fit_damp(fit, variance, &damping);
     free(variance);
     LBW_TRY(status);
     return lbw_fit_parallel(lbw_fit_num_blocks(fit), num_threads, gather_columns, work, watch,
@@ -148,7 +150,7 @@ static bool work_alloc(struct work *work)
 }
 
 enum lbw_status lbw_fit_by_samples(struct lbw_fit *fit, struct lbw_moments *moments,
-                                   double damping, unsigned num_threads,
+                                   struct lbw_damping damping, unsigned num_threads,
                                    struct lbw_watch *watch, struct lbw_error *err)
 {
     struct work work = {.fit = fit, .moments = moments};
@@ -167,7 +169,7 @@ out:
     return status;
 }
 
-/* t = w + (z - w Yᵀ) R Y / λ, and t Yᵀ. */
+/* t = w + (z - w Yᵀ) R Y Λ⁻¹, and t Yᵀ. */
 static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t first,
                   size_t num)
 {
@@ -187,13 +189,17 @@ static bool solve(float *target, float *base, const struct lbw_fit *fit, size_t 
             rest[r * n + p] =
                 (fit->z[p * fit->m + first + r] - mean) / sqrt(fit->count) - base[r * n + p];
     }
-    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_n,
-                1 / fit->lambda, rest, num_n, fit->r, num_n, 0, solved, num_n);
+    cblas_dgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_n, 1, rest,
+                num_n, fit->r, num_n, 0, solved, num_n);
     for (size_t i = 0; i < num * n; i++)
         base[i] = (float)solved[i];
     free(rest);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, num_rows, num_k, num_n, 1, base, num_n,
-                fit->y, num_n, 1, target, num_k);
+                fit->y, num_n, 0, target, num_k);
+    for (size_t r = 0; r < num; r++)
+        for (size_t a = 0; a < k; a++)
+            target[r * k + a] = (float)((double)fit->w[(first + r) * k + fit->order[a]] +
+                                        (double)target[r * k + a] / fit->lambdas[a]);
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, num_rows, num_n, num_k, 1, target,
                 num_k, fit->y, num_n, 0, base, num_n);
     return true;
@@ -221,10 +227,11 @@ static void gradient(float *out, const struct lbw_fit *fit, size_t b, const floa
 {
     size_t n = fit->num_samples, first = b * LBW_BLOCK, size = lbw_fit_end(fit, b) - first;
     for (size_t r = 0; r < num; r++)
-        memcpy(out + r * LBW_BLOCK, d + r * fit->k + first, size * sizeof *out);
+        for (size_t i = 0; i < size; i++)
+            out[r * LBW_BLOCK + i] = (float)fit->lambdas[first + i] * d[r * fit->k + first + i];
     cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)num, (blasint)size,
-                (blasint)n, 1, states, (blasint)n, fit->y + first * n, (blasint)n,
-                (float)fit->lambda, out, (blasint)LBW_BLOCK);
+                (blasint)n, 1, states, (blasint)n, fit->y + first * n, (blasint)n, 1, out,
+                (blasint)LBW_BLOCK);
 }
 
 static void move(float *states, const struct lbw_fit *fit, size_t b, const float *delta,
@@ -248,8 +255,8 @@ static double cost(const struct lbw_fit *fit, const float *state, const float *d
     for (size_t p = 0; p < fit->num_samples; p++)
         outputs += (double)state[p] * state[p];
     for (size_t i = 0; i < fit->k; i++)
-        ridge += (double)d[i] * d[i];
-    return outputs + fit->lambda * ridge;
+        ridge += fit->lambdas[i] * (double)d[i] * (double)d[i];
+    return outputs + ridge;
 }
 
 static void products(double *qht, double *qhq, const struct lbw_fit *fit, const float *target,
@@ -265,11 +272,11 @@ static void products(double *qht, double *qhq, const struct lbw_fit *fit, const 
     }
     for (size_t i = 0; i < fit->k; i++) {
         double q = (double)d[i] + target[i];
-        qt += q * target[i];
-        qq += q * q;
+        qt += fit->lambdas[i] * q * target[i];
+        qq += fit->lambdas[i] * q * q;
     }
-    *qht += fit->lambda * qt;
-    *qhq += fit->lambda * qq;
+    *qht += qt;
+    *qhq += qq;
 }
 
 const struct lbw_fit_form lbw_fit_samples = {

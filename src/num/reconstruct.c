@@ -55,21 +55,22 @@ static void choose_offsets(struct lbw_search *search,
     }
 }
 
-/* The row's codes in the order of the weights. */
 struct measured {
-    double qq, qw; /* q qᵀ, q wᵀ */
+    double qq, qw; /* q Λ qᵀ, q Λ wᵀ */
     double mean;   /* E[q y] */
 };
 
+/* The row's codes are in the order of the weights. */
 static struct measured measure(const struct problem *p, size_t row, const uint8_t *codes,
                                float step)
 {
     const struct lbw_fit *fit = p->fit;
     struct measured m = {0};
-    for (size_t i = 0; i < fit->k; i++) {
+    for (size_t a = 0; a < fit->k; a++) {
+        size_t i = fit->order[a];
         double q = (double)(step * (float)p->grid->levels[codes[i]]);
-        m.qq += q * q;
-        m.qw += q * fit->w[row * fit->k + i];
+        m.qq += fit->lambdas[a] * q * q;
+        m.qw += fit->lambdas[a] * q * fit->w[row * fit->k + i];
         m.mean += q * fit->mean_y[i];
     }
     return m;
@@ -79,8 +80,7 @@ static struct measured measure(const struct problem *p, size_t row, const uint8_
 static double error_of(const struct lbw_fit *fit, size_t row, const struct lbw_row *result,
                        const struct measured *m)
 {
-    double error =
-        fit->energy[row] - result->tht + result->cost + fit->lambda * (2 * m->qw - m->qq);
+    double error = fit->energy[row] - result->tht + result->cost + 2 * m->qw - m->qq;
     return error > 0 ? error : 0;
 }
 
@@ -91,7 +91,7 @@ static double restore_amplitude(const struct problem *p, size_t row, struct lbw_
     if (p->grid->num_levels > AMPLITUDE_MAX_LEVELS || p->params->step > 0 ||
         p->params->scale != LBW_SCALE_REAL)
         return 1;
-    double kept = result->qhq - p->fit->lambda * m->qq;
+    double kept = result->qhq - m->qq;
     double gain = kept > 0 ? pow(p->fit->energy[row] / kept, 0.5 * AMPLITUDE_SHARE) : 1;
     if (!(gain > 0.5 && gain < 2))
         return 1;

@@ -57,19 +57,27 @@ enum lbw_status lbw_moments_add(struct lbw_moments *moments, float *x, float *y,
 
 /*
  * The least-squares problem of one layer, made ready once: the order of rounding, H = cov(y, y)
- * damped and factored, for the float optimum W* = (W cov(x, y) + λ W) (H + λ I)⁻¹.
+ * damped and factored, for the float optimum W* = W (cov(x, y) + Λ) (H + Λ)⁻¹.
  */
 struct lbw_fit;
 
 /*
- * Consumes the moments, which may only be released afterwards. `damping` is a share of H's mean
- * diagonal, raised where single precision cannot factor H otherwise. Fails
- * with LBW_ERR_UNSUPPORTED when the moments are not finite or hold no column, and with
- * LBW_ERR_INTERRUPTED; `watch` may be NULL.
+ * Λ, which draws each weight towards its float value: `share` of the mean variance of all
+ * columns, or as far as `own` goes (0 … 1), of a column's own variance. It is raised where
+ * single precision cannot factor H otherwise.
  */
-enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments, double damping,
-                             unsigned num_threads, struct lbw_watch *watch,
-                             struct lbw_error *err);
+struct lbw_damping {
+    double share, own;
+};
+
+/*
+ * Consumes the moments, which may only be released afterwards. Fails with LBW_ERR_UNSUPPORTED
+ * when the moments are not finite or hold no column, and with LBW_ERR_INTERRUPTED; `watch` may
+ * be NULL.
+ */
+enum lbw_status lbw_fit_open(struct lbw_fit **out, struct lbw_moments *moments,
+                             struct lbw_damping damping, unsigned num_threads,
+                             struct lbw_watch *watch, struct lbw_error *err);
 void lbw_fit_close(struct lbw_fit **fit);
 
 struct lbw_reconstruct_params {

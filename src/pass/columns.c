@@ -278,6 +278,7 @@ static bool sample_positions(size_t *num, struct lbw_columns *c, const struct vi
     }
     struct lbw_random random = {c->seed ^ (values->sample + 1) * 0x9e3779b97f4a7c15};
     if (emphasis) {
+        c->has_emphasis = true;
         pick_by_emphasis(*num, c, v, emphasis, &random);
         return true;
     }

@@ -29,6 +29,7 @@ struct lbw_columns {
     struct lbw_geometry geometry;
     struct lbw_moments *moments; /* layout.groups */
     size_t most;                 /* columns wanted, all samples together */
+    bool has_emphasis;           /* positions of some sample counted by boxes */
     size_t num_samples;          /* number of samples to come, for all consumers together */
     uint64_t seed;
     /* for the current consumer's own means: groups × K sums of reference and converted */

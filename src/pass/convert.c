@@ -20,8 +20,6 @@
 #include "pass/state.h"
 #include "pass/tuner.h"
 
-/* Of .01, .03, .1 and .3, .1 kept most AP on each of three COCO detectors. */
-#define DEFAULT_DAMPING 0.1
 #define MOST_DAMPING    1e6
 #define SECONDS_BETWEEN 0.05 /* between two calls of progress */
 
@@ -372,14 +370,15 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
     params = params ? params : &by_default;
     LBW_TRY(lbw_model_check(model, err));
     LBW_TRY(lbw_within(err, check(model, plan, params, err), "%s", model->name));
-    double damping = params->damping > 0 ? params->damping : DEFAULT_DAMPING;
     struct conversion c = {
         .model = model,
         .plan = plan,
         .params = params,
         .range_kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
                                                                    : LBW_RANGE_UNSIGNED,
-        .calibrator = {.activations = params->activations, .plan = plan, .damping = damping},
+        .calibrator = {.activations = params->activations,
+                       .plan = plan,
+                       .damping = params->damping},
         .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
         .stored = calloc(plan->num_weights + 1, sizeof *c.stored),
     };

@@ -18,13 +18,20 @@
 /* Steps tried for a weight with one step for all rows, as fractions of an octave. */
 #define TENSOR_STEPS_PER_OCTAVE 8
 
+/*
+ * Of .01, .03, .1 and .3, .1 kept most AP on each of three COCO detectors. Where positions
+ * count by boxes there are fewer different ones to learn from: agreement at 4.2 bits rose from
+ * .896 to .935 on NanoDet-m and from .684 to .731 on FastestDet.
+ */
+static const struct lbw_damping damping_alike = {0.1, 0}, damping_by_boxes = {0.3, 0.5};
+
 /* All groups of one weight, solved side by side. */
 struct solver {
     const struct lbw_weight *weight;
     struct lbw_fit **fits; /* groups */
     struct lbw_reconstruct_params params;
     struct lbw_moments *moments; /* groups, borrowed */
-    double damping;
+    struct lbw_damping damping;
     float *rows;    /* weights as rows: groups × rows × k */
     uint8_t *codes; /* the same */
     float *steps;   /* groups × rows */
@@ -319,7 +326,7 @@ static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats
     size_t size = weight->layout.groups * weight->layout.k * weight->num_consumers;
     const struct lbw_activations *activations = calibrator->activations;
     struct lbw_columns columns = {0};
-    struct solver s = {.weight = weight, .damping = calibrator->damping};
+    struct solver s = {.weight = weight};
     struct means means = {calloc(size, sizeof(double)), calloc(size, sizeof(double))};
     s.params = (struct lbw_reconstruct_params){.scale = weight->item.scale,
                                                .watch = calibrator->watch};
@@ -333,6 +340,9 @@ static enum lbw_status calibrate(struct lbw_codes *codes, struct lbw_layer_stats
     columns.watch = calibrator->watch;
     LBW_OR_OUT(collect(&columns, &means, calibrator, err));
     s.moments = columns.moments;
+    s.damping = columns.has_emphasis ? damping_by_boxes : damping_alike;
+    if (calibrator->damping > 0)
+        s.damping.share = calibrator->damping;
     LBW_OR_OUT(round_weight(codes, stats, &s, &means, calibrator, err));
 out:
     lbw_columns_release(&columns);

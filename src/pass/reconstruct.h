@@ -22,8 +22,8 @@ struct lbw_layer_stats {
 struct lbw_calibrator {
     struct lbw_activations *activations;
     const struct lbw_plan *plan;
-    double damping;
-    uint64_t seed; /* of sampled positions; advanced from weight to weight */
+    double damping; /* 0: by default */
+    uint64_t seed;  /* of sampled positions; advanced from weight to weight */
     struct lbw_watch *watch;
 };
 enum lbw_status lbw_reconstruct_weight(struct lbw_codes *codes, struct lbw_layer_stats *stats,

@@ -53,15 +53,17 @@ static enum lbw_status open_feed(struct probe *p, struct lbw_error *err)
     static const struct lbw_calibrate_params generated;
     const struct lbw_calibrate_params *c =
         p->params->calibrate ? p->params->calibrate : &generated;
+    bool is_generated = !c->samples && lbw_source_is_generated(c->source);
     const struct lbw_feed_params feed = {
         .source = c->source,
         .samples = c->samples,
-        .max_samples =
-            c->num_samples && c->num_samples < NUM_SAMPLES ? c->num_samples : NUM_SAMPLES,
+        .max_samples = c->num_samples || is_generated ? c->num_samples : LBW_FEED_SAMPLES,
         .preprocess = c->preprocess,
         .width = c->width,
         .height = c->height,
         .seed = c->seed,
+        .hold_back = c->hold_back,
+        .few = NUM_SAMPLES,
     };
     return lbw_assumed_feed_open(&p->feed, p->plan->model, &feed, NULL, err);
 }

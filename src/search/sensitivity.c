@@ -22,7 +22,7 @@
 #include "train/targets.h"
 #include "train/trainer.h"
 
-#define DEFAULT_SAMPLES 24
+#define DEFAULT_SAMPLES 8
 #define DEFAULT_DRAWS   1
 
 /* Multiply-adds of all forward passes: larger models use fewer samples and draws. */
@@ -96,15 +96,17 @@ static enum lbw_status open_feed(struct measure *m, struct lbw_error *err)
     static const struct lbw_calibrate_params generated;
     const struct lbw_calibrate_params *p =
         m->params->calibrate ? m->params->calibrate : &generated;
-    size_t most = m->params->num_samples ? m->params->num_samples : DEFAULT_SAMPLES;
+    bool is_generated = !p->samples && lbw_source_is_generated(p->source);
     const struct lbw_feed_params feed = {
         .source = p->source,
         .samples = p->samples,
-        .max_samples = p->num_samples && p->num_samples < most ? p->num_samples : most,
+        .max_samples = p->num_samples || is_generated ? p->num_samples : LBW_FEED_SAMPLES,
         .preprocess = p->preprocess,
         .width = p->width,
         .height = p->height,
         .seed = p->seed,
+        .hold_back = p->hold_back,
+        .few = m->params->num_samples ? m->params->num_samples : DEFAULT_SAMPLES,
     };
     return lbw_assumed_feed_open(&m->feed, m->plan->model, &feed, NULL, err);
 }

@@ -40,7 +40,7 @@ struct lbw_sensitivity {
 struct lbw_sensitivity_params {
     const struct lbw_calibrate_params *calibrate; /* NULL: zero-initialised */
     const struct lbw_profile *profile;            /* NULL: unknown detector */
-    size_t num_samples;                           /* 0: 24 */
+    size_t num_samples;                           /* 0: 8 */
     size_t num_draws;                             /* of signs, per sample; 0: 1 */
     lbw_progress_fn progress;
     void *user;

@@ -7,8 +7,6 @@
 #include "feed/input.h"
 #include "train/tuning.h"
 
-#define DEFAULT_SAMPLES ((size_t)64)
-
 #define SHARE_HELD_BACK 8  /* one sample of this many */
 #define NUM_EXAMS       48 /* views of these: the loss on 8 images moves by a tenth by chance */
 
@@ -117,7 +115,7 @@ static enum lbw_status open_feed(struct lbw_tuning *t, struct lbw_model *model,
     struct lbw_feed_params feed = {
         .source = p->source,
         .samples = p->samples,
-        .max_samples = p->num_samples ? p->num_samples : DEFAULT_SAMPLES,
+        .max_samples = p->num_samples ? p->num_samples : LBW_FEED_SAMPLES,
         .preprocess = p->preprocess,
         .width = p->width,
         .height = p->height,

@@ -110,7 +110,7 @@ static enum lbw_status run(const struct bench *b, uint8_t *codes, float *steps,
     const char *form = status == LBW_OK && moments.yy ? "covariance" : "samples";
     t[1] = now(CLOCK_PROCESS_CPUTIME_ID);
     if (status == LBW_OK)
-        status = lbw_fit_open(&fit, &moments, 0.1, 0, NULL, err);
+        status = lbw_fit_open(&fit, &moments, (struct lbw_damping){0.1, 0}, 0, NULL, err);
     t[2] = now(CLOCK_PROCESS_CPUTIME_ID);
     if (status == LBW_OK)
         status = lbw_reconstruct(codes, steps, correction, fit, b->grid, &params, &stats, err);

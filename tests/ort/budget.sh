@@ -45,6 +45,20 @@ grep -q '^5 ' edited.plan || fail 'nothing to edit'
 plan kept.plan --plan edited.plan >/dev/null
 [ "$(grep -c '^5 ' kept.plan)" = "$(grep -c '^5 ' edited.plan)" ] || fail 'a plan file was overridden'
 
+# what is planned is what quantize chooses by itself, samples held back included
+plan planned.plan --bpw 4 --json >/dev/null
+lbw quantize "$shapes/shapes.onnx" -o out.onnx -p "$shapes/profile.json" -c "$shapes/calib" -n 8 \
+    --bpw 4 --json >report 2>/dev/null
+for file in planned.plan report; do
+    python3 - "$file" >"$file.grids" <<'EOF'
+import json, sys
+for weight in json.load(open(sys.argv[1]))["weights"]:
+    print(weight["tensor"], weight.get("grid") or "-")
+EOF
+done
+[ -s report.grids ] || fail 'no weights in the report'
+cmp planned.plan.grids report.grids || fail 'quantize chose other grids than plan'
+
 # what cannot be is said, with the least that can
 if lbw plan "$shapes/shapes.onnx" -c "$shapes/calib" -n 2 --bpw 1 2>err; then
     fail 'one bit per weight'

@@ -171,7 +171,9 @@ static struct layer *make_layer(double noise, uint64_t seed, size_t num_kept)
     assert_int_equal(lbw_moments_add(&moments, x, y, NUM / 2, 1, NULL), LBW_OK);
     assert_int_equal(
         lbw_moments_add(&moments, x + NUM / 2 * K, y + NUM / 2 * K, NUM / 2, 2, NULL), LBW_OK);
-    assert_int_equal(lbw_fit_open(&layer->fit, &moments, 0.01, 2, NULL, NULL), LBW_OK);
+    assert_int_equal(
+        lbw_fit_open(&layer->fit, &moments, (struct lbw_damping){0.01, 0}, 2, NULL, NULL),
+        LBW_OK);
     lbw_moments_release(&moments);
     free(x);
     free(y);
@@ -261,11 +263,13 @@ static void test_degenerate(void **state)
         w[i] = (float)gauss(&random);
     assert_int_equal(lbw_moments_init(&moments, w, 2, K, 0, false, NULL), LBW_OK);
     struct lbw_error err;
-    assert_int_equal(lbw_fit_open(&fit, &moments, 0.01, 1, NULL, &err), LBW_ERR_UNSUPPORTED);
+    assert_int_equal(lbw_fit_open(&fit, &moments, (struct lbw_damping){0.01, 0}, 1, NULL, &err),
+                     LBW_ERR_UNSUPPORTED);
     for (size_t i = 0; i < 8 * K; i++)
         x[i] = y[i] = i % K == 3 ? 0 : 7;
     assert_int_equal(lbw_moments_add(&moments, x, y, 8, 1, NULL), LBW_OK);
-    assert_int_equal(lbw_fit_open(&fit, &moments, 0.01, 1, NULL, &err), LBW_OK);
+    assert_int_equal(lbw_fit_open(&fit, &moments, (struct lbw_damping){0.01, 0}, 1, NULL, &err),
+                     LBW_OK);
     assert_int_equal(
         lbw_reconstruct(codes, steps, correction, fit, grid, &params, &stats, &err), LBW_OK);
     for (size_t r = 0; r < 2; r++) { /* nearest for its own step, and finite */
@@ -301,7 +305,8 @@ static double fit_long_rows(float *w, const float *x, const float *y, size_t num
         LBW_OK);
     assert_int_equal(lbw_moments_add(&moments, copies, copies + size, num, 2, NULL), LBW_OK);
     assert_true(is_kept == !moments.yy);
-    assert_int_equal(lbw_fit_open(&fit, &moments, 0.1, 0, NULL, NULL), LBW_OK);
+    assert_int_equal(lbw_fit_open(&fit, &moments, (struct lbw_damping){0.1, 0}, 0, NULL, NULL),
+                     LBW_OK);
     enum lbw_status status =
         lbw_reconstruct(codes, steps, correction, fit, grid, &params, &stats, &err);
     assert_int_equal(status, watch ? LBW_ERR_INTERRUPTED : LBW_OK);
