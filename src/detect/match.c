@@ -310,13 +310,15 @@ static bool is_beside_boxes(const struct lbw_look *look)
     return false;
 }
 
-/* [1, 4 + classes, n]; with n first, the exporter distinguishes it from YOLOX. */
+static bool is_yolov8_by_rows(const struct lbw_look *look);
+
+/* [1, 4 + classes, n]; with n first, the exporter or a run distinguishes it from YOLOX. */
 bool lbw_is_yolov8(const struct lbw_look *look)
 {
     int64_t rows = lbw_look_dim(look, 0, 3, 1), columns = lbw_look_dim(look, 0, 3, 2);
     if (!finds_boxes(look) || is_beside_boxes(look) || lbw_is_end_to_end(look))
         return false;
-    if (columns > 0 && are_cells(look, columns, 1) && rows > 4)
+    if ((columns > 0 && are_cells(look, columns, 1) && rows > 4) || is_yolov8_by_rows(look))
         return true;
     if (!look->is_ultralytics || !*look->task || lbw_is_yolov5(look) || lbw_is_rtdetr(look))
         return false;
@@ -348,6 +350,36 @@ static bool has_no_objectness(const struct lbw_look *look)
     return true;
 }
 
+/* Whether columns 4 and later of [1,n,c] are in 0 … 1, as scores are, in a run if there is one.
+ */
+static bool has_scores(const struct lbw_look *look)
+{
+    size_t count = 0, columns = (size_t)lbw_look_dim(look, 0, 3, 2);
+    const float *values = lbw_look_values(look, 0, &count);
+    for (size_t i = 0; values && i < count; i++)
+        if (i % columns >= 4 && !(values[i] >= 0 && values[i] <= 1))
+            return false;
+    return true;
+}
+
+/* Whether a run shows boxes in pixels and not in cells: centres cover the picture. */
+static bool has_pixels(const struct lbw_look *look)
+{
+    size_t count = 0, columns = (size_t)lbw_look_dim(look, 0, 3, 2);
+    const float *values = lbw_look_values(look, 0, &count);
+    for (size_t i = 0; values && i < count; i += columns)
+        if (values[i] > (float)look->width / 2 && values[i + 1] > (float)look->height / 2)
+            return true;
+    return false;
+}
+
+/* As YOLOv8 gives it, transposed, without metadata. */
+static bool is_yolov8_by_rows(const struct lbw_look *look)
+{
+    return is_cell_matrix(look) && !look->has_exp && has_pixels(look) && has_scores(look) &&
+           !has_no_objectness(look);
+}
+
 bool lbw_is_yolov6(const struct lbw_look *look)
 {
     return is_cell_matrix(look) && has_no_objectness(look);
@@ -355,12 +387,14 @@ bool lbw_is_yolov6(const struct lbw_look *look)
 
 bool lbw_is_yolox(const struct lbw_look *look)
 {
-    return is_cell_matrix(look) && !look->has_exp && !has_no_objectness(look);
+    return is_cell_matrix(look) && !look->has_exp && !has_no_objectness(look) &&
+           has_scores(look) && !has_pixels(look);
 }
 
 bool lbw_is_yolox_decoded(const struct lbw_look *look)
 {
-    return is_cell_matrix(look) && look->has_exp && !has_no_objectness(look);
+    return is_cell_matrix(look) && look->has_exp && !has_no_objectness(look) &&
+           has_scores(look);
 }
 
 /* Three anchors per cell in every output, from `first` strides on; channels may be last. */

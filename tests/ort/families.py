@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Writes models with the outputs of detectors, made of pooled pixels, and picture.png."""
+import os
 import struct
 import zlib
 
@@ -116,6 +117,54 @@ for stride in (8, 16, 32):
     shape = g.constant(f"grid{stride}", numpy.array([1, 18, 64 // stride, -1], numpy.int64))
     g.give(g.op("Reshape", [name, shape], f"head{stride}"))
 g.save("heads.onnx")
+
+
+# ---- the same detectors as other tools write them: in looks/, only to be recognised ----
+
+os.mkdir("looks")
+ULTRALYTICS = {"names": "{0: 'a', 1: 'b', 2: 'c'}", "stride": "32", "imgsz": "[64, 96]", "author": "Ultralytics",
+               "task": "detect", "description": "Ultralytics YOLOv8n model trained on shapes.yaml"}
+
+
+def look(name, make, sides=(64, 96), metadata=()):
+    g = Graph(sides)
+    for output in make(g):
+        g.give(output)
+    g.save(f"looks/{name}.onnx", metadata)
+
+
+def pixels(g, channels):
+    factors = numpy.ones((1, channels, 1), numpy.float32)
+    factors[:, :4] = 96
+    return g.rows(g.op("Mul", [g.all_cells(channels), g.constant("pixels_", factors)], "boxes"))
+
+
+def nanodet_plus(g):
+    logits = g.op("Mul", [g.all_cells(32), g.constant("ten", numpy.float32([10]))], "logits")
+    return [g.rows(g.op("Concat", [g.all_cells(80), logits], "both", axis=1))]
+
+
+def without_batch(g, name):
+    return g.op("Squeeze", [name, g.constant(name + "axis", numpy.array([0]))], name + "flat")
+
+
+def queries(g, channels, name):
+    ends = [g.constant(name + k, numpy.array([v])) for k, v in (("b", 0), ("e", 300), ("a", 1))]
+    return g.op("Slice", [g.rows(g.all_cells(channels, each=4)), *ends], name)
+
+
+look("yolov8_rows", lambda g: [pixels(g, 84)])
+look("yolov8_rows_named", lambda g: [pixels(g, 7)], metadata=ULTRALYTICS)
+look("yolov8_open", lambda g: [g.all_cells(7)], None, ULTRALYTICS)
+look("yolov8_open_rows", lambda g: [g.rows(g.all_cells(7))], None, ULTRALYTICS)
+look("yolox_80", lambda g: [g.rows(g.all_cells(85))])
+look("nanodet_plus", nanodet_plus)
+look("scrfd_flat", lambda g: [without_batch(g, g.rows(g.cells(stride, channels, 2)))
+                              for channels in (1, 4) for stride in (8, 16, 32)])
+look("nanodet_boxes_first", lambda g: [g.rows(g.cells(stride, channels))
+                                       for channels in (32, 80) for stride in (32, 16, 8)])
+look("rtdetr_boxes_first", lambda g: [queries(g, 4, "pred_boxes"), queries(g, 80, "logits")])
+look("rtdetr_open", lambda g: [queries(g, 80, "logits"), queries(g, 4, "pred_boxes")], None)
 
 
 # ---- with inputs beside the picture; the box is that of the middle half, of class 2 ----

@@ -30,6 +30,20 @@ assumed fixed '(the outputs look like yolov8; its usual size)' # runs at 640 onl
 assumed yolov6 '(the outputs look like yolov6)'
 assumed yolox '(the outputs look like yolox)'
 assumed heads '; the outputs fit more than one detector: --profile yolov3, yolov4, yolov5 or yolov7)'
+looks() { # MODEL TEXT: what compare says of it
+    lbw compare looks/$1.onnx looks/$1.onnx -n 1 >said 2>&1 || { cat said; status=1; }
+    grep -qF "$2" said || { echo "$1: no '$2' in:"; cat said; status=1; }
+}
+looks yolov8_rows '(the outputs look like yolov8)'
+looks yolov8_rows_named '(the outputs look like yolov8)'
+looks yolov8_open "96x64 letterbox rgb, pad 114, mean 0,0,0, std 255,255,255 (the outputs look like yolov8; the metadata's size)"
+looks yolov8_open_rows "(the outputs look like yolov8; the metadata's size)"
+looks yolox_80 '(the outputs look like yolox)'
+looks nanodet_plus '(assumed: nothing in the model says otherwise)' # not taken for YOLOX
+looks scrfd_flat '(the outputs look like scrfd)'
+looks nanodet_boxes_first '(the outputs look like nanodet)'
+looks rtdetr_boxes_first '(the outputs look like rtdetr)'
+looks rtdetr_open '(the outputs look like rtdetr; its usual size)'
 detected() { # MODEL TEXT [OPTION…]: what detect says
     name=$1 wanted=$2
     shift 2
