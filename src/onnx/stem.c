@@ -10,21 +10,66 @@
 
 #define LONGEST_CHAIN 64 /* of nodes between the input and the first that computes */
 
-/* The only reader of a name, or NULL if there are none or several. */
-static Onnx__NodeProto *only_reader(const struct lbw_index *index, const char *name)
+#define DEEPEST_CALL 8
+
+/* The graph, or inside it a function that is called there. */
+struct place {
+    const struct lbw_scope *scope;
+    const Onnx__NodeProto *call; /* in the place before; NULL for the graph */
+};
+
+/* The way from the graph to the place that is looked at. */
+struct path {
+    const struct lbw_index *index;
+    struct place places[DEEPEST_CALL];
+    size_t depth;
+};
+
+/*
+ * The only reader of a name at the end of the path, which grows where that is a call; NULL if
+ * there are none or several.
+ */
+static Onnx__NodeProto *only_reader(struct path *path, const char *name)
 {
-    const struct lbw_value *value = lbw_index_find(index->scopes, name);
-    return value && value->uses && !value->uses->next && value->uses->scope == index->scopes
-               ? value->uses->node
-               : NULL;
+    for (;;) {
+        const struct lbw_scope *scope = path->places[path->depth].scope;
+        const struct lbw_value *value = lbw_index_find(scope, name);
+        const struct lbw_use *use = value ? value->uses : NULL;
+        if (!use || use->next || use->scope != scope)
+            return NULL;
+        const struct lbw_scope *called = lbw_index_function(path->index, use->node);
+        if (!called)
+            return use->node;
+        if (path->depth + 1 == DEEPEST_CALL || use->input >= called->function->n_input)
+            return NULL;
+        path->places[++path->depth] = (struct place){called, use->node};
+        name = called->function->input[use->input];
+    }
+}
+
+/* The value of a name at the end of the path; what a call passes comes from further out. */
+static const struct lbw_value *find(const struct path *path, const char *name)
+{
+    for (size_t depth = path->depth;; depth--) {
+        const struct place *place = &path->places[depth];
+        const struct lbw_value *value = lbw_index_find(place->scope, name);
+        if (!value || !value->is_input || !place->call)
+            return value;
+        size_t i = 0;
+        while (i < place->scope->function->n_input &&
+               strcmp(place->scope->function->input[i], name) != 0)
+            i++;
+        name = lbw_node_input(place->call, i);
+    }
 }
 
 /* *out stays NULL unless the name is a constant of `count` floats (0: any number). */
 static enum lbw_status read_constant(const float **out, struct lbw_tensor *tensor,
-                                     const struct lbw_index *index, const char *name,
-                                     size_t count, struct lbw_error *err)
+                                     const struct path *path, const char *name, size_t count,
+                                     struct lbw_error *err)
 {
-    const struct lbw_value *value = lbw_index_find(index->scopes, name);
+    const struct lbw_index *index = path->index;
+    const struct lbw_value *value = find(path, name);
     Onnx__TensorProto *proto = value ? lbw_index_constant(index, value, true) : NULL;
     if (value && !proto) /* e.g. a weight in another order */
         LBW_TRY(lbw_constant_make(&proto, NULL, index, value, err));
@@ -43,16 +88,16 @@ static enum lbw_status read_constant(const float **out, struct lbw_tensor *tenso
 }
 
 /* Skips nodes that move pixels without changing them. */
-static Onnx__NodeProto *first_worker(const struct lbw_index *index, const char *input)
+static Onnx__NodeProto *first_worker(struct path *path, const char *input)
 {
-    Onnx__NodeProto *node = only_reader(index, input);
+    Onnx__NodeProto *node = only_reader(path, input);
     for (int i = 0; node && node->n_output == 1; i++) {
         if (i == LONGEST_CHAIN)
             return NULL; /* a cycle has no end */
         if (!lbw_node_is(node, "Identity") && !lbw_node_is(node, "Cast") &&
             !lbw_node_is(node, "Transpose") && !lbw_node_is(node, "Pad"))
             break;
-        node = only_reader(index, node->output[0]);
+        node = only_reader(path, node->output[0]);
     }
     return node;
 }
@@ -68,22 +113,23 @@ static bool scales_its_input(const Onnx__NodeProto *node)
 }
 
 /* Leaves stem->weight NULL if the model does not begin that way. */
-static enum lbw_status read_pair(struct lbw_stem *stem, const struct lbw_index *index,
+static enum lbw_status read_pair(struct lbw_stem *stem, const struct path *path,
                                  const Onnx__NodeProto *conv, struct lbw_error *err)
 {
-    const Onnx__NodeProto *norm = conv->n_output ? only_reader(index, conv->output[0]) : NULL;
+    struct path next = *path;
+    const Onnx__NodeProto *norm = conv->n_output ? only_reader(&next, conv->output[0]) : NULL;
     struct lbw_tensor weight = {0}, other;
     const float *values = NULL;
     if (!norm || !lbw_node_is(norm, "BatchNormalization") ||
         lbw_node_int(conv, "group", 1) != 1)
         return LBW_OK;
-    LBW_TRY(read_constant(&values, &weight, index, lbw_node_input(conv, 1), 0, err));
+    LBW_TRY(read_constant(&values, &weight, path, lbw_node_input(conv, 1), 0, err));
     if (!values || weight.num_dims != 4)
         return LBW_OK;
     size_t num = (size_t)weight.dims[0];
-    LBW_TRY(read_constant(&stem->bias, &other, index, lbw_node_input(conv, 2), num, err));
-    LBW_TRY(read_constant(&stem->mean, &other, index, lbw_node_input(norm, 3), num, err));
-    LBW_TRY(read_constant(&stem->variance, &other, index, lbw_node_input(norm, 4), num, err));
+    LBW_TRY(read_constant(&stem->bias, &other, path, lbw_node_input(conv, 2), num, err));
+    LBW_TRY(read_constant(&stem->mean, &other, &next, lbw_node_input(norm, 3), num, err));
+    LBW_TRY(read_constant(&stem->variance, &other, &next, lbw_node_input(norm, 4), num, err));
     if (!stem->mean || !stem->variance)
         return LBW_OK;
     stem->weight = values;
@@ -100,12 +146,13 @@ static enum lbw_status read_stem(struct lbw_stem **out, const struct lbw_index *
 {
     struct lbw_arena *arena = &index->model->arena;
     struct lbw_stem stem = {.input = input};
-    const Onnx__NodeProto *node = first_worker(index, input);
+    struct path path = {.index = index, .places = {{index->scopes, NULL}}};
+    const Onnx__NodeProto *node = first_worker(&path, input);
     if (!node)
         return LBW_OK;
     stem.scales_its_input = scales_its_input(node);
     if (lbw_node_is(node, "Conv"))
-        LBW_TRY(read_pair(&stem, index, node, err));
+        LBW_TRY(read_pair(&stem, &path, node, err));
     if (!stem.scales_its_input && !stem.weight)
         return LBW_OK;
     stem.input = lbw_arena_strdup(arena, input);

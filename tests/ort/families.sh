@@ -64,5 +64,10 @@ done
 assumed dfine "; input 'orig_target_sizes': the image's size"
 assumed paddle "; input 'scale_factor': 1"
 assumed keras_yolo3 "(the outputs look like yolov3-boxes); input 'image_shape': the image's size"
+# A folder of images has none of these inputs: they get what they get with generated ones.
+mkdir images
+cp picture.png images/a.png
+assumed dfine "1 image, 128x64 stretch rgb, mean 0,0,0, std 255,255,255 (the outputs look like rtdetr-boxes); input 'orig_target_sizes': the image's size" --calib images
+assumed paddle "input 'im_shape': the image's size; input 'scale_factor': 1" --calib images -p ppyoloe
 detected paddle 'fit more than one detector: use --profile ppyoloe or ppyoloe-plus'
 exit $status

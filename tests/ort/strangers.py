@@ -80,7 +80,7 @@ def unknown_operator(options):
     says(text, "warning: calibrated 1 of 2 layers", "my.ops:Magic(-1) is not a registered function",
          "warning: what the result keeps was not measured")
     if "4" not in options:
-        says(text, "warning: --bits auto: the effect of 2 weights is unknown")
+        says(text, "warning: the effect of 2 weights is unknown")
     if "-q" not in options:
         says(text, "calibrated 1 of 2 layers with 2 generated images", "mean of 1 of 2 layers")
         never(text, "exact")
@@ -272,6 +272,86 @@ def test_native_again():
     says(run("quantize", "out.onnx", "-o", "again.onnx", expect=1), "already encoded, as operators of ai.lbw")
     run("quantize", "out.onnx", "-o", "again.onnx", "--requantize", "-n", "2")
     loads("again.onnx")
+
+
+# ---- the same structures with their data beside the model, and inside a function ----
+
+
+def norm(i, channels):
+    return {"g%d" % i: 1 + np.abs(values(channels)), "b%d" % i: values(channels), "m%d" % i: values(channels),
+            "v%d" % i: 1 + np.abs(values(channels))}
+
+
+def shared_by_levels():
+    nodes, constants = [op("Conv", "x s", "r0", **PAD)], {"s": values(32, 3, 3, 3), "w": values(32, 32, 3, 3)}
+    for i in range(3):
+        nodes += [op("Conv", "r%d w" % i, "c%d" % i, **PAD),
+                  op("BatchNormalization", "c%d g%d b%d m%d v%d" % ((i,) * 5), "r%d" % (i + 1) if i < 2 else "y")]
+        constants.update(norm(i, 32))
+    return model(nodes, constants)
+
+
+def first_norm():
+    w = values(16, 3, 3, 3)
+    sums = w.sum((1, 2, 3))
+    return model([op("Conv", "x w", "c"), op("BatchNormalization", "c g b m v", "n"),
+                  op("Conv", "n w2", "y", **PAD)],
+                 {"w": w, "g": np.ones(16, np.float32), "b": np.zeros(16, np.float32), "m": 110 * sums,
+                  "v": 3600 * sums * sums + 100, "w2": values(32, 16, 3, 3)})
+
+
+def foreign():
+    codes = random.integers(-127, 127, (32, 3, 3, 3)).astype(np.int8)
+    return model([op("DequantizeLinear", "q s z", "w", axis=0), op("Conv", "x w", "a", **PAD),
+                  op("Conv", "a w2", "y", **PAD)],
+                 {"q": codes, "s": np.abs(values(32)) + .01, "z": np.zeros(32, np.int8), "w2": values(32, 32, 3, 3)})
+
+
+def computed():
+    return model([op("Transpose", "t", "w", perm=[3, 2, 0, 1]), op("Conv", "x w", "a", **PAD),
+                  op("Split", "f", "p q", axis=0), op("Conv", "a p", "b", **PAD), op("Conv", "b q", "y", **PAD)],
+                 {"t": values(3, 3, 3, 32), "f": values(64, 32, 3, 3)})
+
+
+def left_alone():
+    return model([op("Conv", "x w", "a", **PAD), op("Conv", "a z", "n"),
+                  op("Einsum", "a m", "y", equation="bchw,cd->bdhw")],
+                 {"w": values(32, 3, 3, 3), "z": np.zeros((0, 32, 1, 1), np.float32), "m": values(32, 64)})
+
+
+def as_function(made):
+    """All of the graph as one function's body, its weights Constants."""
+    graph = made.graph
+    inputs, outputs = ([p.name for p in ports] for ports in (graph.input, graph.output))
+    nodes = [h.make_node("Constant", [], [t.name], value=t) for t in graph.initializer] + list(graph.node)
+    function = h.make_function("here", "net", inputs, outputs, nodes, made.opset_import)
+    call = h.make_node("net", inputs, outputs, domain="here")
+    inside = h.make_model(h.make_graph([call], "g", graph.input, graph.output), functions=[function],
+                          opset_imports=[*made.opset_import, h.make_opsetid("here", 1)])
+    inside.ir_version = 10
+    return inside
+
+
+def test_in_other_places():
+    for make, *said in (
+            (shared_by_levels, "2 of 2 weights (10,080 parameters)"),
+            (foreign, "1 of 2 weights", "quantized by another tool: int8 with zero points"),
+            (computed, "3 of 3 weights (19,296 parameters)"),
+            (left_alone, "1 of 2 weights", "holds no values", "Einsum: 8.19 kB in 1 weight"),
+            (first_norm, "2 of 2 weights", "fits the model's first BatchNormalization: 0 to 255")):
+        made = make()
+        onnx.save(made, "in.onnx")
+        onnx.save(as_function(made), "function.onnx")
+        onnx.save(made, "beside.onnx", save_as_external_data=True, location=make.__name__, size_threshold=0)
+        for name in "in.onnx", "function.onnx", "beside.onnx":
+            text = run("quantize", name, "-o", "out.onnx", "--calib", "none", "--bits", "4")
+            loads("out.onnx")
+            if make is first_norm:
+                text += run("compare", name, "out.onnx", "-n", "1")
+            try:
+                says(text, *said)
+            except AssertionError as problem:
+                raise AssertionError("%s, %s: %s" % (make.__name__, name, problem))
 
 
 failed = 0
