@@ -129,8 +129,13 @@ struct lbw_plan_edge {
     const char *node;   /* that writes it: its name, or the tensor's if unnamed */
     const char *op;     /* "Conv"; "input" for an input of the model */
     enum lbw_activations_type type;
-    /* The range of its codes; low >= high: lbw_convert() fits the range and fills it in. */
+    /*
+     * The range of its codes; low >= high: lbw_convert() fits the range and fills it in. With
+     * a scale per channel it is that of the widest.
+     */
     float low, high;
+    /* CHANNEL: every channel (axis 1) has its own scale; they share the zero. */
+    enum lbw_group group;
     const char *reason; /* why FLOAT, or "" */
     double snr;         /* dB of the rounding, once fitted; 0: not measured */
     /* of the rounding at the outputs, where all weights on grid 4x2 cost 1; < 0: not known */

@@ -44,10 +44,10 @@ static enum lbw_status settle(struct lbw_activations *self, size_t node, struct 
 }
 
 static enum lbw_status round_value(struct lbw_activations *self, const char *name,
-                                   const struct lbw_range *range, struct lbw_error *err)
+                                   const struct lbw_ranges *ranges, struct lbw_error *err)
 {
     struct lbw_activations *stages = ((struct calibration *)self)->stages;
-    return stages->round(stages, name, range, err);
+    return stages->round(stages, name, ranges, err);
 }
 
 static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model,

@@ -3,6 +3,7 @@
 #include "calib/frontier.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/thread.h"
 #include "calib/stage.h"
@@ -48,7 +49,7 @@ enum lbw_status lbw_frontier_init(struct lbw_frontier *out, struct lbw_model *mo
     size_t num_values = frontier.flow.num_values;
     frontier.live = calloc(num_values + 1, sizeof *frontier.live);
     frontier.replaced = calloc(num_values + 1, sizeof(Onnx__TensorProto *));
-    frontier.rounded = calloc(num_values + 1, sizeof(struct lbw_range *));
+    frontier.rounded = calloc(num_values + 1, sizeof(struct lbw_ranges *));
     if (!frontier.live || !frontier.replaced || !frontier.rounded) {
         free(frontier.live);
         free(frontier.replaced);
@@ -122,29 +123,47 @@ enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit
     return LBW_OK;
 }
 
+/* False where there is not one range for each channel. */
+static bool round_array(struct lbw_array *out, const struct lbw_array *in,
+                        const struct lbw_ranges *ranges)
+{
+    size_t count = in->size / sizeof(float), plane = 1;
+    for (size_t i = 2; i < in->num_dims; i++)
+        plane *= (size_t)in->dims[i];
+    if (ranges->num > 1 && (in->num_dims < 2 || (size_t)in->dims[1] != ranges->num))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        size_t channel = ranges->num > 1 ? i / plane % ranges->num : 0;
+        ((float *)out->data)[i] =
+            lbw_range_round(&ranges->items[channel], ((const float *)in->data)[i]);
+    }
+    return true;
+}
+
 /* One sample of a kept value, rounded; `out` is empty or holds the sample. */
 static enum lbw_status round_kept(struct lbw_frontier *frontier, struct lbw_kept *out,
-                                  const struct lbw_kept *from, const struct lbw_range *range,
+                                  const struct lbw_kept *from, const struct lbw_ranges *ranges,
                                   struct lbw_error *err)
 {
     struct lbw_array view, rounded = {0};
     bool is_owned = false;
     LBW_TRY(lbw_store_view(&frontier->store, from, &view, &is_owned, err));
-    size_t count = view.size / sizeof(float);
     enum lbw_status status =
         lbw_array_init(&rounded, view.data_type, view.dims, view.num_dims, err);
-    for (size_t i = 0; status == LBW_OK && i < count; i++)
-        ((float *)rounded.data)[i] = lbw_range_round(range, ((const float *)view.data)[i]);
+    bool fits = status != LBW_OK || round_array(&rounded, &view, ranges);
     if (is_owned)
         lbw_array_release(&view);
-    if (status != LBW_OK)
-        return status;
+    LBW_TRY(status);
+    if (!fits) {
+        lbw_array_release(&rounded);
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "%zu ranges for other channels", ranges->num);
+    }
     lbw_store_drop(&frontier->store, out);
     return lbw_store_put(&frontier->store, out, &rounded, err);
 }
 
 static enum lbw_status round_live(struct lbw_frontier *frontier, struct lbw_live *live,
-                                  const struct lbw_range *range, struct lbw_error *err)
+                                  const struct lbw_ranges *ranges, struct lbw_error *err)
 {
     bool is_new = !live->converted;
     if (live->reference[0].array.data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
@@ -155,22 +174,25 @@ static enum lbw_status round_live(struct lbw_frontier *frontier, struct lbw_live
         return lbw_fail_memory(err);
     for (size_t i = 0; i < frontier->num_samples; i++)
         LBW_TRY(round_kept(frontier, &live->converted[i],
-                           is_new ? &live->reference[i] : &live->converted[i], range, err));
+                           is_new ? &live->reference[i] : &live->converted[i], ranges, err));
     return LBW_OK;
 }
 
 enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
                                    const struct lbw_flow_value *value,
-                                   const struct lbw_range *range, struct lbw_error *err)
+                                   const struct lbw_ranges *ranges, struct lbw_error *err)
 {
     struct lbw_live *live = &frontier->live[value->id];
-    struct lbw_range *copy = malloc(sizeof *copy);
+    size_t size = ranges->num * sizeof *ranges->items;
+    struct lbw_ranges *copy = malloc(sizeof *copy + size);
     if (!copy)
         return lbw_fail_memory(err);
-    *copy = *range;
+    *copy =
+        (struct lbw_ranges){ranges->num, (const struct lbw_range *)(const void *)(copy + 1)};
+    memcpy(copy + 1, ranges->items, size);
     free(frontier->rounded[value->id]);
     frontier->rounded[value->id] = copy;
-    return live->reference ? round_live(frontier, live, range, err) : LBW_OK;
+    return live->reference ? round_live(frontier, live, ranges, err) : LBW_OK;
 }
 
 struct run {

@@ -26,7 +26,7 @@ struct lbw_frontier {
     struct lbw_store store;
     struct lbw_live *live;        /* by value id */
     Onnx__TensorProto **replaced; /* by value id; NULL: as in the model */
-    struct lbw_range **rounded;   /* by value id; NULL: as computed */
+    struct lbw_ranges **rounded;  /* by value id; NULL: as computed */
     size_t position;              /* nodes before this one have run */
     bool is_broken;               /* a run failed half way: the state is invalid */
     struct lbw_watch *watch;      /* may be NULL */
@@ -60,7 +60,7 @@ enum lbw_status lbw_frontier_limit(struct lbw_frontier *frontier, uint64_t limit
  */
 enum lbw_status lbw_frontier_round(struct lbw_frontier *frontier,
                                    const struct lbw_flow_value *value,
-                                   const struct lbw_range *range, struct lbw_error *err);
+                                   const struct lbw_ranges *ranges, struct lbw_error *err);
 
 /* One kept sample of a live value. */
 const struct lbw_kept *lbw_frontier_kept(const struct lbw_frontier *frontier,

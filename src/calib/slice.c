@@ -127,6 +127,28 @@ static char *make_number(struct maker *m, char *name, int32_t type, const void *
     return name;
 }
 
+/* A factor for each channel, the axis before the last two. */
+static char *make_factors(struct maker *m, char *name, const struct lbw_ranges *ranges)
+{
+    size_t num = ranges->num;
+    const int64_t shape[3] = {(int64_t)num, 1, 1};
+    float *factors = lbw_arena_alloc(m->arena, num * sizeof *factors);
+    int64_t *dims = lbw_arena_memdup(m->arena, shape, sizeof shape);
+    if (!factors || !dims) {
+        m->failed = true;
+        return name;
+    }
+    for (size_t i = 0; i < num; i++)
+        factors[i] = ranges->items[i].scale;
+    make_number(m, name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, factors, num * sizeof *factors);
+    if (!m->failed) {
+        m->graph->initializer[m->graph->n_initializer - 1]->n_dims = 3;
+        m->graph->initializer[m->graph->n_initializer - 1]->dims = dims;
+    }
+    return name;
+}
+
+/* Two inputs, or with a zero three. */
 static void make_node(struct maker *m, const char *op, char *x, char *scale, char *zero,
                       char *output)
 {
@@ -140,7 +162,7 @@ static void make_node(struct maker *m, const char *op, char *x, char *scale, cha
     }
     onnx__node_proto__init(&made->node);
     made->node.op_type = (char *)op;
-    made->node.n_input = 3;
+    made->node.n_input = zero ? 3 : 2;
     made->node.input = made->inputs;
     made->node.n_output = 1;
     made->node.output = made->outputs;
@@ -153,24 +175,35 @@ static void make_node(struct maker *m, const char *op, char *x, char *scale, cha
 
 /* Renames output k of the node and gives its old name to the rounded tensor. */
 static void round_output(struct maker *m, Onnx__NodeProto *node, size_t k,
-                         const struct lbw_range *range)
+                         const struct lbw_ranges *ranges)
 {
+    const struct lbw_range *range = ranges->items;
+    const bool differ = ranges->num > 1;
+    const float one = 1;
     char *name = node->output[k], *exact = make_name(m, name, "exact");
     unsigned char zero = (unsigned char)range->zero;
     int32_t type = range->least < 0 ? ONNX__TENSOR_PROTO__DATA_TYPE__INT8
                                     : ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
-    char *scale = make_number(m, make_name(m, name, "scale"),
-                              ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, &range->scale, 4);
+    char *scale =
+        make_number(m, make_name(m, name, "scale"), ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                    differ ? &one : &range->scale, 4);
     char *point = make_number(m, make_name(m, name, "zero"), type, &zero, 1);
     char *codes = make_name(m, name, "codes");
     node->output[k] = exact;
-    make_node(m, "QuantizeLinear", exact, scale, point, codes);
-    make_node(m, "DequantizeLinear", codes, scale, point, name);
+    char *factors = differ ? make_factors(m, make_name(m, name, "factors"), ranges) : NULL;
+    char *steps = differ ? make_name(m, name, "steps") : exact;
+    char *decoded = differ ? make_name(m, name, "decoded") : name;
+    if (differ)
+        make_node(m, "Div", exact, factors, NULL, steps);
+    make_node(m, "QuantizeLinear", steps, scale, point, codes);
+    make_node(m, "DequantizeLinear", codes, scale, point, decoded);
+    if (differ)
+        make_node(m, "Mul", decoded, factors, NULL, name);
 }
 
 /* Adds node i of the main graph, rounding its outputs if required. */
 static void add_node(struct maker *m, const struct lbw_slice *slice, size_t i,
-                     Onnx__NodeProto *node, struct lbw_range *const *rounded)
+                     Onnx__NodeProto *node, struct lbw_ranges *const *rounded)
 {
     const struct lbw_flow_node *flow = &slice->flow->nodes[i];
     bool is_rounded = false;
@@ -199,16 +232,16 @@ enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
                                 const struct lbw_slice *slice, struct lbw_arena *arena,
                                 const struct lbw_model *model, const struct lbw_array *inputs,
                                 const bool *open_dims, Onnx__TensorProto *const *replaced,
-                                struct lbw_range *const *rounded, struct lbw_error *err)
+                                struct lbw_ranges *const *rounded, struct lbw_error *err)
 {
     Onnx__GraphProto graph = ONNX__GRAPH_PROTO__INIT;
     struct maker maker = {arena, &graph, false};
-    /* each value adds a node that writes it, two that round it, and two constants */
+    /* each value adds up to four nodes that round it, and three constants */
     size_t num_values = rounded ? slice->flow->num_values : 0;
     graph.name = (char *)"slice";
     graph.node =
-        lbw_arena_calloc(arena, slice->flow->num_nodes + 2 * num_values, sizeof *graph.node);
-    graph.initializer = lbw_arena_calloc(arena, slice->num_constants + 2 * num_values,
+        lbw_arena_calloc(arena, slice->flow->num_nodes + 4 * num_values, sizeof *graph.node);
+    graph.initializer = lbw_arena_calloc(arena, slice->num_constants + 3 * num_values,
                                          sizeof *graph.initializer);
     if (!graph.node || !graph.initializer)
         return lbw_fail_memory(err);

@@ -37,6 +37,6 @@ enum lbw_status lbw_slice_graph(Onnx__GraphProto *out, bool *calls,
                                 const struct lbw_slice *slice, struct lbw_arena *arena,
                                 const struct lbw_model *model, const struct lbw_array *inputs,
                                 const bool *open_dims, Onnx__TensorProto *const *replaced,
-                                struct lbw_range *const *rounded, struct lbw_error *err);
+                                struct lbw_ranges *const *rounded, struct lbw_error *err);
 
 #endif

@@ -310,14 +310,14 @@ static enum lbw_status settle(struct lbw_activations *base, size_t node, struct 
 }
 
 static enum lbw_status round_value(struct lbw_activations *base, const char *name,
-                                   const struct lbw_range *range, struct lbw_error *err)
+                                   const struct lbw_ranges *ranges, struct lbw_error *err)
 {
     struct stages *self = stages_of(base);
     const struct lbw_flow_value *value = lbw_flow_find(&self->frontier.flow, name);
     if (!value || value->kind == LBW_FLOW_CONSTANT)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "'%s' is not an activation of the main graph",
                         name);
-    return self->is_sequential ? lbw_frontier_round(&self->frontier, value, range, err)
+    return self->is_sequential ? lbw_frontier_round(&self->frontier, value, ranges, err)
                                : LBW_OK;
 }
 

@@ -73,10 +73,12 @@ static enum lbw_status own_params(struct lbw_conv_float *conv,
     size_t num = (size_t)params->shape.num_outputs;
     own->bias = copy(params->bias, num * sizeof *own->bias);
     own->ending = params->ending ? copy(params->ending, sizeof *own->ending) : NULL;
-    own->table = params->table ? copy(params->table, 256) : NULL;
+    size_t num_tables = params->has_channel_tables ? num : 1;
+    own->tables = params->tables ? copy(params->tables, num_tables * 256) : NULL;
+    own->scales = params->ending ? NULL : copy(params->scales, num * sizeof *own->scales);
     conv->weights = calloc(num * conv->products + 1, sizeof *conv->weights);
-    if (!own->bias || (params->ending && !own->ending) || (params->table && !own->table) ||
-        !conv->weights)
+    if (!own->bias || (params->ending && !own->ending) || (params->tables && !own->tables) ||
+        (!params->ending && !own->scales) || !conv->weights)
         return lbw_fail_memory(err);
     pack(conv);
     own->weights = NULL;
@@ -100,10 +102,11 @@ enum lbw_status lbw_conv_float_new(struct lbw_conv_float **out,
     conv = calloc(1, sizeof *conv);
     if (!conv)
         LBW_OR_OUT(lbw_fail_memory(err));
-    conv->params = (struct lbw_conv_float_params){.shape = *shape,
-                                                  .weights = params->weights,
-                                                  .scale = params->scale,
-                                                  .zero = params->zero};
+    conv->params =
+        (struct lbw_conv_float_params){.shape = *shape,
+                                       .weights = params->weights,
+                                       .has_channel_tables = params->has_channel_tables,
+                                       .zero = params->zero};
     conv->loops = isa ? isa->floats : lbw_plain_floats;
     conv->isa = isa;
     conv->depth = (size_t)(shape->num_inputs / shape->groups);
@@ -125,7 +128,8 @@ void lbw_conv_float_free(struct lbw_conv_float **conv)
         return;
     free((void *)(*conv)->params.bias);
     free((void *)(*conv)->params.ending);
-    free((void *)(*conv)->params.table);
+    free((void *)(*conv)->params.tables);
+    free((void *)(*conv)->params.scales);
     free((*conv)->weights);
     free(*conv);
     *conv = NULL;
@@ -192,12 +196,14 @@ static void finish(const struct job *job, float *row, size_t m, size_t at, size_
         memcpy((float *)job->y + place, row, num * sizeof *row);
         return;
     }
-    conv->loops->round(bytes, row, vectors, p->scale, (float)-p->zero, (float)(255 - p->zero));
-    if (p->table && conv->isa)
-        conv->isa->look_up(y, bytes, num, p->table);
+    conv->loops->round(bytes, row, vectors, p->scales[m], (float)-p->zero,
+                       (float)(255 - p->zero));
+    const uint8_t *table = p->tables ? p->tables + (p->has_channel_tables ? 256 * m : 0) : NULL;
+    if (table && conv->isa)
+        conv->isa->look_up(y, bytes, num, table);
     else
         for (size_t i = 0; i < num; i++)
-            y[i] = p->table ? p->table[bytes[i]] : bytes[i];
+            y[i] = table ? table[bytes[i]] : bytes[i];
 }
 
 /* Positions `first` to `first` + num of a row, which starts at `x` in the first channel. */

@@ -11,16 +11,17 @@
 /*
  * Geometry as in lbw_conv_params, of which weights, bias, scale and tables are not looked at.
  * With an ending y is float; else bytes, as QuantizeLinear makes them of scale and zero, looked
- * up in `table` unless that is NULL. Padding counts as 0.
+ * up in the table unless that is NULL. Padding counts as 0.
  */
 struct lbw_conv_float_params {
     struct lbw_conv_params shape;
     const float *weights; /* num_outputs × num_inputs / groups × kernel */
     const float *bias;    /* num_outputs items */
     const struct lbw_ending *ending;
-    float scale;
+    const float *scales; /* without an ending: num_outputs items */
     uint8_t zero;
-    const uint8_t *table; /* 256 bytes */
+    const uint8_t *tables; /* 256 bytes, or 256 per output channel */
+    bool has_channel_tables;
 };
 
 /* A convolution with its weights packed. Any number of threads. */

@@ -137,6 +137,32 @@ enum lbw_status lbw_op_scaling(struct lbw_scaling *out, const struct lbw_op_tens
     return LBW_OK;
 }
 
+enum lbw_status lbw_op_scalings(struct lbw_scalings *out, const struct lbw_op_tensor *tensors,
+                                size_t num, const char *what, struct lbw_error *err)
+{
+    const struct lbw_op_tensor *scale = &tensors[0];
+    const float *scales = scale->data;
+    bool by_channel = scale->num_dims == 3 && scale->dims[1] == 1 && scale->dims[2] == 1 &&
+                      scale->count == num && num > 1;
+    if (!by_channel && scale->count != 1)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "%s_scale has %zu numbers in %zu dims, expected one, or [%zu, 1, 1]",
+                        what, scale->count, scale->num_dims, num);
+    if (tensors[1].count != 1)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "%s_zero has %zu numbers", what,
+                        tensors[1].count);
+    for (size_t i = 0; i < scale->count; i++)
+        if (!isfinite(scales[i]) || scales[i] <= 0)
+            return lbw_fail(err, LBW_ERR_ARGUMENT, "%s_scale is %g", what, (double)scales[i]);
+    *out = (struct lbw_scalings){scales, by_channel, *(const uint8_t *)tensors[1].data};
+    return LBW_OK;
+}
+
+struct lbw_scaling lbw_scaling_at(const struct lbw_scalings *scalings, size_t m)
+{
+    return (struct lbw_scaling){scalings->scales[m * scalings->step], scalings->zero};
+}
+
 uint8_t lbw_quantize(float x, const struct lbw_scaling *to)
 {
     float q = rintf(x / to->scale) + (float)to->zero;

@@ -91,6 +91,23 @@ struct lbw_scaling {
 enum lbw_status lbw_op_scaling(struct lbw_scaling *out, const struct lbw_op_tensor *tensors,
                                const char *what, struct lbw_error *err);
 
+/* The same with a scale for each channel: scales[m · step] is that of channel m. */
+struct lbw_scalings {
+    const float *scales; /* borrowed from the tensor */
+    size_t step;         /* 0: one scale for all */
+    uint8_t zero;
+};
+
+/*
+ * From the two tensors at `tensors`: one scale, or [num, 1, 1] of them, all finite and above 0,
+ * and one zero point.
+ */
+enum lbw_status lbw_op_scalings(struct lbw_scalings *out, const struct lbw_op_tensor *tensors,
+                                size_t num, const char *what, struct lbw_error *err);
+
+/* That of channel m. */
+struct lbw_scaling lbw_scaling_at(const struct lbw_scalings *scalings, size_t m);
+
 /* As ONNX's QuantizeLinear and DequantizeLinear. NaN becomes 0. */
 uint8_t lbw_quantize(float x, const struct lbw_scaling *to);
 float lbw_dequantize(int q, const struct lbw_scaling *from);

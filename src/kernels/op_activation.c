@@ -3,6 +3,7 @@
 #include "kernels/op_activation.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 static float relu(float x, const struct lbw_settings *s)
 {
@@ -70,4 +71,21 @@ void lbw_activation_table(uint8_t table[LBW_TABLE_SIZE],
             value = x * lbw_dequantize(lbw_quantize(value, gate), gate);
         table[q] = lbw_quantize(value, y);
     }
+}
+
+uint8_t *lbw_activation_tables(size_t *num_tables, size_t num,
+                               const struct lbw_activation *activation,
+                               const struct lbw_settings *settings,
+                               const struct lbw_scalings *y, const struct lbw_scalings *c,
+                               const struct lbw_scaling *gate)
+{
+    *num_tables = y->step || (c && c->step) ? num : 1;
+    uint8_t *tables = calloc(*num_tables + 1, LBW_TABLE_SIZE);
+    for (size_t m = 0; tables && m < *num_tables; m++) {
+        struct lbw_scaling y_at = lbw_scaling_at(y, m);
+        struct lbw_scaling c_at = c ? lbw_scaling_at(c, m) : y_at;
+        lbw_activation_table(tables + m * LBW_TABLE_SIZE, activation, settings, &y_at,
+                             c ? &c_at : NULL, gate);
+    }
+    return tables;
 }

@@ -34,4 +34,14 @@ void lbw_activation_table(uint8_t table[LBW_TABLE_SIZE],
                           const struct lbw_settings *settings, const struct lbw_scaling *y,
                           const struct lbw_scaling *c, const struct lbw_scaling *gate);
 
+/*
+ * The tables of `num` channels one behind the other, or a single one where neither y nor c has
+ * scales per channel; *num_tables is how many. Free them; NULL when memory is out.
+ */
+uint8_t *lbw_activation_tables(size_t *num_tables, size_t num,
+                               const struct lbw_activation *activation,
+                               const struct lbw_settings *settings,
+                               const struct lbw_scalings *y, const struct lbw_scalings *c,
+                               const struct lbw_scaling *gate);
+
 #endif

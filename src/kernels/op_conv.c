@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The convolutions of `ai.lbw` as kernels: inputs and attributes to lbw_conv, tables made. */
+#include <math.h>
 #include <stdlib.h>
 
 #include "kernels/conv.h"
 #include "kernels/op_activation.h"
 
-#define TABLE_SIZE 256
-
-/* The inputs that all have, then those of the activations. */
+/*
+ * The inputs that all have, then those of the activations. Where scales may differ from channel
+ * to channel the bias's own scale comes behind the bias; else it is x's times the weight's.
+ */
 enum input {
     INPUT_X,
     INPUT_X_SCALE,
@@ -21,27 +23,68 @@ enum input {
     INPUT_C_ZERO,
     INPUT_G_SCALE, /* of the gate it is multiplied by */
     INPUT_G_ZERO,
+    INPUT_BIAS_SCALE,
     NUM_INPUTS,
 };
+#define NUM_TENSOR_INPUTS INPUT_BIAS_SCALE
 
 static const unsigned char input_types[NUM_INPUTS] = {
     ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_INT8,
     ORT_TYPE_FLOAT, ORT_TYPE_INT32, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
     ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
 };
+static const unsigned char channel_types[NUM_INPUTS] = {
+    ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_INT8,  ORT_TYPE_FLOAT,
+    ORT_TYPE_INT32, ORT_TYPE_FLOAT, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_FLOAT,
+    ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
+};
 
 struct kernel {
     const struct lbw_activation *activation;
-    size_t num_inputs;
+    size_t num_inputs; /* of the operator */
+    bool by_channel;   /* it has a bias_scale */
     struct lbw_settings settings;
     struct lbw_conv_params params; /* attributes only */
     struct lbw_conv *conv;         /* NULL: the weights are not known before a run */
 };
 
-/* The factors that requantise, one per output channel; owned by the caller. */
-static enum lbw_status make_scale(float **out, const struct lbw_op_tensor *w_scale, size_t num,
-                                  float x_scale, float y_scale, struct lbw_error *err)
+/* Which input of the node holds this one. */
+static size_t place_of(const struct kernel *kernel, size_t input)
 {
+    if (input == INPUT_BIAS_SCALE)
+        return INPUT_BIAS + 1;
+    return input + (kernel->by_channel && input > INPUT_BIAS);
+}
+
+static bool has_input(const struct kernel *kernel, size_t input)
+{
+    return input == INPUT_BIAS_SCALE ? kernel->by_channel
+                                     : place_of(kernel, input) < kernel->num_inputs;
+}
+
+/* Of a convolution's tensors, c before its activation. */
+struct scales {
+    struct lbw_scalings x, y, c;
+    struct lbw_scaling gate;
+    bool has_c, has_gate;
+};
+
+static float x_scale(const struct scales *scales, const struct lbw_conv_params *p, size_t m)
+{
+    return lbw_scaling_at(&scales->x, m / (size_t)(p->num_outputs / p->groups)).scale;
+}
+
+static float number_at(const struct lbw_op_tensor *tensor, size_t m)
+{
+    return ((const float *)tensor->data)[tensor->count == 1 ? 0 : m];
+}
+
+/* The factors that requantise, one per output channel; owned by the caller. */
+static enum lbw_status make_scale(float **out, const struct lbw_op_tensor *w_scale,
+                                  const struct lbw_conv_params *params,
+                                  const struct scales *scales, struct lbw_error *err)
+{
+    size_t num = (size_t)params->num_outputs;
     if (w_scale->count != 1 && w_scale->count != num)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "w_scale has %zu numbers for %zu channels",
                         w_scale->count, num);
@@ -49,9 +92,37 @@ static enum lbw_status make_scale(float **out, const struct lbw_op_tensor *w_sca
     if (!scale)
         return lbw_fail_memory(err);
     for (size_t m = 0; m < num; m++)
-        scale[m] =
-            x_scale * ((const float *)w_scale->data)[w_scale->count == 1 ? 0 : m] / y_scale;
+        scale[m] = x_scale(scales, params, m) * number_at(w_scale, m) /
+                   lbw_scaling_at(scales->has_c ? &scales->c : &scales->y, m).scale;
     *out = scale;
+    return LBW_OK;
+}
+
+/* The bias in units of the sums, from those of its own scale; owned by the caller. */
+static enum lbw_status make_bias(int32_t **out, const struct lbw_op_tensor *tensors,
+                                 const struct lbw_conv_params *params,
+                                 const struct scales *scales, struct lbw_error *err)
+{
+    const struct lbw_op_tensor *bias_scale = &tensors[INPUT_BIAS_SCALE];
+    size_t num = (size_t)params->num_outputs;
+    if (bias_scale->count != 1 && bias_scale->count != num)
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "bias_scale has %zu numbers for %zu channels",
+                        bias_scale->count, num);
+    int32_t *bias = calloc(num + 1, sizeof *bias);
+    if (!bias)
+        return lbw_fail_memory(err);
+    for (size_t m = 0; m < num; m++) {
+        float unit = x_scale(scales, params, m) * number_at(&tensors[INPUT_W_SCALE], m);
+        double units =
+            rint((double)params->bias[m] * (double)number_at(bias_scale, m) / (double)unit);
+        if (!(fabs(units) < 0x1p31)) {
+            free(bias);
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "the bias of output channel %zu exceeds 31 bits of its sums", m);
+        }
+        bias[m] = (int32_t)units;
+    }
+    *out = bias;
     return LBW_OK;
 }
 
@@ -75,36 +146,57 @@ static enum lbw_status read_shapes(struct lbw_conv_params *params,
     return LBW_OK;
 }
 
+static enum lbw_status read_scales(struct scales *out, const struct kernel *kernel,
+                                   const struct lbw_op_tensor *tensors,
+                                   const struct lbw_conv_params *params, struct lbw_error *err)
+{
+    size_t num = kernel->by_channel ? (size_t)params->num_outputs : 1;
+    bool is_depthwise = kernel->by_channel && params->groups == params->num_inputs;
+    size_t num_x = is_depthwise ? (size_t)params->num_inputs : 1;
+    LBW_TRY(lbw_op_scalings(&out->x, &tensors[INPUT_X_SCALE], num_x, "x", err));
+    LBW_TRY(lbw_op_scalings(&out->y, &tensors[INPUT_Y_SCALE], num, "y", err));
+    out->has_c = has_input(kernel, INPUT_C_SCALE);
+    out->has_gate = has_input(kernel, INPUT_G_SCALE);
+    if (out->has_c)
+        LBW_TRY(lbw_op_scalings(&out->c, &tensors[INPUT_C_SCALE], num, "c", err));
+    if (out->has_gate)
+        LBW_TRY(lbw_op_scaling(&out->gate, &tensors[INPUT_G_SCALE], "g", err));
+    return LBW_OK;
+}
+
 /* From all inputs but x, which is not looked at. */
 static enum lbw_status make_conv(struct lbw_conv **out, const struct kernel *kernel,
                                  const struct lbw_op_tensor *tensors, struct lbw_error *err)
 {
     struct lbw_conv_params params = kernel->params;
-    const struct lbw_activation *activation = kernel->activation;
-    bool has_c = kernel->num_inputs > INPUT_C_SCALE;
-    bool has_gate = kernel->num_inputs > INPUT_G_SCALE;
-    struct lbw_scaling x, y, c, gate;
-    uint8_t table[TABLE_SIZE];
+    struct scales scales = {0};
+    uint8_t *tables = NULL;
     float *scale = NULL;
-    LBW_TRY(read_shapes(&params, tensors, err));
-    LBW_TRY(lbw_op_scaling(&x, &tensors[INPUT_X_SCALE], "x", err));
-    LBW_TRY(lbw_op_scaling(&y, &tensors[INPUT_Y_SCALE], "y", err));
-    if (has_c)
-        LBW_TRY(lbw_op_scaling(&c, &tensors[INPUT_C_SCALE], "c", err));
-    if (has_gate)
-        LBW_TRY(lbw_op_scaling(&gate, &tensors[INPUT_G_SCALE], "g", err));
-    if (activation->function) {
-        lbw_activation_table(table, activation, &kernel->settings, &y, has_c ? &c : NULL,
-                             has_gate ? &gate : NULL);
-        params.tables = table;
+    int32_t *bias = NULL;
+    size_t num_tables = 0;
+    enum lbw_status status;
+    LBW_OR_OUT(read_shapes(&params, tensors, err));
+    LBW_OR_OUT(read_scales(&scales, kernel, tensors, &params, err));
+    params.x_zero = scales.x.zero;
+    params.y_zero = scales.has_c ? scales.c.zero : scales.y.zero;
+    LBW_OR_OUT(make_scale(&scale, &tensors[INPUT_W_SCALE], &params, &scales, err));
+    if (kernel->by_channel)
+        LBW_OR_OUT(make_bias(&bias, tensors, &params, &scales, err));
+    if (kernel->activation->function) {
+        tables = lbw_activation_tables(
+            &num_tables, (size_t)params.num_outputs, kernel->activation, &kernel->settings,
+            &scales.y, scales.has_c ? &scales.c : NULL, scales.has_gate ? &scales.gate : NULL);
+        LBW_OR_OUT(tables ? LBW_OK : lbw_fail_memory(err));
     }
-    params.x_zero = x.zero;
-    params.y_zero = has_c ? c.zero : y.zero;
-    LBW_TRY(make_scale(&scale, &tensors[INPUT_W_SCALE], (size_t)params.num_outputs, x.scale,
-                       has_c ? c.scale : y.scale, err));
     params.scale = scale;
-    enum lbw_status status = lbw_conv_new(out, &params, lbw_isa_best(), err);
+    params.bias = bias ? bias : params.bias;
+    params.tables = tables;
+    params.has_channel_tables = num_tables > 1;
+    LBW_OR_OUT(lbw_conv_new(out, &params, lbw_isa_best(), err));
+out:
+    free(tables);
     free(scale);
+    free(bias);
     return status;
 }
 
@@ -128,9 +220,10 @@ static enum lbw_status prepare(struct kernel *kernel, const struct ort_kernel_in
 {
     struct lbw_op_tensor tensors[NUM_INPUTS] = {0};
     LBW_TRY(read_attributes(kernel, info, err));
-    for (size_t i = INPUT_X_SCALE; i < kernel->num_inputs; i++) {
-        bool is_constant = false;
-        LBW_TRY(lbw_op_constant(&tensors[i], &is_constant, info, i, err));
+    for (size_t i = INPUT_X_SCALE; i < NUM_INPUTS; i++) {
+        bool is_constant = true;
+        if (has_input(kernel, i))
+            LBW_TRY(lbw_op_constant(&tensors[i], &is_constant, info, place_of(kernel, i), err));
         if (!is_constant)
             return LBW_OK;
     }
@@ -152,6 +245,7 @@ static enum lbw_status create(void **kernel, const struct lbw_op *op,
         return lbw_fail_memory(err);
     self->activation = op->row;
     self->num_inputs = op->num_inputs;
+    self->by_channel = op->input_types == channel_types;
     enum lbw_status status = prepare(self, info, err);
     if (status != LBW_OK)
         destroy(self);
@@ -188,30 +282,36 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     LBW_TRY(lbw_op_input(&tensors[INPUT_X], context, INPUT_X, err));
     if (self->conv)
         return run(self->conv, &tensors[INPUT_X], context, err);
-    for (size_t i = INPUT_X_SCALE; i < self->num_inputs; i++)
-        LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
+    for (size_t i = INPUT_X_SCALE; i < NUM_INPUTS; i++)
+        if (has_input(self, i))
+            LBW_TRY(lbw_op_input(&tensors[i], context, place_of(self, i), err));
     LBW_TRY(make_conv(&conv, self, tensors, err));
     enum lbw_status status = run(conv, &tensors[INPUT_X], context, err);
     lbw_conv_free(&conv);
     return status;
 }
 
-#define CONV_OP(op_name, number, activation)                                                   \
+#define CONV_OP(op_name, number, types, activation)                                            \
     {                                                                                          \
-        .name = op_name, .num_inputs = number, .input_types = input_types, .num_outputs = 1,   \
+        .name = op_name, .num_inputs = number, .input_types = types, .num_outputs = 1,         \
         .output_type = ORT_TYPE_UINT8, .row = &activation, .create = create,                   \
         .compute = compute, .destroy = destroy                                                 \
     }
 
+/* With a prefix, types, and the number of inputs that come on top. */
+#define FAMILY(P, types, more)                                                                 \
+    CONV_OP(P, INPUT_C_SCALE + more, types, lbw_no_activation),                                \
+        CONV_OP(P "Relu", INPUT_C_SCALE + more, types, lbw_relu),                              \
+        CONV_OP(P "Clip", INPUT_C_SCALE + more, types, lbw_clip),                              \
+        CONV_OP(P "LeakyRelu", INPUT_G_SCALE + more, types, lbw_leaky_relu),                   \
+        CONV_OP(P "Sigmoid", INPUT_G_SCALE + more, types, lbw_sigmoid),                        \
+        CONV_OP(P "HardSigmoid", INPUT_G_SCALE + more, types, lbw_hard_sigmoid),               \
+        CONV_OP(P "HardSwish", INPUT_G_SCALE + more, types, lbw_hard_swish),                   \
+        CONV_OP(P "Silu", NUM_TENSOR_INPUTS + more, types, lbw_sigmoid),                       \
+        CONV_OP(P "HardSilu", NUM_TENSOR_INPUTS + more, types, lbw_hard_sigmoid)
+
 struct lbw_op lbw_conv_ops[] = {
-    CONV_OP("QConv", INPUT_C_SCALE, lbw_no_activation),
-    CONV_OP("QConvRelu", INPUT_C_SCALE, lbw_relu),
-    CONV_OP("QConvClip", INPUT_C_SCALE, lbw_clip),
-    CONV_OP("QConvLeakyRelu", INPUT_G_SCALE, lbw_leaky_relu),
-    CONV_OP("QConvSigmoid", INPUT_G_SCALE, lbw_sigmoid),
-    CONV_OP("QConvHardSigmoid", INPUT_G_SCALE, lbw_hard_sigmoid),
-    CONV_OP("QConvHardSwish", INPUT_G_SCALE, lbw_hard_swish),
-    CONV_OP("QConvSilu", NUM_INPUTS, lbw_sigmoid),
-    CONV_OP("QConvHardSilu", NUM_INPUTS, lbw_hard_sigmoid),
+    FAMILY("QConv", input_types, 0),
+    FAMILY("QCConv", channel_types, 1),
 };
 const size_t lbw_num_conv_ops = sizeof lbw_conv_ops / sizeof *lbw_conv_ops;

@@ -5,6 +5,7 @@
  */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/conv_float.h"
 #include "kernels/op_activation.h"
@@ -37,6 +38,7 @@ struct kernel {
     const struct row *row;
     struct lbw_settings settings;
     struct lbw_conv_params shape; /* attributes, and the weights' dims */
+    bool by_channel;              /* y and c may have a scale per channel */
     bool is_ready;                /* all but x was constant */
     struct lbw_conv *on_bytes;
     struct lbw_conv_float *on_floats;
@@ -128,6 +130,42 @@ static enum lbw_status read_scaling(struct lbw_scaling *out, const struct kernel
     return at < 0 ? LBW_OK : lbw_op_scaling(out, &tensors[at], what, err);
 }
 
+/* Bytes: scales and tables of the output. */
+static enum lbw_status make_to_bytes(struct kernel *kernel,
+                                     struct lbw_conv_float_params *params,
+                                     const struct lbw_op_tensor *tensors,
+                                     const struct lbw_scaling *gate, struct lbw_error *err)
+{
+    const struct row *row = kernel->row;
+    size_t num = (size_t)kernel->shape.num_outputs, num_tables = 0;
+    size_t num_scales = kernel->by_channel ? num : 1;
+    bool has_c = row->at[PART_C_SCALING] >= 0, has_table = row->activation->function != NULL;
+    struct lbw_scalings y = {0}, c = {0};
+    float *scales = calloc(num + 1, sizeof *scales);
+    uint8_t *tables = NULL;
+    enum lbw_status status;
+    LBW_OR_OUT(scales ? LBW_OK : lbw_fail_memory(err));
+    LBW_OR_OUT(lbw_op_scalings(&y, &tensors[row->at[PART_Y_SCALING]], num_scales, "y", err));
+    if (has_c)
+        LBW_OR_OUT(
+            lbw_op_scalings(&c, &tensors[row->at[PART_C_SCALING]], num_scales, "c", err));
+    if (has_table)
+        tables = lbw_activation_tables(&num_tables, num, row->activation, &kernel->settings, &y,
+                                       has_c ? &c : NULL, gate);
+    LBW_OR_OUT(tables || !has_table ? LBW_OK : lbw_fail_memory(err));
+    for (size_t m = 0; m < num; m++)
+        scales[m] = lbw_scaling_at(has_c ? &c : &y, m).scale;
+    params->scales = scales;
+    params->zero = has_c ? c.zero : y.zero;
+    params->tables = tables;
+    params->has_channel_tables = num_tables > 1;
+    LBW_OR_OUT(lbw_conv_float_new(&kernel->on_floats, params, lbw_isa_best(), err));
+out:
+    free(scales);
+    free(tables);
+    return status;
+}
+
 /* From all inputs but x, which is not looked at. */
 static enum lbw_status make(struct kernel *kernel, const struct lbw_op_tensor *tensors,
                             struct lbw_error *err)
@@ -135,33 +173,23 @@ static enum lbw_status make(struct kernel *kernel, const struct lbw_op_tensor *t
     const struct row *row = kernel->row;
     const struct lbw_op_tensor *w = &tensors[row->at[PART_W]];
     const struct lbw_op_tensor *bias = &tensors[row->at[PART_BIAS]];
-    struct lbw_scaling y = {0}, c = {0}, gate = {0};
-    uint8_t table[LBW_TABLE_SIZE];
-    bool has_c = row->at[PART_C_SCALING] >= 0, has_gate = row->at[PART_GATE_SCALING] >= 0;
-    bool is_float = row->at[PART_Y_SCALING] < 0;
+    struct lbw_scaling gate = {0};
+    bool has_gate = row->at[PART_GATE_SCALING] >= 0;
     LBW_TRY(read_shapes(kernel, w, bias, err));
     LBW_TRY(read_scaling(&kernel->x, kernel, PART_X_SCALING, tensors, "x", err));
-    LBW_TRY(read_scaling(&y, kernel, PART_Y_SCALING, tensors, "y", err));
-    LBW_TRY(read_scaling(&c, kernel, PART_C_SCALING, tensors, "c", err));
     LBW_TRY(read_scaling(&gate, kernel, PART_GATE_SCALING, tensors, "g", err));
     const struct lbw_ending ending = {row->curve, gate.scale, -(float)gate.zero,
                                       255 - (float)gate.zero};
-    if (is_float && row->at[PART_X_SCALING] >= 0)
+    struct lbw_conv_float_params params = {
+        .shape = kernel->shape, .weights = w->data, .bias = bias->data};
+    if (row->at[PART_Y_SCALING] >= 0)
+        return make_to_bytes(kernel, &params, tensors, has_gate ? &gate : NULL, err);
+    if (row->at[PART_X_SCALING] >= 0)
         LBW_TRY(make_on_bytes(kernel, w->data, bias->data, &ending, err));
-    if (kernel->on_bytes)
-        return LBW_OK;
-    struct lbw_conv_float_params params = {.shape = kernel->shape,
-                                           .weights = w->data,
-                                           .bias = bias->data,
-                                           .ending = is_float ? &ending : NULL,
-                                           .scale = has_c ? c.scale : y.scale,
-                                           .zero = has_c ? c.zero : y.zero};
-    if (!is_float && row->activation->function) {
-        lbw_activation_table(table, row->activation, &kernel->settings, &y, has_c ? &c : NULL,
-                             has_gate ? &gate : NULL);
-        params.table = table;
-    }
-    return lbw_conv_float_new(&kernel->on_floats, &params, lbw_isa_best(), err);
+    params.ending = &ending;
+    return kernel->on_bytes
+               ? LBW_OK
+               : lbw_conv_float_new(&kernel->on_floats, &params, lbw_isa_best(), err);
 }
 
 static enum lbw_status read_attributes(struct kernel *kernel,
@@ -208,6 +236,7 @@ static enum lbw_status create(void **kernel, const struct lbw_op *op,
         return lbw_fail_memory(err);
     self->op = op;
     self->row = op->row;
+    self->by_channel = strncmp(op->name, "FC", 2) == 0 && op->name[2] == 'C';
     enum lbw_status status = prepare(self, info, err);
     if (status != LBW_OK)
         destroy(self);
@@ -302,6 +331,15 @@ static const unsigned char from_floats[MAX_INPUTS] = {F, F, F, F, U, F, U, F, U}
     }
 #define TO_BYTES(name, number, c, gate, function)                                              \
     CONV_OP(name, number, from_floats, U, ROW(3, c, gate, LBW_CURVE_LINE, function))
+#define FAMILY(P)                                                                              \
+    TO_BYTES(P, 5, -1, -1, lbw_no_activation), TO_BYTES(P "Relu", 5, -1, -1, lbw_relu),        \
+        TO_BYTES(P "Clip", 5, -1, -1, lbw_clip),                                               \
+        TO_BYTES(P "LeakyRelu", 7, 5, -1, lbw_leaky_relu),                                     \
+        TO_BYTES(P "Sigmoid", 7, 5, -1, lbw_sigmoid),                                          \
+        TO_BYTES(P "HardSigmoid", 7, 5, -1, lbw_hard_sigmoid),                                 \
+        TO_BYTES(P "HardSwish", 7, 5, -1, lbw_hard_swish),                                     \
+        TO_BYTES(P "Silu", 9, 5, 7, lbw_sigmoid),                                              \
+        TO_BYTES(P "HardSilu", 9, 5, 7, lbw_hard_sigmoid)
 
 struct lbw_op lbw_conv_float_ops[] = {
     CONV_OP("QConvF", 5, from_bytes, F, BYTES_ROW(-1, LBW_CURVE_LINE)),
@@ -311,14 +349,7 @@ struct lbw_op lbw_conv_float_ops[] = {
             ROW(-1, -1, -1, LBW_CURVE_RELU, lbw_no_activation)),
     CONV_OP("FConvSiluF", 5, from_floats, F,
             ROW(-1, -1, 3, LBW_CURVE_GATED, lbw_no_activation)),
-    TO_BYTES("FConv", 5, -1, -1, lbw_no_activation),
-    TO_BYTES("FConvRelu", 5, -1, -1, lbw_relu),
-    TO_BYTES("FConvClip", 5, -1, -1, lbw_clip),
-    TO_BYTES("FConvLeakyRelu", 7, 5, -1, lbw_leaky_relu),
-    TO_BYTES("FConvSigmoid", 7, 5, -1, lbw_sigmoid),
-    TO_BYTES("FConvHardSigmoid", 7, 5, -1, lbw_hard_sigmoid),
-    TO_BYTES("FConvHardSwish", 7, 5, -1, lbw_hard_swish),
-    TO_BYTES("FConvSilu", 9, 5, 7, lbw_sigmoid),
-    TO_BYTES("FConvHardSilu", 9, 5, 7, lbw_hard_sigmoid),
+    FAMILY("FConv"),
+    FAMILY("FCConv"),
 };
 const size_t lbw_num_conv_float_ops = sizeof lbw_conv_float_ops / sizeof *lbw_conv_float_ops;

@@ -11,8 +11,9 @@
 #define SHRINK 0.94F /* from one end tried to the next */
 #define ENDS   56    /* down to .94^55, a thirtieth of the largest value */
 
-/* The weight of what fell into each of BINS equal parts of low … high, and its mean there. */
+/* The weight of what fell into each of num equal parts of low … high, and its mean there. */
 struct histogram {
+    size_t num; /* at most BINS */
     float low, high;
     double weight[BINS];
     double sum[BINS]; /* then the mean */
@@ -92,15 +93,15 @@ static void fill(struct histogram *h, const float *values, const float *weights,
         h->low = fminf(h->low, values[i]);
         h->high = fmaxf(h->high, values[i]);
     }
-    double width = ((double)h->high - (double)h->low) / BINS;
+    double width = ((double)h->high - (double)h->low) / (double)h->num;
     for (size_t i = 0; i < n; i++) {
         double at = width > 0 ? ((double)values[i] - (double)h->low) / width : 0;
-        size_t bin = at >= BINS ? BINS - 1 : (size_t)at;
+        size_t bin = at >= (double)h->num ? h->num - 1 : (size_t)at;
         double weight = weights ? (double)weights[i] : 1;
         h->weight[bin] += weight;
         h->sum[bin] += weight * (double)values[i];
     }
-    for (size_t i = 0; i < BINS; i++) {
+    for (size_t i = 0; i < h->num; i++) {
         h->sum[i] /= h->weight[i] > 0 ? h->weight[i] : 1;
         h->wanted[i] = lbw_range_curve(h->curve, h->sum[i]);
     }
@@ -110,7 +111,7 @@ static double error_of(const struct lbw_range *range, const struct histogram *h)
 {
     double error = 0, values[256];
     curve_values(values, range, h->curve);
-    for (size_t i = 0; i < BINS; i++) {
+    for (size_t i = 0; i < h->num; i++) {
         if (h->weight[i] <= 0)
             continue;
         double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
@@ -143,6 +144,7 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
     struct histogram *h = calloc(1, sizeof *h);
     if (!h)
         return lbw_fail_memory(err);
+    h->num = BINS;
     h->curve = curve;
     fill(h, values, weights, n);
     float ends[2] = {h->low, h->high};
@@ -166,18 +168,76 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
     return LBW_OK;
 }
 
-void lbw_range_error(double *error, double *energy, const struct lbw_range *range,
-                     enum lbw_range_curve curve, const float *values, size_t n)
+/* ---- one zero for all channels, and a scale for each ---- */
+
+/* There are many channels: the zero is chosen by fewer bins and scales. */
+#define FEW_BINS   512
+#define MANY_BINS  4096
+#define FEW_SHRINK 0.78F
+#define FEW_ENDS   14
+#define HOPELESS   4 /* times the least error so far: smaller scales will not do */
+
+static const uint8_t zeros[] = {0, 2, 4, 8, 16, 32, 64, 96, 128, 192, 255};
+#define NUM_ZEROS (sizeof zeros / sizeof *zeros)
+
+/* The scale at which all values of the histogram fit beside this zero. */
+static float widest(const struct histogram *h, int zero)
 {
-    double sum = 0, square = 0, wrong = 0, rounded[256];
-    curve_values(rounded, range, curve);
-    for (size_t i = 0; i < n; i++) {
-        double value = lbw_range_curve(curve, (double)values[i]);
-        double difference = rounded[code_of(range, values[i])] - value;
-        wrong += difference * difference;
-        sum += value;
-        square += value * value;
+    float up = zero < 255 ? h->high / (float)(255 - zero) : 0;
+    float down = zero > 0 ? -h->low / (float)zero : 0;
+    float scale = fmaxf(up, down);
+    return scale >= FLT_MIN ? scale : 1;
+}
+
+static double search_scale(float *scale, const struct histogram *h, int zero, float shrink,
+                           int ends)
+{
+    struct lbw_range range = {widest(h, zero), zero, 0, 255};
+    double best = INFINITY;
+    *scale = range.scale;
+    for (int i = 0; i < ends && range.scale >= FLT_MIN; i++, range.scale *= shrink) {
+        double error = error_of(&range, h);
+        if (error > HOPELESS * best)
+            break;
+        if (error < best) {
+            best = error;
+            *scale = range.scale;
+        }
     }
-    *error = wrong;
-    *energy = n ? fmax(square - sum * sum / (double)n, 0) : 0;
+    return best;
+}
+
+static void fill_channel(struct histogram *h, size_t num_bins, enum lbw_range_curve curve,
+                         const float *values, const size_t *starts)
+{
+    *h = (struct histogram){.num = num_bins, .curve = curve};
+    fill(h, values + starts[0], NULL, starts[1] - starts[0]);
+}
+
+enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range_curve curve,
+                               const float *values, const size_t *starts, const double *weights,
+                               struct lbw_error *err)
+{
+    struct histogram *h = malloc(sizeof *h);
+    double totals[NUM_ZEROS] = {0};
+    size_t best = 0;
+    float scale;
+    if (!h)
+        return lbw_fail_memory(err);
+    for (size_t c = 0; c < num; c++) {
+        double count = fmax((double)(starts[c + 1] - starts[c]), 1);
+        fill_channel(h, FEW_BINS, curve, values, starts + c);
+        for (size_t z = 0; z < NUM_ZEROS; z++)
+            totals[z] +=
+                weights[c] / count * search_scale(&scale, h, zeros[z], FEW_SHRINK, FEW_ENDS);
+    }
+    for (size_t z = 1; z < NUM_ZEROS; z++)
+        best = totals[z] < totals[best] ? z : best;
+    for (size_t c = 0; c < num; c++) {
+        fill_channel(h, MANY_BINS, curve, values, starts + c);
+        search_scale(&scale, h, zeros[best], SHRINK, ENDS);
+        out[c] = (struct lbw_range){scale, zeros[best], 0, 255};
+    }
+    free(h);
+    return LBW_OK;
 }

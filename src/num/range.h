@@ -15,6 +15,15 @@ struct lbw_range {
     int32_t zero, least, most;
 };
 
+/*
+ * Of a whole tensor, or of each of its channels (axis 1); then all have the same codes and the
+ * same zero. Items are borrowed.
+ */
+struct lbw_ranges {
+    size_t num; /* 1, or the number of channels */
+    const struct lbw_range *items;
+};
+
 /* The layout of codes, which depends on the runtime. */
 enum lbw_range_kind {
     LBW_RANGE_UNSIGNED,  /* 0 … 255, any zero */
@@ -50,8 +59,13 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
                               enum lbw_range_curve curve, const float *values,
                               const float *weights, size_t n, struct lbw_error *err);
 
-/* Σ(f(rounded) - f(value))², and Σ(f(value) - mean)². */
-void lbw_range_error(double *error, double *energy, const struct lbw_range *range,
-                     enum lbw_range_curve curve, const float *values, size_t n);
+/*
+ * Unsigned ranges for `num` channels, the values of channel c being starts[c] to starts[c + 1]:
+ * the zero with the least Σ weights[c] · mean square error, and for each channel the scale with
+ * the least square error. weights[c] >= 0. LBW_ERR_MEMORY.
+ */
+enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range_curve curve,
+                               const float *values, const size_t *starts, const double *weights,
+                               struct lbw_error *err);
 
 #endif

@@ -67,12 +67,12 @@ struct lbw_activations {
     uint64_t reserved;
     struct lbw_watch *watch; /* may be NULL */
     /*
-     * From now on the converted model rounds tensor `name`, a value or an input, to `range`
+     * From now on the converted model rounds tensor `name`, a value or an input, to `ranges`
      * (copied). settle() must not have promised the nodes that read it. NULL if only weights
      * can be converted.
      */
     enum lbw_status (*round)(struct lbw_activations *self, const char *name,
-                             const struct lbw_range *range, struct lbw_error *err);
+                             const struct lbw_ranges *ranges, struct lbw_error *err);
     double seconds; /* spent in show() so far, without its callbacks */
 };
 

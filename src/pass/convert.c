@@ -41,8 +41,8 @@ struct conversion {
     double seconds;        /* of quantize() */
     double seconds_before; /* time that the activations had taken by then */
     struct lbw_watch watch;
-    double asked;                   /* when progress was last called */
-    enum lbw_range_kind range_kind; /* of activations, for the target */
+    double asked;                /* when progress was last called */
+    struct lbw_edge_rules rules; /* of activations */
 };
 
 /* The values in place if possible, else in *owned, which the caller frees. */
@@ -177,7 +177,7 @@ static enum lbw_status fit_edges(struct conversion *c, size_t position, struct l
 {
     if (!c->plan->num_edges)
         return LBW_OK;
-    return lbw_edges_fit(c->plan, c->params->activations, c->range_kind, position, err);
+    return lbw_edges_fit(c->plan, c->params->activations, &c->rules, position, err);
 }
 
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
@@ -374,8 +374,9 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .model = model,
         .plan = plan,
         .params = params,
-        .range_kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
-                                                                   : LBW_RANGE_UNSIGNED,
+        .rules = {.kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
+                                                                       : LBW_RANGE_UNSIGNED,
+                  .has_channels = params->encode.encoding == LBW_ENCODING_NATIVE},
         .calibrator = {.activations = params->activations,
                        .plan = plan,
                        .damping = params->damping},

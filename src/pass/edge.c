@@ -207,6 +207,7 @@ static enum lbw_status add_edge(struct finder *f, struct lbw_value *value, size_
                  .op = node ? node->op_type : "input",
                  .type = LBW_ACTIVATIONS_INT8,
                  .reason = "",
+                 .group = LBW_GROUP_TENSOR,
                  .cost = -1},
         .value = value,
         .position = position,
@@ -280,6 +281,51 @@ static enum lbw_status look_at(struct finder *f, size_t i, struct lbw_error *err
     return LBW_OK;
 }
 
+/* Whether a node is a layer each of whose output channels depends on one input channel. */
+static bool is_depthwise(const struct finder *f, const Onnx__NodeProto *node)
+{
+    const struct lbw_weight *weight =
+        node->n_output ? lbw_strmap_get(&f->layers, node->output[0]) : NULL;
+    return weight && weight->item.num_dims == 4 && weight->item.dims[1] == 1 &&
+           lbw_node_int(node, "group", 1) == weight->item.dims[0];
+}
+
+/* What an activation function, a Relu or a Clip computes this of, or NULL. */
+static const struct lbw_value *bent_from(const struct finder *f, const Onnx__NodeProto *node)
+{
+    const char *watched;
+    size_t num = kind_of(node) == OP_CLIPPED ? 1 : num_data_inputs(node);
+    for (size_t k = 0; k < num && k < node->n_input; k++) {
+        const struct lbw_value *x = value_of(f, node->input[k]);
+        if (x && (kind_of(node) == OP_CLIPPED ? joined(x) == node
+                                              : curve_of(&watched, x) != LBW_CURVE_NONE))
+            return x;
+    }
+    return NULL;
+}
+
+static bool is_of_layer(const struct finder *f, const struct lbw_value *value)
+{
+    for (int steps = 0; value && value->producer && steps < 3; steps++) {
+        if (lbw_strmap_get(&f->layers, value->name))
+            return true;
+        value = bent_from(f, value->producer);
+    }
+    return false;
+}
+
+static bool may_differ(const struct finder *f, const struct lbw_edge *edge)
+{
+    const struct lbw_value *value = edge->value;
+    if (edge->rule != LBW_EDGE_FITTED || !is_of_layer(f, value))
+        return false;
+    for (const struct lbw_use *use = value->uses; use && edge->curve == LBW_CURVE_NONE;
+         use = use->next)
+        if (use->scope != f->scope || use->input != 0 || !is_depthwise(f, use->node))
+            return false;
+    return value->uses != NULL;
+}
+
 /* The inputs of the model that layers on integers read, then what each node writes. */
 static enum lbw_status find(struct finder *f, struct lbw_error *err)
 {
@@ -299,6 +345,8 @@ static enum lbw_status find(struct finder *f, struct lbw_error *err)
     }
     for (size_t i = 0; i < f->num_nodes; i++)
         LBW_TRY(look_at(f, i, err));
+    for (size_t i = 0; i < plan->num_edges; i++)
+        plan->edges[i].may_differ = may_differ(f, &plan->edges[i]);
     return LBW_OK;
 }
 

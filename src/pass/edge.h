@@ -34,10 +34,15 @@ struct lbw_edge {
      */
     const double *slopes;
     size_t num_slopes;
+    /*
+     * Whether each channel may have a scale of its own: those who read it never add channels
+     * up, and a layer writes it, itself or through an activation function.
+     */
+    bool may_differ;
     bool is_wished; /* the plan file has given its range, or made it float */
     /* from here on by lbw_edges_fit() */
     bool is_fitted;
-    struct lbw_range range;
+    struct lbw_ranges ranges; /* in the model's arena */
 };
 
 /*
@@ -68,12 +73,19 @@ bool lbw_edge_is_integer(const struct lbw_plan *plan, const struct lbw_weight *w
  */
 bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight *weight);
 
+/* How to choose between ranges: what the runtime takes, and what costs it nothing. */
+struct lbw_edge_rules {
+    enum lbw_range_kind kind;
+    bool has_channels; /* a scale per channel takes no more time than one */
+};
+
 /*
  * Fits the ranges of all edges written before node `position` and not fitted yet, and has the
  * converted model round them from now on. An edge that cannot be shown, or
  * whose rounding costs too much at the outputs, becomes a float one.
  */
 enum lbw_status lbw_edges_fit(const struct lbw_plan *plan, struct lbw_activations *activations,
-                              enum lbw_range_kind kind, size_t position, struct lbw_error *err);
+                              const struct lbw_edge_rules *rules, size_t position,
+                              struct lbw_error *err);
 
 #endif

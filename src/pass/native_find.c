@@ -114,3 +114,61 @@ bool lbw_native_dims(int64_t dims[4], const struct lbw_native_finder *r, const c
     }
     return true;
 }
+
+/* ---- scales per channel ---- */
+
+/* Whether a constant is the scalar 1. */
+static bool is_one(const struct lbw_native_finder *r, const char *name)
+{
+    const Onnx__TensorProto *tensor = lbw_native_constant(r, name);
+    struct lbw_tensor view;
+    float value = 0;
+    return tensor && lbw_tensor_view(&view, r->model, tensor, NULL) == LBW_OK &&
+           view.count == 1 && lbw_tensor_read_float(&view, &value, NULL) == LBW_OK &&
+           value == 1;
+}
+
+/* A scale as a factor: one, or one for each channel of an image. */
+static bool read_factor(struct lbw_native_scaling *out, const struct lbw_native_finder *r,
+                        const char *factor, const Onnx__NodeProto *node)
+{
+    const Onnx__TensorProto *tensor = lbw_native_constant(r, factor);
+    if (!tensor || tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT ||
+        !is_one(r, lbw_node_input(node, 1)))
+        return false;
+    bool by_channel = tensor->n_dims == 3 && tensor->dims[0] > 1 && tensor->dims[1] == 1 &&
+                      tensor->dims[2] == 1;
+    *out = (struct lbw_native_scaling){factor, lbw_node_input(node, 2), true, by_channel};
+    return by_channel || tensor->n_dims == 0;
+}
+
+static bool read_own(struct lbw_native_scaling *out, const Onnx__NodeProto *node)
+{
+    *out = (struct lbw_native_scaling){lbw_node_input(node, 1), lbw_node_input(node, 2), false,
+                                       false};
+    return true;
+}
+
+const char *lbw_native_read(struct lbw_native_scaling *out, const struct lbw_native_finder *r,
+                            const char *name)
+{
+    const Onnx__NodeProto *node = lbw_native_dequantizer(r, name);
+    const Onnx__NodeProto *mul = node ? NULL : lbw_native_made_by(r, name, "Mul");
+    if (mul)
+        node = lbw_native_dequantizer(r, lbw_node_input(mul, 0));
+    bool is =
+        node && (mul ? read_factor(out, r, lbw_node_input(mul, 1), node) : read_own(out, node));
+    return is ? lbw_node_input(node, 0) : NULL;
+}
+
+const Onnx__NodeProto *lbw_native_rounder(struct lbw_native_scaling *out,
+                                          const struct lbw_native_finder *r,
+                                          const Onnx__NodeProto *node)
+{
+    const Onnx__NodeProto *reader = lbw_native_only_reader(r, node);
+    const Onnx__NodeProto *div = reader && lbw_node_is(reader, "Div") ? reader : NULL;
+    const Onnx__NodeProto *q = lbw_native_quantizer(r, div ? div : node);
+    if (!q || (div && strcmp(lbw_node_input(div, 0), node->output[0]) != 0))
+        return NULL;
+    return (div ? read_factor(out, r, lbw_node_input(div, 1), q) : read_own(out, q)) ? q : NULL;
+}

@@ -67,6 +67,26 @@ const Onnx__NodeProto *lbw_native_dequantizer(const struct lbw_native_finder *r,
 const Onnx__NodeProto *lbw_native_quantizer(const struct lbw_native_finder *r,
                                             const Onnx__NodeProto *node);
 
+/* How bytes stand for numbers: names of a scale and a zero point. */
+struct lbw_native_scaling {
+    const char *scale, *zero;
+    bool is_factor;  /* of a Div or Mul beside a node whose own scale is 1 */
+    bool by_channel; /* a factor for each channel, float32 [C, 1, 1] */
+};
+
+/*
+ * The bytes that a value is made of by DequantizeLinear, perhaps with a Mul behind it for
+ * scales per channel; *out receives their scaling. NULL: it is not.
+ */
+const char *lbw_native_read(struct lbw_native_scaling *out, const struct lbw_native_finder *r,
+                            const char *name);
+
+/* The QuantizeLinear that alone reads a node's result, perhaps with a Div before it, or NULL.
+ */
+const Onnx__NodeProto *lbw_native_rounder(struct lbw_native_scaling *out,
+                                          const struct lbw_native_finder *r,
+                                          const Onnx__NodeProto *node);
+
 /* The next inputs of a call: a name, or the scale and zero point of a node. */
 void lbw_native_add_input(struct lbw_native_call *call, const char *name);
 void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto *node);

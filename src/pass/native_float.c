@@ -17,13 +17,14 @@ static bool is_float(const struct lbw_native_finder *r, const char *name)
     static const char *const movers[] = {"Concat",  "Reshape",   "Slice",
                                          "Split",   "Squeeze",   "Transpose",
                                          "Flatten", "Unsqueeze", "Identity"};
+    struct lbw_native_scaling scaling;
     for (int steps = 0; steps < MAX_STEPS; steps++) {
         const Onnx__TypeProto__Tensor *type = lbw_native_type(r, name);
         const struct lbw_value *value = lbw_native_value(r, name);
         bool moves = false;
         if (type)
             return type->elem_type == FLOAT;
-        if (lbw_native_dequantizer(r, name))
+        if (lbw_native_read(&scaling, r, name))
             return true;
         for (size_t i = 0; value && value->producer && i < sizeof movers / sizeof *movers; i++)
             moves = moves || lbw_node_is(value->producer, movers[i]);

@@ -32,8 +32,17 @@ struct body {
 #define GATE_NODES                                                                             \
     "QuantizeLinear gate_exact g_scale g_zero > gate;"                                         \
     "DequantizeLinear gate g_scale g_zero > gate_real;"
-#define GATED  GATE_NODES "Mul c_real gate_real > result;"
-#define RESULT "QuantizeLinear result y_scale y_zero > y"
+/* Where scales may differ from channel to channel they are factors: see src/pass/qdq.c. */
+#define ONE "Constant > one value=1.0;"
+#define C_CHANNEL_NODES                                                                        \
+    "Div conv c_scale > c_steps;"                                                              \
+    "QuantizeLinear c_steps one c_zero > c;"                                                   \
+    "DequantizeLinear c one c_zero > c_codes;"                                                 \
+    "Mul c_codes c_scale > c_real;"
+#define GATED             GATE_NODES "Mul c_real gate_real > result;"
+#define ROUND(x)          "QuantizeLinear " x " y_scale y_zero > y"
+#define ROUND_CHANNELS(x) "Div " x " y_scale > y_steps;QuantizeLinear y_steps one y_zero > y"
+#define RESULT            ROUND("result")
 
 /* On bytes and int8, and on floats. */
 #define Q_INPUTS "x x_scale x_zero w w_scale bias y_scale y_zero"
@@ -43,29 +52,36 @@ struct body {
     "DequantizeLinear w w_scale > w_real axis=0;"                                              \
     "DequantizeLinear bias bias_scale > bias_real axis=0;"                                     \
     "Conv x_real w_real bias_real " CONV_NODE
-#define F_INPUTS "x w bias y_scale y_zero"
-#define F_NODES  "Conv x w bias " CONV_NODE
+#define F_INPUTS  "x w bias y_scale y_zero"
+#define F_NODES   "Conv x w bias " CONV_NODE
+#define QC_INPUTS "x x_scale x_zero w w_scale bias bias_scale y_scale y_zero"
+#define QC_NODES                                                                               \
+    ONE "DequantizeLinear x one x_zero > x_codes;"                                             \
+        "Mul x_codes x_scale > x_real;"                                                        \
+        "DequantizeLinear w w_scale > w_real axis=0;"                                          \
+        "DequantizeLinear bias bias_scale > bias_real axis=0;"                                 \
+        "Conv x_real w_real bias_real " CONV_NODE
 
 /* Convolutions whose result has 8 bits. */
-#define FAMILY(P, IN, NODES)                                                                   \
-    {P, IN, ATTRIBUTES, NODES "QuantizeLinear conv y_scale y_zero > y"},                       \
-        {P "Relu", IN, ATTRIBUTES, NODES "Relu conv > result;" RESULT},                        \
+#define FAMILY(P, IN, NODES, C, ROUND)                                                         \
+    {P, IN, ATTRIBUTES, NODES ROUND("conv")},                                                  \
+        {P "Relu", IN, ATTRIBUTES, NODES "Relu conv > result;" ROUND("result")},               \
         {P "Clip", IN, ATTRIBUTES " min max",                                                  \
          NODES "Constant > low value_float@min;Constant > high value_float@max;"               \
-               "Clip conv low high > result;" RESULT},                                         \
+               "Clip conv low high > result;" ROUND("result")},                                \
         {P "LeakyRelu", IN " c_scale c_zero", ATTRIBUTES " alpha",                             \
-         NODES C_NODES "LeakyRelu c_real > result @alpha;" RESULT},                            \
+         NODES C "LeakyRelu c_real > result @alpha;" ROUND("result")},                         \
         {P "Sigmoid", IN " c_scale c_zero", ATTRIBUTES,                                        \
-         NODES C_NODES "Sigmoid c_real > result;" RESULT},                                     \
+         NODES C "Sigmoid c_real > result;" ROUND("result")},                                  \
         {P "HardSigmoid", IN " c_scale c_zero", ATTRIBUTES " alpha beta",                      \
-         NODES C_NODES "HardSigmoid c_real > result @alpha @beta;" RESULT},                    \
+         NODES C "HardSigmoid c_real > result @alpha @beta;" ROUND("result")},                 \
         {P "HardSwish", IN " c_scale c_zero", ATTRIBUTES,                                      \
-         NODES C_NODES "HardSwish c_real > result;" RESULT},                                   \
+         NODES C "HardSwish c_real > result;" ROUND("result")},                                \
         {P "Silu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES,                            \
-         NODES C_NODES "Sigmoid c_real > gate_exact;" GATED RESULT},                           \
+         NODES C "Sigmoid c_real > gate_exact;" GATED ROUND("result")},                        \
     {                                                                                          \
         P "HardSilu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES " alpha beta",           \
-            NODES C_NODES "HardSigmoid c_real > gate_exact @alpha @beta;" GATED RESULT         \
+            NODES C "HardSigmoid c_real > gate_exact @alpha @beta;" GATED ROUND("result")      \
     }
 
 /* Their result is float. */
@@ -81,8 +97,10 @@ struct body {
     "Conv x_real w bias " CONV_NODE
 
 static const struct body bodies[] = {
-    FAMILY("QConv", Q_INPUTS, Q_NODES),
-    FAMILY("FConv", F_INPUTS, F_NODES),
+    FAMILY("QConv", Q_INPUTS, Q_NODES, C_NODES, ROUND),
+    FAMILY("FConv", F_INPUTS, F_NODES, C_NODES, ROUND),
+    FAMILY("QCConv", QC_INPUTS, QC_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
+    FAMILY("FCConv", F_INPUTS, ONE F_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
     FLOAT_FAMILY("QConv", QF_INPUTS, QF_NODES),
     FLOAT_FAMILY("FConv", "x w bias", F_NODES),
     {"QConvF", QF_INPUTS, ATTRIBUTES,
@@ -186,12 +204,26 @@ static bool add_pair(struct lbw_model *model, Onnx__NodeProto *node, const char 
     return tensor && lbw_build_tensor(model, node, "value", tensor);
 }
 
-/* "@name", "other@name", "name=number" or "value=A,B". */
+/* A float32 as the tensor of a Constant. */
+static bool add_float(struct lbw_model *model, Onnx__NodeProto *node, const char *text)
+{
+    unsigned char *data = lbw_arena_alloc(&model->arena, 4);
+    if (!data)
+        return false;
+    lbw_store_le(data, lbw_float_bits(strtof(text, NULL)), 4);
+    Onnx__TensorProto *tensor = lbw_tensor_new(
+        model, node->output[0], ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NULL, 0, data, 4);
+    return tensor && lbw_build_tensor(model, node, "value", tensor);
+}
+
+/* "@name", "other@name", "name=number", "value=A,B" or "value=1.0". */
 static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *word)
 {
     char *at = strchr(word, '@'), *equals = strchr(word, '=');
     if (equals && strchr(equals, ','))
         return add_pair(model, node, equals + 1);
+    if (equals && strchr(equals, '.'))
+        return add_float(model, node, equals + 1);
     if (equals) {
         *equals = '\0';
         return lbw_build_int(model, node, word, strtoll(equals + 1, NULL, 10));

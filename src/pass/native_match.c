@@ -2,312 +2,17 @@
 /* Layers between QuantizeLinear and DequantizeLinear, matched with operators. */
 #include "pass/native_match.h"
 
-#include <float.h>
-#include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "onnx/tensor.h"
 #include "pass/encode.h"
 #include "pass/native_channels.h"
+#include "pass/native_conv.h"
 #include "pass/native_float.h"
 
 #define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
-#define INT8  ONNX__TENSOR_PROTO__DATA_TYPE__INT8
-#define INT32 ONNX__TENSOR_PROTO__DATA_TYPE__INT32
 
 #define MAX_PARTS 8
-
-/* Constant values of any float type, or a Cast of them; NULL if there are none, or no room. */
-static float *constant_floats(size_t *num, const struct lbw_native_finder *r, const char *name)
-{
-    const Onnx__NodeProto *cast = lbw_native_made_by(r, name, "Cast");
-    const Onnx__TensorProto *tensor =
-        lbw_native_constant(r, cast ? lbw_node_input(cast, 0) : name);
-    return tensor ? lbw_tensor_copy_floats(num, r->model, tensor) : NULL;
-}
-
-/* Whether a bias has the scale of the sums: x's times the weight's. */
-static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, const char *x,
-                          const char *w)
-{
-    size_t num_bias = 0, num_x = 0, num_w = 0;
-    const Onnx__NodeProto *product = lbw_native_made_by(r, bias, "Mul");
-    if (product) {
-        const char *a = lbw_node_input(product, 0), *b = lbw_node_input(product, 1);
-        return (strcmp(a, x) == 0 && strcmp(b, w) == 0) ||
-               (strcmp(a, w) == 0 && strcmp(b, x) == 0);
-    }
-    float *bias_scale = constant_floats(&num_bias, r, bias);
-    float *x_scale = constant_floats(&num_x, r, x), *w_scale = constant_floats(&num_w, r, w);
-    bool same = bias_scale && x_scale && w_scale && num_x == 1 && num_bias > 0 && num_w > 0 &&
-                (num_bias == num_w || num_w == 1 || num_bias == 1);
-    size_t num = num_bias > num_w ? num_bias : num_w;
-    for (size_t i = 0; same && i < num; i++) {
-        float expected = x_scale[0] * w_scale[num_w == 1 ? 0 : i];
-        same = fabsf(bias_scale[num_bias == 1 ? 0 : i] - expected) <= 1e-5F * expected;
-    }
-    free(bias_scale);
-    free(x_scale);
-    free(w_scale);
-    return same;
-}
-
-/* Skips nodes that only move values, to one that reveals their type. */
-static bool is_int8(const struct lbw_native_finder *r, const char *name)
-{
-    for (int steps = 0; steps < 8; steps++) {
-        const Onnx__TensorProto *tensor = lbw_native_constant(r, name);
-        const struct lbw_value *value = lbw_native_value(r, name);
-        if (tensor)
-            return tensor->data_type == INT8;
-        if (!value || !value->producer)
-            return false;
-        const Onnx__NodeProto *node = value->producer;
-        if (lbw_node_is(node, "Cast"))
-            return lbw_node_int(node, "to", 0) == INT8;
-        if (!lbw_node_is(node, "Reshape") && !lbw_node_is(node, "Transpose") &&
-            !lbw_node_is(node, "Slice") && !lbw_node_is(node, "Identity")) {
-            const char *suffix = node->op_type ? strstr(node->op_type, "_int8") : NULL;
-            return node->domain && strcmp(node->domain, LBW_DOMAIN) == 0 && suffix;
-        }
-        name = lbw_node_input(node, 0);
-    }
-    return false;
-}
-
-static bool is_all_zeros(const struct lbw_native_finder *r, const Onnx__TensorProto *tensor)
-{
-    struct lbw_tensor view;
-    if (tensor->data_type != INT8 || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK)
-        return false;
-    int64_t *values = calloc(view.count + 1, sizeof *values);
-    bool zeros = values && lbw_tensor_read_int64(&view, values, NULL) == LBW_OK;
-    for (size_t i = 0; zeros && i < view.count; i++)
-        zeros = values[i] == 0;
-    free(values);
-    return zeros;
-}
-
-/* The weight's DequantizeLinear: int8 codes, no zero point, scales along output channels. */
-static const Onnx__NodeProto *weight_dequantizer(const struct lbw_native_finder *r,
-                                                 const char *name)
-{
-    const Onnx__NodeProto *node = lbw_native_made_by(r, name, "DequantizeLinear");
-    if (!node || lbw_node_attribute(node, "block_size") || !is_int8(r, lbw_node_input(node, 0)))
-        return NULL;
-    const char *zero = lbw_node_input(node, 2);
-    const Onnx__TensorProto *zeros = lbw_native_constant(r, zero);
-    if (*zero && (!zeros || !is_all_zeros(r, zeros)))
-        return NULL;
-    size_t num = 0;
-    float *scale = constant_floats(&num, r, lbw_node_input(node, 1));
-    free(scale);
-    return scale && (num == 1 || lbw_node_int(node, "axis", 1) == 0) ? node : NULL;
-}
-
-/* An int32 bias of zeros for a convolution without one; NULL: its size is not known. */
-static const char *zero_bias(const struct lbw_native_finder *r, const Onnx__NodeProto *weight)
-{
-    const Onnx__TensorProto *w = lbw_native_constant(r, lbw_node_input(weight, 0));
-    size_t num = 0;
-    float *scale = constant_floats(&num, r, lbw_node_input(weight, 1));
-    free(scale);
-    if (num < 2 && w && w->n_dims)
-        num = (size_t)w->dims[0];
-    if (num < 2 && !w)
-        return NULL;
-    int64_t dim = (int64_t)num;
-    char *stem = lbw_arena_printf(&r->model->arena, "%s.bias", lbw_node_input(weight, 0));
-    const char *name = stem ? lbw_names_make(r->names, r->model, stem) : NULL;
-    void *zeros = lbw_arena_calloc(&r->model->arena, num + 1, 4);
-    Onnx__TensorProto *tensor =
-        name && zeros ? lbw_tensor_new(r->model, name, INT32, &dim, 1, zeros, 4 * num) : NULL;
-    return lbw_graph_add_initializer(r->model, r->scope->graph, tensor) ? name : NULL;
-}
-
-/* Whether the runtime works out the padding by itself. */
-static bool has_auto_pad(const Onnx__NodeProto *node)
-{
-    const Onnx__AttributeProto *pad = lbw_node_attribute(node, "auto_pad");
-    return pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0);
-}
-
-/* x, w and bias of a Conv that runs on integers. */
-static bool match_conv_inputs(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                              const Onnx__NodeProto *conv)
-{
-    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(conv, 0));
-    const Onnx__NodeProto *w = weight_dequantizer(r, lbw_node_input(conv, 1));
-    if (!x || !w || has_auto_pad(conv))
-        return false;
-    const char *bias = NULL;
-    if (*lbw_node_input(conv, 2)) {
-        const Onnx__NodeProto *b =
-            lbw_native_made_by(r, lbw_node_input(conv, 2), "DequantizeLinear");
-        const Onnx__TensorProto *values =
-            b ? lbw_native_constant(r, lbw_node_input(b, 0)) : NULL;
-        if (!values || values->data_type != INT32 ||
-            !has_sum_scale(r, lbw_node_input(b, 1), lbw_node_input(x, 1), lbw_node_input(w, 1)))
-            return false;
-        bias = lbw_node_input(b, 0);
-    } else {
-        bias = zero_bias(r, w);
-    }
-    if (!bias)
-        return false;
-    lbw_native_add_input(call, lbw_node_input(x, 0));
-    lbw_native_add_scaling(call, x);
-    lbw_native_add_input(call, lbw_node_input(w, 0));
-    lbw_native_add_input(call, lbw_node_input(w, 1));
-    lbw_native_add_input(call, bias);
-    call->attributed[0] = conv;
-    return true;
-}
-
-/* The only reader of what dequantizers of `q` produce; of two, the other is in *gated. */
-static const Onnx__NodeProto *activation_of(const Onnx__NodeProto **gated,
-                                            const struct lbw_native_finder *r,
-                                            const Onnx__NodeProto *q)
-{
-    const struct lbw_value *bytes = lbw_native_value(r, q->output[0]);
-    const Onnx__NodeProto *readers[2] = {NULL};
-    size_t num = 0;
-    for (const struct lbw_use *use = bytes->uses; use; use = use->next) {
-        const struct lbw_value *real =
-            use->scope == r->scope && lbw_node_is(use->node, "DequantizeLinear")
-                ? lbw_native_value(r, use->node->output[0])
-                : NULL;
-        if (!real || real->is_output || use->input != 0)
-            return NULL;
-        for (const struct lbw_use *u = real->uses; u; u = u->next) {
-            if (num == 2 || u->scope != r->scope)
-                return NULL;
-            readers[num++] = u->node;
-        }
-    }
-    if (bytes->is_output || !num)
-        return NULL;
-    bool is_swapped = num == 2 && lbw_node_is(readers[0], "Mul");
-    *gated = num == 2 ? readers[is_swapped ? 0 : 1] : NULL;
-    return readers[is_swapped ? 1 : 0];
-}
-
-/* Activations that follow a DequantizeLinear; those with a gate are multiplied by it. */
-static const struct {
-    const char *op;
-    const char *call;
-    const char *gated_call;
-} activations[] = {
-    {"LeakyRelu", "QConvLeakyRelu", NULL},
-    {"Sigmoid", "QConvSigmoid", "QConvSilu"},
-    {"HardSigmoid", "QConvHardSigmoid", "QConvHardSilu"},
-    {"HardSwish", "QConvHardSwish", NULL},
-};
-
-/* The scaling of c, that of the gate if there is one, and the QuantizeLinear at the end. */
-static bool match_gate(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                       const Onnx__NodeProto *f, const Onnx__NodeProto *product,
-                       const Onnx__NodeProto **gate)
-{
-    *gate = lbw_native_quantizer(r, f);
-    const Onnx__NodeProto *real = *gate ? lbw_native_only_reader(r, *gate) : NULL;
-    if (!real || !lbw_node_is(real, "DequantizeLinear") ||
-        !lbw_native_has_byte_scaling(r, real) ||
-        strcmp(lbw_node_input(real, 1), lbw_node_input(*gate, 1)) != 0 ||
-        lbw_native_only_reader(r, real) != product || !lbw_node_is(product, "Mul"))
-        return false;
-    call->last = lbw_native_quantizer(r, product);
-    return call->last != NULL;
-}
-
-static void match_activation(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                             const Onnx__NodeProto *q)
-{
-    const Onnx__NodeProto *product = NULL, *f = activation_of(&product, r, q), *gate = NULL;
-    for (size_t i = 0; f && i < sizeof activations / sizeof *activations; i++) {
-        const char *name = product ? activations[i].gated_call : activations[i].call;
-        if (!lbw_node_is(f, activations[i].op) || !name)
-            continue;
-        if (product ? !match_gate(call, r, f, product, &gate)
-                    : !(call->last = lbw_native_quantizer(r, f)))
-            break;
-        call->op = name;
-        call->attributed[1] = f;
-        lbw_native_add_scaling(call, call->last);
-        lbw_native_add_scaling(call, q);
-        if (gate)
-            lbw_native_add_scaling(call, gate);
-        return;
-    }
-    call->op = "QConv";
-    call->last = q;
-    lbw_native_add_scaling(call, q);
-}
-
-/* A bound of Clip: a constant, perhaps as in the body of QConvClip, or left out. */
-static bool read_bound(float *out, const struct lbw_native_finder *r, const char *name,
-                       float otherwise)
-{
-    const Onnx__NodeProto *node = *name ? lbw_native_made_by(r, name, "Constant") : NULL;
-    const Onnx__AttributeProto *number = node ? lbw_node_attribute(node, "value_float") : NULL;
-    size_t num = 1;
-    float *values = *name && !number ? constant_floats(&num, r, name) : NULL;
-    *out = number ? number->f : values && num == 1 ? values[0] : otherwise;
-    bool is_known = !*name || number || (values && num == 1);
-    free(values);
-    return is_known;
-}
-
-/* Without a kernel_shape the rank must show in the weight, or in the shape it is decoded to. */
-static bool has_planar_weight(const struct lbw_native_finder *r,
-                              const struct lbw_native_call *call, const Onnx__NodeProto *conv)
-{
-    const Onnx__TensorProto *w = lbw_native_constant(r, call->inputs[3]);
-    if (lbw_node_attribute(conv, "kernel_shape") || w)
-        return !w || w->n_dims == 4;
-    const struct lbw_value *value = lbw_native_value(r, call->inputs[3]);
-    const Onnx__NodeProto *node = value ? value->producer : NULL;
-    const Onnx__TensorProto *shape =
-        node && node->n_input ? lbw_native_constant(r, node->input[node->n_input - 1]) : NULL;
-    return shape && shape->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 &&
-           shape->n_dims == 1 && shape->dims[0] == 4;
-}
-
-/* Relu and Clip precede the QuantizeLinear and keep its scaling. */
-static bool match_ending(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                         const Onnx__NodeProto *reader, const Onnx__NodeProto *q)
-{
-    bool is_relu = lbw_node_is(reader, "Relu"), is_clip = lbw_node_is(reader, "Clip");
-    if (!is_relu && !is_clip) {
-        match_activation(call, r, q);
-        return true;
-    }
-    call->op = is_relu ? "QConvRelu" : "QConvClip";
-    call->last = q;
-    call->has_bounds = is_clip;
-    lbw_native_add_scaling(call, q);
-    return is_relu || (read_bound(&call->low, r, lbw_node_input(reader, 1), -FLT_MAX) &&
-                       read_bound(&call->high, r, lbw_node_input(reader, 2), FLT_MAX));
-}
-
-static bool match_conv(struct lbw_native_call *call, const struct lbw_native_finder *r,
-                       const Onnx__NodeProto *conv)
-{
-    const Onnx__NodeProto *reader = lbw_native_only_reader(r, conv);
-    const Onnx__NodeProto *q = lbw_native_quantizer(r, conv);
-    if (has_auto_pad(conv))
-        return false;
-    if (reader && (lbw_node_is(reader, "Relu") || lbw_node_is(reader, "Clip")) &&
-        strcmp(lbw_node_input(reader, 0), conv->output[0]) == 0)
-        q = lbw_native_quantizer(r, reader);
-    if (!q)
-        return lbw_native_match_float(call, r, conv);
-    if (match_conv_inputs(call, r, conv))
-        return match_ending(call, r, reader, q) && has_planar_weight(r, call, conv);
-    return lbw_native_match_float_inputs(call, r, conv) && match_ending(call, r, reader, q) &&
-           lbw_native_read_float(call, r);
-}
 
 static bool match_concat(struct lbw_native_call *call, const struct lbw_native_finder *r,
                          const Onnx__NodeProto *concat)
@@ -366,7 +71,7 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
     call->last = lbw_native_quantizer(r, pool);
     if (!x || !call->last || pool->n_output != 1 || !kernel || kernel->n_ints != 2 ||
-        has_auto_pad(pool) || !has_same_scaling(r, x, call->last))
+        lbw_native_has_auto_pad(pool) || !has_same_scaling(r, x, call->last))
         return false;
     lbw_native_add_input(call, lbw_node_input(x, 0));
     lbw_native_add_scaling(call, x);
@@ -387,7 +92,7 @@ static bool match_average(struct lbw_native_call *call, const struct lbw_native_
     for (size_t i = 0; pads && i < pads->n_ints && !counts_all; i++)
         if (pads->ints[i])
             return false;
-    if (!x || !call->last || !kernel || kernel->n_ints != 2 || has_auto_pad(pool) ||
+    if (!x || !call->last || !kernel || kernel->n_ints != 2 || lbw_native_has_auto_pad(pool) ||
         lbw_node_int(pool, "ceil_mode", 0) || lbw_node_attribute(pool, "dilations"))
         return false;
     lbw_native_add_input(call, lbw_node_input(x, 0));
@@ -498,7 +203,7 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         return false;
     if (lbw_node_is(node, "Conv")) {
         call.is_conv = true;
-        matches = is_planar(node) && match_conv(&call, finder, node);
+        matches = is_planar(node) && lbw_native_match_conv(&call, finder, node);
     } else if (lbw_node_is(node, "MaxPool")) {
         matches = is_planar(node) && match_pool(&call, finder, node);
     } else if (lbw_node_is(node, "AveragePool")) {

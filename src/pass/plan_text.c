@@ -14,6 +14,8 @@
 #include "pass/plan.h"
 #include "pass/report.h"
 
+#define CHANNEL_TYPE "int8/channel"
+
 static void print_shape(FILE *f, const struct lbw_plan_item *item)
 {
     if (item->num_dims == 0)
@@ -61,12 +63,16 @@ static void print_item(FILE *f, const struct lbw_plan_item *item)
     fputc('\n', f);
 }
 
-/* TYPE LOW HIGH TENSOR OP NODE [# REASON]; bounds "auto": to be fitted; OP NODE are ignored. */
+/*
+ * TYPE LOW HIGH TENSOR OP NODE [# REASON]; bounds "auto": to be fitted; OP NODE are ignored.
+ * Scales per channel are always fitted.
+ */
 static void print_edge(FILE *f, const struct lbw_edge *edge)
 {
     const struct lbw_plan_edge *item = &edge->item;
-    bool is_given = item->low < item->high;
-    fprintf(f, "%-5s ", lbw_activations_name(item->type));
+    bool by_channel = item->type == LBW_ACTIVATIONS_INT8 && item->group == LBW_GROUP_CHANNEL;
+    bool is_given = item->low < item->high && !by_channel;
+    fprintf(f, "%-5s ", by_channel ? CHANNEL_TYPE : lbw_activations_name(item->type));
     if (is_given)
         fprintf(f, "%.9g %.9g ", (double)item->low, (double)item->high);
     else
@@ -147,10 +153,10 @@ static json_t *item_json(const struct lbw_plan_item *item)
 static json_t *edge_json(const struct lbw_edge *edge)
 {
     const struct lbw_plan_edge *item = &edge->item;
-    bool is_given = item->low < item->high;
-    return json_pack("{s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "type",
-                     lbw_activations_name(item->type), "low",
-                     is_given ? json_real((double)item->low) : json_null(), "high",
+    bool is_given = item->low < item->high && item->group == LBW_GROUP_TENSOR;
+    return json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:s, s:s}", "type",
+                     lbw_activations_name(item->type), "group", lbw_group_name(item->group),
+                     "low", is_given ? json_real((double)item->low) : json_null(), "high",
                      is_given ? json_real((double)item->high) : json_null(), "tensor",
                      item->tensor, "node", item->node, "op", item->op, "reason", item->reason);
 }
@@ -271,8 +277,27 @@ static enum lbw_status apply_wish(struct lbw_plan *plan, const struct wish *wish
 /* The settings of one activation; low >= high: its range is to be fitted. */
 struct edge_wish {
     const char *type, *tensor;
+    bool by_channel;
     double low, high;
 };
+
+/* A scale per channel, for a tensor that may have that. */
+static enum lbw_status apply_channels(struct lbw_edge *edge, const struct edge_wish *wish,
+                                      struct lbw_error *err)
+{
+    if (wish->low != 0 || wish->high != 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s': scales per channel are fitted: use auto auto",
+                        wish->tensor);
+    if (!edge->may_differ)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s' cannot have a scale per channel: that takes a "
+                        "convolution that writes it, and only depthwise convolutions or an "
+                        "activation function that read it",
+                        wish->tensor);
+    edge->item.group = LBW_GROUP_CHANNEL;
+    return LBW_OK;
+}
 
 static enum lbw_status apply_edge(struct lbw_plan *plan, const struct edge_wish *wish,
                                   struct lbw_error *err)
@@ -297,11 +322,15 @@ static enum lbw_status apply_edge(struct lbw_plan *plan, const struct edge_wish 
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "activation '%s': %g … %g is not a range that holds 0", wish->tensor,
                         wish->low, wish->high);
+    edge->item.group = LBW_GROUP_TENSOR;
+    if (wish->by_channel && !is_float)
+        LBW_TRY(apply_channels(edge, wish, err));
     edge->item.type = is_float ? LBW_ACTIVATIONS_FLOAT : LBW_ACTIVATIONS_INT8;
     edge->item.reason = is_float ? "float by the plan file" : "";
     edge->item.low = (float)wish->low;
     edge->item.high = (float)wish->high;
-    edge->is_wished = is_float || is_given; /* else as without a plan file */
+    edge->is_wished =
+        is_float || is_given || wish->by_channel; /* else as without a plan file */
     return LBW_OK;
 }
 
@@ -310,7 +339,10 @@ static enum lbw_status apply_edge_line(struct lbw_plan *plan, const char *type, 
                                        struct lbw_error *err)
 {
     const char *low = lbw_text_take_word(&rest), *high = low ? lbw_text_take_word(&rest) : NULL;
-    struct edge_wish wish = {.type = type, .tensor = high ? lbw_text_take_word(&rest) : NULL};
+    bool by_channel = strcmp(type, CHANNEL_TYPE) == 0;
+    struct edge_wish wish = {.type = by_channel ? "int8" : type,
+                             .tensor = high ? lbw_text_take_word(&rest) : NULL,
+                             .by_channel = by_channel};
     char *ends[2] = {NULL, NULL};
     if (!wish.tensor)
         return lbw_fail(err, LBW_ERR_FORMAT, "expected %s LOW HIGH TENSOR", type);
@@ -330,11 +362,18 @@ static enum lbw_status apply_edge_entry(struct lbw_plan *plan, json_t *entry, si
                                         struct lbw_error *err)
 {
     struct edge_wish wish = {0};
+    const char *group = "tensor";
     json_t *low = NULL, *high = NULL;
     json_error_t problem;
-    if (json_unpack_ex(entry, &problem, 0, "{s:s, s:s, s?o, s?o}", "type", &wish.type, "tensor",
-                       &wish.tensor, "low", &low, "high", &high) != 0)
+    if (json_unpack_ex(entry, &problem, 0, "{s:s, s:s, s?s, s?o, s?o}", "type", &wish.type,
+                       "tensor", &wish.tensor, "group", &group, "low", &low, "high",
+                       &high) != 0)
         return lbw_fail(err, LBW_ERR_FORMAT, "activations[%zu]: %s", i, problem.text);
+    wish.by_channel = strcmp(group, "channel") == 0;
+    if (!wish.by_channel && strcmp(group, "tensor") != 0)
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "activation '%s': group '%s' is not channel or tensor", wish.tensor,
+                        group);
     if (json_is_number(low) && json_is_number(high)) {
         wish.low = json_number_value(low);
         wish.high = json_number_value(high);
@@ -394,7 +433,8 @@ static enum lbw_status apply_text(struct lbw_plan *plan, char *text, struct lbw_
         struct wish wish = {.grid = lbw_text_take_word(&rest)};
         if (!wish.grid)
             continue;
-        if (strcmp(wish.grid, "int8") == 0 || strcmp(wish.grid, "float") == 0) {
+        if (strcmp(wish.grid, "int8") == 0 || strcmp(wish.grid, CHANNEL_TYPE) == 0 ||
+            strcmp(wish.grid, "float") == 0) {
             LBW_TRY(
                 lbw_within(err, apply_edge_line(plan, wish.grid, rest, err), "line %d", line));
             continue;

@@ -75,6 +75,27 @@ static const char *scale_of(struct inserter *in, const struct lbw_range *range)
     return number(in, "r", FLOAT32, lbw_float_bits(range->scale));
 }
 
+/* A float32 constant with an item per channel times those of `steps`, of those dims. */
+static const char *vector(struct inserter *in, const char *letter, size_t n,
+                          const struct lbw_ranges *ranges, const struct lbw_codes *steps,
+                          size_t num_dims)
+{
+    struct lbw_model *model = in->model;
+    size_t num = ranges->num;
+    const int64_t dims[3] = {(int64_t)num, 1, 1};
+    const char *name = make_name(in, letter, n);
+    unsigned char *data = lbw_arena_alloc(&model->arena, 4 * num);
+    if (!name || !data)
+        return NULL;
+    for (size_t i = 0; i < num; i++) {
+        float step = steps ? steps->steps[steps->num_steps == 1 ? 0 : i] : 1;
+        lbw_store_le(data + 4 * i, lbw_float_bits(ranges->items[i].scale * step), 4);
+    }
+    Onnx__TensorProto *tensor =
+        lbw_tensor_new(model, name, FLOAT32, dims, num_dims, data, 4 * num);
+    return lbw_graph_add_initializer(model, in->scope->graph, tensor) ? name : NULL;
+}
+
 static const char *zero_of(struct inserter *in, const struct lbw_range *range)
 {
     return number(in, "z", range->least < 0 ? INT8 : UINT8, (uint8_t)range->zero);
@@ -87,12 +108,41 @@ static bool add(struct inserter *in, const char *op, const char *const *inputs,
     return lbw_node_list_add(&in->list, lbw_build_node(in->model, "", op, "", inputs, outputs));
 }
 
+/*
+ * x → Div → QuantizeLinear → DequantizeLinear → Mul → output, the scales of channels as
+ * factors. ONNX Runtime would fuse a QuantizeLinear along an axis into operators that know one
+ * scale.
+ */
+static enum lbw_status add_channel_rounding(struct inserter *in,
+                                            const struct lbw_ranges *ranges, const char *x,
+                                            const char *output)
+{
+    size_t n = in->num_edges++;
+    const char *codes = make_name(in, "q", n), *factors = vector(in, "t", n, ranges, NULL, 3);
+    const char *steps = make_name(in, "i", n), *decoded = make_name(in, "o", n);
+    const char *one = number(in, "r", FLOAT32, lbw_float_bits(1));
+    const char *zero = zero_of(in, ranges->items);
+    if (!codes || !factors || !steps || !decoded || !one || !zero)
+        return lbw_fail_memory(in->err);
+    const char *const divided[] = {x, factors, NULL};
+    const char *const quantized[] = {steps, one, zero, NULL};
+    const char *const dequantized[] = {codes, one, zero, NULL};
+    const char *const multiplied[] = {decoded, factors, NULL};
+    return add(in, "Div", divided, steps) && add(in, "QuantizeLinear", quantized, codes) &&
+                   add(in, "DequantizeLinear", dequantized, decoded) &&
+                   add(in, "Mul", multiplied, output)
+               ? LBW_OK
+               : lbw_fail_memory(in->err);
+}
+
 /* x → QuantizeLinear → DequantizeLinear → output */
-static enum lbw_status add_rounding(struct inserter *in, const struct lbw_range *range,
+static enum lbw_status add_rounding(struct inserter *in, const struct lbw_ranges *ranges,
                                     const char *x, const char *output)
 {
+    if (ranges->num > 1)
+        return add_channel_rounding(in, ranges, x, output);
     const char *codes = make_name(in, "q", in->num_edges++);
-    const char *scale = scale_of(in, range), *zero = zero_of(in, range);
+    const char *scale = scale_of(in, ranges->items), *zero = zero_of(in, ranges->items);
     if (!codes || !scale || !zero)
         return lbw_fail_memory(in->err);
     const char *const quantized[] = {x, scale, zero, NULL};
@@ -114,7 +164,7 @@ static enum lbw_status round_inputs(struct inserter *in)
         if (!rounded ||
             !lbw_strmap_put(&in->inputs, edge->item.tensor, (void *)(uintptr_t)rounded))
             return lbw_fail_memory(in->err);
-        LBW_TRY(add_rounding(in, &edge->range, edge->item.tensor, rounded));
+        LBW_TRY(add_rounding(in, &edge->ranges, edge->item.tensor, rounded));
     }
     return LBW_OK;
 }
@@ -142,7 +192,7 @@ static enum lbw_status round_outputs(struct inserter *in, Onnx__NodeProto *node)
             return lbw_fail_memory(in->err);
         outputs[k] = (char *)(uintptr_t)exact;
         node->output = outputs;
-        LBW_TRY(add_rounding(in, &edge->range, exact, name));
+        LBW_TRY(add_rounding(in, &edge->ranges, exact, name));
     }
     return LBW_OK;
 }
@@ -165,13 +215,19 @@ static enum lbw_status read_bias(float **out, size_t *num, const struct inserter
     return lbw_tensor_read_float(&tensor, *out, in->err);
 }
 
+/* Of what output channel i reads: where scales differ it is input channel i alone. */
+static float x_scale(const struct lbw_ranges *x, size_t i)
+{
+    return x->items[x->num > 1 ? i : 0].scale;
+}
+
 /* The bias in units of the layer's sums; false if it does not fit in 30 bits. */
-static bool round_bias(unsigned char *out, const float *bias, size_t num, double x_scale,
-                       const struct lbw_codes *codes)
+static bool round_bias(unsigned char *out, const float *bias, size_t num,
+                       const struct lbw_ranges *x, const struct lbw_codes *codes)
 {
     for (size_t i = 0; i < num; i++) {
         float step = codes->steps[codes->num_steps == 1 ? 0 : i];
-        double units = rint((double)bias[i] / (double)((float)x_scale * step));
+        double units = rint((double)bias[i] / (double)(x_scale(x, i) * step));
         if (!(fabs(units) < 0x1p30))
             return false;
         lbw_store_le(out + 4 * i, (uint64_t)(int64_t)units, 4);
@@ -183,9 +239,9 @@ static bool round_bias(unsigned char *out, const float *bias, size_t num, double
  * The step at which a bias takes no more than 29 bits. A channel that died in training has next
  * to no weights beside its bias; at their own step it would keep the layer from integers.
  */
-static float widen(float step, float bias, float x_scale)
+static float widen(float step, float bias, float scale)
 {
-    double excess = fabs((double)bias) / ((double)x_scale * (double)step * 0x1p29);
+    double excess = fabs((double)bias) / ((double)scale * (double)step * 0x1p29);
     return excess > 1 && isfinite(excess) ? ldexpf(step, (int)ceil(log2(excess))) : step;
 }
 
@@ -206,8 +262,8 @@ static enum lbw_status widen_steps(struct lbw_codes *codes, const struct lbw_pla
     const struct lbw_edge *x = lbw_edge_of(plan, lbw_node_input(node, 0));
     size_t num = codes->num_steps, size = num ? weight->item.count / num : 0;
     struct lbw_tensor tensor;
-    if (!x || codes->axis != 0 || !lbw_weight_bias(&tensor, plan, weight, node) ||
-        tensor.count != num)
+    if (!x || (x->ranges.num > 1 && x->ranges.num != num) || codes->axis != 0 ||
+        !lbw_weight_bias(&tensor, plan, weight, node) || tensor.count != num)
         return LBW_OK;
     float *bias = malloc((num + 1) * sizeof *bias);
     if (!bias)
@@ -215,7 +271,7 @@ static enum lbw_status widen_steps(struct lbw_codes *codes, const struct lbw_pla
     enum lbw_status status = lbw_tensor_read_float(&tensor, bias, err);
     for (size_t row = 0; row < num && status == LBW_OK; row++)
         if (sum_limit(codes, weight->item.grid, row, size) <= MOST_SUM)
-            codes->steps[row] = widen(codes->steps[row], bias[row], x->range.scale);
+            codes->steps[row] = widen(codes->steps[row], bias[row], x_scale(&x->ranges, row));
     free(bias);
     return status;
 }
@@ -241,7 +297,7 @@ static const char *scales_of(const struct inserter *in, const Onnx__NodeProto *n
 
 /*
  * b → DequantizeLinear(int32, scale of x × scales of the weight): the product is a node, as it
- * takes fewer bytes than numbers.
+ * takes fewer bytes than numbers; where x has a scale per channel it is numbers.
  */
 static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
                                 const struct lbw_edge *x, const struct lbw_codes *codes,
@@ -252,12 +308,16 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
     unsigned char *data = lbw_arena_alloc(&model->arena, 4 * num + 1);
     if (!data)
         return lbw_fail_memory(in->err);
-    if (!scales || !round_bias(data, bias, num, (double)x->range.scale, codes))
+    bool differ = x->ranges.num > 1;
+    if (!scales || (differ && x->ranges.num != num) ||
+        !round_bias(data, bias, num, &x->ranges, codes))
         return LBW_OK; /* stays float, and so does the layer */
     size_t n = in->num_layers++;
     int64_t dim = (int64_t)num;
-    const char *integers = make_name(in, "b", n), *factor = make_name(in, "f", n);
-    const char *made = make_name(in, "e", n), *scale = scale_of(in, &x->range);
+    const char *integers = make_name(in, "b", n), *made = make_name(in, "e", n);
+    const char *scale = differ ? "" : scale_of(in, x->ranges.items);
+    const char *factor =
+        differ ? vector(in, "f", n, &x->ranges, codes, 1) : make_name(in, "f", n);
     if (!integers || !factor || !made || !scale)
         return lbw_fail_memory(in->err);
     Onnx__TensorProto *tensor = lbw_tensor_new(model, integers, INT32, &dim, 1, data, 4 * num);
@@ -266,8 +326,8 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
     Onnx__NodeProto *dequantize =
         lbw_build_node(model, "", "DequantizeLinear", "", inputs, outputs);
     bool done = lbw_graph_add_initializer(model, in->scope->graph, tensor) &&
-                add(in, "Mul", factors, factor);
-    if (codes->num_steps > 1)
+                (differ || add(in, "Mul", factors, factor));
+    if (codes->num_steps > 1 || differ)
         done = lbw_build_int(model, dequantize, "axis", 0) && done;
     node->input[2] = (char *)(uintptr_t)made;
     return lbw_node_list_add(&in->list, dequantize) && done ? LBW_OK : lbw_fail_memory(in->err);
@@ -275,7 +335,7 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
 
 /* Plain int8 for a weight without a grid: one step per output channel, in codes->steps. */
 static void round_rows(unsigned char *out, struct lbw_codes *codes, const float *values,
-                       size_t size, const float *bias, float x_scale)
+                       size_t size, const float *bias, const struct lbw_ranges *x)
 {
     for (size_t row = 0; row < codes->num_steps; row++, values += size, out += size) {
         float largest = 0;
@@ -283,7 +343,7 @@ static void round_rows(unsigned char *out, struct lbw_codes *codes, const float 
             largest = fmaxf(largest, fabsf(values[i]));
         float step = largest / MOST_PLAIN >= FLT_MIN ? largest / MOST_PLAIN : 1;
         if (bias && size <= MOST_SUM / (255 * MOST_PLAIN))
-            step = widen(step, bias[row], x_scale);
+            step = widen(step, bias[row], x_scale(x, row));
         codes->steps[row] = step;
         for (size_t i = 0; i < size; i++)
             out[i] = (unsigned char)(int8_t)rintf(values[i] / step);
@@ -293,7 +353,7 @@ static void round_rows(unsigned char *out, struct lbw_codes *codes, const float 
 /* The rows of a tensor as int8, in the model's arena, and their steps in `codes`. */
 static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
                                    const struct inserter *in, const struct lbw_tensor *tensor,
-                                   const float *bias, float x_scale)
+                                   const float *bias, const struct lbw_ranges *x)
 {
     float *values = malloc((tensor->count + 1) * sizeof *values);
     enum lbw_status status;
@@ -304,7 +364,7 @@ static enum lbw_status round_plain(unsigned char **out, struct lbw_codes *codes,
     if (!values || !codes->steps || !*out)
         LBW_OR_OUT(lbw_fail_memory(in->err));
     LBW_OR_OUT(lbw_tensor_read_float(tensor, values, in->err));
-    round_rows(*out, codes, values, tensor->count / codes->num_steps, bias, x_scale);
+    round_rows(*out, codes, values, tensor->count / codes->num_steps, bias, x);
 out:
     free(values);
     return status;
@@ -312,7 +372,8 @@ out:
 
 /* The int8 tensor of a weight, its scales, and the DequantizeLinear that the layer reads. */
 static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
-                                 struct lbw_codes *codes, const float *bias, float x_scale)
+                                 struct lbw_codes *codes, const float *bias,
+                                 const struct lbw_ranges *x)
 {
     struct lbw_model *model = in->model;
     struct lbw_value *value = lbw_index_find(in->scope, lbw_node_input(node, 1));
@@ -325,7 +386,7 @@ static enum lbw_status add_plain(struct inserter *in, Onnx__NodeProto *node,
     LBW_TRY(lbw_tensor_view(&tensor, model, proto, in->err));
     int64_t rows = tensor.dims[0];
     unsigned char *data;
-    LBW_TRY(round_plain(&data, codes, in, &tensor, bias, x_scale));
+    LBW_TRY(round_plain(&data, codes, in, &tensor, bias, x));
     size_t n = in->num_plain++;
     const char *integers = make_name(in, "w", n), *scale = make_name(in, "v", n);
     const char *made = value->name; /* keeps its name if possible */
@@ -365,7 +426,7 @@ static enum lbw_status prepare_layer(struct inserter *in, Onnx__NodeProto *node,
     bool has_integer_bias = num && x && in->has_integer_biases;
     if (!codes->codes)
         LBW_OR_OUT(
-            add_plain(in, node, codes, has_integer_bias ? bias : NULL, x ? x->range.scale : 1));
+            add_plain(in, node, codes, has_integer_bias ? bias : NULL, x ? &x->ranges : NULL));
     if (has_integer_bias)
         LBW_OR_OUT(add_bias(in, node, x, codes, bias, num));
 out:

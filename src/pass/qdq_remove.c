@@ -18,7 +18,7 @@ struct remover {
     struct lbw_index index;
     struct lbw_scope *scope;
     struct lbw_strmap aliases; /* a rounded tensor → the one to read instead */
-    struct lbw_strmap gone;    /* outputs of nodes to drop */
+    struct lbw_strmap gone;    /* output of a node to drop → the node */
     struct lbw_node_list list;
     size_t num;
     struct lbw_error *err;
@@ -39,30 +39,88 @@ static bool is_same_scaling(const Onnx__NodeProto *a, const Onnx__NodeProto *b)
            strcmp(lbw_node_input(a, 2), lbw_node_input(b, 2)) == 0;
 }
 
-/* x → QuantizeLinear → DequantizeLinear → v: its producer writes v again, or x replaces v. */
+static struct lbw_value *find_value(const struct remover *r, const char *name)
+{
+    return *name ? lbw_index_find(r->scope, name) : NULL;
+}
+
+/* A value that one node of the main graph reads, and nothing else. */
+static bool is_read_once(const struct remover *r, const struct lbw_value *value)
+{
+    return value && value->scope == r->scope && value->uses && !value->uses->next &&
+           value->uses->scope == r->scope && !value->is_output;
+}
+
+/* One rounding: x → [Div] → QuantizeLinear → DequantizeLinear → [Mul] → v. */
+struct rounding {
+    const Onnx__NodeProto *nodes[4]; /* the two in the middle first; the others may be NULL */
+    const struct lbw_value *x, *decoded;
+    struct lbw_value *value;
+};
+
+/* With a Div before and a Mul behind it that have the same factor. */
+static void find_channels(struct rounding *out, const struct remover *r)
+{
+    const struct lbw_value *steps = out->x;
+    const Onnx__NodeProto *div = made_by(r, steps->name, "Div");
+    const Onnx__NodeProto *mul =
+        is_read_once(r, out->decoded) ? out->decoded->uses->node : NULL;
+    if (!div || !mul || !lbw_node_is(mul, "Mul") || !is_read_once(r, steps) ||
+        strcmp(lbw_node_input(div, 1), lbw_node_input(mul, 1)) != 0 ||
+        strcmp(lbw_node_input(mul, 0), out->decoded->name) != 0)
+        return;
+    const struct lbw_value *x = find_value(r, lbw_node_input(div, 0));
+    struct lbw_value *value = find_value(r, mul->output[0]);
+    if (x && value) {
+        out->x = x;
+        out->value = value;
+        out->nodes[2] = div;
+        out->nodes[3] = mul;
+    }
+}
+
+static bool find_rounding(struct rounding *out, const struct remover *r,
+                          const Onnx__NodeProto *dequantize)
+{
+    const Onnx__NodeProto *quantize =
+        made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
+    struct lbw_value *value =
+        dequantize->n_output ? find_value(r, dequantize->output[0]) : NULL;
+    const struct lbw_value *x = quantize ? find_value(r, lbw_node_input(quantize, 0)) : NULL;
+    if (!value || !x || !is_same_scaling(quantize, dequantize) ||
+        find_value(r, quantize->output[0])->is_output)
+        return false;
+    *out = (struct rounding){{dequantize, quantize, NULL, NULL}, x, value, value};
+    find_channels(out, r);
+    return true;
+}
+
+static bool drop(struct remover *r, const Onnx__NodeProto *node)
+{
+    return !node || lbw_strmap_put(&r->gone, node->output[0], (void *)(uintptr_t)node);
+}
+
+/* Its producer writes v again, or x replaces v; a QuantizeLinear may have other readers. */
 static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto *dequantize)
 {
-    Onnx__NodeProto *quantize = made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
-    const char *name = dequantize->n_output ? dequantize->output[0] : "";
-    struct lbw_value *value = lbw_index_find(r->scope, name);
-    if (!quantize || !value || !is_same_scaling(quantize, dequantize))
+    struct rounding found;
+    if (!find_rounding(&found, r, dequantize))
         return LBW_OK;
-    const struct lbw_value *codes = lbw_index_find(r->scope, quantize->output[0]);
-    struct lbw_value *x = lbw_index_find(r->scope, lbw_node_input(quantize, 0));
-    if (!x || codes->is_output)
-        return LBW_OK;
-    bool is_own = x->producer && x->scope == r->scope && x->uses && !x->uses->next &&
-                  !x->is_output && !codes->uses->next &&
+    const struct lbw_value *x = found.x, *codes = find_value(r, found.nodes[1]->output[0]);
+    const char *name = found.value->name;
+    bool has_channels = found.nodes[2] != NULL;
+    bool is_only = codes->uses && !codes->uses->next;
+    bool is_own = x->producer && is_read_once(r, x) && is_only &&
                   !lbw_node_is(x->producer, "DequantizeLinear");
-    if (value->is_output && !is_own)
+    if ((found.value->is_output && !is_own) || (has_channels && !is_only))
         return LBW_OK; /* an output of the model keeps its name */
-    bool done = lbw_strmap_put(&r->gone, name, value);
-    if (is_own) {
+    bool done = drop(r, found.nodes[0]) && drop(r, found.nodes[2]) && drop(r, found.nodes[3]);
+    if (is_own || has_channels)
+        done = done && drop(r, found.nodes[1]);
+    if (is_own)
         x->producer->output[x->producer_output] = (char *)(uintptr_t)name;
-        done = lbw_strmap_put(&r->gone, quantize->output[0], value) && done;
-    } else {
-        done = lbw_strmap_put(&r->aliases, name, (void *)(uintptr_t)x->name) && done;
-    }
+    else
+        done = done && lbw_strmap_put(&r->aliases, name, (void *)(uintptr_t)x->name);
     r->num++;
     return done ? LBW_OK : lbw_fail_memory(r->err);
 }
@@ -121,7 +179,7 @@ static enum lbw_status expand_bias(struct remover *r, const Onnx__NodeProto *nod
     for (size_t i = 0; i < tensor.count; i++)
         lbw_store_le(data + 4 * i,
                      lbw_float_bits((float)integers[i] * factors[num == 1 ? 0 : i]), 4);
-    if (!lbw_strmap_put(&r->gone, name, value) ||
+    if (!drop(r, dequantize) ||
         !lbw_graph_add_initializer(r->model, r->scope->graph,
                                    lbw_tensor_new(r->model, name, FLOAT32, tensor.dims,
                                                   tensor.num_dims, data, 4 * tensor.count)))
@@ -158,9 +216,7 @@ static enum lbw_status remove_all(struct remover *r)
     lbw_begin_rewrite(r->model);
     for (size_t i = 0; i < num; i++) {
         const char *output = nodes[i]->n_output ? nodes[i]->output[0] : "";
-        bool is_rounding = lbw_node_is(nodes[i], "DequantizeLinear") ||
-                           lbw_node_is(nodes[i], "QuantizeLinear");
-        if (is_rounding && lbw_strmap_get(&r->gone, output))
+        if (*output && lbw_strmap_get(&r->gone, output) == nodes[i])
             continue;
         read_exact(r, nodes[i]);
         if (!lbw_node_list_add(&r->list, nodes[i]))

@@ -19,17 +19,21 @@
 /* Where the cost is not known: of the signal, on average over channels. */
 #define MOST_NOISE 0.05
 
+/* A share of these two from which a scale per channel is tried where it costs no time. */
+#define WORTH_CHANNELS 0.01
+
 /* Of the average weight, that each value's error has at least. */
 #define LEAST_WEIGHT 0.1
 
-/* A share of one tensor's values, and its extremes over all of them. */
+/* A share of one tensor's values, and the extremes of each channel (axis 1) over all of them.
+ */
 struct sampler {
     float *values;
     uint32_t *channels; /* where each stands along axis 1 */
     size_t num, capacity;
     size_t size; /* values of the largest sample */
-    float low, high;
-    uint32_t low_channel, high_channel;
+    float *lows, *highs;
+    size_t num_channels;
     bool is_finite;
 };
 
@@ -39,30 +43,40 @@ static void add_value(struct sampler *s, float value, size_t channel)
     s->values[s->num++] = value;
 }
 
+static enum lbw_status grow_channels(struct sampler *s, size_t num, struct lbw_error *err)
+{
+    if (num <= s->num_channels)
+        return LBW_OK;
+    float *lows = realloc(s->lows, num * sizeof *lows);
+    s->lows = lows ? lows : s->lows;
+    float *highs = lows ? realloc(s->highs, num * sizeof *highs) : NULL;
+    s->highs = highs ? highs : s->highs;
+    if (!lows || !highs)
+        return lbw_fail_memory(err);
+    for (; s->num_channels < num; s->num_channels++)
+        lows[s->num_channels] = highs[s->num_channels] = 0;
+    return LBW_OK;
+}
+
 static enum lbw_status take(void *user, const struct lbw_activation *a, struct lbw_error *err)
 {
     struct sampler *s = user;
     size_t count = 1;
-    (void)err;
     for (size_t i = 0; i < a->num_dims; i++)
         count *= (size_t)a->dims[i];
     size_t plane = 1, num_channels = a->num_dims > 1 ? (size_t)a->dims[1] : 1;
     for (size_t i = 2; i < a->num_dims; i++)
         plane *= (size_t)a->dims[i];
     s->size = count > s->size ? count : s->size;
+    LBW_TRY(grow_channels(s, num_channels, err));
     for (size_t i = 0; i < count; i++) {
-        if (a->converted[i] < s->low) {
-            s->low = a->converted[i];
-            s->low_channel = (uint32_t)(i / plane % num_channels);
-        }
-        if (a->converted[i] > s->high) {
-            s->high = a->converted[i];
-            s->high_channel = (uint32_t)(i / plane % num_channels);
-        }
+        size_t c = i / plane % num_channels;
+        s->lows[c] = a->converted[i] < s->lows[c] ? a->converted[i] : s->lows[c];
+        s->highs[c] = a->converted[i] > s->highs[c] ? a->converted[i] : s->highs[c];
     }
     /* odd, so that it meets every column and channel in turn */
     size_t stride = count / PER_SAMPLE | 1;
-    for (size_t i = 0; i < count && s->num < s->capacity - 2; i += stride) {
+    for (size_t i = 0; i < count && s->num < s->capacity; i += stride) {
         s->is_finite = s->is_finite && isfinite(a->converted[i]);
         add_value(s, a->converted[i], i / plane % num_channels);
     }
@@ -72,6 +86,7 @@ static enum lbw_status take(void *user, const struct lbw_activation *a, struct l
 static void keep_float(struct lbw_edge *edge, const char *reason)
 {
     edge->item.type = LBW_ACTIVATIONS_FLOAT;
+    edge->item.group = LBW_GROUP_TENSOR;
     edge->item.reason = reason;
 }
 
@@ -80,18 +95,20 @@ struct channel {
     double error, sum, square, count;
 };
 
-/* By channel of axis 1; NULL when memory is out. */
-static struct channel *measure(size_t *num, const struct lbw_edge *edge,
-                               const struct sampler *s)
+static const struct lbw_range *range_of(const struct lbw_ranges *ranges, size_t channel)
 {
-    *num = 0;
-    for (size_t i = 0; i < s->num; i++)
-        *num = s->channels[i] >= *num ? s->channels[i] + 1 : *num;
-    struct channel *channels = calloc(*num + 1, sizeof *channels);
-    for (size_t i = 0; channels && i < s->num; i++) {
+    return &ranges->items[ranges->num > 1 ? channel : 0];
+}
+
+/* By channel of axis 1, over `num` values; NULL when memory is out. */
+static struct channel *measure(const struct lbw_edge *edge, const struct sampler *s, size_t num)
+{
+    struct channel *channels = calloc(s->num_channels + 1, sizeof *channels);
+    for (size_t i = 0; channels && i < num; i++) {
+        const struct lbw_range *range = range_of(&edge->ranges, s->channels[i]);
         struct channel *c = &channels[s->channels[i]];
         double rounded =
-            lbw_range_curve(edge->curve, (double)lbw_range_round(&edge->range, s->values[i]));
+            lbw_range_curve(edge->curve, (double)lbw_range_round(range, s->values[i]));
         double value = lbw_range_curve(edge->curve, (double)s->values[i]);
         c->error += (rounded - value) * (rounded - value);
         c->sum += value;
@@ -99,6 +116,20 @@ static struct channel *measure(size_t *num, const struct lbw_edge *edge,
         c->count++;
     }
     return channels;
+}
+
+/* Of all values together. */
+static double snr_of(const struct channel *channels, size_t num)
+{
+    struct channel all = {0};
+    for (size_t c = 0; c < num; c++) {
+        all.error += channels[c].error;
+        all.sum += channels[c].sum;
+        all.square += channels[c].square;
+        all.count += channels[c].count;
+    }
+    return lbw_snr(all.count > 0 ? fmax(all.square - all.sum * all.sum / all.count, 0) : 0,
+                   all.error);
 }
 
 /*
@@ -129,24 +160,31 @@ static double noise_of(const struct channel *channels, size_t num)
     return count > 0 ? sum / count : 0;
 }
 
-/* Whether 8 bits are too few for this edge: by what they cost, or what they drown. */
-static enum lbw_status judge(struct lbw_edge *edge, const struct sampler *s,
-                             struct lbw_error *err)
+/* What the rounding costs, of the first `num` values: those that were sampled. */
+static enum lbw_status measure_edge(struct lbw_edge *edge, const struct sampler *s, size_t num,
+                                    struct lbw_error *err)
 {
-    size_t num;
-    struct channel *channels = measure(&num, edge, s);
-    if (!channels)
-        return lbw_fail_memory(err);
-    edge->item.cost = cost_of(edge, channels, num);
-    edge->item.noise = noise_of(channels, num);
-    free(channels);
-    if (edge->is_wished)
-        return LBW_OK;
+    struct channel *sampled = measure(edge, s, num), *all = measure(edge, s, s->num);
+    if (sampled && all) {
+        edge->item.snr = snr_of(all, s->num_channels);
+        edge->item.cost = cost_of(edge, sampled, s->num_channels);
+        edge->item.noise = noise_of(sampled, s->num_channels);
+    }
+    bool is_done = sampled && all;
+    free(sampled);
+    free(all);
+    return is_done ? LBW_OK : lbw_fail_memory(err);
+}
+
+/* Why 8 bits are too few for this edge: by what they cost, or what they drown. NULL: they do.
+ */
+static const char *too_few(const struct lbw_edge *edge, const struct sampler *s)
+{
     if (edge->item.cost > MOST_COST * fmax(1, (double)s->size / MANY_VALUES))
-        keep_float(edge, "8 bits cost too much at the outputs");
-    else if (edge->item.cost < 0 && edge->item.noise > MOST_NOISE)
-        keep_float(edge, "8 bits drown its quiet channels");
-    return LBW_OK;
+        return "8 bits cost too much at the outputs";
+    if (edge->item.cost < 0 && edge->item.noise > MOST_NOISE)
+        return "8 bits drown its quiet channels";
+    return NULL;
 }
 
 /*
@@ -167,39 +205,169 @@ static float *weights_of(const struct lbw_edge *edge, const struct sampler *s)
     return weights;
 }
 
-static enum lbw_status fit_range(struct lbw_edge *edge, const struct sampler *s,
-                                 enum lbw_range_kind kind, struct lbw_error *err)
+/* Makes room for `num` ranges of an edge, and for their ends. */
+static struct lbw_range *make_ranges(struct lbw_edge *edge, struct lbw_arena *arena, size_t num)
 {
+    struct lbw_range *items = lbw_arena_calloc(arena, num, sizeof *items);
+    if (items)
+        edge->ranges = (struct lbw_ranges){num, items};
+    return items;
+}
+
+static enum lbw_status fit_tensor(struct lbw_edge *edge, struct lbw_arena *arena,
+                                  const struct sampler *s, enum lbw_range_kind kind,
+                                  struct lbw_error *err)
+{
+    struct lbw_range *range = make_ranges(edge, arena, 1);
+    if (!range)
+        return lbw_fail_memory(err);
+    if (edge->item.low < edge->item.high) {
+        *range = lbw_range_between(kind, edge->item.low, edge->item.high);
+        return LBW_OK;
+    }
     float *weights = weights_of(edge, s);
     enum lbw_status status =
-        lbw_range_fit(&edge->range, kind, edge->curve, s->values, weights, s->num, err);
+        lbw_range_fit(range, kind, edge->curve, s->values, weights, s->num, err);
     free(weights);
     return status;
 }
 
-static enum lbw_status fit_values(struct lbw_edge *edge, struct sampler *s,
-                                  enum lbw_range_kind kind, struct lbw_error *err)
+/* The values of one channel after those of another: starts[c] is where channel c begins. */
+static void sort_by_channel(float *out, size_t *starts, const struct sampler *s)
 {
-    if (!s->is_finite || !isfinite(s->low) || !isfinite(s->high)) {
+    for (size_t i = 0; i < s->num; i++)
+        starts[s->channels[i] + 1]++;
+    for (size_t c = 0; c < s->num_channels; c++)
+        starts[c + 1] += starts[c];
+    for (size_t i = 0; i < s->num; i++)
+        out[starts[s->channels[i]]++] = s->values[i];
+    for (size_t c = s->num_channels; c > 0; c--)
+        starts[c] = starts[c - 1];
+    starts[0] = 0;
+}
+
+/*
+ * What a channel's mean square error counts: what it costs at the outputs, by the rule of
+ * weights_of(), or the inverse of what is there.
+ */
+static void weigh_channels(double *weights, const struct lbw_edge *edge,
+                           const struct sampler *s, const float *values, const size_t *starts)
+{
+    double mean = 0;
+    for (size_t c = 0; c < edge->num_slopes; c++)
+        mean += edge->slopes[c] / (double)edge->num_slopes;
+    for (size_t c = 0; c < s->num_channels; c++) {
+        double square = 0;
+        for (size_t i = starts[c]; i < starts[c + 1]; i++)
+            square += (double)values[i] * (double)values[i];
+        weights[c] = mean > 0 && isfinite(mean)
+                         ? (c < edge->num_slopes ? edge->slopes[c] : mean) + LEAST_WEIGHT * mean
+                     : square > 0 ? (double)(starts[c + 1] - starts[c]) / square
+                                  : 0;
+    }
+}
+
+/* A scale for each channel. */
+static enum lbw_status fit_channels(struct lbw_edge *edge, struct lbw_arena *arena,
+                                    const struct sampler *s, struct lbw_error *err)
+{
+    struct lbw_range *ranges = make_ranges(edge, arena, s->num_channels);
+    float *values = malloc((s->num + 1) * sizeof *values);
+    size_t *starts = calloc(s->num_channels + 1, sizeof *starts);
+    double *weights = malloc((s->num_channels + 1) * sizeof *weights);
+    enum lbw_status status;
+    LBW_OR_OUT(ranges && values && starts && weights ? LBW_OK : lbw_fail_memory(err));
+    sort_by_channel(values, starts, s);
+    weigh_channels(weights, edge, s, values, starts);
+    LBW_OR_OUT(
+        lbw_ranges_fit(ranges, s->num_channels, edge->curve, values, starts, weights, err));
+    edge->item.group = LBW_GROUP_CHANNEL;
+out:
+    free(values);
+    free(starts);
+    free(weights);
+    return status;
+}
+
+/* Adds the extremes, which no sampling may miss. */
+static bool add_extremes(struct sampler *s)
+{
+    size_t num = s->num + 2 * s->num_channels;
+    float *values = realloc(s->values, (num + 1) * sizeof *values);
+    s->values = values ? values : s->values;
+    uint32_t *channels = values ? realloc(s->channels, (num + 1) * sizeof *channels) : NULL;
+    s->channels = channels ? channels : s->channels;
+    for (size_t c = 0; c < s->num_channels && channels; c++) {
+        add_value(s, s->lows[c], c);
+        add_value(s, s->highs[c], c);
+    }
+    return channels != NULL;
+}
+
+static bool is_finite(const struct sampler *s)
+{
+    bool is = s->is_finite;
+    for (size_t c = 0; c < s->num_channels; c++)
+        is = is && isfinite(s->lows[c]) && isfinite(s->highs[c]);
+    return is;
+}
+
+/* Whether a scale per channel is worth trying, once one scale has been measured. */
+static bool wants_channels(const struct lbw_edge *edge, const struct sampler *s,
+                           const struct lbw_edge_rules *rules)
+{
+    bool may = edge->may_differ && !edge->is_wished && rules->kind == LBW_RANGE_UNSIGNED;
+    bool is_felt = edge->item.cost < 0 ? edge->item.noise > WORTH_CHANNELS * MOST_NOISE
+                                       : edge->item.cost > WORTH_CHANNELS * MOST_COST;
+    return may && (too_few(edge, s) || (rules->has_channels && is_felt));
+}
+
+static bool is_better(const struct lbw_plan_edge *a, const struct lbw_plan_edge *b)
+{
+    return b->cost < 0 ? a->noise < b->noise : a->cost < b->cost;
+}
+
+/*
+ * One scale, unless the plan file wants one per channel; one per channel where that is allowed,
+ * worthwhile and better; float where both cost too much.
+ */
+static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena,
+                                  struct sampler *s, const struct lbw_edge_rules *rules,
+                                  struct lbw_error *err)
+{
+    size_t num = s->num;
+    if (!is_finite(s)) {
         keep_float(edge, "holds NaN or infinity");
         return LBW_OK;
     }
-    double error, energy;
-    const struct sampler sampled = *s;
-    add_value(s, s->low, s->low_channel); /* those that no sampling may miss */
-    add_value(s, s->high, s->high_channel);
-    if (edge->item.low < edge->item.high)
-        edge->range = lbw_range_between(kind, edge->item.low, edge->item.high);
-    else
-        LBW_TRY(fit_range(edge, s, kind, err));
-    lbw_range_error(&error, &energy, &edge->range, edge->curve, s->values, s->num);
-    edge->item.snr = lbw_snr(energy, error);
-    return judge(edge, &sampled, err);
+    if (!add_extremes(s))
+        return lbw_fail_memory(err);
+    if (edge->item.group == LBW_GROUP_CHANNEL) {
+        if (rules->kind != LBW_RANGE_UNSIGNED)
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "target tensorrt takes one scale, not one "
+                            "per channel");
+        LBW_TRY(fit_channels(edge, arena, s, err));
+        return measure_edge(edge, s, num, err);
+    }
+    LBW_TRY(fit_tensor(edge, arena, s, rules->kind, err));
+    LBW_TRY(measure_edge(edge, s, num, err));
+    if (wants_channels(edge, s, rules)) {
+        const struct lbw_edge one = *edge;
+        LBW_TRY(fit_channels(edge, arena, s, err));
+        LBW_TRY(measure_edge(edge, s, num, err));
+        if (!is_better(&edge->item, &one.item))
+            *edge = one;
+    }
+    if (!edge->is_wished && too_few(edge, s))
+        keep_float(edge, too_few(edge, s));
+    return LBW_OK;
 }
 
 /* Fits to the tensor as the model converted so far computes it. */
-static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_activations *activations,
-                                 enum lbw_range_kind kind, struct lbw_error *err)
+static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_arena *arena,
+                                 struct lbw_activations *activations,
+                                 const struct lbw_edge_rules *rules, struct lbw_error *err)
 {
     struct sampler s = {.capacity = activations->num_samples * (2 * PER_SAMPLE) + 2,
                         .is_finite = true};
@@ -209,46 +377,64 @@ static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_activations *
     LBW_OR_OUT(s.values && s.channels ? LBW_OK : lbw_fail_memory(err));
     LBW_OR_OUT(activations->settle(activations, edge->position, err));
     LBW_OR_OUT(activations->show(activations, edge->item.tensor, take, &s, err));
-    LBW_OR_OUT(fit_values(edge, &s, kind, err));
+    LBW_OR_OUT(fit_values(edge, arena, &s, rules, err));
 out:
     free(s.values);
     free(s.channels);
+    free(s.lows);
+    free(s.highs);
     if (status != LBW_ERR_UNSUPPORTED)
         return status;
     keep_float(edge, "the runtime cannot show it");
     return LBW_OK;
 }
 
-static enum lbw_status fit(struct lbw_edge *edge, struct lbw_activations *activations,
-                           enum lbw_range_kind kind, struct lbw_error *err)
+/* What the public view shows of the ranges: the widest. */
+static void show_ranges(struct lbw_edge *edge)
+{
+    const struct lbw_range *widest = edge->ranges.items;
+    for (size_t c = 1; c < edge->ranges.num; c++)
+        if (edge->ranges.items[c].scale > widest->scale)
+            widest = &edge->ranges.items[c];
+    lbw_range_limits(&edge->item.low, &edge->item.high, widest);
+}
+
+static enum lbw_status fit(struct lbw_edge *edge, struct lbw_arena *arena,
+                           struct lbw_activations *activations,
+                           const struct lbw_edge_rules *rules, struct lbw_error *err)
 {
     bool is_handed = edge->rule == LBW_EDGE_HANDED && edge->source &&
                      edge->source->item.type == LBW_ACTIVATIONS_INT8;
     if (edge->item.type == LBW_ACTIVATIONS_FLOAT)
         return LBW_OK;
-    if (is_handed)
-        edge->range = edge->source->range;
-    else if (edge->rule == LBW_EDGE_UNIT && edge->item.low >= edge->item.high)
-        edge->range = kind == LBW_RANGE_UNSIGNED ? (struct lbw_range){0x1p-8F, 0, 0, 255}
-                                                 : (struct lbw_range){0x1p-7F, 0, -128, 127};
-    else
-        LBW_TRY(fit_shown(edge, activations, kind, err));
+    if (is_handed) {
+        edge->ranges = edge->source->ranges;
+    } else if (edge->rule == LBW_EDGE_UNIT && edge->item.low >= edge->item.high) {
+        struct lbw_range *range = make_ranges(edge, arena, 1);
+        if (!range)
+            return lbw_fail_memory(err);
+        *range = rules->kind == LBW_RANGE_UNSIGNED ? (struct lbw_range){0x1p-8F, 0, 0, 255}
+                                                   : (struct lbw_range){0x1p-7F, 0, -128, 127};
+    } else {
+        LBW_TRY(fit_shown(edge, arena, activations, rules, err));
+    }
     if (edge->item.type == LBW_ACTIVATIONS_FLOAT)
         return LBW_OK;
-    lbw_range_limits(&edge->item.low, &edge->item.high, &edge->range);
-    return activations->round(activations, edge->item.tensor, &edge->range, err);
+    show_ranges(edge);
+    return activations->round(activations, edge->item.tensor, &edge->ranges, err);
 }
 
 enum lbw_status lbw_edges_fit(const struct lbw_plan *plan, struct lbw_activations *activations,
-                              enum lbw_range_kind kind, size_t position, struct lbw_error *err)
+                              const struct lbw_edge_rules *rules, size_t position,
+                              struct lbw_error *err)
 {
     for (size_t i = 0; i < plan->num_edges; i++) {
         struct lbw_edge *edge = &plan->edges[i];
         if (edge->is_fitted || edge->position > position)
             continue;
         edge->is_fitted = true;
-        LBW_TRY(lbw_within(err, fit(edge, activations, kind, err), "activation '%s'",
-                           edge->item.tensor));
+        LBW_TRY(lbw_within(err, fit(edge, &plan->model->arena, activations, rules, err),
+                           "activation '%s'", edge->item.tensor));
     }
     return LBW_OK;
 }

@@ -153,10 +153,10 @@ static json_t *row_json(const struct lbw_report_row *row)
 static json_t *edge_json(const struct lbw_plan_edge *edge)
 {
     bool is_rounded = edge->type == LBW_ACTIVATIONS_INT8;
-    return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "tensor",
+    return json_pack("{s:o, s:o, s:o, s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:o}", "tensor",
                      text(edge->tensor), "node", text(edge->node), "op", text(edge->op), "type",
-                     lbw_activations_name(edge->type), "low",
-                     is_rounded ? number((double)edge->low) : json_null(), "high",
+                     lbw_activations_name(edge->type), "group", lbw_group_name(edge->group),
+                     "low", is_rounded ? number((double)edge->low) : json_null(), "high",
                      is_rounded ? number((double)edge->high) : json_null(), "snr",
                      edge->snr != 0 ? number(edge->snr) : json_null(), "cost",
                      edge->cost >= 0 ? number(edge->cost) : json_null(), "noise",

@@ -98,6 +98,7 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
         const struct lbw_plan_edge *edge = &plan->edges[i].item;
         h = lbw_hash_text(h, edge->tensor);
         h = lbw_hash_text(h, lbw_activations_name(edge->type));
+        h = lbw_hash_text(h, lbw_group_name(edge->group));
         h = lbw_hash(h, &edge->low, sizeof edge->low);
         h = lbw_hash(h, &edge->high, sizeof edge->high);
     }

@@ -61,6 +61,30 @@ sed 's/^int8  auto auto \([^ ]*\) Conv/float auto auto \1 Conv/' plan >edited
 quantize -o edited.onnx -b 4x2 --plan edited --report edited.json
 grep -q '"reason": "float by the plan file"' edited.json || fail 'the edited plan is not obeyed'
 
+# A scale per channel, where nothing adds channels up; the same numbers from kernels.
+groups() { sed -n '/"activations"/,$p' "$1" | grep -c '"group": "channel"'; }
+sed -E 's,^int8  auto auto (stem.relu_out|depthwise_out) ,int8/channel auto auto \1 ,' plan >channels
+quantize -o channels.onnx -b 4x2 --plan channels --report channels.json
+[ "$(groups channels.json)" = 2 ] || fail 'no scales per channel'
+lbw convert channels.onnx -o channels-native.onnx --encoding native -q
+for op in QCConvRelu QCConvSigmoid; do
+    grep -aq $op channels-native.onnx || fail "no $op"
+done
+for native in '' --no-native; do
+    lbw compare channels.onnx channels-native.onnx $native --rtol .05 >/dev/null ||
+        fail "channels: native differs from packed, ${native:-with the library}"
+done
+lbw expand channels.onnx -o a.onnx -q
+lbw expand channels-native.onnx -o b.onnx -q
+! grep -Eaq 'QuantizeLinear|Div' a.onnx || fail 'channels: expanded is not float'
+lbw compare a.onnx b.onnx --rtol 1e-6 >/dev/null || fail 'channels: expanded differs'
+json='{"weights": [], "activations": [{"type": "int8", "group": "channel", "tensor": '
+echo "$json"'"stem.relu_out"}]}' >channels
+quantize -o channels.onnx -b 4x2 --plan channels --report channels.json
+[ "$(groups channels.json)" = 1 ] || fail 'JSON: no scale per channel'
+quantize -o native.onnx -b 4x2 --encoding native --report native.json
+[ "$(groups native.json)" -ge 1 ] || fail 'native: no scales per channel'
+
 # Signed for TensorRT, whose biases are float.
 quantize -o signed.onnx -b 4 --target tensorrt
 lbw compare model.onnx signed.onnx >/dev/null || [ $? = 3 ]
@@ -76,3 +100,12 @@ refuse -b 4 --calib none
 grep -q 'needs calibration' talk
 refuse -b 4 --encoding float
 refuse -b 4 --float-activations '['
+echo 'int8/channel auto auto pointwise.relu_out' >channels
+refuse -b 4 --plan channels
+grep -q 'cannot have a scale per channel' talk
+echo 'int8/channel -1 1 stem.relu_out' >channels
+refuse -b 4 --plan channels
+grep -q 'scales per channel are fitted' talk
+echo 'int8/channel auto auto stem.relu_out' >channels
+refuse -b 4 --plan channels --target tensorrt
+grep -q 'tensorrt' talk

@@ -168,23 +168,34 @@ static void floats_to_floats(void **unused)
 static void floats_to_bytes(void **unused)
 {
     (void)unused;
-    uint8_t table[256];
-    for (int i = 0; i < 256; i++)
-        table[i] = (uint8_t)(255 - i);
+    enum { MANY = 64 };
+    uint8_t tables[MANY * 256]; /* of channel m: each byte from 255 - m down */
+    float scales[2][MANY];
+    for (int i = 0; i < MANY * 256; i++)
+        tables[i] = (uint8_t)(255 - i / 256 - i % 256);
+    for (int m = 0; m < MANY; m++) {
+        scales[0][m] = .03F;
+        scales[1][m] = .02F + .001F * (float)m;
+    }
     for (int i = 0; i < 150; i++) {
         struct trial t = {{{0}}};
-        t.params.scale = .03F;
+        bool differ = i % 3 == 0; /* scales and tables per channel */
         t.params.zero = (uint8_t)draw(256);
-        t.params.table = i % 2 ? table : NULL;
+        t.params.scales = scales[differ];
+        t.params.tables = i % 2 ? tables : NULL;
+        t.params.has_channel_tables = differ;
         if (!make_trial(&t))
             continue;
+        assert_true(t.params.shape.num_outputs <= MANY);
         uint8_t *y = run(&t, t.out_size, NULL), *at = y;
         for (int64_t m = 0; m < t.params.shape.num_outputs; m++)
             for (int64_t oy = 0; oy < t.out[0]; oy++)
                 for (int64_t ox = 0; ox < t.out[1]; ox++, at++) {
                     double sum = sum_at(t.x, t.w, t.bias, &t.params.shape, t.in, m, oy, ox);
-                    double q = fmin(fmax(rint(sum / .03) + t.params.zero, 0), 255);
-                    if (fabs((i % 2 ? 255 - *at : *at) - q) > 1)
+                    double scale = (double)scales[differ][m];
+                    double q = fmin(fmax(rint(sum / scale) + t.params.zero, 0), 255);
+                    int top = differ ? 255 - (int)m : 255;
+                    if (fabs((i % 2 ? (uint8_t)(top - *at) : *at) - q) > 1)
                         fail_msg("%g: %d, expected %g", sum, *at, q);
                 }
         compare_all(&t, t.out_size, y);
@@ -247,7 +258,7 @@ static void wrong_parameters_are_refused(void **unused)
     struct lbw_conv_float_params p = {.shape = {1, 1, 1, {1, 1}, {1, 1}, {1, 1}},
                                       .weights = &number,
                                       .bias = &number,
-                                      .scale = 1};
+                                      .scales = &number};
     check(lbw_conv_float_new(&conv, &p, NULL, &err), &err);
     lbw_conv_float_free(&conv);
     p.shape.strides[1] = LBW_FLOAT_MAX_STRIDE + 1;

@@ -35,8 +35,12 @@ static void fill(float spread, float outlier)
 
 static double error_of(const struct lbw_range *range, enum lbw_range_curve curve)
 {
-    double error, energy;
-    lbw_range_error(&error, &energy, range, curve, x, N);
+    double error = 0;
+    for (size_t i = 0; i < N; i++) {
+        double is = lbw_range_curve(curve, (double)lbw_range_round(range, x[i]));
+        double wanted = lbw_range_curve(curve, (double)x[i]);
+        error += (is - wanted) * (is - wanted);
+    }
     return error;
 }
 
@@ -114,6 +118,39 @@ static void test_flat(void **state)
     assert_true(fitted.scale > 0 && lbw_range_round(&fitted, 0) == 0);
 }
 
+/* A channel of a hundredth of the other's width keeps its share of the codes. */
+static void test_channels_have_their_own_scales(void **state)
+{
+    (void)state;
+    enum { CHANNELS = 4 };
+    const size_t part = N / CHANNELS, starts[CHANNELS + 1] = {0, part, 2 * part, 3 * part, N};
+    const double weights[CHANNELS] = {1, 1e4, 1, 0};
+    const float widths[CHANNELS] = {1, .01F, 3, 100};
+    struct lbw_range fitted[CHANNELS];
+    fill(1, 5);
+    for (size_t i = 0; i < N; i++)
+        x[i] = widths[i / part] * fabsf(x[i]);
+    assert_int_equal(lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, x, starts, weights, NULL),
+                     LBW_OK);
+    for (int c = 0; c < CHANNELS; c++) {
+        double error = 0, energy = 0;
+        for (size_t i = starts[c]; i < starts[c + 1]; i++) {
+            double apart = (double)(lbw_range_round(&fitted[c], x[i]) - x[i]);
+            error += apart * apart;
+            energy += (double)x[i] * (double)x[i];
+        }
+        assert_int_equal(fitted[c].zero, 0); /* no value is below it */
+        assert_true(error < energy * 1e-4);
+    }
+    for (size_t i = 0; i < part; i++)
+        x[i] = -x[i]; /* one channel on either side: the zero lies between */
+    assert_int_equal(lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, x, starts, weights, NULL),
+                     LBW_OK);
+    assert_true(fitted[0].zero > 32 && fitted[0].zero < 224);
+    for (int c = 1; c < CHANNELS; c++)
+        assert_int_equal(fitted[c].zero, fitted[0].zero);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +159,7 @@ int main(void)
         cmocka_unit_test(test_clips),
         cmocka_unit_test(test_curve),
         cmocka_unit_test(test_flat),
+        cmocka_unit_test(test_channels_have_their_own_scales),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
