@@ -43,6 +43,7 @@ struct lbw_edge {
     /* from here on by lbw_edges_fit() */
     bool is_fitted;
     struct lbw_ranges ranges; /* in the model's arena */
+    bool needs_channels;      /* one scale would cost too much */
 };
 
 /*

@@ -33,12 +33,6 @@ static Onnx__NodeProto *made_by(const struct remover *r, const char *name, const
                : NULL;
 }
 
-static bool is_same_scaling(const Onnx__NodeProto *a, const Onnx__NodeProto *b)
-{
-    return strcmp(lbw_node_input(a, 1), lbw_node_input(b, 1)) == 0 &&
-           strcmp(lbw_node_input(a, 2), lbw_node_input(b, 2)) == 0;
-}
-
 static struct lbw_value *find_value(const struct remover *r, const char *name)
 {
     return *name ? lbw_index_find(r->scope, name) : NULL;
@@ -54,29 +48,45 @@ static bool is_read_once(const struct remover *r, const struct lbw_value *value)
 /* One rounding: x → [Div] → QuantizeLinear → DequantizeLinear → [Mul] → v. */
 struct rounding {
     const Onnx__NodeProto *nodes[4]; /* the two in the middle first; the others may be NULL */
-    const struct lbw_value *x, *decoded;
+    const struct lbw_value *x;
     struct lbw_value *value;
 };
 
-/* With a Div before and a Mul behind it that have the same factor. */
-static void find_channels(struct rounding *out, const struct remover *r)
+/* Whether a constant is the scalar 1, as the scale beside a factor is. */
+static bool is_one(const struct remover *r, const char *name)
 {
-    const struct lbw_value *steps = out->x;
-    const Onnx__NodeProto *div = made_by(r, steps->name, "Div");
-    const Onnx__NodeProto *mul =
-        is_read_once(r, out->decoded) ? out->decoded->uses->node : NULL;
-    if (!div || !mul || !lbw_node_is(mul, "Mul") || !is_read_once(r, steps) ||
-        strcmp(lbw_node_input(div, 1), lbw_node_input(mul, 1)) != 0 ||
-        strcmp(lbw_node_input(mul, 0), out->decoded->name) != 0)
-        return;
+    const struct lbw_value *value = find_value(r, name);
+    const Onnx__TensorProto *proto = value ? lbw_index_constant(&r->index, value, true) : NULL;
+    struct lbw_tensor tensor;
+    float number = 0;
+    return proto && lbw_tensor_view(&tensor, r->model, proto, NULL) == LBW_OK &&
+           tensor.count == 1 && lbw_tensor_read_float(&tensor, &number, NULL) == LBW_OK &&
+           number == 1;
+}
+
+/* The scale is the factor of a Div before the QuantizeLinear. */
+static const char *read_div(struct rounding *out, const struct remover *r)
+{
+    const Onnx__NodeProto *div = made_by(r, out->x->name, "Div");
+    if (!div || !is_one(r, lbw_node_input(out->nodes[1], 1)) || !is_read_once(r, out->x))
+        return NULL;
     const struct lbw_value *x = find_value(r, lbw_node_input(div, 0));
+    out->x = x ? x : out->x;
+    out->nodes[2] = x ? div : NULL;
+    return x ? lbw_node_input(div, 1) : NULL;
+}
+
+/* And of a Mul behind the DequantizeLinear. */
+static const char *read_mul(struct rounding *out, const struct remover *r)
+{
+    const Onnx__NodeProto *mul = is_read_once(r, out->value) ? out->value->uses->node : NULL;
+    if (!mul || !lbw_node_is(mul, "Mul") || !is_one(r, lbw_node_input(out->nodes[0], 1)) ||
+        strcmp(lbw_node_input(mul, 0), out->value->name) != 0)
+        return NULL;
     struct lbw_value *value = find_value(r, mul->output[0]);
-    if (x && value) {
-        out->x = x;
-        out->value = value;
-        out->nodes[2] = div;
-        out->nodes[3] = mul;
-    }
+    out->value = value ? value : out->value;
+    out->nodes[3] = value ? mul : NULL;
+    return value ? lbw_node_input(mul, 1) : NULL;
 }
 
 static bool find_rounding(struct rounding *out, const struct remover *r,
@@ -87,12 +97,18 @@ static bool find_rounding(struct rounding *out, const struct remover *r,
     struct lbw_value *value =
         dequantize->n_output ? find_value(r, dequantize->output[0]) : NULL;
     const struct lbw_value *x = quantize ? find_value(r, lbw_node_input(quantize, 0)) : NULL;
-    if (!value || !x || !is_same_scaling(quantize, dequantize) ||
-        find_value(r, quantize->output[0])->is_output)
+    if (!value || !x || find_value(r, quantize->output[0])->is_output ||
+        strcmp(lbw_node_input(quantize, 2), lbw_node_input(dequantize, 2)) != 0)
         return false;
-    *out = (struct rounding){{dequantize, quantize, NULL, NULL}, x, value, value};
-    find_channels(out, r);
-    return true;
+    const struct rounding plain = {{dequantize, quantize, NULL, NULL}, x, value};
+    *out = plain;
+    const char *there = read_div(out, r), *back = read_mul(out, r);
+    there = there ? there : lbw_node_input(quantize, 1);
+    back = back ? back : lbw_node_input(dequantize, 1);
+    if (strcmp(there, back) == 0)
+        return true;
+    *out = plain;
+    return strcmp(lbw_node_input(quantize, 1), lbw_node_input(dequantize, 1)) == 0;
 }
 
 static bool drop(struct remover *r, const Onnx__NodeProto *node)
@@ -108,14 +124,14 @@ static enum lbw_status remove_rounding(struct remover *r, const Onnx__NodeProto 
         return LBW_OK;
     const struct lbw_value *x = found.x, *codes = find_value(r, found.nodes[1]->output[0]);
     const char *name = found.value->name;
-    bool has_channels = found.nodes[2] != NULL;
+    bool has_factors = found.nodes[2] || found.nodes[3];
     bool is_only = codes->uses && !codes->uses->next;
     bool is_own = x->producer && is_read_once(r, x) && is_only &&
                   !lbw_node_is(x->producer, "DequantizeLinear");
-    if ((found.value->is_output && !is_own) || (has_channels && !is_only))
+    if ((found.value->is_output && !is_own) || (has_factors && !is_only))
         return LBW_OK; /* an output of the model keeps its name */
     bool done = drop(r, found.nodes[0]) && drop(r, found.nodes[2]) && drop(r, found.nodes[3]);
-    if (is_own || has_channels)
+    if (is_own || has_factors)
         done = done && drop(r, found.nodes[1]);
     if (is_own)
         x->producer->output[x->producer_output] = (char *)(uintptr_t)name;

@@ -11,7 +11,7 @@
  * What one rounding may cost, where all weights on grid 4x2 cost 1. docs/activations.md says
  * what it was tried on.
  */
-#define MOST_COST 0.1
+#define MOST_COST 0.15
 
 /* Tensors of more values may cost more, in proportion: layers on float take the longer. */
 #define MANY_VALUES ((double)(1 << 19))
@@ -353,6 +353,7 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena
     LBW_TRY(fit_tensor(edge, arena, s, rules->kind, err));
     LBW_TRY(measure_edge(edge, s, num, err));
     if (wants_channels(edge, s, rules)) {
+        edge->needs_channels = too_few(edge, s) != NULL;
         const struct lbw_edge one = *edge;
         LBW_TRY(fit_channels(edge, arena, s, err));
         LBW_TRY(measure_edge(edge, s, num, err));
@@ -375,7 +376,6 @@ static enum lbw_status fit_shown(struct lbw_edge *edge, struct lbw_arena *arena,
     s.channels = malloc(s.capacity * sizeof *s.channels);
     enum lbw_status status;
     LBW_OR_OUT(s.values && s.channels ? LBW_OK : lbw_fail_memory(err));
-    LBW_OR_OUT(activations->settle(activations, edge->position, err));
     LBW_OR_OUT(activations->show(activations, edge->item.tensor, take, &s, err));
     LBW_OR_OUT(fit_values(edge, arena, &s, rules, err));
 out:
@@ -399,10 +399,41 @@ static void show_ranges(struct lbw_edge *edge)
     lbw_range_limits(&edge->item.low, &edge->item.high, widest);
 }
 
-static enum lbw_status fit(struct lbw_edge *edge, struct lbw_arena *arena,
+/* The edge that the activation function reading this one writes, if it is to be fitted. */
+static struct lbw_edge *bent(const struct lbw_plan *plan, const struct lbw_edge *edge)
+{
+    struct lbw_edge *next =
+        edge->curve == LBW_CURVE_NONE ? NULL : lbw_edge_of(plan, edge->watched);
+    return next && next != edge && next->rule == LBW_EDGE_FITTED && !next->is_wished &&
+                   next->item.type == LBW_ACTIVATIONS_INT8
+               ? next
+               : NULL;
+}
+
+/*
+ * To be rounded channel by channel in front of an activation function whose result then stays
+ * float gains nothing: the layer runs on float in either case. Looks at the result first.
+ */
+static enum lbw_status look_ahead(struct lbw_edge *edge, const struct lbw_plan *plan,
+                                  struct lbw_activations *activations,
+                                  const struct lbw_edge_rules *rules, struct lbw_error *err)
+{
+    struct lbw_edge *next = bent(plan, edge);
+    bool is_byte = edge->item.type == LBW_ACTIVATIONS_INT8;
+    if (!next || !is_byte || !edge->needs_channels)
+        return LBW_OK;
+    struct lbw_edge tried = *next;
+    LBW_TRY(fit_shown(&tried, &plan->model->arena, activations, rules, err));
+    if (tried.item.type == LBW_ACTIVATIONS_FLOAT)
+        keep_float(edge, "its activation function's result stays float");
+    return LBW_OK;
+}
+
+static enum lbw_status fit(struct lbw_edge *edge, const struct lbw_plan *plan,
                            struct lbw_activations *activations,
                            const struct lbw_edge_rules *rules, struct lbw_error *err)
 {
+    struct lbw_arena *arena = &plan->model->arena;
     bool is_handed = edge->rule == LBW_EDGE_HANDED && edge->source &&
                      edge->source->item.type == LBW_ACTIVATIONS_INT8;
     if (edge->item.type == LBW_ACTIVATIONS_FLOAT)
@@ -416,7 +447,9 @@ static enum lbw_status fit(struct lbw_edge *edge, struct lbw_arena *arena,
         *range = rules->kind == LBW_RANGE_UNSIGNED ? (struct lbw_range){0x1p-8F, 0, 0, 255}
                                                    : (struct lbw_range){0x1p-7F, 0, -128, 127};
     } else {
+        LBW_TRY(activations->settle(activations, edge->position, err));
         LBW_TRY(fit_shown(edge, arena, activations, rules, err));
+        LBW_TRY(look_ahead(edge, plan, activations, rules, err));
     }
     if (edge->item.type == LBW_ACTIVATIONS_FLOAT)
         return LBW_OK;
@@ -433,8 +466,8 @@ enum lbw_status lbw_edges_fit(const struct lbw_plan *plan, struct lbw_activation
         if (edge->is_fitted || edge->position > position)
             continue;
         edge->is_fitted = true;
-        LBW_TRY(lbw_within(err, fit(edge, &plan->model->arena, activations, rules, err),
-                           "activation '%s'", edge->item.tensor));
+        LBW_TRY(lbw_within(err, fit(edge, plan, activations, rules, err), "activation '%s'",
+                           edge->item.tensor));
     }
     return LBW_OK;
 }
