@@ -56,7 +56,7 @@ struct lbw_encode_params {
     int64_t opset;
 };
 
-/* Whether a `source` stands for generated pictures: NULL, "generated" or "generated:N". */
+/* Whether a `source` stands for generated images: NULL, "generated" or "generated:N". */
 LBW_API bool lbw_source_is_generated(const char *source);
 
 /* Where calibration data comes from; zero-initialised: 32 generated images. */

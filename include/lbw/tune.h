@@ -17,7 +17,7 @@ extern "C" {
 struct lbw_tune_status {
     size_t step;      /* steps done */
     size_t num_steps; /* an estimate if time is the limit */
-    size_t num_views; /* of pictures so far: steps times batch */
+    size_t num_views; /* of images so far: steps times batch */
     double loss;      /* of this step's pictures; 1 is as bad as a constant output */
     double held_back; /* loss on views of the held-back pictures, when last measured */
     double best;      /* the lowest of these so far */
@@ -40,14 +40,14 @@ enum lbw_optimizer {
 /* "adam", "sgd"; NULL past the last. */
 LBW_API const char *lbw_optimizer_name(enum lbw_optimizer optimizer);
 
-/* Zero-initialised: 400 steps on generated pictures. */
+/* Zero-initialised: 400 steps on generated images. */
 struct lbw_tune_params {
     const char *source; /* as in struct lbw_calibrate_params; all samples are kept in memory */
     const struct lbw_samples *samples;       /* in place of `source`; NULL: none */
     size_t num_samples;                      /* at most this many; 0: 64 */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* of dynamic inputs; 0: the model's own */
-    uint64_t seed;                           /* of generated pictures, order, flips and crops */
+    uint64_t seed;                           /* of generated images, order, flips and crops */
     const char *const *targets; /* tensors where student and teacher are compared */
     size_t num_targets;         /* 0: see `profile` */
     /*
@@ -62,7 +62,7 @@ struct lbw_tune_params {
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or as many as fit into `minutes` */
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
-    size_t batch;     /* views of pictures per step; 0: 8 */
+    size_t batch;     /* views of images per step; 0: 8 */
     /*
      * The number of different views of the pictures, which are used repeatedly. The teacher's
      * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024,

@@ -330,7 +330,7 @@ class _Job:
 
 
 def is_generated(source: Any) -> bool:
-    """Whether a calibration set is one of generated pictures."""
+    """Whether a calibration set is one of generated images."""
     if source is None:
         return True
     if not isinstance(source, (str, os.PathLike)):
@@ -467,8 +467,8 @@ def quantize(
     keep: with bits="auto", the smallest file that keeps this share of the float model's boxes,
         0.98 or "98%", verified on 16 samples held back; `is_keep_met` of the result says
         whether one did.
-    calibration: what the layers are fitted on. A folder of pictures, an .npz or .npy file;
-        "generated" or "generated:N" (None: 32 generated pictures); "none" only rounds, which
+    calibration: what the layers are fitted on. A folder of images, an .npz or .npy file;
+        "generated" or "generated:N" (None: 32 generated images); "none" only rounds, which
         costs a detector many or all of its boxes. An array, or a dict of arrays by the names
         of the inputs, as an .npz file holds them: the first axis counts samples. A sequence or
         another iterable of samples, each an array or a dict of arrays; they are taken one by
@@ -579,7 +579,7 @@ def tune(
     are those of `quantize()`, and:
 
     steps, minutes: how long; 400 steps, or what fits into the minutes.
-    batch: views of pictures per step (default 8).
+    batch: views of images per step (default 8).
     views: different views, used again and again (default 1024); the float model runs once on
         as many as 1 GiB holds, and each time on the others.
     rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What models find in pictures, and how good it is."""
+"""What models find in images, and how good it is."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Detector:
             print(box.name, box.score, box.xyxy)
 
     score: boxes scored below are dropped. nms: overlap above which the weaker of two boxes is
-    dropped; None: the profile's. threads: of ONNX Runtime, for one picture; None: all
+    dropped; None: the profile's. threads: of ONNX Runtime, for one image; None: all
     processors. native: with the operator library, where it is installed. profile, preprocess:
     as in `quantize()`.
     """
@@ -116,7 +116,7 @@ class Detector:
             call.close()
 
     def __call__(self, image: Image) -> Detections:
-        """The boxes in a picture: a JPEG or PNG file, or height × width × 3 uint8, RGB."""
+        """The boxes in an image: a JPEG or PNG file, or height × width × 3 uint8, RGB."""
         if self._detector is None:
             raise ValueError("the detector is closed")
         with Call() as call:
@@ -141,7 +141,7 @@ def detect(
     threads: int | None = None,
     native: bool = True,
 ) -> list[Detections]:
-    """The boxes that `model` finds in each picture.
+    """The boxes that `model` finds in each image.
 
     images: a file, a folder (its JPEG and PNG files, by name), an array of height × width × 3
     uint8 values, RGB, or an iterable of these. The rest is as in `Detector`.
@@ -205,7 +205,7 @@ def evaluate(
     score, nms: hold against labels; None: the profile's.
     reference_score, reference_nms: boxes of the reference that count (default 0.6), and the
         overlap of duplicates on both sides (default 0.3).
-    max_images: the first so many, by name or COCO's number. threads: pictures at a time; None:
+    max_images: the first so many, by name or COCO's number. threads: images at a time; None:
     one per processor. native: with the operator library, where it is installed.
     """
     if labels is None and reference is None:
@@ -276,7 +276,7 @@ def compare(
     """Both models on the same inputs: error, SNR and cosine of each output.
 
     a, b: the models; errors are relative to a.
-    data: as `calibration` of `quantize()`; None: generated pictures. num_samples: at most
+    data: as `calibration` of `quantize()`; None: generated images. num_samples: at most
     that many (default 4). native: with the operator library, where it is installed.
     """
     values = locals()
@@ -377,7 +377,7 @@ def search(
 ) -> SearchResult:
     """Chooses each weight's bits by detection tests on `images`; see docs/search.md.
 
-    images: a folder of pictures, better none of those that calibration sees.
+    images: a folder of images, better none of those that calibration sees.
     max_images, threads: as in `evaluate()`.
     labels: as there, too; None: what the float model finds counts as truth.
     target_size: bytes of the model file (None: the size that `bits` gives).

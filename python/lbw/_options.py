@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""From Python's arguments to the library's structs: models, grids, pictures, samples."""
+"""From Python's arguments to the library's structs: models, grids, images, samples."""
 
 from __future__ import annotations
 
@@ -324,7 +324,7 @@ def runtime_folder() -> str | None:
     return None
 
 
-# --- what pictures look like -------------------------------------------------------------------
+# --- what images look like ---------------------------------------------------------------------
 
 
 class Picture:
@@ -412,7 +412,7 @@ def _setting(value: Any) -> str:
 
 
 def dress(params: Any, profile: Any, picture: Picture) -> None:
-    """What running a model on pictures has to know of them."""
+    """What running a model on images has to know of them."""
     if profile == ffi.NULL:
         return
     params.preprocess = ffi.addressof(profile, "preprocess")

@@ -336,7 +336,7 @@ class Conversion(Output):
     snr: float
     num_measured: int
     calibrated: bool
-    # What was assumed about the pictures, in one line.
+    # What was assumed about the images, in one line.
     assumed: str
     seconds: float
     layers: list[Layer] = field(repr=False)
@@ -551,7 +551,7 @@ class Evaluation(Record):
 
 @dataclass
 class Box(Record):
-    """A detected box in pixels of the picture; x and y are the top left corner."""
+    """A detected box in pixels of the image; x and y are the top left corner."""
 
     x: float
     y: float
@@ -569,9 +569,9 @@ class Box(Record):
 
 @dataclass
 class Detections(Record):
-    """The boxes of one picture, best first."""
+    """The boxes of one image, best first."""
 
-    # The picture's path, or None for an array.
+    # The image's path, or None for an array.
     image: str | None
     boxes: list[Box]
 
@@ -650,7 +650,7 @@ class Grid(Record):
 
 @dataclass
 class Profile(Record):
-    """How a family of detectors wants its pictures and what its outputs mean."""
+    """How a family of detectors wants its images and what its outputs mean."""
 
     name: str
     family: str
