@@ -150,7 +150,7 @@ def main(arguments):
     text = ("# Quality against size\n\nWritten by `python3 tests/bench/frontier.py`. Agreement is "
             "AP .50:.95 with the float model's boxes above a score of .6 as the truth; *lost* and "
             "*invented* are boxes above that score in one model without a partner in the other; "
-            "AP is against labels. Pictures for testing were not used for calibration, except "
+            "AP is against labels. Images for testing were not used for calibration, except "
             "for faces.\n\n")
     for detector in arguments or list(DETECTORS):
         if not DETECTORS[detector][0].exists():
@@ -164,7 +164,7 @@ def main(arguments):
         kept += keep(detector) if wants_share else ""
     if kept:
         text += ("## A share of the boxes\n\nWhat `--keep 98%` finds, the share that it saw on 16 "
-                 "pictures held back (boxes above a score of .4), and the share on the pictures for "
+                 "images held back (boxes above a score of .4), and the share on the images for "
                  "testing (above .6), which it did not see except for faces.\n\n| detector | bits "
                  "per weight | file | held back | testing |\n|---|--:|--:|--:|--:|\n" + kept)
     (ROOT / "docs" / "frontier.md").write_text(text.rstrip() + "\n")
