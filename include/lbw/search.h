@@ -17,11 +17,12 @@ struct lbw_search_trial {
     const char *what; /* "depthwise layers finer"; valid during the call only */
     /* AP, AP50, AP75: against the labels, or without labels against the float model's boxes. */
     double ap, ap50, ap75;
+    double kept;            /* share of the float model's boxes that have a partner; 0 … 1 */
     uint64_t size;          /* of the model file */
     double bits_per_weight; /* codes and scales, over all searched weights */
     double snr;             /* as in struct lbw_report */
     double mu;              /* of LBW_METHOD_THRESHOLD; else 0 */
-    bool fits;              /* size is within the target */
+    bool fits;              /* size is within the target; with `keep`, kept is */
     bool is_best;           /* so far */
     double seconds;
 };
@@ -47,6 +48,11 @@ struct lbw_search_params {
     const struct lbw_dataset *quick; /* fewer pictures, to test layers one by one; NULL: all */
     uint64_t target_size;            /* bytes of the model file; 0: the size at the start */
     double target_bits; /* per searched weight, float ones included; 0: use target_size */
+    /*
+     * Searches for the smallest plan whose tests keep this share of the float model's boxes, in
+     * place of the best of a size. Not with LBW_METHOD_THRESHOLD, a target or grids. 0: no.
+     */
+    double keep;
     const struct lbw_grid *const
         *grids; /* to choose from; NULL: all that the method supports */
     size_t num_grids;
@@ -64,7 +70,7 @@ struct lbw_search_result {
     /* For lbw_plan_apply(); comments at the top log all trials. Owned. */
     char *plan;
     struct lbw_search_trial start, best; /* `what` is NULL */
-    uint64_t target_size;
+    uint64_t target_size;                /* with `keep`: a little less than best.size */
     size_t num_trials;
     size_t num_weights; /* searched */
     double float_ap; /* of the float model against the labels; 1 without labels, 0: unknown */
@@ -84,8 +90,12 @@ struct lbw_search_result {
  * 4. It spends bytes where they reduce that sum most, then raises and lowers the factors of
  *    groups of layers as long as detection tests improve.
  *
+ * With `keep`, step 1 halves the range of bits six times, and the others search below the
+ * smallest size so far.
+ *
  * The same input on the same machine gives the same plan, unless max_seconds stops it. Free
- * *out with lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets, no weights
+ * *out with lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets or a share
+ * that no trial keeps, no weights
  * to search, or pictures without labels in which the float model finds nothing.
  * LBW_ERR_INTERRUPTED when `progress` stopped it before there was a plan.
  */

@@ -343,7 +343,7 @@ class _Checking:
 
     def __init__(self, call: Call, keep: Any) -> None:
         self.call = call
-        self.share = _share(keep)
+        self.share = 0 if keep is None else options.share_of("keep", keep)
         self._out = call.new("struct lbw_check **")
         call.callback(lib.lbw_check_close, self._out)
         self.result = call.new("struct lbw_check_result *")
@@ -377,19 +377,6 @@ class _Checking:
             return
         job.call.run(lib.lbw_check_run, self.result, self.handle, job.model)
         self.kept = Kept._of(self.result) if self.result.num_samples else None
-
-
-def _share(keep: Any) -> float:
-    """0.98 of 0.98, or of "98%"; 0 of None."""
-    if keep is None:
-        return 0
-    try:
-        share = float(keep[:-1]) / 100 if str(keep).endswith("%") else float(keep)
-    except (TypeError, ValueError):
-        share = 0
-    if not 0 < share <= 1:
-        raise ArgumentError(f"keep: {keep!r} is not a share such as 0.98 or '98%'")
-    return share
 
 
 def _check_keep(values: Mapping[str, Any]) -> None:

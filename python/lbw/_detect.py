@@ -345,6 +345,7 @@ def search(
     *,
     target_size: int | None = None,
     target_bpw: float | None = None,
+    keep: float | str | None = None,
     trials: int | None = None,
     minutes: float | None = None,
     grids: Iterable[int | str] = (),
@@ -382,6 +383,8 @@ def search(
     labels: as there, too; None: what the float model finds counts as truth.
     target_size: bytes of the model file (None: the size that `bits` gives).
     target_bpw: bits per weight, scales and weights left alone included.
+    keep: in place of a size, the smallest plan that keeps this share of the float model's boxes
+        in the images, 0.98 or "98%".
     trials: conversions to test at most (default 16). minutes: no trial begins later.
     grids: to choose from (None: all that pay).
     on_trial: called after each trial with a Trial.

@@ -50,6 +50,21 @@ def number(option: str, value: Any, call: Call) -> Any:
     return value
 
 
+def share(option: str, value: Any, call: Call) -> float:
+    """0.98 of 0.98, or of "98%"."""
+    return share_of(option, value)
+
+
+def share_of(option: str, value: Any) -> float:
+    try:
+        part = float(value[:-1]) / 100 if str(value).endswith("%") else float(value)
+    except (TypeError, ValueError):
+        part = 0
+    if not 0 < part <= 1:
+        raise ArgumentError(f"{option}: {value!r} is not a share such as 0.98 or '98%'")
+    return part
+
+
 def flag(option: str, value: Any, call: Call) -> bool:
     return bool(value)
 
@@ -141,6 +156,7 @@ BOXES: Table = {
 SEARCH: Table = {
     "target_size": ("target_size", number),
     "target_bpw": ("target_bits", number),
+    "keep": ("keep", share),
     "trials": ("max_trials", number),
     "plan": ("plan_file", string),
     "damping": ("damping", number),

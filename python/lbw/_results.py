@@ -591,11 +591,13 @@ class Trial(Record):
     ap: float
     ap50: float
     ap75: float
+    # Share of the float model's boxes that it keeps.
+    kept: float
     size: int
     bits_per_weight: float
     snr: float
     mu: float
-    # Its size is within the target.
+    # Its size is within the target; with `keep`, it keeps enough.
     fits: bool
     # So far.
     is_best: bool

@@ -14,7 +14,7 @@
 struct quantize_values {
     struct lbw_conversion_values all;
     bool no_sequential;
-    const char *keep;
+    double keep;
 };
 
 static bool wants_calibration(const struct lbw_conversion *c)
@@ -61,15 +61,10 @@ static int explain(const struct lbw_conversion *c)
     return code;
 }
 
-/* The share of --keep, 0 … 1; for an invalid option explains it and returns 0. */
-static double wanted_share(const struct quantize_values *v, const char *input)
+/* Explains what --keep does not go with. */
+static bool is_keep_usable(const struct quantize_values *v, const char *input)
 {
-    char *end;
-    double percent = strtod(v->keep, &end);
-    end += *end == '%';
-    if (*end || end == v->keep || !(percent > 0 && percent <= 100))
-        lbw_usage_error("quantize", "--keep: '%s' is not a share such as 98%%", v->keep);
-    else if (v->all.plan.bpw > 0 || v->all.plan.target_size || v->all.state)
+    if (v->all.plan.bpw > 0 || v->all.plan.target_size || v->all.state)
         lbw_usage_error("quantize", "--keep does not go with --%s",
                         v->all.plan.bpw > 0       ? "bpw"
                         : v->all.plan.target_size ? "target-size"
@@ -77,8 +72,8 @@ static double wanted_share(const struct quantize_values *v, const char *input)
     else if (strcmp(input, "-") == 0 || strcmp(v->all.calib.source, "none") == 0)
         lbw_usage_error("quantize", "--keep needs a model in a file and a calibration set");
     else
-        return percent / 100;
-    return 0;
+        return true;
+    return false;
 }
 
 static bool is_kept(const struct lbw_conversion *c, double share)
@@ -124,10 +119,10 @@ static int run(const void *values, int num_arguments, char **arguments)
     const struct quantize_values *v = values;
     struct lbw_conversion c = {.v = &v->all, .input = arguments[0], .wants_check = true};
     int code = LBW_EXIT_DONE;
-    double share = 0;
+    const double share = v->keep;
     if (!lbw_conversion_is_usable(&v->all, "quantize"))
         return LBW_EXIT_USAGE;
-    if (v->keep && !((share = wanted_share(v, arguments[0])) > 0))
+    if (share > 0 && !is_keep_usable(v, arguments[0]))
         return LBW_EXIT_USAGE;
     if (share > 0) {
         c.loss = LBW_KEEP_LOSS;
@@ -143,7 +138,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status != LBW_OK)
         code = explain(&c);
     if (status == LBW_OK && share > 0 && !is_kept(&c, share)) {
-        lbw_talk("--keep %s was not reached: more bits do not help, 'lbw tune' may", v->keep);
+        lbw_talk("--keep %.4g%% was not reached: more bits do not help, 'lbw tune' may",
+                 100 * share);
         code = LBW_EXIT_UNMET;
     }
     lbw_conversion_close(&c);
@@ -157,7 +153,7 @@ static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct quantize_values, all.output),
     LBW_PLAN_OPTIONS(struct quantize_values, all.plan),
     LBW_BUDGET_OPTIONS(struct quantize_values, all.plan),
-    {"keep", 0, LBW_OPTION_STRING, AT(keep), "SHARE",
+    {"keep", 0, LBW_OPTION_SHARE, AT(keep), "SHARE",
      "with --bits auto: the smallest file that keeps this share of the float model's boxes, "
      "such as 98%, verified on 16 samples held back"},
     LBW_ACTIVATIONS_OPTIONS(struct quantize_values, all.plan),

@@ -26,7 +26,7 @@ struct search_values {
     struct lbw_calibrate_values calib;
     struct lbw_encode_values encode;
     uint64_t target_size;
-    double target_bpw, minutes;
+    double target_bpw, keep, minutes;
     int64_t trials, max_images, threads;
     struct lbw_picture_values picture;
     bool json, quiet;
@@ -106,10 +106,10 @@ out:
     return status;
 }
 
-static const char *what_became(const struct lbw_search_trial *trial)
+static const char *what_became(const struct lbw_search_trial *trial, bool by_share)
 {
     if (!trial->fits)
-        return "  too large";
+        return by_share ? "  keeps too few" : "  too large";
     return trial->is_best ? "  best" : "";
 }
 
@@ -131,16 +131,17 @@ static void log_trial(void *user, const struct lbw_search_trial *t)
     char size[LBW_TEXT_SIZE], seconds[LBW_TEXT_SIZE];
     lbw_progress_clear();
     lbw_json_append(&job->log,
-                    json_pack("{s:I, s:s, s:f, s:f, s:f, s:I, s:f, s:o, s:f, s:b, s:b}",
+                    json_pack("{s:I, s:s, s:f, s:f, s:f, s:f, s:I, s:f, s:o, s:f, s:b, s:b}",
                               "trial", (json_int_t)t->number, "what", t->what, "ap", t->ap,
-                              "ap50", t->ap50, "ap75", t->ap75, "size", (json_int_t)t->size,
-                              "bits_per_weight", t->bits_per_weight, "snr",
+                              "ap50", t->ap50, "ap75", t->ap75, "kept", t->kept, "size",
+                              (json_int_t)t->size, "bits_per_weight", t->bits_per_weight, "snr",
                               lbw_json_real(t->snr), "mu", t->mu, "fits", t->fits, "best",
                               t->is_best));
     if (job->v->quiet)
         return;
-    fprintf(stderr, "%3zu  AP %.4f  AP50 %.4f  %s  %.2f bits  %s%s  (%s)\n", t->number, t->ap,
-            t->ap50, lbw_text_count(size, t->size), t->bits_per_weight, t->what, what_became(t),
+    fprintf(stderr, "%3zu  AP %.4f  AP50 %.4f  kept %5.1f%%  %s  %.2f bits  %s%s  (%s)\n",
+            t->number, t->ap, t->ap50, 100 * t->kept, lbw_text_count(size, t->size),
+            t->bits_per_weight, t->what, what_became(t, job->v->keep > 0),
             lbw_text_seconds(seconds, t->seconds));
 }
 
@@ -173,6 +174,7 @@ static enum lbw_status search(struct job *job)
         .quick = job->quick,
         .target_size = v->target_size,
         .target_bits = v->target_bpw,
+        .keep = v->keep,
         .grids = job->num_grids ? job->grids : NULL,
         .num_grids = job->num_grids,
         .max_trials = (size_t)v->trials,
@@ -192,6 +194,11 @@ static void print_end(const struct job *job)
 {
     const struct lbw_search_result *r = job->result;
     char before[LBW_TEXT_SIZE], after[LBW_TEXT_SIZE];
+    if (job->v->keep > 0) {
+        fprintf(stderr, "keeps %.1f%% of the float model's boxes in these images, %s bytes\n",
+                100 * r->best.kept, lbw_text_count(after, r->best.size));
+        return;
+    }
     fprintf(stderr, "%s: AP %.4f at %s bytes at the start, %.4f at %s bytes now",
             job->v->labels ? "against the labels" : "against the float model's boxes",
             r->start.ap, lbw_text_count(before, r->start.size), r->best.ap,
@@ -246,6 +253,16 @@ static int print_json(struct job *job)
         (json_int_t)r->num_trials, "trials", job->log, "plan", lbw_json_text(r->plan)));
 }
 
+/* An option that asks for another thing than --keep; NULL: none. */
+static const char *rival_of_keep(const struct search_values *v)
+{
+    return v->target_size                           ? "target-size"
+           : v->target_bpw > 0                      ? "target-bpw"
+           : v->grids                               ? "grids"
+           : v->plan.method == LBW_METHOD_THRESHOLD ? "method threshold"
+                                                    : NULL;
+}
+
 static int run(const void *values, int num_arguments, char **arguments)
 {
     (void)num_arguments;
@@ -253,6 +270,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     int code = LBW_EXIT_DONE;
     if (!job.v->images)
         return lbw_usage_error("search", "missing --images DIR");
+    const char *other = rival_of_keep(job.v);
+    if (job.v->keep > 0 && other)
+        return lbw_usage_error("search", "--keep does not go with --%s", other);
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "in place of -");
@@ -299,6 +319,9 @@ static const struct lbw_option options[] = {
      "size of the model file (default: that of plain 4 bits)"},
     {"target-bpw", 0, LBW_OPTION_FLOAT, AT(target_bpw), "X",
      "bits per weight, including scales and unconverted weights", .min = 0.5, .max = 64},
+    {"keep", 0, LBW_OPTION_SHARE, AT(keep), "SHARE",
+     "in place of a size: the smallest plan that keeps this share of the float model's boxes in "
+     "the images, such as 98%"},
     {"trials", 0, LBW_OPTION_INT, AT(trials), "N",
      "maximum number of conversions to test (default 16)", .min = 1, .max = 100000},
     {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "X",
@@ -337,7 +360,8 @@ const struct lbw_command lbw_cmd_search = {
         "Searches for the plan that keeps the most boxes at a given size. Measures the error "
         "of each layer on each grid and the boxes that its rounding alone costs, spends bytes "
         "where they help most, then raises and lowers groups of layers as long as detection "
-        "tests confirm it. With --method threshold, the paper's µ is searched first.\n\nCtrl-C "
+        "tests confirm it. With --keep, for the smallest plan that keeps that share of them. "
+        "With --method threshold, the paper's µ is searched first.\n\nCtrl-C "
         "stops with the best plan so far. The plan begins with a log of all trials. Apply it "
         "with 'lbw quantize --plan' and the same --calib, --method and --mu.",
     .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",

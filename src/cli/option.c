@@ -165,6 +165,22 @@ static bool parse_float(double *out, const struct lbw_command *command,
     return true;
 }
 
+static bool parse_share(double *out, const struct lbw_command *command,
+                        const struct lbw_option *option, const char *value)
+{
+    char *end;
+    double percent = strtod(value, &end);
+    bool is_number = end != value;
+    end += *end == '%';
+    if (!is_number || *end || !(percent > 0 && percent <= 100)) {
+        lbw_usage_error(command->name, "--%s: '%s' is not a share such as 98%%", option->name,
+                        value);
+        return false;
+    }
+    *out = percent / 100;
+    return true;
+}
+
 static bool parse_size(struct lbw_option_size *out, const struct lbw_command *command,
                        const struct lbw_option *option, const char *value)
 {
@@ -260,6 +276,8 @@ static bool store(void *values, const struct lbw_command *command,
         return parse_size(place, command, option, value);
     case LBW_OPTION_BYTES:
         return parse_bytes(place, command, option, value);
+    case LBW_OPTION_SHARE:
+        return parse_share(place, command, option, value);
     case LBW_OPTION_CHOICE:
         return parse_choice(place, command, option, value);
     case LBW_OPTION_LIST:

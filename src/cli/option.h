@@ -30,6 +30,7 @@ enum lbw_option_type {
     LBW_OPTION_FLOAT,  /* double, in min … max */
     LBW_OPTION_SIZE,   /* struct lbw_option_size, "416x416" */
     LBW_OPTION_BYTES,  /* uint64_t, "64K", "1.5G" (powers of 1024) */
+    LBW_OPTION_SHARE,  /* double, 0 … 1: "98%" */
     LBW_OPTION_CHOICE, /* int, the index in `choice` */
     LBW_OPTION_LIST,   /* struct lbw_option_list, one item for each use */
 };

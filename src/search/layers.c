@@ -164,15 +164,15 @@ static enum lbw_status measure_batch(struct lbw_layers *layers, size_t first, si
 {
     struct lbw_trial trials[BATCH] = {0};
     struct lbw_model *models[BATCH];
-    struct lbw_ap aps[BATCH];
+    struct lbw_verdict verdicts[BATCH];
     enum lbw_status status = LBW_OK;
     for (size_t i = 0; i < num; i++) {
         LBW_OR_OUT(round_one(&trials[i], layers, first + i, bench, mu, err));
         models[i] = trials[i].model;
     }
-    LBW_OR_OUT(lbw_trial_judge(aps, models, num, bench, LBW_JUDGE_QUICK, err));
+    LBW_OR_OUT(lbw_trial_judge(verdicts, models, num, bench, LBW_JUDGE_QUICK, err));
     for (size_t i = 0; i < num; i++)
-        layers->drops[first + i] = fmax(0, 1 - aps[i].ap);
+        layers->drops[first + i] = fmax(0, 1 - verdicts[i].ap.ap);
 out:
     for (size_t i = 0; i < num; i++)
         lbw_trial_close(&trials[i]);

@@ -7,12 +7,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/clock.h"
 #include "search/layers.h"
 
 #define DEFAULT_TRIALS 16
 #define PAPERS_MU      0.75
+
+/* Bits per weight between which the smallest plan of `keep` is looked for, and how often. */
+#define LEAST_KEEP_BITS 2.5
+#define MOST_KEEP_BITS  7.0
+#define NUM_KEEP_HALVES 6
+#define LEAST_KEEP_GAIN 0.01 /* of the size: less is not worth a trial */
 
 struct search {
     const struct lbw_search_params *params;
@@ -30,6 +35,8 @@ struct search {
     int64_t rest;       /* file size minus bytes of the searched weights */
     int64_t bias_bytes; /* bytes that calibration adds to a file */
     size_t max_trials;
+    double most_kept; /* of all trials */
+    bool last_fits;   /* the last trial */
     double started;
     const char *stage;
 };
@@ -53,6 +60,12 @@ static bool has_time(const struct search *s)
 static bool is_threshold(const struct search *s)
 {
     return s->params->plan->method == LBW_METHOD_THRESHOLD;
+}
+
+/* Looks for the smallest plan that keeps enough boxes, not for the best of a size. */
+static bool keeps(const struct search *s)
+{
+    return s->params->keep > 0;
 }
 
 static bool same_grids(const struct search *s, const struct lbw_grid *const *a,
@@ -89,19 +102,27 @@ static void score(struct search *s, struct lbw_search_trial *t, char **text)
     const char *what = t->what;
     t->number = ++r->num_trials;
     t->mu = is_threshold(s) ? s->mu : 0;
-    t->fits = t->size <= r->target_size;
-    t->is_best = t->fits && (!s->best_plan || t->ap > r->best.ap);
+    t->fits = keeps(s) ? t->kept >= s->params->keep : t->size <= r->target_size;
+    t->is_best =
+        t->fits && (!s->best_plan || (keeps(s) ? t->size < r->best.size : t->ap > r->best.ap));
+    s->most_kept = fmax(s->most_kept, t->kept);
+    s->last_fits = t->fits;
     if (s->params->log)
         s->params->log(s->params->log_user, t);
-    fprintf(s->log_stream, "# %2zu  AP %.4f  AP50 %.4f  %llu bytes  %s%s\n", t->number, t->ap,
-            t->ap50, (unsigned long long)t->size, what,
-            t->is_best ? "  (best so far)" : (t->fits ? "" : "  (too large)"));
+    fprintf(s->log_stream, "# %2zu  AP %.4f  AP50 %.4f  kept %.4f  %llu bytes  %s%s\n",
+            t->number, t->ap, t->ap50, t->kept, (unsigned long long)t->size, what,
+            t->is_best ? "  (best so far)"
+            : t->fits  ? ""
+            : keeps(s) ? "  (keeps too few)"
+                       : "  (too large)");
     t->what = NULL;
     if (t->number == 1)
         r->start = *t;
     if (!t->is_best)
         return;
     r->best = *t;
+    if (keeps(s))
+        r->target_size = (uint64_t)((double)t->size * (1 - LEAST_KEEP_GAIN));
     lbw_free(s->best_plan);
     s->best_plan = *text;
     *text = NULL;
@@ -132,12 +153,13 @@ static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
 static enum lbw_status convert_and_judge(struct search *s, struct lbw_trial *trial,
                                          struct lbw_search_trial *out, struct lbw_error *err)
 {
-    struct lbw_ap ap;
+    struct lbw_verdict found;
     LBW_TRY(lbw_trial_convert(trial, &s->bench, LBW_EFFORT_FULL, &s->params->encode, err));
-    LBW_TRY(lbw_trial_judge(&ap, &trial->model, 1, &s->bench, LBW_JUDGE_TEST, err));
-    out->ap = ap.ap;
-    out->ap50 = ap.ap50;
-    out->ap75 = ap.ap75;
+    LBW_TRY(lbw_trial_judge(&found, &trial->model, 1, &s->bench, LBW_JUDGE_TEST, err));
+    out->ap = found.ap.ap;
+    out->ap50 = found.ap.ap50;
+    out->ap75 = found.ap.ap75;
+    out->kept = found.kept;
     out->size = lbw_model_size(trial->model);
     out->snr = trial->report->snr;
     if (!s->result->num_trials)
@@ -164,8 +186,8 @@ static enum lbw_status try(struct search *s, const char *what,
 out:
     if (status == LBW_OK) {
         t.seconds = lbw_now() - start;
-        score(s, &t, &text);
         *excess = (int64_t)t.size - (int64_t)s->result->target_size;
+        score(s, &t, &text);
         status = remember(s, grids ? grids : s->layers.base, err);
     }
     lbw_free(text);
@@ -210,7 +232,7 @@ static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool
         if (!lbw_allocate(picks, &least, s->layers.choices, s->layers.num,
                           s->layers.num_choices, importance,
                           budget > 0 ? (uint64_t)budget : 0)) {
-            if (round == 0)
+            if (round == 0 && !keeps(s)) /* a smaller one may not exist */
                 status = lbw_fail(err, LBW_ERR_ARGUMENT,
                                   "no plan reaches %lld bytes: the smallest grids need about "
                                   "%lld",
@@ -240,7 +262,7 @@ static enum lbw_status try_importance(struct search *s, const char *what,
 {
     const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
     bool fits = false;
-    double before = s->best_plan ? s->result->best.ap : -1;
+    size_t before = s->best_plan ? s->result->best.number : 0;
     *better = false;
     enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
     for (int round = 0; status == LBW_OK && round < 2 && has_time(s); round++) {
@@ -249,7 +271,7 @@ static enum lbw_status try_importance(struct search *s, const char *what,
         if (status != LBW_OK || !fits || was_tried(s, grids))
             break;
         status = try(s, what, grids, &excess, err);
-        *better = status == LBW_OK && s->best_plan && s->result->best.ap > before;
+        *better = status == LBW_OK && s->best_plan && s->result->best.number > before;
         if (excess <= 0)
             break;
         s->bias_bytes += excess;
@@ -400,12 +422,44 @@ static enum lbw_status try_gradients(struct search *s, struct lbw_error *err)
     return status;
 }
 
+/* The plans of --bits auto, halving the range of bits as long as a trial can tell. */
+static enum lbw_status halve_bits(struct search *s, struct lbw_error *err)
+{
+    const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
+    double low = LEAST_KEEP_BITS, high = MOST_KEEP_BITS,
+           start = s->result->start.bits_per_weight;
+    enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
+    if (s->last_fits && start < high)
+        high = start;
+    for (int round = 0; status == LBW_OK && round < NUM_KEEP_HALVES && has_time(s); round++) {
+        double middle = (low + high) / 2;
+        int64_t excess;
+        bool found;
+        s->stage = "bits by gradients";
+        status = choose_grids(s, grids, &found, middle, err);
+        if (status != LBW_OK)
+            break;
+        if (found && was_tried(s, grids))
+            break;
+        if (found)
+            status = try(s, "bits by gradients", grids, &excess, err);
+        if (found && s->last_fits)
+            high = middle;
+        else
+            low = middle; /* keeps too few, or so few bits that there is no such plan */
+    }
+    free(grids);
+    return status;
+}
+
 /* Steps between the start of the search and trials of allocations. */
 static enum lbw_status try_first(struct search *s, struct lbw_error *err)
 {
     int64_t size = 0;
     LBW_TRY(plain_size(s, &size, s->layers.base, err));
     s->bias_bytes = (int64_t)s->result->start.size - size;
+    if (keeps(s))
+        return halve_bits(s, err);
     return is_threshold(s) || s->params->num_grids ? LBW_OK : try_gradients(s, err);
 }
 
@@ -420,25 +474,29 @@ static enum lbw_status measure(struct search *s, struct lbw_error *err)
 
 static enum lbw_status run(struct search *s, struct lbw_error *err)
 {
-    struct lbw_ap ap;
+    struct lbw_verdict found;
     int64_t excess;
     LBW_TRY(lbw_model_open(&s->bench.reference, s->bench.path, err));
     LBW_TRY(try(s, "where the search starts", NULL, &excess, err));
-    LBW_TRY(lbw_trial_judge(&ap, &s->bench.reference, 1, &s->bench, LBW_JUDGE_TEST, err));
-    s->result->float_ap = ap.ap;
+    LBW_TRY(lbw_trial_judge(&found, &s->bench.reference, 1, &s->bench, LBW_JUDGE_TEST, err));
+    s->result->float_ap = found.ap.ap;
     if (is_threshold(s))
         LBW_TRY(search_mu(s, err));
     if (has_time(s))
         LBW_TRY(try_first(s, err));
-    if (has_time(s)) {
+    if (has_time(s) && (!keeps(s) || s->best_plan)) {
         LBW_TRY(measure(s, err));
         LBW_TRY(try_weights(s, err));
         LBW_TRY(refine(s, err));
     }
-    return s->best_plan
-               ? LBW_OK
-               : lbw_fail(err, LBW_ERR_ARGUMENT, "no trial met %llu bytes: raise --trials",
-                          (unsigned long long)s->result->target_size);
+    if (s->best_plan)
+        return LBW_OK;
+    if (keeps(s))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "no trial kept %.4g%% of the float model's boxes, the best %.4g%%",
+                        100 * s->params->keep, 100 * s->most_kept);
+    return lbw_fail(err, LBW_ERR_ARGUMENT, "no trial met %llu bytes: raise --trials",
+                    (unsigned long long)s->result->target_size);
 }
 
 /* The log as comments, the options to give on the command line, the plan. */
@@ -449,9 +507,13 @@ static enum lbw_status write_plan(struct search *s, struct lbw_error *err)
     FILE *f = fflush(s->log_stream) == 0 ? open_memstream(&r->plan, &size) : NULL;
     if (!f)
         return lbw_fail_memory(err);
-    fprintf(f, "# lbw search: AP %.4f where it started, %.4f now; %llu bytes of %llu\n",
-            r->start.ap, r->best.ap, (unsigned long long)r->best.size,
-            (unsigned long long)r->target_size);
+    if (keeps(s))
+        fprintf(f, "# lbw search: keeps %.4f of the float model's boxes in %llu bytes\n",
+                r->best.kept, (unsigned long long)r->best.size);
+    else
+        fprintf(f, "# lbw search: AP %.4f where it started, %.4f now; %llu bytes of %llu\n",
+                r->start.ap, r->best.ap, (unsigned long long)r->best.size,
+                (unsigned long long)r->target_size);
     if (is_threshold(s))
         fprintf(f, "# quantize with --method threshold --mu %.4g\n", r->best.mu);
     fprintf(f, "%s%s", s->log, s->best_plan);
@@ -471,23 +533,6 @@ static void release(struct search *s)
     lbw_model_close(&s->bench.reference);
 }
 
-/* Checks what no conversion or test would reject early; they check the rest themselves. */
-static enum lbw_status check(const char *path, const struct lbw_search_params *params,
-                             struct lbw_error *err)
-{
-    LBW_TRY(lbw_check_given("path", path, err));
-    LBW_TRY(lbw_check_given("params", params, err));
-    LBW_TRY(lbw_check_given("test", params->test, err));
-    LBW_TRY(lbw_check_given("profile", params->test->profile, err));
-    LBW_TRY(lbw_check_given("dataset", params->test->dataset, err));
-    LBW_TRY(lbw_check_range("target_bits", params->target_bits, 0, 64, err));
-    LBW_TRY(lbw_check_range("max_seconds", params->max_seconds, 0, INFINITY, err));
-    LBW_TRY(lbw_check_list("grids", params->grids, params->num_grids, err));
-    for (size_t i = 0; i < params->num_grids; i++)
-        LBW_TRY(lbw_check_given("grid", params->grids[i], err));
-    return LBW_OK;
-}
-
 /* What was found before an interruption is returned. */
 static enum lbw_status run_and_write(struct search *s, struct lbw_error *err)
 {
@@ -504,7 +549,7 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
                            const struct lbw_search_params *params, struct lbw_error *err)
 {
     static const struct lbw_plan_params by_default;
-    LBW_TRY(check(path, params, err));
+    LBW_TRY(lbw_search_check(path, params, err));
     struct lbw_search_params filled = *params;
     filled.plan = filled.plan ? filled.plan : &by_default;
     params = &filled;

@@ -2,7 +2,34 @@
 /* Opens, plans, converts, tests; opens the model again because converting works in place. */
 #include "search/trial.h"
 
+#include <math.h>
+
+#include "base/check.h"
+
 #define QUICK_SCORE 0.2f /* weak boxes react first, and there are more of them */
+
+enum lbw_status lbw_search_check(const char *path, const struct lbw_search_params *params,
+                                 struct lbw_error *err)
+{
+    LBW_TRY(lbw_check_given("path", path, err));
+    LBW_TRY(lbw_check_given("params", params, err));
+    LBW_TRY(lbw_check_given("test", params->test, err));
+    LBW_TRY(lbw_check_given("profile", params->test->profile, err));
+    LBW_TRY(lbw_check_given("dataset", params->test->dataset, err));
+    LBW_TRY(lbw_check_range("target_bits", params->target_bits, 0, 64, err));
+    LBW_TRY(lbw_check_range("keep", params->keep, 0, 1, err));
+    if (params->keep > 0 &&
+        (params->target_size || params->target_bits > 0 || params->num_grids ||
+         (params->plan && params->plan->method == LBW_METHOD_THRESHOLD)))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "a share to keep goes with no target size, no grids of its own and not "
+                        "with the threshold method");
+    LBW_TRY(lbw_check_range("max_seconds", params->max_seconds, 0, INFINITY, err));
+    LBW_TRY(lbw_check_list("grids", params->grids, params->num_grids, err));
+    for (size_t i = 0; i < params->num_grids; i++)
+        LBW_TRY(lbw_check_given("grid", params->grids[i], err));
+    return LBW_OK;
+}
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
                                const struct lbw_grid *const *grids, double mu,
@@ -68,7 +95,7 @@ uint64_t lbw_trial_weight_bytes(const struct lbw_trial *trial, const struct lbw_
     return size;
 }
 
-enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *models,
+enum lbw_status lbw_trial_judge(struct lbw_verdict *out, struct lbw_model *const *models,
                                 size_t num_models, const struct lbw_bench *bench,
                                 enum lbw_judge judge, struct lbw_error *err)
 {
@@ -88,8 +115,10 @@ enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *mod
     for (size_t i = 0; i < num_models; i++) {
         const struct lbw_eval_model *model = lbw_evaluation_model(evaluation, i);
         bool is_labelled = judge == LBW_JUDGE_TEST && model->ap.num_truths;
-        aps[i] = is_labelled ? model->ap : model->agreement;
-        is_blind = is_blind || (is_first && aps[i].ap < 0);
+        size_t wanted = model->num_wanted;
+        out[i].ap = is_labelled ? model->ap : model->agreement;
+        out[i].kept = wanted ? (double)(wanted - model->num_lost) / (double)wanted : 1;
+        is_blind = is_blind || (is_first && out[i].ap.ap < 0);
     }
     for (size_t i = 0; is_first && bench->params->note && i < evaluation->num_notes; i++)
         bench->params->note(bench->params->log_user, evaluation->notes[i]);

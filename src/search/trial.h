@@ -18,6 +18,10 @@ struct lbw_bench {
     void *user;
 };
 
+/* Checks what no conversion or test would reject early; they check the rest themselves. */
+enum lbw_status lbw_search_check(const char *path, const struct lbw_search_params *params,
+                                 struct lbw_error *err);
+
 /* Zero-initialise; lbw_trial_close() frees. */
 struct lbw_trial {
     struct lbw_model *model;
@@ -50,11 +54,17 @@ enum lbw_judge {
     LBW_JUDGE_QUICK, /* the quick images: against the float model's boxes */
 };
 
+/* What a test of a model found. */
+struct lbw_verdict {
+    struct lbw_ap ap;
+    double kept; /* share of the float model's boxes */
+};
+
 /*
- * aps takes one item per model. The first test of a search, which no items are known in, also
+ * `out` takes one item per model. The first test of a search, which no items are known in, also
  * passes its notes on, and fails where it cannot tell good from bad.
  */
-enum lbw_status lbw_trial_judge(struct lbw_ap *aps, struct lbw_model *const *models,
+enum lbw_status lbw_trial_judge(struct lbw_verdict *out, struct lbw_model *const *models,
                                 size_t num_models, const struct lbw_bench *bench,
                                 enum lbw_judge judge, struct lbw_error *err);
 

@@ -190,6 +190,55 @@ static void test_targets(void **state)
     assert_null(result);
 }
 
+/* The smallest size of all trials that kept enough. */
+struct smallest {
+    double keep;
+    uint64_t size;
+    size_t num_fits;
+};
+
+static void find_smallest(void *user, const struct lbw_search_trial *trial)
+{
+    struct smallest *s = user;
+    assert_int_equal(trial->fits, trial->kept >= s->keep);
+    if (!trial->fits)
+        return;
+    assert_int_equal(trial->is_best, !s->num_fits || trial->size < s->size);
+    if (trial->is_best)
+        s->size = trial->size;
+    s->num_fits++;
+}
+
+static void test_keep(void **state)
+{
+    (void)state;
+    struct lbw_error err = {0};
+    struct lbw_search_result *result = NULL;
+    struct smallest smallest = {.keep = .99};
+    struct setting s;
+    prepare(&s);
+    s.search.target_bits = 0;
+    s.search.grids = NULL;
+    s.search.num_grids = 0;
+    s.plan.grid = lbw_grid_by_name("4x2");
+    s.search.max_trials = 7;
+    s.search.keep = smallest.keep;
+    s.search.log = find_smallest;
+    s.search.log_user = &smallest;
+    check(lbw_search(&result, model_path, &s.search, &err), &err);
+    assert_true(result->best.size < result->start.size);
+    assert_int_equal(result->best.size, smallest.size);
+    assert_true(result->best.kept >= .99);
+    assert_int_equal(size_by_plan(&s, result->plan), result->best.size);
+    lbw_search_result_free(&result);
+
+    s.search.log = NULL;
+    s.search.target_size = 1000;
+    assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
+    assert_non_null(strstr(err.message, "goes with no target size"));
+    assert_null(result);
+}
+
 static void test_kept_weights(void **state)
 {
     (void)state;
@@ -326,10 +375,11 @@ static void test_notes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_search),       cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_kept_weights), cmocka_unit_test(test_mu),
-        cmocka_unit_test(test_stop),         cmocka_unit_test(test_nothing),
-        cmocka_unit_test(test_blind),        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_search),  cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_keep),    cmocka_unit_test(test_kept_weights),
+        cmocka_unit_test(test_mu),      cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_nothing), cmocka_unit_test(test_blind),
+        cmocka_unit_test(test_notes),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;
