@@ -63,14 +63,15 @@ kept = json.load(open(sys.argv[1]))["kept"]
 assert kept["samples"] == 16 and kept["boxes"] - kept["lost"] >= .9 * kept["boxes"] > 20, kept
 EOF
 [ "$(wc -c <nine.onnx)" -lt "$(wc -c <calibrated.onnx)" ]
+
 # A search that finds no plan which keeps enough says how much the best one kept.
 if lbw search "$shapes/shapes.onnx" --keep 100% -p "$shapes/profile.json" -i "$shapes/eval" \
     --max-images 8 --calib none -b 3 --trials 1 -o none.plan -q 2>why; then
-    fail 'three bits without calibration keep everything'
+    echo 'three bits without calibration keep everything'
+    exit 1
 fi
-[ ! -e none.plan ] || fail 'a plan that was not found is written'
-grep -q "no trial kept 100% of the float model's boxes, the best [0-9.]*%" why ||
-    fail "$(cat why)"
+[ ! -e none.plan ]
+grep -q "no trial kept 100% of the float model's boxes, the best [0-9.]*%" why
 
 # Without boxes there is nothing to keep: nothing is written, and the reason is said.
 if lbw quantize "$shapes/shapes.onnx" -o none.onnx --keep 90% -b 4 -c "$shapes/calib" -n 4 -q \
