@@ -286,6 +286,12 @@ static void copy_tile(void *y, const void *tile, size_t size, const struct lbw_c
     }
 }
 
+/* Whether a whole tile may be written as it is. */
+static bool is_whole(const struct lbw_conv_plan *plan, size_t tile, size_t lanes)
+{
+    return plan->pitch == (size_t)plan->out[1] && (tile + 1) * lanes <= plan->num_positions;
+}
+
 /* The sums of `num` channels from m on to floats. */
 static void finish_floats(const struct job *job, const uint8_t *panel, size_t m, size_t num,
                           size_t tile)
@@ -294,22 +300,19 @@ static void finish_floats(const struct job *job, const uint8_t *panel, size_t m,
     const struct lbw_isa *isa = conv->isa;
     size_t plane = (size_t)(job->plan->out[0] * job->plan->out[1]), lanes = isa->lanes;
     int32_t sums[LBW_MAX_ROWS * LBW_MAX_LANES];
-    float row[LBW_MAX_LANES];
+    float rest[LBW_MAX_LANES];
+    bool whole = is_whole(job->plan, tile, lanes);
     (conv->is_wide ? isa->sums_wide : isa->sums)(
         sums, num, panel, conv->words + m * conv->quads, conv->quads, conv->bias + m);
     for (size_t i = 0; i < num; i++) {
         float *y = (float *)(void *)job->y + (m + i) * plane;
+        float *row = whole ? y + tile * lanes : rest;
         isa->floats->scale(row, sums + i * lanes, lanes / LBW_COLUMNS,
                            conv->params.scale[m + i], conv->params.float_bias[m + i]);
         isa->floats->bend(row, lanes / LBW_COLUMNS, conv->params.ending);
-        copy_tile(y, row, sizeof *y, job->plan, tile * lanes, lanes);
+        if (!whole)
+            copy_tile(y, row, sizeof *y, job->plan, tile * lanes, lanes);
     }
-}
-
-/* Whether a whole tile may be written as it is. */
-static bool is_whole(const struct lbw_conv_plan *plan, size_t tile, size_t lanes)
-{
-    return plan->pitch == (size_t)plan->out[1] && (tile + 1) * lanes <= plan->num_positions;
 }
 
 static void multiply_block(const struct job *job, const uint8_t *panel, size_t group,

@@ -5,12 +5,17 @@
  */
 #include "kernels/conv_float.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define STRIP     ((size_t)4 * LBW_COLUMNS) /* positions at a time */
 #define TASK_WORK (1 << 18)                 /* products */
-#define MAX_TAPS  1024
+
+/* Groups whose planes stay in a cache of that many bytes are copied and multiplied in turn. */
+#define GROUP_SIZE ((size_t)1 << 19)
+#define MIN_GROUPS 8
+#define MAX_TAPS   1024
 
 struct lbw_conv_float {
     struct lbw_conv_float_params params; /* its arrays are owned */
@@ -33,6 +38,7 @@ struct job {
     ptrdiff_t *offsets;     /* per product of a group */
     size_t num_rows, width; /* of the output */
     size_t rows_per_task, row_tasks;
+    atomic_bool has_failed;
 };
 
 static size_t min_size(size_t a, size_t b)
@@ -162,12 +168,10 @@ static void fill_row(float *row, const struct job *job, const float *x, int64_t 
             row[first + (int64_t)q] = from[q * (size_t)stride];
 }
 
-static void fill_channel(void *argument, size_t c)
+static void fill_planes(const struct job *job, float *plane, size_t c)
 {
-    const struct job *job = argument;
     const struct lbw_conv_params *p = &job->conv->params.shape;
     const float *x = job->x + c * (size_t)(job->in[0] * job->in[1]);
-    float *plane = job->planes + c * job->num_planes * job->plane_size;
     size_t rows = job->plane_size / job->pitch;
     for (int64_t a = 0; a < p->strides[0]; a++)
         for (int64_t b = 0; b < p->strides[1]; b++, plane += job->plane_size)
@@ -179,6 +183,12 @@ static void fill_channel(void *argument, size_t c)
                 else
                     memset(row, 0, job->pitch * sizeof *row);
             }
+}
+
+static void fill_channel(void *argument, size_t c)
+{
+    const struct job *job = argument;
+    fill_planes(job, job->planes + c * job->num_planes * job->plane_size, c);
 }
 
 /* ---- products ---- */
@@ -229,19 +239,39 @@ static size_t strip_size(size_t left)
     return left > STRIP - LBW_COLUMNS ? min_size(left, STRIP) : min_size(left, half);
 }
 
-static void rows_task(void *argument, size_t i)
+/* Rows of a group, whose first channel's planes are given. */
+static void run_rows(const struct job *job, const float *planes, size_t group, size_t row,
+                     size_t end)
 {
-    const struct job *job = argument;
-    const struct lbw_conv_float *conv = job->conv;
-    size_t group = i / job->row_tasks, row = i % job->row_tasks * job->rows_per_task;
-    size_t end = min_size(row + job->rows_per_task, job->num_rows);
-    const float *channel =
-        job->planes + group * conv->depth * job->num_planes * job->plane_size;
     for (; row < end; row++)
         for (size_t q = 0, num; q < job->width; q += num) {
             num = strip_size(job->width - q);
-            run_strip(job, channel + row * job->pitch, group, row * job->width, q, num);
+            run_strip(job, planes + row * job->pitch, group, row * job->width, q, num);
         }
+}
+
+static void rows_task(void *argument, size_t i)
+{
+    const struct job *job = argument;
+    size_t group = i / job->row_tasks, row = i % job->row_tasks * job->rows_per_task;
+    size_t step = job->conv->depth * job->num_planes * job->plane_size;
+    run_rows(job, job->planes + group * step, group, row,
+             min_size(row + job->rows_per_task, job->num_rows));
+}
+
+static void group_task(void *argument, size_t group)
+{
+    struct job *job = argument;
+    size_t depth = job->conv->depth, step = job->num_planes * job->plane_size;
+    float *planes = lbw_scratch_take(depth * step * sizeof *planes + 1);
+    if (!planes) {
+        atomic_store(&job->has_failed, true);
+        return;
+    }
+    for (size_t c = 0; c < depth; c++)
+        fill_planes(job, planes + c * step, group * depth + c);
+    run_rows(job, planes, group, 0, job->num_rows);
+    lbw_scratch_give(planes);
 }
 
 /* Where each product of a group reads. */
@@ -288,17 +318,21 @@ static enum lbw_status run_image(struct job *job, const struct lbw_parallel *par
     size_t groups = (size_t)conv->params.shape.groups, size = 0;
     if (!measure(job, &size))
         return lbw_fail_memory(err);
-    job->planes = lbw_scratch_take(size + 1);
+    bool in_turn = groups >= MIN_GROUPS && size / groups <= GROUP_SIZE;
+    job->planes = in_turn ? NULL : lbw_scratch_take(size + 1);
     job->offsets = lbw_scratch_take(conv->products * sizeof *job->offsets + 1);
-    if (job->planes && job->offsets) {
+    if (job->offsets)
         place_taps(job);
+    if (job->offsets && in_turn) {
+        parallel->run(parallel->user, groups, group_task, job);
+    } else if (job->planes && job->offsets) {
         parallel->run(parallel->user, (size_t)conv->params.shape.num_inputs, fill_channel, job);
         size_t work = job->width * (conv->products + 8) * conv->rows + 1;
         job->rows_per_task = min_size(TASK_WORK / work + 1, job->num_rows);
         job->row_tasks = (job->num_rows + job->rows_per_task - 1) / job->rows_per_task;
         parallel->run(parallel->user, groups * job->row_tasks, rows_task, job);
     }
-    bool is_done = job->planes && job->offsets;
+    bool is_done = (job->planes || in_turn) && job->offsets && !atomic_load(&job->has_failed);
     lbw_scratch_give(job->offsets);
     lbw_scratch_give(job->planes);
     return is_done ? LBW_OK : lbw_fail_memory(err);

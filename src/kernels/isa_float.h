@@ -176,8 +176,9 @@ NAME(gate)(union lbw_columns *x, const struct lbw_ending *ending)
     x->f = x->f * (top.f * ending->gate_scale);
 }
 
-ISA static void NAME(bend)(float *x, size_t num_vectors, const struct lbw_ending *ending)
+ISA static void NAME(bend)(float *x, size_t num_vectors, const struct lbw_ending *given)
 {
+    const struct lbw_ending copy = *given, *ending = &copy; /* which x cannot change */
     for (size_t i = 0; i < num_vectors * LBW_COLUMNS; i += LBW_COLUMNS) {
         union lbw_columns v;
         memcpy(&v, x + i, sizeof v);

@@ -76,6 +76,13 @@ ISA static inline void neon_unpack(uint8x16_t out[4], const uint8x16_t r[4])
     out[3] = vreinterpretq_u8_u16(vzip2q_u16(high01, high23));
 }
 
+/* A vector holds one part of the positions: the sums are in order. */
+ISA static inline void neon_order(int32x4_t out[4], const int32x4_t sums[4])
+{
+    for (int j = 0; j < 4; j++)
+        out[j] = sums[j];
+}
+
 ISA static inline uint8x16_t neon_to_bytes(const int32x4_t sums[4], float scale, float high,
                                            int16_t zero)
 {

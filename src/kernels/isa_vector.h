@@ -4,7 +4,7 @@
  * and isa_neon.c, which define LANES, ROWS, ISA (the functions' target attribute), NAME(x),
  * DOTS(X) (the dot products, X(suffix)), the types bytes and ints, and where only an
  * instruction will do: load(), load_masked(), store(), splat(), splat_word(), unpack(),
- * to_bytes(), look_up() and dot…().
+ * order(), to_bytes(), look_up() and dot…().
  */
 /* From one vector of a panel to the next: more where a tile fills the first half of them. */
 #ifndef PANEL_STEP
@@ -203,11 +203,11 @@ DOTS(ROWS_LOOP)
     {                                                                                          \
         ints sums[ROWS][4];                                                                    \
         NAME(all_rows##suffix)(sums, num, panel, weights, num_quads, bias);                    \
-        for (size_t m = 0; m < num; m++)                                                       \
-            for (size_t j = 0; j < 4; j++)                                                     \
-                for (size_t b = 0; b < LANES / 16; b++)                                        \
-                    memcpy(out + m * LANES + 16 * b + 4 * j, (const char *)&sums[m][j] + 16 * b, \
-                           16);                                                                \
+        for (size_t m = 0; m < num; m++) {                                                     \
+            ints ordered[4];                                                                   \
+            NAME(order)(ordered, (const ints *)sums[m]);                                       \
+            memcpy(out + m * LANES, ordered, sizeof ordered);                                  \
+        }                                                                                      \
     }
 DOTS(SUMS)
 #undef SUMS

@@ -95,6 +95,15 @@ ISA static inline __m256i look_up256(__m256i q, const uint8_t *table)
     return found;
 }
 
+/* Sums in the order of positions. */
+ISA static inline void order256(__m256i out[4], const __m256i s[4])
+{
+    out[0] = _mm256_permute2x128_si256(s[0], s[1], 0x20);
+    out[1] = _mm256_permute2x128_si256(s[2], s[3], 0x20);
+    out[2] = _mm256_permute2x128_si256(s[0], s[1], 0x31);
+    out[3] = _mm256_permute2x128_si256(s[2], s[3], 0x31);
+}
+
 /* Where two neighbouring products never exceed 16 bits. */
 ISA static inline __m256i avx2_dot(__m256i sum, __m256i x, __m256i w)
 {
@@ -140,6 +149,10 @@ ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
     ISA static inline void name##_unpack(__m256i out[4], const __m256i r[4])                   \
     {                                                                                          \
         unpack256(out, r);                                                                     \
+    }                                                                                          \
+    ISA static inline void name##_order(__m256i out[4], const __m256i s[4])                    \
+    {                                                                                          \
+        order256(out, s);                                                                      \
     }                                                                                          \
     ISA static inline __m256i name##_to_bytes(const __m256i sums[4], float scale, float high,  \
                                               int16_t zero)                                    \
@@ -256,6 +269,18 @@ ISA static inline void unpack512(__m512i out[4], const __m512i r[4])
     out[3] = _mm512_unpackhi_epi16(high01, high23);
 }
 
+ISA static inline void order512(__m512i out[4], const __m512i s[4])
+{
+    __m512i low01 = _mm512_shuffle_i32x4(s[0], s[1], 0x44);
+    __m512i low23 = _mm512_shuffle_i32x4(s[2], s[3], 0x44);
+    __m512i high01 = _mm512_shuffle_i32x4(s[0], s[1], 0xee);
+    __m512i high23 = _mm512_shuffle_i32x4(s[2], s[3], 0xee);
+    out[0] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    out[1] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    out[2] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    out[3] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+}
+
 ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float high,
                                       int16_t zero)
 {
@@ -309,6 +334,10 @@ ISA static void halve512(uint8_t *out, const uint8_t *in, size_t n)
     ISA static inline void name##_unpack(__m512i out[4], const __m512i r[4])                   \
     {                                                                                          \
         unpack512(out, r);                                                                     \
+    }                                                                                          \
+    ISA static inline void name##_order(__m512i out[4], const __m512i s[4])                    \
+    {                                                                                          \
+        order512(out, s);                                                                      \
     }                                                                                          \
     ISA static inline __m512i name##_to_bytes(const __m512i sums[4], float scale, float high,  \
                                               int16_t zero)                                    \
