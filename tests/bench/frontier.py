@@ -6,11 +6,12 @@ Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LB
 samples/shapes. Every conversion and evaluation is kept in build/frontier/, so a run that was
 stopped goes on where it was; delete the folder to start over.
 
-usage: python3 tests/bench/frontier.py [--keep] [--plans N] [DETECTOR…]
+usage: python3 tests/bench/frontier.py [--keep | --search N | --plans N] [DETECTOR…]
 
-FRONTIER=NAME,… in the environment leaves out all rows but these. With --keep there is a table of
-what `lbw quantize --keep 98%` finds. With --plans N it also converts N random plans per detector and reports how well the predicted
-loss ranks them (Spearman).
+FRONTIER=NAME,… in the environment leaves out all rows but these. The options print a table instead.
+--keep: what `lbw quantize --keep 98%` finds. --search: what `lbw search` finds in N trials on every
+other image, beside `--bits auto` at the same size, tested on the images between. --plans: how
+well the predicted loss ranks N random plans per detector (Spearman).
 """
 import json
 import os
@@ -37,6 +38,15 @@ DETECTORS = {  # model, calibration, pictures to test with, labels, options of e
     "yunet_n_dynamic": (ASSETS / "models/yunet_n_dynamic.onnx", *FACES, ["--size", "320x320"]),
 }
 
+INTRODUCTION = """# Quality against size
+
+Written by `python3 tests/bench/frontier.py`. Agreement is AP .50:.95 with the float model's boxes \
+above a score of .6 as the truth; *lost* and *invented* are boxes above that score in one model \
+without a partner in the other; AP is against labels. Images for testing were not used for \
+calibration, except for faces.
+
+"""
+
 
 def run(*command, unmet=0):
     """Standard output of a command, or the end of everything with its message."""
@@ -46,24 +56,34 @@ def run(*command, unmet=0):
     return done.stdout
 
 
-def measure(detector, name, options):
-    """Converts and tests once: size, bits, agreement with the float model, AP against labels."""
+def note(detector, name):
+    return WORK / f"{detector}-{name}.json"
+
+
+def measure(detector, plans):
+    """
+    Converts by each of the plans, pairs of a name and options, and tests all in one pass over the
+    images: sizes, bits, agreement with the float model, AP against labels.
+    """
     model, calib, pictures, labels, common = DETECTORS[detector]
-    out, note = WORK / f"{detector}-{name}.onnx", WORK / f"{detector}-{name}.json"
-    if note.exists():
-        return json.loads(note.read_text())
-    report = json.loads(run(LBW, "quantize", model, "-o", out, "--calib", calib, "--json",
-                            *common, *options, unmet=3 * ("--keep" in options)))
+    missing = [(name, options) for name, options in plans if not note(detector, name).exists()]
+    reports, outs = [], []
+    for name, options in missing:
+        outs.append(WORK / f"{detector}-{name}.onnx")
+        reports.append(json.loads(run(LBW, "quantize", model, "-o", outs[-1], "--calib", calib,
+                                      "--json", *common, *options,
+                                      unmet=3 * ("--keep" in options))))
+        print(detector, name, reports[-1]["bits_per_weight"], file=sys.stderr, flush=True)
     common = common + (["--labels", labels] if labels else [])
-    row = json.loads(run(LBW, "eval", out, "--reference", model, "--images", pictures, "--json",
-                         *common))["models"][0]
-    result = {"bits": report["bits_per_weight"], "size": row["size"], "kept": report.get("kept"),
-              **{key: row["agreement"][key]
-                 for key in ("ap", "ap75", "wanted", "lost", "invented")},
-              "labelled": row["labels"]["ap"] if labels else None}
-    note.write_text(json.dumps(result))
-    print(detector, name, result, file=sys.stderr)
-    return result
+    rows = json.loads(run(LBW, "eval", *outs, "--reference", model, "--images", pictures, "--json",
+                          *common))["models"] if outs else []
+    for (name, _), report, row in zip(missing, reports, rows):
+        note(detector, name).write_text(json.dumps({
+            "bits": report["bits_per_weight"], "size": row["size"], "kept": report.get("kept"),
+            **{key: row["agreement"][key]
+               for key in ("ap", "ap75", "wanted", "lost", "invented")},
+            "labelled": row["labels"]["ap"] if labels else None}))
+    return [json.loads(note(detector, name).read_text()) for name, _ in plans]
 
 
 def frontier(detector):
@@ -74,10 +94,10 @@ def frontier(detector):
     ways = [(f"{g} everywhere", g, ["--bits", g]) for g in ("4", "6", "4x2")]
     ways += [(f"auto, {b}", f"auto-{b}", ["--bpw", b]) for b in BUDGETS]
     ways += [("auto, the default", "auto", [])]
-    for title, name, options in ways:
-        if os.environ.get("FRONTIER") and name not in os.environ["FRONTIER"].split(","):
-            continue
-        r = measure(detector, name, options)
+    if os.environ.get("FRONTIER"):
+        ways = [way for way in ways if way[1] in os.environ["FRONTIER"].split(",")]
+    found = measure(detector, [way[1:] for way in ways])
+    for (title, _, _), r in zip(ways, found):
         labelled = f" {r['labelled']:.4f} |" if has_labels and r["labelled"] else ""
         text += (f"| {title} | {r['bits']:.2f} | {r['size'] / 1000:.0f} kB | {r['ap']:.4f} | "
                  f"{r['ap75']:.4f} | {r['lost']} of {r['wanted']} | {r['invented']} |"
@@ -91,10 +111,42 @@ def share(kept, lost):
 
 def keep(detector):
     """The row of the smallest file that keeps 98 % of the boxes, as far as it was tested."""
-    r = measure(detector, "keep", ["--keep", "98%"])
+    [r] = measure(detector, [("keep", ["--keep", "98%"])])
     held = r["kept"]
     return (f"| {detector} | {r['bits']:.2f} | {r['size'] / 1000:.0f} kB | "
             f"{share(held['boxes'], held['lost'])} | {share(r['wanted'], r['lost'])} |\n")
+
+
+def half(pictures, which):
+    """A folder of links to every other image."""
+    folder = WORK / f"{pictures.parent.name}-{pictures.name}-{which}"
+    folder.mkdir(parents=True, exist_ok=True)
+    names = sorted(p for p in pictures.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    for picture in names[which::2]:
+        if not (folder / picture.name).exists():
+            (folder / picture.name).symlink_to(picture.resolve())
+    return folder
+
+
+def search(detector, trials):
+    """Two rows: --bits auto at 4.2 bits per weight, and what trials make of it."""
+    model, calib, pictures, _, common = DETECTORS[detector]
+    plan = WORK / f"{detector}-search-{trials}.plan"
+    if not plan.exists():
+        run(LBW, "search", model, "--images", half(pictures, 0), "--calib", calib, "--target-bpw",
+            "4.2", "--trials", trials, "-o", plan, *common)
+    outs = [WORK / f"{detector}-{name}.onnx" for name in ("auto-4.2", f"search-{trials}")]
+    reports = [json.loads(run(LBW, "quantize", model, "-o", out, "--calib", calib, "--json",
+                              *common, *options))
+               for out, options in zip(outs, (["--bpw", "4.2"], ["--plan", plan]))]
+    rows = json.loads(run(LBW, "eval", *outs, "--reference", model, "--images", half(pictures, 1),
+                          "--json", *common))["models"]
+    return "".join(
+        f"| {detector} | {title} | {report['bits_per_weight']:.2f} | {row['size'] / 1000:.0f} kB | "
+        f"{row['agreement']['ap']:.4f} | {row['agreement']['ap75']:.4f} | "
+        f"{row['agreement']['lost']} of {row['agreement']['wanted']} | "
+        f"{row['agreement']['invented']} |\n"
+        for title, report, row in zip(("auto, 4.2", f"search, {trials} trials"), reports, rows))
 
 
 def losses(detector):
@@ -119,7 +171,7 @@ def ranks(values):
 def correlation(detector, num):
     """Spearman's between predicted loss and what random plans lose of the agreement."""
     plan, known = losses(detector)
-    predicted, measured = [], []
+    predicted, plans = [], []
     for seed in range(num):
         draw = random.Random(seed)
         share, loss = draw.random(), 0
@@ -134,40 +186,43 @@ def correlation(detector, num):
         path = WORK / f"{detector}-plan{seed}.plan"
         path.write_text(json.dumps(plan))
         predicted.append(loss)
-        measured.append(1 - measure(detector, f"plan{seed}", ["--plan", path])["ap"])
+        plans.append((f"plan{seed}", ["--plan", path]))
+    measured = [1 - r["ap"] for r in measure(detector, plans)]
     a, b = ranks(predicted), ranks(measured)
     distance = sum((x - y) ** 2 for x, y in zip(a, b))
     return 1 - 6 * distance / (num * (num * num - 1))
 
 
+def head(*columns):
+    return f"| detector | {' | '.join(columns)} |\n|---|{'--:|' * len(columns)}\n"
+
+
 def main(arguments):
-    plans, kept = 0, ""
-    wants_share = arguments[:1] == ["--keep"]
-    arguments = arguments[wants_share:]
-    if arguments[:1] == ["--plans"]:
-        plans, arguments = int(arguments[1]), arguments[2:]
+    option, num = "", 0
+    if arguments[:1] == ["--keep"]:
+        option, arguments = "keep", arguments[1:]
+    elif arguments[:1] in (["--search"], ["--plans"]):
+        option, num, arguments = arguments[0][2:], int(arguments[1]), arguments[2:]
     WORK.mkdir(parents=True, exist_ok=True)
-    text = ("# Quality against size\n\nWritten by `python3 tests/bench/frontier.py`. Agreement is "
-            "AP .50:.95 with the float model's boxes above a score of .6 as the truth; *lost* and "
-            "*invented* are boxes above that score in one model without a partner in the other; "
-            "AP is against labels. Images for testing were not used for calibration, except "
-            "for faces.\n\n")
-    for detector in arguments or list(DETECTORS):
-        if not DETECTORS[detector][0].exists():
-            print(f"{detector}: no {DETECTORS[detector][0]}, left out", file=sys.stderr)
-            continue
-        text += frontier(detector)
-        if plans:
-            text += (f"\nRank correlation of predicted and measured loss over {plans} random "
-                     f"plans: {correlation(detector, plans):.2f}.\n")
-        text += "\n"
-        kept += keep(detector) if wants_share else ""
-    if kept:
-        text += ("## A share of the boxes\n\nWhat `--keep 98%` finds, the share that it saw on 16 "
-                 "images held back (boxes above a score of .4), and the share on the images for "
-                 "testing (above .6), which it did not see except for faces.\n\n| detector | bits "
-                 "per weight | file | held back | testing |\n|---|--:|--:|--:|--:|\n" + kept)
-    (ROOT / "docs" / "frontier.md").write_text(text.rstrip() + "\n")
+    detectors = [name for name in arguments or DETECTORS if DETECTORS[name][0].exists()]
+    for name in set(arguments or DETECTORS) - set(detectors):
+        print(f"{name}: no {DETECTORS[name][0]}, left out", file=sys.stderr)
+    if option == "keep":
+        print(head("bits per weight", "file", "held back", "testing"), end="")
+        for name in detectors:
+            print(keep(name), end="", flush=True)
+    elif option == "search":
+        print(head("plan", "bits per weight", "file", "agreement", "at IoU .75", "lost",
+                   "invented"), end="")
+        for name in detectors:
+            print(search(name, num), end="", flush=True)
+    elif option == "plans":
+        print(head("rank correlation"), end="")
+        for name in detectors:
+            print(f"| {name} | {correlation(name, num):.2f} |", flush=True)
+    else:
+        text = "\n".join(frontier(name) for name in detectors)
+        (ROOT / "docs" / "frontier.md").write_text(INTRODUCTION + text)
 
 
 main(sys.argv[1:])

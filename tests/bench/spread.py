@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """Quality of several builds of lbw over subsets of the calibration set: what is better, and what is
 chance. Each build converts with all images, then with a different quarter, fifth or sixth left out.
-Prints agreement with the float model and, where there are labels, AP: mean (lowest … highest).
+Prints agreement with the float model, boxes lost and invented and, where there are labels, AP: mean
+(lowest … highest). A grid such as 4.2 is a budget of bits per weight. What the closing pass
+does shows beside a build whose lbw_close_weight() returns at once.
 Results are kept in build/spread/; delete it to start over.
 
 usage: python3 tests/bench/spread.py [--grids 4,6,4x2] [--detectors A,B] [--subsets N]
@@ -19,9 +21,13 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ASSETS = pathlib.Path(os.environ.get("LBW_ASSETS", ROOT / "../shared/assets")).resolve()
 WORK = ROOT / "build/spread"
-COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json")
+COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json", [])
+FACES = (ASSETS / "faces", ASSETS / "faces", None)
+SHAPES = ROOT / "samples/shapes"
 DETECTORS = {"yolox_nano": COCO, "nanodet_m_416": COCO, "fastestdet": COCO,
-             "ultraface_rfb_320": (ASSETS / "faces", ASSETS / "faces", None)}
+             "ultraface_rfb_320": (*FACES, []), "yunet_n_dynamic": (*FACES, ["--size", "320x320"]),
+             "shapes": (SHAPES / "calib", SHAPES / "eval", SHAPES / "eval",
+                        ["--profile", SHAPES / "profile.json"])}
 PICTURES = (".jpg", ".jpeg", ".png")
 
 
@@ -57,27 +63,31 @@ def subset(calib, left_out):
 
 
 def measure(detector, grid, left_out, programs):
-    """One pair (agreement, AP or None) for each program."""
-    calib, pictures, labels = DETECTORS[detector]
+    """Agreement, AP or None, boxes lost and invented for each program."""
+    calib, pictures, labels, common = DETECTORS[detector]
     folder = WORK / f"{detector}-{grid}-{name_of(left_out)}"
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / ("-".join(programs) + ".json")
-    model = ASSETS / "models" / f"{detector}.onnx"
+    model = (SHAPES if detector == "shapes" else ASSETS / "models") / f"{detector}.onnx"
     if not note.exists():
         outs = [folder / f"{name}.onnx" for name in programs]
         for out, program in zip(outs, programs.values()):
-            run(program, "quantize", model, "-o", out, "-q", "-b", grid, "-c",
-                subset(calib, left_out))
+            run(program, "quantize", model, "-o", out, "-q", "--bpw" if "." in grid else "-b", grid,
+                "-c", subset(calib, left_out), *common)
         note.write_text(run(next(iter(programs.values())), "eval", *outs, "--reference", model,
-                            "--images", pictures, "--json", "-q",
+                            "--images", pictures, "--json", "-q", *common,
                             *(["--labels", labels] if labels else [])))
-    return [(row["agreement"]["ap"], row["labels"]["ap"] if labels else None)
+    return [(row["agreement"]["ap"], row["labels"]["ap"] if labels else None,
+             row["agreement"]["lost"], row["agreement"]["invented"])
             for row in json.loads(note.read_text())["models"]]
 
 
 def show(values):
-    return "" if None in values else (f"{sum(values) / len(values):.4f} "
-                                      f"({min(values):.4f} … {max(values):.4f})")
+    if None in values:
+        return ""
+    one = "{:.0f}" if isinstance(values[0], int) else "{:.4f}"
+    mean, least, most = (one.format(f(values)) for f in (statistics.mean, min, max))
+    return mean if len(values) == 1 else f"{mean} ({least} … {most})"
 
 
 def difference(rows, i, at):
@@ -98,7 +108,7 @@ def main():
     args = parser.parse_args()
     programs = dict(p.split("=", 1) if "=" in p else (f"lbw{i}", p)
                     for i, p in enumerate(args.programs))
-    for title, at in (("agreement", 0), ("AP", 1)):
+    for title, at in (("agreement", 0), ("AP", 1), ("lost", 2), ("invented", 3)):
         print(f"\n| {title} | bits | {' | '.join(programs)} |\n|---|---|{'--:|' * len(programs)}")
         for detector in args.detectors.split(","):
             for grid in args.grids.split(","):

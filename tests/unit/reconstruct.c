@@ -172,7 +172,7 @@ static struct layer *make_layer(double noise, uint64_t seed, size_t num_kept)
     assert_int_equal(
         lbw_moments_add(&moments, x + NUM / 2 * K, y + NUM / 2 * K, NUM / 2, 2, NULL), LBW_OK);
     assert_int_equal(
-        lbw_fit_open(&layer->fit, &moments, (struct lbw_damping){0.01, 0}, 2, NULL, NULL),
+        lbw_fit_open(&layer->fit, &moments, (struct lbw_damping){0.01, 0.5}, 2, NULL, NULL),
         LBW_OK);
     lbw_moments_release(&moments);
     free(x);
@@ -286,7 +286,7 @@ static void test_degenerate(void **state)
 
 /* The signal-to-noise ratio of a layer with few samples, in dB. */
 static double fit_long_rows(float *w, const float *x, const float *y, size_t num, bool is_kept,
-                            const struct lbw_grid *grid, struct lbw_watch *watch)
+                            const struct lbw_grid *grid, double own, struct lbw_watch *watch)
 {
     struct lbw_moments moments;
     struct lbw_fit *fit;
@@ -305,8 +305,8 @@ static double fit_long_rows(float *w, const float *x, const float *y, size_t num
         LBW_OK);
     assert_int_equal(lbw_moments_add(&moments, copies, copies + size, num, 2, NULL), LBW_OK);
     assert_true(is_kept == !moments.yy);
-    assert_int_equal(lbw_fit_open(&fit, &moments, (struct lbw_damping){0.1, 0}, 0, NULL, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_fit_open(&fit, &moments, (struct lbw_damping){0.1, own}, 0, NULL, NULL), LBW_OK);
     enum lbw_status status =
         lbw_reconstruct(codes, steps, correction, fit, grid, &params, &stats, &err);
     assert_int_equal(status, watch ? LBW_ERR_INTERRUPTED : LBW_OK);
@@ -334,18 +334,18 @@ static void test_forms_agree(void **state)
         w[i] = (float)gauss(&random) * 0.1f;
     make_columns(x, y, NUM_LONG, LONG_K, 0.1, &random);
     const char *grids[] = {"3", "4", "4x2"};
-    for (int g = 0; g < 3; g++) {
-        const struct lbw_grid *grid = lbw_grid_by_name(grids[g]);
+    for (int g = 0; g < 6; g++) { /* damped alike, then by each column's variance too */
+        const struct lbw_grid *grid = lbw_grid_by_name(grids[g % 3]);
         double snr[2];
         for (int kept = 0; kept < 2; kept++)
-            snr[kept] = fit_long_rows(w, x, y, NUM_LONG, kept, grid, NULL);
+            snr[kept] = fit_long_rows(w, x, y, NUM_LONG, kept, grid, g < 3 ? 0 : 0.5, NULL);
         assert_true(snr[0] > 10);
         assert_true(snr[1] > snr[0] - 0.1);
     }
     for (int kept = 0; kept < 2; kept++) {
         int calls = 0;
         struct lbw_watch watch = {.fn = stop, .user = &calls, .owner = pthread_self()};
-        fit_long_rows(w, x, y, NUM_LONG, kept, lbw_grid_by_name("4"), &watch);
+        fit_long_rows(w, x, y, NUM_LONG, kept, lbw_grid_by_name("4"), 0, &watch);
         assert_int_equal(calls, 1);
     }
 }
