@@ -45,7 +45,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     lbw_progress_clear();
     if (status != LBW_OK)
         return status;
-    lbw_conversion_describe(c, lbw_calibrate_num_samples(c->activations));
+    lbw_conversion_describe(c, lbw_calibrate_num_samples(c->activations), assumed);
     if (assumed && !v->all.report.quiet)
         lbw_print_line(stderr, assumed);
     return LBW_OK;

@@ -157,7 +157,7 @@ static enum lbw_status open_calibration(struct job *job)
         lbw_calibrate_from_options(&job->v->all.calib, &job->all.picture);
     /* The same samples without the held-back ones, which must not influence the fit. */
     params.num_samples = r->num_train + r->num_held_back;
-    lbw_conversion_describe(&job->all, params.num_samples);
+    lbw_conversion_describe(&job->all, params.num_samples, NULL);
     params.hold_back = r->num_held_back;
     params.profile = job->all.is_auto ? job->all.picture.detector : NULL;
     return lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,

@@ -118,10 +118,12 @@ enum lbw_status lbw_conversion_open(struct lbw_conversion *c)
     return c->is_auto ? choose_bits(c) : LBW_OK;
 }
 
-void lbw_conversion_describe(struct lbw_conversion *c, size_t num)
+void lbw_conversion_describe(struct lbw_conversion *c, size_t num, const char *assumed)
 {
     const char *calib = c->v->calib.source, *plural = num == 1 ? "" : "s";
-    if (lbw_source_is_generated(calib))
+    if (lbw_source_is_generated(calib) && assumed)
+        snprintf(c->data, sizeof c->data, "%.*s", (int)strcspn(assumed, ","), assumed);
+    else if (lbw_source_is_generated(calib))
         snprintf(c->data, sizeof c->data, "%zu generated image%s", num, plural);
     else
         snprintf(c->data, sizeof c->data, "%zu sample%s of %s", num, plural, calib);

@@ -2,6 +2,7 @@
 /* Samples for all inputs: resolves shapes, then reads pictures or arrays. */
 #include "feed/feed.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,21 +42,55 @@ static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model
     return LBW_OK;
 }
 
+/* Another input like that of the picture: of stereo pairs, changes, several cameras. */
+static bool is_picture_too(const struct lbw_feed *feed, size_t i)
+{
+    const struct lbw_feed_input *a = &feed->inputs[feed->picture], *b = &feed->inputs[i];
+    if (a->data_type != b->data_type || a->num_dims != b->num_dims)
+        return false;
+    for (size_t k = 0; k < a->num_dims; k++)
+        if (a->dims[k] != b->dims[k])
+            return false;
+    return true;
+}
+
+/* An open side may be that of the picture, if the channels are as many. */
+static void settle_other(struct lbw_feed *feed, size_t i)
+{
+    struct lbw_feed_input *other = &feed->inputs[i], like = *other;
+    const struct lbw_feed_input *picture = &feed->inputs[feed->picture];
+    for (size_t k = 0; k < like.num_dims && like.num_dims == picture->num_dims; k++)
+        if (like.dims[k] < 0 && k != feed->axes.channels_axis)
+            like.dims[k] = picture->dims[k];
+    struct lbw_feed_input before = *other;
+    *other = like;
+    if (is_picture_too(feed, i))
+        return;
+    *other = before;
+    lbw_beside_settle(other);
+}
+
 /* One line on source, preprocessing and inputs besides the picture. */
 static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
 {
     char line[384];
     lbw_preprocess_describe(line, sizeof line, &feed->preprocess);
-    const char *text = lbw_arena_printf(
-        &feed->arena, "%zu %simage%s, %s%s%s%s", feed->num_samples * feed->axes.batch,
-        lbw_pictures_are_generated(feed->pictures) ? "generated " : "",
-        feed->num_samples * feed->axes.batch == 1 ? "" : "s", line, why ? " (" : "",
-        why ? why : "", why ? ")" : "");
+    char count[64];
+    size_t num = feed->num_samples, batch = feed->axes.batch;
+    const char *made = lbw_pictures_are_generated(feed->pictures) ? "generated " : "";
+    if (batch > 1)
+        snprintf(count, sizeof count, "%zu batch%s of %zu %simages", num, num == 1 ? "" : "es",
+                 batch, made);
+    else
+        snprintf(count, sizeof count, "%zu %simage%s", num, made, num == 1 ? "" : "s");
+    const char *text = lbw_arena_printf(&feed->arena, "%s, %s%s%s%s", count, line,
+                                        why ? " (" : "", why ? why : "", why ? ")" : "");
     for (size_t i = 0; text && i < feed->num_inputs; i++)
         if (i != feed->picture)
-            text =
-                lbw_arena_printf(&feed->arena, "%s; input '%s': %s", text, feed->inputs[i].name,
-                                 lbw_beside_meaning(feed->inputs[i].name));
+            text = lbw_arena_printf(
+                &feed->arena, "%s; input '%s': %s", text, feed->inputs[i].name,
+                is_picture_too(feed, i) ? "the next image"
+                                        : lbw_beside_meaning(feed->inputs[i].name));
     if (text && lbw_feed_num_skipped(feed))
         text = lbw_arena_printf(&feed->arena, "%s; %zu could not be read, the first: %s", text,
                                 lbw_feed_num_skipped(feed), lbw_feed_skipped(feed, 0));
@@ -84,7 +119,7 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_mod
     LBW_TRY(lbw_within(err, settle_picture(feed, info, params, err), "%s", model->name));
     for (size_t i = 0; i < feed->num_inputs; i++)
         if (i != feed->picture)
-            lbw_beside_settle(&feed->inputs[i]);
+            settle_other(feed, i);
     size_t most = params->max_samples, batch = feed->axes.batch;
     if (most && !lbw_size_mul(&most, most, batch))
         most = 0;
@@ -260,7 +295,7 @@ static enum lbw_status fill_pictures(struct lbw_array *array, struct lbw_feed *f
 enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *arrays,
                              struct lbw_error *err)
 {
-    size_t made = 0;
+    size_t made = 0, next = 0;
     i = (2 * i + 1) * feed->num_left / (2 * feed->num_samples);
     enum lbw_status status = feed->arrays ? lbw_feed_arrays_seek(feed->arrays, i, err) : LBW_OK;
     for (; made < feed->num_inputs && status == LBW_OK; made++) {
@@ -272,6 +307,8 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
             lbw_feed_arrays_fill(&arrays[made], feed->arrays, made);
         else if (status == LBW_OK && made == feed->picture)
             status = fill_pictures(&arrays[made], feed, i, err);
+        else if (status == LBW_OK && is_picture_too(feed, made))
+            status = fill_pictures(&arrays[made], feed, i + ++next, err);
         else if (status == LBW_OK)
             lbw_beside_fill(&arrays[made], input->name, &feed->preprocess);
     }

@@ -237,6 +237,28 @@ def test_weight_as_output():
     never(run("compare", "in.onnx", "out.onnx", "-n", "1").split("copy ")[1].split("\n")[0], "equal")
 
 
+# ---- inputs ----
+
+
+def test_two_images():
+    """Both cameras get images, other ones; a mask or a state beside them gets zeros."""
+    made = model([op("Concat", "x other mask", "both", axis=1), op("Conv", "both w", "y", **PAD),
+                  op("Sub", "x other", "d"), op("ReduceMax", "d", "apart", keepdims=0)],
+                 {"w": values(32, 7, 3, 3)},
+                 [port("x", [1, 3, "h", "w"]), port("other", [1, 3, "h", "w"]), port("mask", [1, 1, 64, 64])],
+                 [port("y", None), port("apart", None)])
+    text = quantize(made, "--size", "64x64", "--bits", "4")
+    says(text, "; input 'other': the next image; input 'mask': zeros")
+    text = run("compare", "in.onnx", "in.onnx", "-n", "2", "--size", "64x64", "--json")
+    assert float(text.split('"apart"')[1].split('"max_value": ')[1].split(",")[0]) > .1, text
+
+
+def test_batch():
+    made = model([op("Conv", "x w", "y", **PAD)], {"w": values(32, 3, 3, 3)}, [port("x", [4, 3, 32, 32])])
+    says(quantize(made, "--bits", "4"), "2 batches of 4 generated images, 32x32",
+         "calibrated with 2 batches of 4 generated images")
+
+
 # ---- operator sets ----
 
 
