@@ -11,13 +11,14 @@ import tempfile
 
 import cffi
 
-# What cffi has to know besides the headers: the program's main(), and the callbacks.
+# What cffi has to know besides the headers: the program's main(), memory, and the callbacks.
 EXTRA = """
 #define LBW_DIGEST_SIZE ...
 #define LBW_KEEP_SAMPLES ...
 #define LBW_KEEP_LOSS ...
 #define LBW_KEEP_TRIES ...
 int lbw_program(int argc, char **argv);
+void give_back(void);
 extern "Python" {
     int on_progress(void *user, const char *what, size_t done, size_t total);
     int on_step(void *user, const struct lbw_tune_status *status);
@@ -29,8 +30,21 @@ extern "Python" {
 """
 
 SOURCE = """
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <lbw/lbw.h>
 int lbw_program(int argc, char **argv);
+
+/* A conversion allocates and frees large arrays in short-lived threads; glibc would keep that
+   memory, for each of them apart, and every later call would leave more. */
+static void give_back(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 """
 
 

@@ -186,6 +186,7 @@ class _Job:
     def __init__(self, call: Call, model: Model, values: Mapping[str, Any],
                  checking: _Checking | None = None, loss: float = 0) -> None:
         self.call = call
+        call.callback(lib.give_back)  # when all is closed
         self.values = values
         self.started = time.monotonic()
         if "encoding" in values:

@@ -396,6 +396,7 @@ def search(
     raw: list[Any] = []
     options.check_encoding(values)
     with Call(progress) as call:
+        call.callback(lib.give_back)
         picture = options.Picture(call, profile, preprocess)
         path = options.model_path(call, model)
         handle = options.open_model(call, path)

@@ -128,7 +128,8 @@ def test_other_runtimes(capsys):
     for i, channels in enumerate((3, 64, 64)):
         weight = rng.normal(0, 0.1, (64, channels, 3, 3)).astype(numpy.float32)
         tensors.append(onnx.numpy_helper.from_array(weight, f"w{i}"))
-        nodes.append(onnx.helper.make_node("Conv", [before, f"w{i}"], [f"c{i}"], pads=[1] * 4))
+        nodes.append(onnx.helper.make_node("Conv", [before, f"w{i}"], [f"c{i}"], pads=[1] * 4,
+                                           kernel_shape=[3, 3]))  # which OpenCV 4 wants
         nodes.append(onnx.helper.make_node("Relu", [f"c{i}"], [f"y{i}"]))
         before = f"y{i}"
     ports = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, n, 32, 32])
