@@ -148,7 +148,7 @@ static bool match_bias(struct layer *layer, const struct lbw_native_finder *r,
     const Onnx__NodeProto *b =
         lbw_native_made_by(r, lbw_node_input(conv, 2), "DequantizeLinear");
     const Onnx__TensorProto *values = b ? lbw_native_constant(r, lbw_node_input(b, 0)) : NULL;
-    if (!values || values->data_type != INT32 || *lbw_node_input(b, 2))
+    if (!values || values->data_type != INT32)
         return false;
     layer->bias = lbw_node_input(b, 0);
     layer->bias_scale = lbw_node_input(b, 1);

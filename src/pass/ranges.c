@@ -11,7 +11,7 @@
  * What one rounding may cost, where all weights on grid 4x2 cost 1. docs/activations.md says
  * what it was tried on.
  */
-#define MOST_COST 0.15
+#define MOST_COST 0.1
 
 /* Tensors of more values may cost more, in proportion: layers on float take the longer. */
 #define MANY_VALUES ((double)(1 << 19))

@@ -199,9 +199,9 @@ def show(detector):
 
 
 def speed(files):
-    rows = json.loads(run(LBW, "bench", *files.values(), "--threads", "1", "--json"))["models"]
-    for name, row in zip(files, rows):
-        print(f"{name}: {row['ratio']:.2f}")
+    report = json.loads(run(LBW, "bench", *files.values(), "--threads", "1", "--json"))
+    for name, row in zip(files, report["settings"][0]["models"]):
+        print(f"{name}: {row['speed']['median']:.2f}")
 
 
 def main():

@@ -145,6 +145,9 @@ static void put_weights(struct text *graph, const struct layer *l)
     put_tensor(graph, name_of(l->to, "_b"), TYPE(INT32), dims, 1, bias, 4 * (size_t)l->outputs);
     put_tensor(graph, name_of(l->to, "_b_scale"), TYPE(FLOAT), dims, 1, bias_scales,
                4 * (size_t)l->outputs);
+    memset(bias, 0, sizeof bias);
+    put_tensor(graph, name_of(l->to, "_b_zero"), TYPE(INT32), dims, 1, bias,
+               4 * (size_t)l->outputs); /* which other quantizers write, and some read */
     free(codes);
 }
 
@@ -158,7 +161,10 @@ static void put_weight_nodes(struct text *graph, const struct layer *l)
     if (l->has_no_bias)
         return;
     attribute_int(&axis, "axis", 0);
-    snprintf(inputs, sizeof inputs, "%s_b %s_b_scale", l->to, l->to);
+    snprintf(inputs, sizeof inputs, "%s_b %s_b_scale%s%s", l->to, l->to,
+             l->groups == 1 ? " " : "", l->groups == 1 ? l->to : "");
+    if (l->groups == 1)
+        strcat(inputs, "_b_zero");
     put_op(graph, "DequantizeLinear", inputs, name_of(l->to, "_b_real"), &axis);
 }
 
