@@ -49,6 +49,13 @@ struct lbw_check_row {
 struct lbw_check_result {
     size_t num_samples;
     bool is_of_boxes; /* there is a profile for the outputs, and the float model found boxes */
+    /*
+     * ONNX Runtime does not load all of the model (an operator of TensorRT after the heads):
+     * the rows are the outputs of its last layers, and `reason` says why, in the runtime's
+     * words. num_samples is 0 if an encoding leaves nothing to compare there.
+     */
+    bool is_of_layers;
+    const char *reason; /* lives as long as the check; "" */
     /* Boxes with scores of at least .4; partners have the same class and IoU >= .5. */
     size_t num_boxes;    /* of the float model */
     size_t num_lost;     /* of them, without a partner in the other model */
@@ -59,7 +66,8 @@ struct lbw_check_result {
 
 /*
  * Runs the float model, which may change or be closed afterwards. Sets *out to NULL when there
- * are too few samples to hold any back. LBW_ERR_RUNTIME when ONNX Runtime is missing.
+ * are too few samples to hold any back. LBW_ERR_RUNTIME when ONNX Runtime is missing, or does
+ * not load the model; with params->num_samples of 0, only if not up to its last layers either.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_check_open(struct lbw_check **out,
                                                      struct lbw_model *model,

@@ -243,6 +243,10 @@ class Kept(Record):
     # The profile knows the outputs, and the float model found boxes. At a score of .4 on both
     # sides; partners have the same class and overlap by half.
     is_of_boxes: bool
+    # ONNX Runtime does not load all of the model: the outputs are those of its last layers.
+    is_of_layers: bool
+    # Why, in the runtime's words; "".
+    reason: str
     # Of the float model.
     num_boxes: int
     # Of them, without a partner in the converted model.

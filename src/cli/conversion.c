@@ -200,6 +200,10 @@ enum lbw_status lbw_conversion_show(struct lbw_conversion *c)
         lbw_report_show(lbw_output_talk(&v->output), &v->report, c->report, &summary, &c->err);
     if (status == LBW_OK && *c->unchecked.message)
         lbw_talk("warning: what the result keeps was not measured: %s", c->unchecked.message);
+    if (status == LBW_OK && c->kept.is_of_layers)
+        lbw_talk("warning: what the result keeps was %s: %s",
+                 c->kept.num_samples ? "measured at its last layers only" : "not measured",
+                 c->kept.reason);
     if (status == LBW_OK)
         warn(c);
     return status;

@@ -256,7 +256,7 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
         return;
     }
     for (size_t i = 0; i < kept->num_rows && i < MAX_OUTPUTS; i++) {
-        fprintf(to, "output ");
+        fputs(kept->is_of_layers ? "layer " : "output ", to);
         lbw_print_clean(to, kept->rows[i].name);
         if (isfinite(kept->rows[i].snr))
             fprintf(to, ": SNR %.1f dB, cosine %.4f", kept->rows[i].snr, kept->rows[i].cosine);
@@ -268,7 +268,8 @@ static void print_kept(FILE *to, const struct lbw_check_result *kept)
         putc('\n', to);
     }
     if (kept->num_rows > MAX_OUTPUTS)
-        fprintf(to, "%zu more output%s (--json lists all)\n", kept->num_rows - MAX_OUTPUTS,
+        fprintf(to, "%zu more %s%s (--json lists all)\n", kept->num_rows - MAX_OUTPUTS,
+                kept->is_of_layers ? "layer" : "output",
                 kept->num_rows == MAX_OUTPUTS + 1 ? "" : "s");
 }
 

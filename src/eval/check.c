@@ -14,6 +14,7 @@
 #include "eval/picture.h"
 #include "feed/image_formats.h"
 #include "feed/input.h"
+#include "onnx/ends.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "run/session.h"
@@ -49,6 +50,9 @@ struct lbw_check {
     size_t picture; /* the input that takes them, of images[] */
     struct lbw_preprocess preprocess;
     struct lbw_session *session; /* of the other model */
+    char **layers;               /* outputs in place of the model's own; NULL: its own */
+    size_t num_layers;
+    struct lbw_error unloaded; /* why */
     size_t num_images, num_outputs;
     char **image_names, **names;
     size_t *image_slots, *output_slots; /* of the session */
@@ -84,6 +88,7 @@ void lbw_check_close(struct lbw_check **check)
     free(c->held);
     free_names(c->image_names, c->num_images);
     free_names(c->names, c->num_outputs);
+    free_names(c->layers, c->num_layers);
     free(c->image_slots);
     free(c->output_slots);
     free(c->rows);
@@ -174,7 +179,47 @@ static enum lbw_status open_session(struct lbw_check *c, struct lbw_model *model
         .native = true,
     };
     lbw_session_close(&c->session);
-    return lbw_session_open_model(&c->session, model, &params, err);
+    if (!c->layers)
+        return lbw_session_open_model(&c->session, model, &params, err);
+    const struct lbw_part part = {.outputs = (const char *const *)c->layers,
+                                  .num_outputs = c->num_layers};
+    return lbw_within(err, lbw_session_open_part(&c->session, model, &part, &params, err), "%s",
+                      model->name);
+}
+
+/* The ends of the model's last layers, which the runtime may reach. */
+static enum lbw_status list_layers(struct lbw_check *c, struct lbw_model *model,
+                                   struct lbw_error *err)
+{
+    struct lbw_index index;
+    const char **ends;
+    size_t num = 0;
+    LBW_TRY(lbw_index_init(&index, model, err));
+    enum lbw_status status = lbw_index_ends(&ends, &num, &index, err);
+    lbw_index_release(&index);
+    LBW_TRY(status);
+    c->layers = calloc(num + 1, sizeof *c->layers);
+    if (!c->layers)
+        return lbw_fail_memory(err);
+    for (; c->num_layers < num; c->num_layers++)
+        if (!(c->layers[c->num_layers] = strdup(ends[c->num_layers])))
+            return lbw_fail_memory(err);
+    return LBW_OK;
+}
+
+/* The model as a whole, or else up to its last layers. */
+static enum lbw_status open_as_far(struct lbw_check *c, struct lbw_model *model,
+                                   bool needs_whole, struct lbw_error *err)
+{
+    enum lbw_status status = open_session(c, model, &c->unloaded);
+    if (status == LBW_ERR_RUNTIME && !needs_whole && list_layers(c, model, NULL) == LBW_OK &&
+        open_session(c, model, NULL) == LBW_OK) {
+        c->has_profile = false;
+        return LBW_OK;
+    }
+    if (status != LBW_OK)
+        return lbw_fail(err, status, "%s", c->unloaded.message);
+    return LBW_OK;
 }
 
 /* Where the samples' inputs and the float model's outputs are in the session. */
@@ -261,10 +306,10 @@ static bool is_comparable(const struct lbw_check *c, size_t output)
 }
 
 /* Runs the float model; outputs that do not match the profile are compared as numbers. */
-static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model,
+static enum lbw_status learn_all(struct lbw_check *c, struct lbw_model *model, bool needs_whole,
                                  struct lbw_error *err)
 {
-    LBW_TRY(open_session(c, model, err));
+    LBW_TRY(open_as_far(c, model, needs_whole, err));
     c->num_outputs = lbw_session_num_outputs(c->session);
     c->names = calloc(c->num_outputs + 1, sizeof *c->names);
     c->rows = calloc(c->num_outputs + 1, sizeof *c->rows);
@@ -315,7 +360,7 @@ enum lbw_status lbw_check_open(struct lbw_check **out, struct lbw_model *model,
     LBW_OR_OUT(settle_profile(c, feed, params->profile, err));
     LBW_OR_OUT(hold(c, feed, params->num_samples, is_generated, err));
     if (c->num_held)
-        LBW_OR_OUT(learn_all(c, model, err));
+        LBW_OR_OUT(learn_all(c, model, params->num_samples > 0, err));
     else
         lbw_check_close(&c);
     *out = c;
@@ -392,9 +437,18 @@ static struct lbw_check_row row_of(const char *name, const struct sums *s)
 enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
                               struct lbw_model *model, struct lbw_error *err)
 {
-    struct lbw_check_result result = {.num_samples = c->num_held, .rows = c->rows};
+    struct lbw_check_result result = {.num_samples = c->num_held,
+                                      .is_of_layers = c->layers != NULL,
+                                      .reason = c->unloaded.message,
+                                      .rows = c->rows};
     LBW_TRY(lbw_model_check(model, err));
-    LBW_TRY(open_session(c, model, err));
+    if (c->layers && open_session(c, model, &c->unloaded) == LBW_ERR_RUNTIME) {
+        result.num_samples = 0; /* an encoding may have no tensor of that name */
+        *out = result;
+        return LBW_OK;
+    }
+    if (!c->session)
+        LBW_TRY(open_session(c, model, err));
     LBW_TRY(find_slots(c, err));
     lbw_parallel_for(c->num_held, 0, judge, c);
     lbw_session_close(&c->session);

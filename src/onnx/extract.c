@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/ends.h"
 #include "onnx/extdata.h"
 #include "onnx/walk.h"
 
@@ -113,6 +114,59 @@ static bool import(Onnx__ModelProto *proto, struct lbw_arena *arena, const char 
     return true;
 }
 
+static bool put_needs(struct lbw_strmap *names, const Onnx__NodeProto *node);
+
+/* What the nodes of a body read, its own values included. */
+static bool put_needs_of_body(struct lbw_strmap *names, const Onnx__GraphProto *body)
+{
+    for (size_t i = 0; i < body->n_node; i++)
+        if (!put_needs(names, body->node[i]))
+            return false;
+    for (size_t i = 0; i < body->n_output; i++) /* may be a value from outside */
+        if (body->output[i]->name && !lbw_ends_put(names, &body->output[i]->name, 1))
+            return false;
+    return true;
+}
+
+static bool put_needs(struct lbw_strmap *names, const Onnx__NodeProto *node)
+{
+    if (!lbw_ends_put(names, node->input, node->n_input))
+        return false;
+    for (size_t i = 0; i < node->n_attribute; i++) {
+        const Onnx__AttributeProto *a = node->attribute[i];
+        if (a->g && !put_needs_of_body(names, a->g))
+            return false;
+        for (size_t k = 0; k < a->n_graphs; k++)
+            if (!put_needs_of_body(names, a->graphs[k]))
+                return false;
+    }
+    return true;
+}
+
+/* Only the nodes that the outputs depend on: the runtime refuses others that it does not know.
+ */
+static enum lbw_status keep_needed(Onnx__GraphProto *graph, struct lbw_arena *arena,
+                                   const struct lbw_part *part, struct lbw_error *err)
+{
+    struct lbw_strmap names = {0};
+    Onnx__NodeProto **kept = lbw_arena_calloc(arena, graph->n_node + 1, sizeof *kept);
+    size_t first = graph->n_node;
+    bool has_memory = kept != NULL;
+    for (size_t i = 0; i < part->num_outputs && has_memory; i++)
+        has_memory = lbw_strmap_put(&names, part->outputs[i], graph);
+    for (size_t i = graph->n_node; i-- > 0 && has_memory;)
+        if (lbw_ends_reach(graph->node[i], &names)) {
+            kept[--first] = graph->node[i];
+            has_memory = put_needs(&names, graph->node[i]);
+        }
+    lbw_strmap_release(&names);
+    if (!has_memory)
+        return lbw_fail_memory(err);
+    graph->node = kept + first;
+    graph->n_node -= first;
+    return LBW_OK;
+}
+
 enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
                             const struct lbw_part *part, struct lbw_error *err)
 {
@@ -128,6 +182,8 @@ enum lbw_status lbw_extract(void **data, size_t *size, struct lbw_model *model,
         graph.output = lbw_arena_calloc(&arena, part->num_outputs, sizeof *graph.output);
         graph.n_output = 0;
     }
+    if (part->num_outputs)
+        LBW_OR_OUT(keep_needed(&graph, &arena, part, err));
     if (part->domain && !import(&proto, &arena, part->domain))
         LBW_OR_OUT(lbw_fail_memory(err));
     for (size_t i = 0; i < part->num_outputs; i++) {

@@ -92,6 +92,21 @@ def test_unknown_operator():
     unknown_operator(["--bits", "4"])
 
 
+def test_unknown_tail():
+    """Suppression by an operator of TensorRT: bits and quality are measured up to the heads."""
+    made = model([op("Conv", "x w", "a", **PAD), op("Relu", "a", "r"), op("Conv", "r w2", "head", **PAD),
+                  op("Sigmoid", "head", "s"), op("EfficientNMS_TRT", "s s", "num boxes", domain="TRT")],
+                 {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)},
+                 outputs=[port("num", [1, 1], T.INT32), port("boxes", [1, 100, 4])],
+                 imports=(("", 17), ("TRT", 1)))
+    text = quantize(made)
+    says(text, "calibrated with 2 generated images", "layer head: SNR ",
+         "warning: what the result keeps was measured at its last layers only: in.onnx: loading the model",
+         "TRT:EfficientNMS_TRT(-1) is not a registered function")
+    never(text, "effect of", "exact")
+    says(run("plan", "in.onnx", "-n", "2"), "predicted loss")
+
+
 def test_unknown_effect():
     """Outputs of NaN, or of no values, tell nothing of what rounding costs: two terms then."""
     weights = {"w": values(32, 3, 3, 3), "w2": values(32, 32, 3, 3)}
