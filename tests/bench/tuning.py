@@ -116,13 +116,13 @@ def draw(lines, path):
     """The loss on held-out pictures, relative to the start, at every look; thin: of training."""
     left, top, width, height = 60, 20, 520, 300
     far = max(log[-1][0] for log in lines.values())
-    low, high = 0.5, 1.2
+    low, high = 0.5, 1.5
     place = lambda v, r: (left + width * v / far,
                           top + height * (high - min(max(r, low), high)) / (high - low))
     out = ['<svg xmlns="http://www.w3.org/2000/svg" width="820" height="370" '
            'font-family="sans-serif" font-size="12">', '<rect width="820" height="370" '
            'fill="white"/>']
-    for i in range(8):
+    for i in range(11):
         y = place(0, low + i / 10)[1]
         out.append(f'<path d="M{left} {y:.1f}h{width}" stroke="#ddd"/><text x="{left - 8}" '
                    f'y="{y + 4:.1f}" text-anchor="end">{low + i / 10:.1f}</text>')
