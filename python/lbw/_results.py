@@ -270,8 +270,8 @@ class Kept(Record):
     def to_dict(self) -> dict[str, Any]:
         """As in what `lbw quantize --json` prints."""
         boxes = {"boxes": self.num_boxes, "lost": self.num_lost, "invented": self.num_invented}
-        rows = [{"output": row.name, "snr": row.snr, "cosine": row.cosine}
-                for row in self.outputs]
+        rows = [{"output": row.name, "values": row.num_values, "snr": row.snr,
+                 "cosine": row.cosine} for row in self.outputs]
         measured = {"samples": self.num_samples, **(boxes if self.is_of_boxes else {})}
         return dict(_plain({**measured, "outputs": rows}))
 
