@@ -300,6 +300,8 @@ class _Job:
     def finish(self, report: Any, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
         """Saves the model, and reads what became of it."""
         call, kept = self.call, self.checking and self.checking.kept
+        if self.checking:
+            self.checking.warn()
         self.warn()
         saved = self.saving.save(self.model)
         return Conversion._read(
@@ -378,6 +380,11 @@ class _Checking:
             return
         job.call.run(lib.lbw_check_run, self.result, self.handle, job.model)
         self.kept = Kept._of(self.result) if self.result.num_samples else None
+
+    def warn(self) -> None:
+        if self.result.is_of_layers:
+            how = "measured at its last layers only" if self.result.num_samples else "not measured"
+            warn(f"what the result keeps was {how}: {text(self.result.reason)}")
 
 
 def _check_keep(values: Mapping[str, Any]) -> None:
