@@ -77,6 +77,11 @@ struct lbw_compare_row {
 struct lbw_comparison {
     size_t num_samples;
     const char *assumed; /* one line on what was assumed about the input, or "" */
+    /*
+     * Why the rows are the outputs of A's last layers: ONNX Runtime does not load a model as a
+     * whole, in its words. Else "".
+     */
+    const char *of_layers;
     size_t num_rows;
 };
 

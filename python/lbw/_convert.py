@@ -380,6 +380,10 @@ class _Checking:
             return
         job.call.run(lib.lbw_check_run, self.result, self.handle, job.model)
         self.kept = Kept._of(self.result) if self.result.num_samples else None
+        if self.result.is_of_layers:
+            how = "measured at its last layers only" if self.kept else "not measured"
+            reason = text(self.result.reason)
+            warn(f"what the result keeps was {how}: {reason}")
 
     def warn(self) -> None:
         if self.result.is_of_layers:

@@ -432,6 +432,8 @@ class Comparison(Record):
 
     num_samples: int
     assumed: str
+    # Why the rows are the outputs of the last layers: ONNX Runtime does not load all of a model.
+    of_layers: str
     rows: list[CompareRow]
 
     def __iter__(self) -> Iterator[CompareRow]:

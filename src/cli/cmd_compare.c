@@ -119,9 +119,10 @@ static int print_json(const struct lbw_comparison *comparison, bool is_met)
     json_t *rows = json_array();
     for (size_t i = 0; i < comparison->num_rows; i++)
         lbw_json_append(&rows, json_row(lbw_comparison_row(comparison, i)));
-    return lbw_json_print(json_pack(
-        "{s:I, s:o, s:b, s:o}", "samples", (json_int_t)comparison->num_samples, "input",
-        lbw_json_text(comparison->assumed), "met", (int)is_met, "outputs", rows));
+    return lbw_json_print(
+        json_pack("{s:I, s:o, s:o, s:b, s:o}", "samples", (json_int_t)comparison->num_samples,
+                  "input", lbw_json_text(comparison->assumed), "of_layers",
+                  lbw_json_text(comparison->of_layers), "met", (int)is_met, "outputs", rows));
 }
 
 /* Whether both models have the same outputs; warns of those that were not compared. */
@@ -163,6 +164,8 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_explain(&err);
     const struct lbw_compare_row *worst = worst_row(comparison);
     bool are_same = warn_of_skipped(comparison);
+    if (*comparison->of_layers)
+        lbw_talk("warning: compared at the last layers only: %s", comparison->of_layers);
     bool is_met = v->rtol < 0 || (are_same && (!worst || worst->relative_error <= v->rtol));
     int code = LBW_EXIT_DONE;
     if (v->json)

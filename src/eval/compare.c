@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "onnx/ends.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "detect/assume.h"
@@ -39,6 +40,7 @@ struct pair {
     size_t *outputs_b;        /* output i of A is output outputs_b[i] of B; num_b: of A only */
     struct lbw_array *arrays; /* scratch: of the feed, ordered, of A, of B */
     size_t num_arrays;
+    struct lbw_error unloaded; /* why the last layers are compared; "" */
 };
 
 enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err)
@@ -47,8 +49,10 @@ enum lbw_status lbw_runtime_version(const char **version, struct lbw_error *err)
     return lbw_runtime_load(&runtime, version, err);
 }
 
+/* The model as a whole, or up to `part`, the last layers of A. */
 static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *model,
-                                    const struct lbw_compare_params *wanted, const char *which,
+                                    const struct lbw_compare_params *wanted,
+                                    const struct lbw_part *part, const char *which,
                                     struct lbw_error *err)
 {
     const struct lbw_session_params params = {
@@ -57,7 +61,50 @@ static enum lbw_status open_session(struct lbw_session **out, struct lbw_model *
         .native = !wanted->no_native,
         .numbers_only = 1,
     };
-    return lbw_within(err, lbw_session_open_model(out, model, &params, err), "model %s", which);
+    if (!part)
+        return lbw_within(err, lbw_session_open_model(out, model, &params, err), "model %s",
+                          which);
+    return lbw_within(err, lbw_session_open_part(out, model, part, &params, err), "%s",
+                      model->name);
+}
+
+/* Both models up to the last layers of A. */
+static enum lbw_status open_layers(struct pair *pair, struct lbw_model *a, struct lbw_model *b,
+                                   const struct lbw_compare_params *params)
+{
+    struct lbw_index index;
+    struct lbw_part part = {0};
+    const char **ends;
+    lbw_session_close(&pair->a);
+    lbw_session_close(&pair->b);
+    LBW_TRY(lbw_index_init(&index, a, NULL));
+    enum lbw_status status = lbw_index_ends(&ends, &part.num_outputs, &index, NULL);
+    lbw_index_release(&index);
+    LBW_TRY(status);
+    part.outputs = ends;
+    LBW_TRY(open_session(&pair->a, a, params, &part, "A", NULL));
+    return open_session(&pair->b, b, params, &part, "B", NULL);
+}
+
+static enum lbw_status open_whole(struct pair *pair, struct lbw_model *a, struct lbw_model *b,
+                                  const struct lbw_compare_params *params,
+                                  struct lbw_error *err)
+{
+    LBW_TRY(open_session(&pair->a, a, params, NULL, "A", err));
+    return open_session(&pair->b, b, params, NULL, "B", err);
+}
+
+/* Of what the runtime does not load as a whole, the last layers are compared. */
+static enum lbw_status open_sessions(struct pair *pair, struct lbw_model *a,
+                                     struct lbw_model *b,
+                                     const struct lbw_compare_params *params,
+                                     struct lbw_error *err)
+{
+    enum lbw_status status = open_whole(pair, a, b, params, &pair->unloaded);
+    if (status == LBW_OK ||
+        (status == LBW_ERR_RUNTIME && open_layers(pair, a, b, params) == LBW_OK))
+        return LBW_OK;
+    return lbw_fail(err, status, "%s", pair->unloaded.message);
 }
 
 /* Where the session's inputs are in the feed. */
@@ -118,8 +165,7 @@ static enum lbw_status pair_open(struct pair *pair, const char **assumed, struct
         .height = params->height,
         .seed = params->seed,
     };
-    LBW_TRY(open_session(&pair->a, a, params, "A", err));
-    LBW_TRY(open_session(&pair->b, b, params, "B", err));
+    LBW_TRY(open_sessions(pair, a, b, params, err));
     struct lbw_model *const models[] = {a, b};
     LBW_TRY(lbw_assumed_feed_open_of(&pair->feed, models, 2, &feed, assumed, err));
     LBW_TRY(match_inputs(&pair->inputs_a, pair->a, pair->feed, "A", err));
@@ -183,7 +229,8 @@ static enum lbw_status result_init(struct result *result, const struct pair *pai
     result->rows = calloc(num_rows + 1, sizeof *result->rows);
     result->sums = calloc(num_rows + 1, sizeof *result->sums);
     base->assumed = strdup(assumed ? assumed : "");
-    if (!result->rows || !result->sums || !base->assumed)
+    base->of_layers = strdup(pair->unloaded.message);
+    if (!result->rows || !result->sums || !base->assumed || !base->of_layers)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_model_describe(&info, a, err));
     for (size_t i = 0; i < pair->num_a; i++)
@@ -356,6 +403,7 @@ void lbw_comparison_free(struct lbw_comparison **comparison)
     for (size_t i = 0; i < result->base.num_rows; i++)
         free((char *)result->rows[i].name);
     free((char *)result->base.assumed);
+    free((char *)result->base.of_layers);
     free(result->rows);
     free(result->sums);
     free(result);
