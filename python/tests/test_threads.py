@@ -79,6 +79,7 @@ def test_a_bar_needs_no_tqdm():
 
 INTERRUPTED = """
 import os, signal, sys, lbw
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 def progress(what, done, total):
     if done == 2:
         print("begun", flush=True)
@@ -100,7 +101,8 @@ def test_ctrl_c_raises_and_leaves_nothing(tmp_path):
 
 @runtime
 def test_ctrl_c_from_outside_without_a_callback(tmp_path):
-    code = ("import sys, lbw; print('begun', flush=True)\n"
+    code = ("import signal, sys, lbw; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+            "print('begun', flush=True)\n"
             "lbw.quantize(sys.argv[1], sys.argv[2], calibration='generated:200', bits=4)")
     process = subprocess.Popen([sys.executable, "-c", code, MODEL, tmp_path / "out.onnx"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
