@@ -273,7 +273,8 @@ class Kept(Record):
         rows = [{"output": row.name, "values": row.num_values, "snr": row.snr,
                  "cosine": row.cosine} for row in self.outputs]
         measured = {"samples": self.num_samples, **(boxes if self.is_of_boxes else {})}
-        return dict(_plain({**measured, "outputs": rows}))
+        layers = {"of_layers": self.reason} if self.is_of_layers else {}
+        return dict(_plain({**measured, **layers, "outputs": rows}))
 
 
 @dataclass

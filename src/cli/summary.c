@@ -348,6 +348,8 @@ static json_t *kept_json(const struct lbw_check_result *kept)
         lbw_json_set(&out, "lost", json_integer((json_int_t)kept->num_lost));
         lbw_json_set(&out, "invented", json_integer((json_int_t)kept->num_invented));
     }
+    if (kept->is_of_layers)
+        lbw_json_set(&out, "of_layers", lbw_json_text(kept->reason));
     for (size_t i = 0; i < kept->num_rows; i++) {
         json_t *row = json_object();
         lbw_json_set(&row, "output", lbw_json_text(kept->rows[i].name));

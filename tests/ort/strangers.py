@@ -105,6 +105,7 @@ def test_unknown_tail():
          "TRT:EfficientNMS_TRT(-1) is not a registered function")
     never(text, "effect of", "exact")
     says(run("plan", "in.onnx", "-n", "2"), "predicted loss")
+    says(quantize(made, "--json", "--bits", "4"), '"of_layers": "in.onnx: loading the model')
     says(run("compare", "in.onnx", "out.onnx", "-n", "1"), "head    float32  1x32x32x32 ",
          "warning: compared at the last layers only: model A: in.onnx: loading the model")
 
