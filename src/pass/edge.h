@@ -44,6 +44,7 @@ struct lbw_edge {
     bool is_fitted;
     struct lbw_ranges ranges; /* in the model's arena */
     bool needs_channels;      /* one scale would cost too much */
+    bool is_settled;          /* what it is made of has 8 bits on the promise that this has */
 };
 
 /*

@@ -360,7 +360,7 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena
         if (!is_better(&edge->item, &one.item))
             *edge = one;
     }
-    if (!edge->is_wished && too_few(edge, s))
+    if (!edge->is_wished && !edge->is_settled && too_few(edge, s))
         keep_float(edge, too_few(edge, s));
     return LBW_OK;
 }
@@ -426,6 +426,8 @@ static enum lbw_status look_ahead(struct lbw_edge *edge, const struct lbw_plan *
     LBW_TRY(fit_shown(&tried, &plan->model->arena, activations, rules, err));
     if (tried.item.type == LBW_ACTIVATIONS_FLOAT)
         keep_float(edge, "its activation function's result stays float");
+    else
+        next->is_settled = true;
     return LBW_OK;
 }
 
