@@ -204,6 +204,8 @@ def main(arguments):
     elif arguments[:1] in (["--search"], ["--plans"]):
         option, num, arguments = arguments[0][2:], int(arguments[1]), arguments[2:]
     WORK.mkdir(parents=True, exist_ok=True)
+    if set(arguments) - set(DETECTORS):
+        sys.exit(__doc__)
     detectors = [name for name in arguments or DETECTORS if DETECTORS[name][0].exists()]
     for name in set(arguments or DETECTORS) - set(detectors):
         print(f"{name}: no {DETECTORS[name][0]}, left out", file=sys.stderr)
