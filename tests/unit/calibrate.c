@@ -204,7 +204,7 @@ static enum lbw_status show_shrunk(struct lbw_activations *self, const char *nam
 }
 
 /* What closing does to a step of 1 and biases of 2. */
-static void close_shrunk(float *step, float biases[SIZE], const char *reader, float factor,
+static void close_shrunk(float *steps, float biases[SIZE], const char *reader, float factor,
                          float offset)
 {
     struct shrunk shrunk = {
@@ -220,15 +220,16 @@ static void close_shrunk(float *step, float biases[SIZE], const char *reader, fl
     uint8_t integers[SIZE * SIZE] = {0};
     float *all_biases[] = {biases};
     struct lbw_codes codes = {.codes = integers,
-                              .steps = step,
-                              .num_steps = 1,
+                              .steps = steps,
+                              .num_steps = SIZE,
                               .axis = -1,
                               .biases = all_biases,
                               .num_biases = 1};
     struct lbw_calibrator calibrator = {.activations = &shrunk.activations, .plan = plan};
-    *step = 1;
-    for (size_t i = 0; i < SIZE; i++)
+    for (size_t i = 0; i < SIZE; i++) {
+        steps[i] = 1;
         biases[i] = 2;
+    }
     assert_int_equal(lbw_close_weight(&codes, &calibrator, &plan->weights[0], NULL), LBW_OK);
     lbw_plan_free(&plan);
     lbw_model_close(&model);
@@ -253,15 +254,17 @@ static void test_closing_is_exact(void **state)
         {"Relu", .8f, .1f, 1, 2}, /* no scores */
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        float step, biases[SIZE];
-        close_shrunk(&step, biases, cases[k].reader, cases[k].factor, cases[k].offset);
-        assert_true(fabsf(step - cases[k].step) < 1e-3f);
+        float steps[SIZE], biases[SIZE];
+        close_shrunk(steps, biases, cases[k].reader, cases[k].factor, cases[k].offset);
+        for (size_t i = 0; i < SIZE; i++)
+            assert_true(fabsf(steps[i] - cases[k].step) < 1e-3f);
         for (size_t i = 0; i < SIZE; i++)
             assert_true(fabsf(biases[i] - cases[k].bias) < 1e-3f);
     }
-    float step, biases[SIZE]; /* half the amplitude is something broken: the step stays */
-    close_shrunk(&step, biases, "Sigmoid", .5f, 0);
-    assert_true(step == 1);
+    float steps[SIZE],
+        biases[SIZE]; /* half the amplitude is something broken: the step stays */
+    close_shrunk(steps, biases, "Sigmoid", .5f, 0);
+    assert_true(steps[0] == 1);
 }
 
 /* Scores get the amplitude back that they lost, boxes and what has other readers do not. */
