@@ -86,8 +86,7 @@ enum lbw_status lbw_emphasis_look(void *user, size_t i, const struct lbw_array *
     if (e->is_blind)
         status = LBW_OK;
 out:
-    for (size_t k = 0; outputs && k < e->num_outputs; k++)
-        lbw_array_release(&outputs[k]);
+    lbw_arrays_release(outputs, e->num_outputs);
     free(inputs);
     free(outputs);
     return status;

@@ -161,10 +161,8 @@ void lbw_stage_run(const struct lbw_stage *stage, size_t sample,
 
 void lbw_stage_result_release(const struct lbw_stage *stage, struct lbw_stage_result *result)
 {
-    for (size_t i = 0; result->reference && i < stage->reference.slice.num_outputs; i++)
-        lbw_array_release(&result->reference[i]);
-    for (size_t i = 0; result->converted && i < stage->converted.slice.num_outputs; i++)
-        lbw_array_release(&result->converted[i]);
+    lbw_arrays_release(result->reference, stage->reference.slice.num_outputs);
+    lbw_arrays_release(result->converted, stage->converted.slice.num_outputs);
     free(result->reference);
     free(result->converted);
     result->reference = NULL;

@@ -341,8 +341,7 @@ static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
             status =
                 lbw_frontier_feed(frontier, lbw_feed_input(feed, k)->name, i, &arrays[k], err);
         }
-        for (size_t k = 0; k < num_inputs && arrays; k++)
-            lbw_array_release(&arrays[k]);
+        lbw_arrays_release(arrays, num_inputs);
     }
     free(arrays);
     if (self->emphasis)

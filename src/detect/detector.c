@@ -147,8 +147,7 @@ void lbw_detector_close(struct lbw_detector **detector)
     if (!*detector)
         return;
     lbw_session_close(&(*detector)->session);
-    for (size_t i = 0; i < (*detector)->num_inputs; i++)
-        lbw_array_release(&(*detector)->inputs[i]);
+    lbw_arrays_release((*detector)->inputs, (*detector)->num_inputs);
     free((*detector)->inputs);
     free((*detector)->output_names);
     free(*detector);
@@ -226,8 +225,7 @@ enum lbw_status lbw_detector_decode(const struct lbw_detector *detector, struct 
 void lbw_detector_release_outputs(const struct lbw_detector *detector,
                                   struct lbw_array *outputs)
 {
-    for (size_t i = 0; i < detector->num_outputs; i++)
-        lbw_array_release(&outputs[i]);
+    lbw_arrays_release(outputs, detector->num_outputs);
 }
 
 enum lbw_status lbw_detector_run(struct lbw_detector *detector, const struct lbw_image *image,

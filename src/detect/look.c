@@ -128,10 +128,8 @@ static enum lbw_status run_sample(struct lbw_seen *seen, struct lbw_session *ses
     LBW_OR_OUT(lbw_session_run(session, inputs, outputs, err));
     LBW_OR_OUT(keep(seen, model, info, outputs, err));
 out:
-    for (size_t k = 0; k < info->num_outputs; k++)
-        lbw_array_release(&outputs[k]);
-    for (size_t i = 0; i < num; i++)
-        lbw_array_release(&made[i]);
+    lbw_arrays_release(outputs, info->num_outputs);
+    lbw_arrays_release(made, num);
     return status;
 }
 

@@ -99,8 +99,8 @@ static enum lbw_status lane_open(struct lane *lane, struct lbw_bench_model *resu
 
 static void lane_release(struct lane *lane)
 {
-    for (size_t i = 0; lane->inputs && i < lbw_session_num_inputs(lane->session); i++)
-        lbw_array_release(&lane->inputs[i]);
+    if (lane->inputs) /* then there is a session */
+        lbw_arrays_release(lane->inputs, lbw_session_num_inputs(lane->session));
     lbw_session_close(&lane->session);
     lbw_feed_close(&lane->feed);
     free(lane->inputs);
@@ -115,8 +115,7 @@ static enum lbw_status lane_run(double *seconds, struct lane *lane, struct lbw_e
     LBW_TRY(lbw_within(err, lbw_session_run(lane->session, lane->inputs, lane->outputs, err),
                        "%s", lane->model));
     *seconds = lbw_now() - start;
-    for (size_t i = 0; i < lbw_session_num_outputs(lane->session); i++)
-        lbw_array_release(&lane->outputs[i]);
+    lbw_arrays_release(lane->outputs, lbw_session_num_outputs(lane->session));
     return LBW_OK;
 }
 

@@ -321,10 +321,8 @@ out:
     for (size_t i = 0; i < pair->num_a && status == LBW_OK; i++)
         if (!result->rows[i].is_skipped)
             add_sample(&result->rows[i], &result->sums[i], &a[i], &b[pair->outputs_b[i]]);
-    for (size_t i = 0; i < num_inputs; i++)
-        lbw_array_release(&fed[i]);
-    for (size_t i = 0; i < pair->num_a + pair->num_b; i++)
-        lbw_array_release(&a[i]);
+    lbw_arrays_release(fed, num_inputs);
+    lbw_arrays_release(a, pair->num_a + pair->num_b);
     return status;
 }
 

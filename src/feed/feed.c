@@ -312,7 +312,7 @@ enum lbw_status lbw_feed_get(struct lbw_feed *feed, size_t i, struct lbw_array *
         else if (status == LBW_OK)
             lbw_beside_fill(&arrays[made], input->name, &feed->preprocess);
     }
-    for (size_t k = 0; status != LBW_OK && k < made; k++)
-        lbw_array_release(&arrays[k]);
+    if (status != LBW_OK)
+        lbw_arrays_release(arrays, made);
     return status;
 }

@@ -367,8 +367,8 @@ enum lbw_status lbw_session_run(struct lbw_session *session, const struct lbw_ar
         values && results ? run(session, values, inputs, results, err) : lbw_fail_memory(err);
     if (status == LBW_OK && session->num_outputs)
         memcpy(outputs, results, session->num_outputs * sizeof *results);
-    for (size_t i = 0; results && status != LBW_OK && i < session->num_outputs; i++)
-        lbw_array_release(&results[i]);
+    if (status != LBW_OK)
+        lbw_arrays_release(results, session->num_outputs);
     for (size_t i = 0; values && i < num_values; i++)
         if (values[i])
             session->runtime->release_value(values[i]);

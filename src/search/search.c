@@ -429,13 +429,13 @@ static enum lbw_status halve_bits(struct search *s, struct lbw_error *err)
     double low = LEAST_KEEP_BITS, high = MOST_KEEP_BITS,
            start = s->result->start.bits_per_weight;
     enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
+    s->stage = "bits by gradients";
     if (s->last_fits && start < high)
         high = start;
     for (int round = 0; status == LBW_OK && round < NUM_KEEP_HALVES && has_time(s); round++) {
         double middle = (low + high) / 2;
         int64_t excess;
         bool found;
-        s->stage = "bits by gradients";
         status = choose_grids(s, grids, &found, middle, err);
         if (status != LBW_OK)
             break;

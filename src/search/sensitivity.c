@@ -142,19 +142,13 @@ static struct lbw_decode_input decode_input(const struct measure *m,
     };
 }
 
-static void release_arrays(struct lbw_array *arrays, size_t num)
-{
-    for (size_t i = 0; arrays && i < num; i++)
-        lbw_array_release(&arrays[i]);
-}
-
 static void one_release(const struct measure *m, struct one *one)
 {
-    release_arrays(one->images, m->trainer.num_images);
-    release_arrays(one->wanted, m->trainer.num_targets);
-    release_arrays(one->factors, m->trainer.num_targets);
+    lbw_arrays_release(one->images, m->trainer.num_images);
+    lbw_arrays_release(one->wanted, m->trainer.num_targets);
+    lbw_arrays_release(one->factors, m->trainer.num_targets);
     if (m->trainer.training)
-        release_arrays(one->outputs, lbw_trainer_num_outputs(&m->trainer));
+        lbw_arrays_release(one->outputs, lbw_trainer_num_outputs(&m->trainer));
     for (size_t t = 0; one->importance && t < m->trainer.num_targets; t++)
         lbw_importance_release(&one->importance[t]);
     free(one->images);
@@ -295,7 +289,7 @@ static enum lbw_status run_draws(struct one *one, struct measure *m, struct lbw_
     }
     for (size_t d = 0; d < m->num_draws; d++) {
         draw(one, m, &random);
-        release_arrays(one->outputs, num_outputs);
+        lbw_arrays_release(one->outputs, num_outputs);
         memset(one->outputs, 0, num_outputs * sizeof *one->outputs);
         const struct lbw_lesson lesson = {.wanted = one->wanted, .factors = one->factors};
         LBW_TRY(

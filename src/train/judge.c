@@ -83,8 +83,7 @@ static enum lbw_status judge_one(void *user, size_t i, struct lbw_error *err)
     enum lbw_status status = examine(&j->verdicts[i], t, &exam, i, err);
     lbw_arrays_release(exam.images, t->trainer.num_images);
     lbw_arrays_release(exam.outputs, lbw_session_num_outputs(t->trainer.judge));
-    if (exam.lesson.wanted)
-        lbw_lesson_release(&exam.lesson, &t->trainer);
+    lbw_lesson_release(&exam.lesson, &t->trainer);
     free(exam.images);
     free(exam.outputs);
     return status;

@@ -50,8 +50,7 @@ static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
         return lbw_fail_memory(err);
     enum lbw_status status = weigh_by(lessons, t, err);
     for (size_t i = 0; i < t->num_held; i++)
-        if (lessons[i].wanted)
-            lbw_lesson_release(&lessons[i], &t->trainer);
+        lbw_lesson_release(&lessons[i], &t->trainer);
     free(lessons);
     return status;
 }

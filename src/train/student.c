@@ -124,8 +124,7 @@ void lbw_student_release(struct lbw_student *student)
         free(layer->best_steps);
         free(layer->shown_steps);
     }
-    for (size_t i = 0; student->arrays && i < student->num_params; i++)
-        lbw_array_release(&student->arrays[i]);
+    lbw_arrays_release(student->arrays, student->num_params);
     free(student->layers);
     free(student->names);
     free(student->arrays);

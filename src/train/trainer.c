@@ -104,10 +104,8 @@ static enum lbw_status probe_run(struct probe *p, struct lbw_trainer *trainer,
 
 static void probe_release(struct probe *p)
 {
-    for (size_t i = 0; p->images && i < p->num_images; i++)
-        lbw_array_release(&p->images[i]);
-    for (size_t i = 0; p->values && i < p->num_values; i++)
-        lbw_array_release(&p->values[i]);
+    lbw_arrays_release(p->images, p->num_images);
+    lbw_arrays_release(p->values, p->num_values);
     free(p->images);
     free(p->values);
     lbw_session_close(&p->session);
