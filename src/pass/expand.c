@@ -126,7 +126,7 @@ static bool note_call(ProtobufCMessage *message, void *user)
            lbw_strmap_put(called, node->op_type ? node->op_type : "", message);
 }
 
-/* Our functions that nothing calls any more; and our domain, once nothing calls into it. */
+/* Drops functions of lbw's domain that nothing calls, and the domain once nothing uses it. */
 static enum lbw_status drop_functions(struct lbw_model *model, struct lbw_error *err)
 {
     Onnx__ModelProto *proto = model->proto;
@@ -151,7 +151,7 @@ static enum lbw_status drop_functions(struct lbw_model *model, struct lbw_error 
     return LBW_OK;
 }
 
-/* Layers on integers as operators of ours: their nodes again, with the weights in sight. */
+/* Replaces lbw's integer operators by the nodes of their function bodies, weights included. */
 static enum lbw_status open_native(struct lbw_model *model, struct lbw_error *err)
 {
     size_t num;

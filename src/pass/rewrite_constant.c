@@ -79,7 +79,7 @@ static enum lbw_status look(struct folder *f, struct lbw_value *value, struct lb
 
 #define MOST_TOGETHER 64
 
-/* Parts of one constant, as Split makes them, are no larger than it only all together. */
+/* Only all parts of one constant together, as Split makes them, are no larger than it. */
 static void look_together(struct folder *f, struct made *first)
 {
     struct made *group[MOST_TOGETHER];

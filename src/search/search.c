@@ -446,7 +446,7 @@ static enum lbw_status halve_bits(struct search *s, struct lbw_error *err)
         if (found && s->last_fits)
             high = middle;
         else
-            low = middle; /* keeps too few, or so few bits that there is no such plan */
+            low = middle; /* it keeps too few boxes, or no plan has this few bits */
     }
     free(grids);
     return status;

@@ -331,7 +331,7 @@ static void test_made(void **state)
     check_made(&bytes, 5, 1e-5);
 }
 
-/* Parts of one constant, which only together are no larger than it. */
+/* Only all parts of one constant together are no larger than it. */
 static void test_made_of_parts(void **state)
 {
     (void)state;

@@ -134,7 +134,7 @@ def test_other_shape():
 
 
 def test_sequence():
-    """An output that is no tensor keeps nobody from converting the rest; it is said."""
+    """A model with a sequence among its outputs is converted, and the report names that output."""
     made = model([op("Conv", "x w", "y", **PAD), op("SequenceConstruct", "y y", "s")],
                  {"w": values(32, 3, 3, 3)},
                  outputs=[h.make_tensor_sequence_value_info("s", T.FLOAT, None), port("y", None)])
@@ -290,7 +290,7 @@ def test_no_such_version():
 
 
 def test_int4():
-    """All of -8 … 7 is the range of 4 bits, and no grid of ours that is stored so."""
+    """Levels -8 … 7 are those of a 4-bit integer, not of a grid that lbw stores as one."""
     codes = h.make_tensor("q", T.INT4, [64, 3, 3, 3], (np.arange(64 * 27) % 16 - 8).tolist())
     made = model([op("DequantizeLinear", "q s", "w", axis=0), op("Conv", "x w", "y", **PAD)],
                  {"s": np.abs(values(64)) + .01}, imports=(("", 21),), tensors=[codes])
