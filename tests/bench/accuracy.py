@@ -245,12 +245,14 @@ def others():
 
 
 PARTS = {
-    "coco": ("COCO", "AP .50:.95 on the 120 val2017 images of coco/eval; calibration, where "
-             "there is any, on the 64 train2017 images of coco/calib. *projection* is "
-             "`--calib none` with a real scale; *pow2* and *real* are `--calib` with that "
-             "`--scale`; *file* is the share of the float file's size."),
-    "faces": ("Faces", "ultraface_rfb_320, agreement with the float model's own boxes (score "
-              "above .6, NMS .3) on 12 photographs that calibration did not see."),
+    "coco": ("COCO", "AP .50:.95 on the 120 val2017 images of coco/eval, calibrated on the 64 "
+             "train2017 images of coco/calib. *file* is the size relative to the float file. "
+             "*projection* is the AP with `--calib none` and a real scale, *pow2* and *real* the "
+             "AP after calibration with that `--scale`; *of float* is *real* divided by the "
+             "float AP."),
+    "faces": ("Faces", "ultraface_rfb_320: agreement with the float model's boxes (score above .6, "
+              "NMS .3) on 12 photographs that calibration did not use. *lost* and *invented* "
+              "count boxes."),
     "shapes": ("The detector in samples/shapes", ""),
     "cost": ("What lbw eval costs", "Per image, on one thread. Reading is JPEG decoding and "
              "resizing."),

@@ -55,29 +55,28 @@ the largest difference, as a share of the largest output, where there is one. Mo
 the program does not run either are not counted: *originals* says how many are. *use* is the smallest
 encoding that serves all of them.
 """
-NOTES = """* `packed` needs functions in the model (IR 8), which ONNX Runtime has from 1.9 on; 1.14 crashes on
-  functions that hold constants. OpenVINO and OpenCV have none. Where they count a model all the same,
-  it is of opset 7 or 8, which is always written inline.
-* OpenVINO keeps int8 weights for products of matrices and quantizes on the fly what they are multiplied
-  with, and it computes in bfloat16 where the processor does. `EXECUTION_MODE_HINT=ACCURACY` switches
-  both off; all but the line *default hints* was measured with it.
-* OpenCV 4 reads no uint16: `dq` there, but `float` for models in half precision, whose `dq` it decodes
-  to nonsense (squeezenet_fp16).
-* pnnx, the converter of ncnn, does not pass attributes into functions, which models below opset 10 need
-  (ultraface_rfb_320): `--inline` there.
-* Not tried: TensorRT and every other accelerator; ONNX Runtime in a browser; `onnx2ncnn`, the older
-  converter of ncnn.
+NOTES = """* `packed` needs model-local functions (IR 8), which ONNX Runtime supports from 1.9 on; 1.14 crashes on
+  functions that contain constants. OpenVINO and OpenCV do not support them. The `packed` models that they do run
+  have opset 7 or 8, for which lbw always writes inline.
+* OpenVINO keeps int8 weights for matrix products and quantizes the other factor on the fly, and it computes in
+  bfloat16 if the processor can. `EXECUTION_MODE_HINT=ACCURACY` turns both off; every row but
+  *default hints* was measured with it.
+* OpenCV 4 does not read uint16: use `dq` there, or `float` for half-precision models, whose `dq` it decodes
+  to NaN (squeezenet_fp16).
+* pnnx, ncnn's converter, does not pass attributes into functions, which models below opset 10 need
+  (ultraface_rfb_320): use `--inline` there.
+* Not tried: TensorRT and other accelerators; ONNX Runtime in a browser; `onnx2ncnn`, ncnn's older converter.
 """
 CARRIED_NOTE = f"""## Types of codes
 
 `dq` stores int8 unless the opset has a smaller type that holds the grid. Here {len(CARRIED)} models were
-lifted to such an opset; the float file they are compared with was lifted likewise. `--target` leaves
-out what its runtime refuses, and FLOAT4E2M1 for OpenVINO too, which takes it only of late: `--target any`
-there.
+lifted to such an opset, and so was the float file that they are compared with. `--target` leaves out the types
+that its runtime refuses, and also FLOAT4E2M1 for OpenVINO, where only recent versions load it: use
+`--target any` for those.
 """
-DETAILS_NOTE = """Of those with something to tell. *yes*: runs, and where it is one of lbw's, with the very numbers of `float`; a number: the
-difference; *no*: see below the table. The last column tells how far the program's `float` is from
-ONNX Runtime's.
+DETAILS_NOTE = """For programs with failures. *yes*: runs, and lbw's encodings give the same numbers as `float`; a number: the
+difference; *no*: the reason is below the table. The last column is the difference between the program's `float`
+and ONNX Runtime's.
 """
 
 

@@ -40,10 +40,11 @@ DETECTORS = {  # model, calibration, pictures to test with, labels, options of e
 
 INTRODUCTION = """# Quality against size
 
-Written by `python3 tests/bench/frontier.py`. Agreement is AP .50:.95 with the float model's boxes \
-above a score of .6 as the truth; *lost* and *invented* are boxes above that score in one model \
-without a partner in the other; AP is against labels. Images for testing were not used for \
-calibration, except for faces.
+`python3 tests/bench/frontier.py` wrote this page. The rows are plans: one grid for all weights, or `--bits auto` with
+a budget of bits per weight (`--bpw`) or its default. *agreement* is AP .50:.95 with the float model's boxes above a
+score of .6 as the truth, *at IoU .75* the same at that overlap. *lost* are boxes above that score that only the float
+model finds, *invented* those that only the converted model finds. *AP* is against labels. The test images were not used
+for calibration, except for the face detectors (ultraface and yunet).
 
 """
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Speed of the number room on one core, in GB/s of float32 weights and as a share of the read
+ * Speed of src/num on one core, in GB/s of float32 weights and as a share of the read
  * bandwidth of a plain sum over the same array. Arguments: megabytes (256), repetitions (7).
  */
 #include <stdio.h>
