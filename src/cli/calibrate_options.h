@@ -6,7 +6,7 @@
 #include <lbw/convert.h>
 
 #include "cli/option.h"
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 
 /* One member of a command's struct of values. */
 struct lbw_calibrate_values {

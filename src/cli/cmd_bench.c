@@ -7,7 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/json.h"
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 #include "cli/progress.h"
 #include "cli/table.h"
 #include "cli/talk.h"

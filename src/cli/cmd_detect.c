@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "cli/drawings.h"
 #include "cli/json.h"
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 #include "cli/save.h"
 #include "cli/table.h"
 #include "cli/talk.h"

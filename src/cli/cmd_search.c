@@ -10,7 +10,7 @@
 #include "cli/commands.h"
 #include "cli/encode_options.h"
 #include "cli/json.h"
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 #include "cli/plan_options.h"
 #include "cli/progress.h"
 #include "cli/save.h"

@@ -9,7 +9,7 @@
 
 #include "cli/calibrate_options.h"
 #include "cli/encode_options.h"
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 #include "cli/plan_options.h"
 #include "cli/save.h"
 #include "cli/summary.h"

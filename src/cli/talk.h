@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What all commands share: exit statuses, messages, numbers with units. */
+/* Messages of all commands in one form, and numbers with units. */
 #ifndef LBW_CLI_TALK_H
 #define LBW_CLI_TALK_H
 
@@ -7,29 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include <lbw/base.h>
-
-/* The idioms of src/base/error.h, for functions that own nothing and that own something. */
-#define LBW_TRY(call)                                                                          \
-    do {                                                                                       \
-        enum lbw_status try_status = (call);                                                   \
-        if (try_status != LBW_OK)                                                              \
-            return try_status;                                                                 \
-    } while (0)
-#define LBW_OR_OUT(call)                                                                       \
-    do {                                                                                       \
-        status = (call);                                                                       \
-        if (status != LBW_OK)                                                                  \
-            goto out;                                                                          \
-    } while (0)
-
-enum lbw_exit {
-    LBW_EXIT_DONE = 0,
-    LBW_EXIT_FAILED = 1,
-    LBW_EXIT_USAGE = 2,
-    LBW_EXIT_UNMET = 3,         /* a comparison or a budget was not met */
-    LBW_EXIT_INTERRUPTED = 130, /* as shells report SIGINT */
-};
+#include "cli/exit.h"
 
 /* One line on standard error, "lbw: …"; control characters are shown as "?". */
 void lbw_talk(const char *fmt, ...) LBW_PRINTF(1, 2);

@@ -7,7 +7,7 @@
 
 #include "base/arena.h"
 #include "feed/array.h"
-#include "feed/beside.h"
+#include "feed/extra_inputs.h"
 #include "feed/input.h"
 #include "feed/preprocess_check.h"
 #include "detect/profile_check.h"

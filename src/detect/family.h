@@ -74,7 +74,7 @@ bool lbw_is_rtmdet(const struct lbw_look *look);
 bool lbw_is_centernet(const struct lbw_look *look);
 bool lbw_is_ppocr(const struct lbw_look *look);
 
-/* ---- count.c: how many classes the outputs can hold ---- */
+/* ---- count_classes.c: how many classes the outputs can hold ---- */
 
 int64_t lbw_classes_behind_five(const struct lbw_profile *profile, const struct lbw_look *look);
 int64_t lbw_classes_of_yolov8(const struct lbw_profile *profile, const struct lbw_look *look);

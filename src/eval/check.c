@@ -14,7 +14,7 @@
 #include "eval/picture.h"
 #include "feed/image_formats.h"
 #include "feed/input.h"
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "run/session.h"

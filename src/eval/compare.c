@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 #include "onnx/model.h"
 #include "onnx/tensor.h"
 #include "detect/assume.h"

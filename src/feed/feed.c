@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "onnx/tensor.h"
 #include "feed/array.h"
-#include "feed/beside.h"
+#include "feed/extra_inputs.h"
 #include "feed/feed_arrays.h"
 #include "feed/input.h"
 #include "feed/npz.h"

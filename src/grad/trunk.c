@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/error.h"
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 
 static bool has_body(const Onnx__NodeProto *node)
 {

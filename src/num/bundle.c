@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 
 #define LANES     ((size_t)LBW_LANES)
 #define SWEEPS    16

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of grids. tests/unit/grid.c rebuilds every row from the definition. */
-#include "num/quantize.h"
+#include "num/project.h"
 
 #include <string.h>
 

@@ -11,7 +11,7 @@
 #include "num/blas.h"
 #include "num/fit.h"
 #include "num/bundle.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 /*
  * On grids with few levels a least-squares fit to noisy inputs shrinks its output, layer after

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 #include "onnx/extdata.h"
 #include "onnx/walk.h"
 

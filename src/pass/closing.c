@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 #include "pass/bias.h"
 
 /* A larger gain is not due to shrinkage: such a channel is broken and stays as it is. */

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 
 void lbw_codes_release(struct lbw_codes *codes)
 {

@@ -7,7 +7,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "pass/activations.h"
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 #include "pass/bias.h"
 #include "pass/closing.h"
 #include "pass/edge.h"

@@ -6,7 +6,7 @@
 
 #include "base/bits.h"
 #include "num/pack.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "pass/encode.h"
 #include "pass/recover.h"
 

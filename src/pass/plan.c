@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "onnx/constant.h"
 #include "pass/edge.h"
 #include "pass/encode.h"

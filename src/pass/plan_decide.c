@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 #include "pass/encode.h"
 #include "pass/foreign.h"
 #include "pass/reason.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "base/thread.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 /* The values of one output channel, gathered into a row, and codes scattered back. */
 static void gather(float *row, const struct lbw_layout *layout, const float *values, size_t g,

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "base/thread.h"
 #include "onnx/build.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "pass/bias.h"
 #include "pass/columns.h"
 #include "pass/reconstruct.h"

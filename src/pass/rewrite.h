@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Exact rewrites that expose weights; folding BatchNormalization is in prepare.c. */
+/* Exact rewrites that expose weights, one rewrite_*.c each. */
 #ifndef LBW_SRC_PASS_REWRITE_H
 #define LBW_SRC_PASS_REWRITE_H
 
@@ -24,5 +24,11 @@ enum lbw_status lbw_make_constants(size_t *num, struct lbw_model *model, const c
  * activation. *num receives the number of nodes.
  */
 enum lbw_status lbw_split_fused(size_t *num, struct lbw_model *model, struct lbw_error *err);
+
+/*
+ * Folds each BatchNormalization into the Conv or ConvTranspose that only it reads, and drops
+ * unused values. *num receives the number of nodes, added to what it holds.
+ */
+enum lbw_status lbw_fold_batchnorm(size_t *num, struct lbw_model *model, struct lbw_error *err);
 
 #endif

@@ -20,7 +20,7 @@
 #include "search/metric.h"
 #include "pass/edge.h"
 #include "train/targets.h"
-#include "train/trainer.h"
+#include "train/sessions.h"
 
 #define DEFAULT_SAMPLES 8
 #define DEFAULT_DRAWS   1
@@ -43,7 +43,7 @@ struct measure {
     struct lbw_sensitivity *out;
     struct lbw_arena arena;
     struct lbw_feed *feed;
-    struct lbw_trainer trainer;
+    struct lbw_sessions sessions;
     struct lbw_targets targets;
     struct lbw_grad_tap *energies, *moments; /* one per consumer of a planned weight */
     size_t num_taps;
@@ -111,26 +111,26 @@ static enum lbw_status open_feed(struct measure *m, struct lbw_error *err)
     return lbw_assumed_feed_open(&m->feed, m->plan->model, &feed, NULL, err);
 }
 
-static enum lbw_status open_trainer(struct measure *m, bool of_outputs, struct lbw_error *err)
+static enum lbw_status open_sessions(struct measure *m, bool of_outputs, struct lbw_error *err)
 {
     LBW_TRY(lbw_targets_find(&m->targets, &m->arena, m->plan, of_outputs, 0, err));
-    const struct lbw_trainer_params params = {.targets = m->targets.names,
-                                              .num_targets = m->targets.num,
-                                              .num_threads = 1,
-                                              .is_linear = true,
-                                              .energies = m->energies,
-                                              .num_energies = m->num_taps + m->plan->num_edges,
-                                              .moments = m->moments,
-                                              .num_moments = m->num_taps};
-    return lbw_trainer_open(&m->trainer, &m->plan->index, m->feed, &params, err);
+    const struct lbw_sessions_params params = {.targets = m->targets.names,
+                                               .num_targets = m->targets.num,
+                                               .num_threads = 1,
+                                               .is_linear = true,
+                                               .energies = m->energies,
+                                               .num_energies = m->num_taps + m->plan->num_edges,
+                                               .moments = m->moments,
+                                               .num_moments = m->num_taps};
+    return lbw_sessions_open(&m->sessions, &m->plan->index, m->feed, &params, err);
 }
 
 static struct lbw_decode_input decode_input(const struct measure *m,
                                             const struct lbw_array *outputs)
 {
     return (struct lbw_decode_input){
-        .num_outputs = m->trainer.num_targets,
-        .names = m->trainer.targets,
+        .num_outputs = m->sessions.num_targets,
+        .names = m->sessions.targets,
         .outputs = outputs,
         .profile = m->profile,
         .width = m->width,
@@ -144,12 +144,12 @@ static struct lbw_decode_input decode_input(const struct measure *m,
 
 static void one_release(const struct measure *m, struct one *one)
 {
-    lbw_arrays_release(one->images, m->trainer.num_images);
-    lbw_arrays_release(one->wanted, m->trainer.num_targets);
-    lbw_arrays_release(one->factors, m->trainer.num_targets);
-    if (m->trainer.training)
-        lbw_arrays_release(one->outputs, lbw_trainer_num_outputs(&m->trainer));
-    for (size_t t = 0; one->importance && t < m->trainer.num_targets; t++)
+    lbw_arrays_release(one->images, m->sessions.num_images);
+    lbw_arrays_release(one->wanted, m->sessions.num_targets);
+    lbw_arrays_release(one->factors, m->sessions.num_targets);
+    if (m->sessions.training)
+        lbw_arrays_release(one->outputs, lbw_sessions_num_outputs(&m->sessions));
+    for (size_t t = 0; one->importance && t < m->sessions.num_targets; t++)
         lbw_importance_release(&one->importance[t]);
     free(one->images);
     free(one->wanted);
@@ -163,15 +163,15 @@ static void one_release(const struct measure *m, struct one *one)
 static enum lbw_status one_init(struct one *one, const struct measure *m, size_t i,
                                 struct lbw_error *err)
 {
-    size_t num_outputs = lbw_trainer_num_outputs(&m->trainer);
-    one->images = calloc(m->trainer.num_images + 1, sizeof *one->images);
-    one->wanted = calloc(m->trainer.num_targets + 1, sizeof *one->wanted);
-    one->factors = calloc(m->trainer.num_targets + 1, sizeof *one->factors);
+    size_t num_outputs = lbw_sessions_num_outputs(&m->sessions);
+    one->images = calloc(m->sessions.num_images + 1, sizeof *one->images);
+    one->wanted = calloc(m->sessions.num_targets + 1, sizeof *one->wanted);
+    one->factors = calloc(m->sessions.num_targets + 1, sizeof *one->factors);
     one->outputs = calloc(num_outputs + 1, sizeof *one->outputs);
     if (!one->images || !one->wanted || !one->factors || !one->outputs)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_feed_get(m->feed, i, one->images, err));
-    return lbw_trainer_teach(&m->trainer, one->images, one->wanted, err);
+    return lbw_sessions_teach(&m->sessions, one->images, one->wanted, err);
 }
 
 /* Whether gradients reach the model's outputs and the profile knows them. */
@@ -184,19 +184,19 @@ static bool can_use_outputs(struct measure *m)
     m->profile = m->params->profile;
     bool done = m->profile && input.num_dims == 4 && input.dims[0] == 1 &&
                 lbw_picture_axes(&axes, &input, true, m->profile->preprocess.channels_last) &&
-                open_trainer(m, true, NULL) == LBW_OK;
+                open_sessions(m, true, NULL) == LBW_OK;
     if (done) {
         m->height = (int)input.dims[axes.height_axis];
         m->width = (int)input.dims[axes.width_axis];
-        done = m->trainer.grad.num_cuts == 0 && m->trainer.num_targets <= LBW_MAX_OUTPUTS &&
+        done = m->sessions.grad.num_cuts == 0 && m->sessions.num_targets <= LBW_MAX_OUTPUTS &&
                one_init(&one, m, 0, NULL) == LBW_OK;
         const struct lbw_decode_input decode = decode_input(m, one.wanted);
         done = done && lbw_decode_importance(importance, &decode, NULL) == LBW_OK;
-        for (size_t t = 0; done && t < m->trainer.num_targets; t++)
+        for (size_t t = 0; done && t < m->sessions.num_targets; t++)
             lbw_importance_release(&importance[t]);
         one_release(m, &one);
         if (!done)
-            lbw_trainer_close(&m->trainer);
+            lbw_sessions_close(&m->sessions);
     }
     if (!done)
         m->profile = NULL;
@@ -207,17 +207,17 @@ static bool can_use_outputs(struct measure *m)
 
 static enum lbw_status learn_scales(struct measure *m, struct lbw_error *err)
 {
-    m->scales = lbw_arena_calloc(&m->arena, m->trainer.num_targets + 1, sizeof *m->scales);
+    m->scales = lbw_arena_calloc(&m->arena, m->sessions.num_targets + 1, sizeof *m->scales);
     if (!m->scales)
         return lbw_fail_memory(err);
     const struct lbw_array **values =
         lbw_arena_calloc(&m->arena, m->num_samples + 1, sizeof *values);
     if (!values)
         return lbw_fail_memory(err);
-    for (size_t t = 0; t < m->trainer.num_targets; t++) {
+    for (size_t t = 0; t < m->sessions.num_targets; t++) {
         for (size_t s = 0; s < m->num_samples; s++)
             values[s] = &m->samples[s].wanted[t];
-        m->scales[t] = lbw_metric_scale(values, m->num_samples, m->trainer.num_targets);
+        m->scales[t] = lbw_metric_scale(values, m->num_samples, m->sessions.num_targets);
     }
     return LBW_OK;
 }
@@ -228,17 +228,17 @@ static enum lbw_status read_metric(struct one *one, const struct measure *m,
     if (!m->profile)
         return LBW_OK;
     const struct lbw_decode_input decode = decode_input(m, one->wanted);
-    one->importance = calloc(m->trainer.num_targets + 1, sizeof *one->importance);
+    one->importance = calloc(m->sessions.num_targets + 1, sizeof *one->importance);
     if (!one->importance)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_decode_importance(one->importance, &decode, err));
-    lbw_metric_weigh(one->importance, one->wanted, m->trainer.num_targets);
+    lbw_metric_weigh(one->importance, one->wanted, m->sessions.num_targets);
     return LBW_OK;
 }
 
 static void draw(struct one *one, const struct measure *m, struct lbw_random *random)
 {
-    for (size_t t = 0; t < m->trainer.num_targets; t++) {
+    for (size_t t = 0; t < m->sessions.num_targets; t++) {
         float *out = one->factors[t].data;
         float alike = m->profile ? 0 : (float)sqrt(m->scales[t]);
         size_t count = one->factors[t].size / sizeof(float);
@@ -280,8 +280,8 @@ static enum lbw_status accumulate(struct one *one, size_t num_outputs, struct lb
 static enum lbw_status run_draws(struct one *one, struct measure *m, struct lbw_error *err)
 {
     struct lbw_random random = {one->seed};
-    size_t num_outputs = lbw_trainer_num_outputs(&m->trainer);
-    for (size_t t = 0; t < m->trainer.num_targets; t++) {
+    size_t num_outputs = lbw_sessions_num_outputs(&m->sessions);
+    for (size_t t = 0; t < m->sessions.num_targets; t++) {
         one->factors[t] = one->wanted[t];
         one->factors[t].data = malloc(one->wanted[t].size + 1);
         if (!one->factors[t].data)
@@ -292,8 +292,8 @@ static enum lbw_status run_draws(struct one *one, struct measure *m, struct lbw_
         lbw_arrays_release(one->outputs, num_outputs);
         memset(one->outputs, 0, num_outputs * sizeof *one->outputs);
         const struct lbw_lesson lesson = {.wanted = one->wanted, .factors = one->factors};
-        LBW_TRY(
-            lbw_trainer_run(&m->trainer, true, one->images, &lesson, NULL, one->outputs, err));
+        LBW_TRY(lbw_sessions_run(&m->sessions, true, one->images, &lesson, NULL, one->outputs,
+                                 err));
         LBW_TRY(accumulate(one, num_outputs, err));
     }
     return LBW_OK;
@@ -321,7 +321,7 @@ static double work_of(const struct measure *m)
         const struct lbw_weight *weight = &m->plan->weights[i];
         for (size_t k = 0; weight->item.grid && k < weight->num_consumers; k++)
             if (is_reachable(&weight->consumers[k]))
-                work += (double)weight->item.count * m->trainer.grad.positions[tap++];
+                work += (double)weight->item.count * m->sessions.grad.positions[tap++];
     }
     return work;
 }
@@ -402,7 +402,7 @@ struct place {
 /* The positions of energies, means and squares of every tap. */
 static void find_places(struct place (*places)[3], const struct measure *m)
 {
-    const struct lbw_grad *grad = &m->trainer.grad;
+    const struct lbw_grad *grad = &m->sessions.grad;
     const char *const *const names[] = {grad->energies, grad->means, grad->squares};
     size_t num_edges = m->plan->num_edges; /* their energies follow those of layers */
     struct cursor cursor = {0, 1};
@@ -434,7 +434,7 @@ static enum lbw_status fill_gain(struct lbw_layer_gain *gain, const struct measu
 static void note_unknown(struct lbw_sensitivity *out, const struct measure *m,
                          const struct lbw_weight *weight)
 {
-    const struct lbw_grad *grad = &m->trainer.grad;
+    const struct lbw_grad *grad = &m->sessions.grad;
     out->num_unknown++;
     if (!*out->reason)
         lbw_text_excerpt(out->reason, sizeof out->reason,
@@ -506,7 +506,7 @@ static enum lbw_status measure(struct measure *m, struct lbw_error *err)
     LBW_TRY(list_taps(m, err));
     LBW_TRY(open_feed(m, err));
     if (!can_use_outputs(m))
-        LBW_TRY(open_trainer(m, false, err));
+        LBW_TRY(open_sessions(m, false, err));
     LBW_TRY(run_all(m, err));
     return collect(m, err);
 }
@@ -522,7 +522,7 @@ enum lbw_status lbw_sensitivity_measure(struct lbw_sensitivity *out,
     for (size_t i = 0; m.samples && i < m.num_samples; i++)
         one_release(&m, &m.samples[i]);
     free(m.samples);
-    lbw_trainer_close(&m.trainer);
+    lbw_sessions_close(&m.sessions);
     lbw_feed_close(&m.feed);
     lbw_arena_release(&m.arena);
     if (status != LBW_OK && err)

@@ -32,8 +32,8 @@ static uint64_t fingerprint(const struct lbw_tuning *t)
     h = lbw_hash(h, reals, sizeof reals);
     for (size_t i = 0; i < t->student.num_params; i++)
         h = lbw_hash(h, t->student.arrays[i].data, t->student.arrays[i].size);
-    for (size_t i = 0; i < t->trainer.num_targets; i++)
-        h = lbw_hash_text(h, t->trainer.targets[i]);
+    for (size_t i = 0; i < t->sessions.num_targets; i++)
+        h = lbw_hash_text(h, t->sessions.targets[i]);
     for (size_t i = 0; i < t->num_samples; i++)
         for (size_t k = 0; k < lbw_feed_num_inputs(t->feed); k++)
             h = lbw_hash(h, t->samples[i][k].data, t->samples[i][k].size);

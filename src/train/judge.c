@@ -59,16 +59,16 @@ struct exam {
 static enum lbw_status examine(struct verdict *out, const struct lbw_tuning *t,
                                struct exam *exam, size_t view, struct lbw_error *err)
 {
-    exam->images = calloc(t->trainer.num_images + 1, sizeof *exam->images);
+    exam->images = calloc(t->sessions.num_images + 1, sizeof *exam->images);
     exam->outputs =
-        calloc(lbw_session_num_outputs(t->trainer.judge) + 1, sizeof *exam->outputs);
+        calloc(lbw_session_num_outputs(t->sessions.judge) + 1, sizeof *exam->outputs);
     if (!exam->images || !exam->outputs)
         return lbw_fail_memory(err);
-    LBW_TRY(lbw_lesson_init(&exam->lesson, &t->trainer, err));
+    LBW_TRY(lbw_lesson_init(&exam->lesson, &t->sessions, err));
     LBW_TRY(lbw_views_draw(&t->exams, view, exam->images, err));
     LBW_TRY(lbw_views_teach(&t->exams, view, exam->images, &exam->lesson, err));
-    LBW_TRY(lbw_trainer_run(&t->trainer, false, exam->images, &exam->lesson, t->student.arrays,
-                            exam->outputs, err));
+    LBW_TRY(lbw_sessions_run(&t->sessions, false, exam->images, &exam->lesson,
+                             t->student.arrays, exam->outputs, err));
     out->loss = *(const float *)exam->outputs[0].data - exam->lesson.least;
     if (!t->weighing.profile)
         return LBW_OK;
@@ -81,9 +81,9 @@ static enum lbw_status judge_one(void *user, size_t i, struct lbw_error *err)
     const struct lbw_tuning *t = j->tuning;
     struct exam exam = {0};
     enum lbw_status status = examine(&j->verdicts[i], t, &exam, i, err);
-    lbw_arrays_release(exam.images, t->trainer.num_images);
-    lbw_arrays_release(exam.outputs, lbw_session_num_outputs(t->trainer.judge));
-    lbw_lesson_release(&exam.lesson, &t->trainer);
+    lbw_arrays_release(exam.images, t->sessions.num_images);
+    lbw_arrays_release(exam.outputs, lbw_session_num_outputs(t->sessions.judge));
+    lbw_lesson_release(&exam.lesson, &t->sessions);
     free(exam.images);
     free(exam.outputs);
     return status;

@@ -36,9 +36,9 @@ static enum lbw_status weigh_by(struct lbw_lesson *lessons, struct lbw_tuning *t
                                 struct lbw_error *err)
 {
     for (size_t i = 0; i < t->num_held; i++) {
-        LBW_TRY(lbw_lesson_init(&lessons[i], &t->trainer, err));
-        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[t->num_train + i], lessons[i].wanted,
-                                  err));
+        LBW_TRY(lbw_lesson_init(&lessons[i], &t->sessions, err));
+        LBW_TRY(lbw_sessions_teach(&t->sessions, t->samples[t->num_train + i],
+                                   lessons[i].wanted, err));
     }
     return lbw_weighing_learn(&t->weighing, lessons, t->num_held, err);
 }
@@ -50,20 +50,20 @@ static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
         return lbw_fail_memory(err);
     enum lbw_status status = weigh_by(lessons, t, err);
     for (size_t i = 0; i < t->num_held; i++)
-        lbw_lesson_release(&lessons[i], &t->trainer);
+        lbw_lesson_release(&lessons[i], &t->sessions);
     free(lessons);
     return status;
 }
 
 static enum lbw_status open_views(struct lbw_tuning *t, struct lbw_error *err)
 {
-    t->views = (struct lbw_views){.trainer = &t->trainer,
+    t->views = (struct lbw_views){.sessions = &t->sessions,
                                   .weighing = &t->weighing,
                                   .samples = t->samples,
                                   .num_samples = t->num_train,
                                   .seed = t->params.seed};
     LBW_TRY(lbw_views_init(&t->views, t->params.num_views, t->params.batch, err));
-    t->exams = (struct lbw_views){.trainer = &t->trainer,
+    t->exams = (struct lbw_views){.sessions = &t->sessions,
                                   .weighing = &t->weighing,
                                   .samples = t->samples + t->num_train,
                                   .num_samples = t->num_held,
@@ -82,14 +82,15 @@ static enum lbw_status alloc_passes(struct lbw_tuning *t, struct lbw_error *err)
         return lbw_fail_memory(err);
     for (size_t i = 0; i < t->params.batch; i++) {
         struct lbw_pass *pass = &t->passes[i];
-        pass->images = calloc(t->trainer.num_images + 1, sizeof *pass->images);
-        pass->outputs = calloc(lbw_trainer_num_outputs(&t->trainer) + 1, sizeof *pass->outputs);
+        pass->images = calloc(t->sessions.num_images + 1, sizeof *pass->images);
+        pass->outputs =
+            calloc(lbw_sessions_num_outputs(&t->sessions) + 1, sizeof *pass->outputs);
         if (!pass->images || !pass->outputs)
             return lbw_fail_memory(err);
-        LBW_TRY(lbw_lesson_init(&pass->lesson, &t->trainer, err));
+        LBW_TRY(lbw_lesson_init(&pass->lesson, &t->sessions, err));
     }
     for (size_t i = 0; i < t->student.num_params; i++)
-        if (t->trainer.gradient_slots[i] != SIZE_MAX &&
+        if (t->sessions.gradient_slots[i] != SIZE_MAX &&
             !(t->sums[i] = calloc(t->student.arrays[i].size + 1, 1)))
             return lbw_fail_memory(err);
     return LBW_OK;
@@ -101,7 +102,7 @@ void lbw_tuning_mark(const struct lbw_tuning *t, bool *is_tuned)
     for (size_t i = 0; i < t->student.num_layers; i++) {
         const struct lbw_weight *weight = t->student.layers[i].weight;
         for (size_t p = 0; p < t->student.num_params; p++)
-            if (t->trainer.gradient_slots[p] != SIZE_MAX &&
+            if (t->sessions.gradient_slots[p] != SIZE_MAX &&
                 strcmp(t->student.names[p], weight->item.tensor) == 0)
                 is_tuned[weight - t->plan->weights] = true;
     }
@@ -134,15 +135,15 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
         LBW_TRY(
             lbw_targets_find(&t->targets, &t->arena, t->plan, of_outputs, p->num_taps, err));
     size_t num_scored = of_outputs ? t->targets.num - t->targets.num_taps : 0;
-    struct lbw_trainer_params params = {.targets = t->targets.names,
-                                        .num_targets = t->targets.num,
-                                        .num_scored = num_scored,
-                                        .params = t->student.names,
-                                        .num_params = t->student.num_params,
-                                        .num_threads = 1};
-    LBW_TRY(lbw_trainer_open(&t->trainer, &t->plan->index, t->feed, &params, err));
-    t->weighing = (struct lbw_weighing){.names = t->trainer.targets,
-                                        .num_targets = t->trainer.num_targets,
+    struct lbw_sessions_params params = {.targets = t->targets.names,
+                                         .num_targets = t->targets.num,
+                                         .num_scored = num_scored,
+                                         .params = t->student.names,
+                                         .num_params = t->student.num_params,
+                                         .num_threads = 1};
+    LBW_TRY(lbw_sessions_open(&t->sessions, &t->plan->index, t->feed, &params, err));
+    t->weighing = (struct lbw_weighing){.names = t->sessions.targets,
+                                        .num_targets = t->sessions.num_targets,
                                         .num_taps = t->targets.num_taps,
                                         .tap_weight = p->tap_weight};
     return LBW_OK;
@@ -151,15 +152,15 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
 /* For the first sample: whether the profile matches the teacher's outputs. */
 static bool can_weigh(struct lbw_tuning *t)
 {
-    struct lbw_array *images = calloc(t->trainer.num_images + 1, sizeof *images);
+    struct lbw_array *images = calloc(t->sessions.num_images + 1, sizeof *images);
     struct lbw_lesson lesson = {0};
-    bool done = images && lbw_lesson_init(&lesson, &t->trainer, NULL) == LBW_OK &&
+    bool done = images && lbw_lesson_init(&lesson, &t->sessions, NULL) == LBW_OK &&
                 lbw_feed_get(t->feed, 0, images, NULL) == LBW_OK &&
-                lbw_trainer_teach(&t->trainer, images, lesson.wanted, NULL) == LBW_OK &&
+                lbw_sessions_teach(&t->sessions, images, lesson.wanted, NULL) == LBW_OK &&
                 lbw_weighing_learn(&t->weighing, &lesson, 1, NULL) == LBW_OK;
     lbw_weighing_release(&t->weighing);
-    lbw_arrays_release(images, t->trainer.num_images);
-    lbw_lesson_release(&lesson, &t->trainer);
+    lbw_arrays_release(images, t->sessions.num_images);
+    lbw_lesson_release(&lesson, &t->sessions);
     free(images);
     return done;
 }
@@ -177,13 +178,13 @@ static bool open_outputs(struct lbw_tuning *t)
     t->weighing.profile = profile;
     t->weighing.height = (int)input.dims[axes.height_axis];
     t->weighing.width = (int)input.dims[axes.width_axis];
-    if (t->trainer.grad.num_cuts == 0 && can_weigh(t))
+    if (t->sessions.grad.num_cuts == 0 && can_weigh(t))
         return true;
-    lbw_trainer_close(&t->trainer);
+    lbw_sessions_close(&t->sessions);
     return false;
 }
 
-static enum lbw_status open_trainer(struct lbw_tuning *t, struct lbw_error *err)
+static enum lbw_status open_sessions(struct lbw_tuning *t, struct lbw_error *err)
 {
     LBW_TRY(lbw_student_init(&t->student, t->plan, err));
     if (!open_outputs(t))
@@ -199,12 +200,12 @@ static enum lbw_status open_trainer(struct lbw_tuning *t, struct lbw_error *err)
     for (size_t i = 0; i < t->plan->num_weights; i++)
         r->num_plain += is_tuned[i] && !t->plan->weights[i].item.grid;
     free(is_tuned);
-    r->num_targets = t->trainer.num_targets;
-    r->targets = t->trainer.targets;
+    r->num_targets = t->sessions.num_targets;
+    r->targets = t->sessions.targets;
     r->num_taps = t->targets.num_taps;
     r->is_weighed = t->weighing.profile != NULL;
-    r->num_cuts = t->trainer.grad.num_cuts;
-    r->cuts = t->trainer.grad.cuts;
+    r->num_cuts = t->sessions.grad.num_cuts;
+    r->cuts = t->sessions.grad.cuts;
     if (!r->num_learned)
         return lbw_fail(err, LBW_ERR_UNSUPPORTED, "no weight can be trained%s%s",
                         r->num_cuts ? ": " : "", r->num_cuts ? r->cuts[0] : "");
@@ -215,7 +216,7 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
                                 const char **assumed, struct lbw_error *err)
 {
     LBW_TRY(open_feed(t, model, assumed, err));
-    LBW_TRY(lbw_within(err, open_trainer(t, err), "%s", model->name));
+    LBW_TRY(lbw_within(err, open_sessions(t, err), "%s", model->name));
     LBW_TRY(load_samples(t, err));
     LBW_TRY(lbw_within(err, weigh(t, err), "%s", model->name));
     LBW_TRY(open_views(t, err));
@@ -227,9 +228,9 @@ enum lbw_status lbw_tuning_open(struct lbw_tuning *t, struct lbw_model *model,
 
 void lbw_pass_clear(const struct lbw_tuning *t, struct lbw_pass *pass)
 {
-    lbw_arrays_release(pass->images, t->trainer.num_images);
-    lbw_lesson_clear(&pass->lesson, &t->trainer);
-    lbw_arrays_release(pass->outputs, lbw_trainer_num_outputs(&t->trainer));
+    lbw_arrays_release(pass->images, t->sessions.num_images);
+    lbw_lesson_clear(&pass->lesson, &t->sessions);
+    lbw_arrays_release(pass->outputs, lbw_sessions_num_outputs(&t->sessions));
 }
 
 void lbw_tuning_release(struct lbw_tuning *t)
@@ -244,7 +245,7 @@ void lbw_tuning_release(struct lbw_tuning *t)
         struct lbw_pass *pass = &t->passes[i];
         if (pass->images && pass->outputs)
             lbw_pass_clear(t, pass);
-        lbw_lesson_release(&pass->lesson, &t->trainer);
+        lbw_lesson_release(&pass->lesson, &t->sessions);
         free(pass->images);
         free(pass->outputs);
     }
@@ -256,7 +257,7 @@ void lbw_tuning_release(struct lbw_tuning *t)
     free(t->sums);
     lbw_weighing_release(&t->weighing);
     lbw_student_release(&t->student);
-    lbw_trainer_close(&t->trainer);
+    lbw_sessions_close(&t->sessions);
     lbw_arena_release(&t->arena);
     lbw_feed_close(&t->feed);
     lbw_plan_free(&t->plan);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 
 #define FLOAT32 ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT
 

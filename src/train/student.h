@@ -8,7 +8,7 @@
 
 #include "pass/bias.h"
 #include "feed/feed.h"
-#include "train/learned.h"
+#include "train/optimizer.h"
 
 /*
  * One weight. Arrays of item.count are in the tensor's own order. One that stays float because

@@ -60,8 +60,8 @@ static enum lbw_status learn(void *user, size_t i, struct lbw_error *err)
     struct lbw_pass *pass = &t->passes[i];
     LBW_TRY(lbw_views_draw(&t->views, pass->view, pass->images, err));
     LBW_TRY(lbw_views_teach(&t->views, pass->view, pass->images, &pass->lesson, err));
-    return lbw_trainer_run(&t->trainer, true, pass->images, &pass->lesson, t->student.arrays,
-                           pass->outputs, err);
+    return lbw_sessions_run(&t->sessions, true, pass->images, &pass->lesson, t->student.arrays,
+                            pass->outputs, err);
 }
 
 /* Gradients are summed in the order of the samples: the same for any number of threads. */
@@ -72,7 +72,7 @@ static void add_up(struct lbw_tuning *t)
         loss += *(const float *)t->passes[i].outputs[0].data - t->passes[i].lesson.least;
     t->status.loss = loss / (double)t->params.batch;
     for (size_t p = 0; p < t->student.num_params; p++) {
-        size_t slot = t->trainer.gradient_slots[p];
+        size_t slot = t->sessions.gradient_slots[p];
         if (slot == SIZE_MAX)
             continue;
         size_t count = t->student.arrays[p].size / sizeof(float);

@@ -10,7 +10,7 @@
 #include "pass/tuner.h"
 #include "train/student.h"
 #include "train/targets.h"
-#include "train/trainer.h"
+#include "train/sessions.h"
 #include "train/views.h"
 
 /* The buffers of one sample. */
@@ -29,7 +29,7 @@ struct lbw_tuning {
     struct lbw_feed *feed;
     struct lbw_student student;
     struct lbw_arena arena; /* of names */
-    struct lbw_trainer trainer;
+    struct lbw_sessions sessions;
     struct lbw_targets targets;
     struct lbw_weighing weighing;
     struct lbw_tune_result result;

@@ -16,8 +16,8 @@ enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch
                                struct lbw_error *err)
 {
     size_t bytes = 1;
-    for (size_t t = 0; t < views->trainer->num_targets; t++) {
-        const struct lbw_grad_shape *shape = &views->trainer->target_shapes[t];
+    for (size_t t = 0; t < views->sessions->num_targets; t++) {
+        const struct lbw_grad_shape *shape = &views->sessions->target_shapes[t];
         size_t count = 1;
         for (size_t i = 0; i < shape->num_dims; i++)
             count *= (size_t)shape->dims[i];
@@ -45,7 +45,7 @@ static void view_release(struct lbw_view *view, size_t num_targets)
 void lbw_views_release(struct lbw_views *views)
 {
     for (size_t v = 0; views->items && v < views->num_kept; v++)
-        view_release(&views->items[v], views->trainer->num_targets);
+        view_release(&views->items[v], views->sessions->num_targets);
     free(views->items);
     *views = (struct lbw_views){0};
 }
@@ -59,7 +59,7 @@ enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
     size_t chosen[LBW_NUM_TILES] = {v % views->num_samples};
     for (size_t k = 1; k < LBW_NUM_TILES; k++)
         chosen[k] = lbw_random_below(&random, (uint32_t)views->num_samples);
-    for (size_t i = 0; i < views->trainer->num_images; i++) {
+    for (size_t i = 0; i < views->sessions->num_images; i++) {
         const struct lbw_array *tiles[LBW_NUM_TILES];
         struct lbw_random same = random; /* all inputs of a sample are augmented alike */
         for (size_t k = 0; k < LBW_NUM_TILES; k++)
@@ -99,7 +99,7 @@ static void unpack(float *values, size_t count, const void *kept, bool is_half)
 static enum lbw_status keep(struct lbw_view *out, const struct lbw_views *views,
                             const struct lbw_lesson *lesson, struct lbw_error *err)
 {
-    size_t num = views->trainer->num_targets;
+    size_t num = views->sessions->num_targets;
     struct lbw_view view = {.wanted = calloc(num + 1, sizeof *view.wanted),
                             .is_half = calloc(num + 1, sizeof *view.is_half)};
     bool done = view.wanted && view.is_half;
@@ -114,11 +114,11 @@ static enum lbw_status keep(struct lbw_view *out, const struct lbw_views *views,
 }
 
 /* Arrays of the targets' sizes to unpack into. */
-static enum lbw_status make_room(struct lbw_lesson *lesson, const struct lbw_trainer *trainer,
+static enum lbw_status make_room(struct lbw_lesson *lesson, const struct lbw_sessions *sessions,
                                  struct lbw_error *err)
 {
-    for (size_t t = 0; t < trainer->num_targets; t++) {
-        const struct lbw_grad_shape *shape = &trainer->target_shapes[t];
+    for (size_t t = 0; t < sessions->num_targets; t++) {
+        const struct lbw_grad_shape *shape = &sessions->target_shapes[t];
         LBW_TRY(lbw_array_init(&lesson->wanted[t], shape->data_type, shape->dims,
                                shape->num_dims, err));
     }
@@ -130,7 +130,7 @@ enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
                                 struct lbw_error *err)
 {
     if (v >= views->num_kept) {
-        LBW_TRY(lbw_trainer_teach(views->trainer, images, lesson->wanted, err));
+        LBW_TRY(lbw_sessions_teach(views->sessions, images, lesson->wanted, err));
         LBW_TRY(lbw_weighing_apply(views->weighing, lesson, err));
         lesson->least = lbw_weighing_least(views->weighing, lesson);
         return LBW_OK;
@@ -138,13 +138,13 @@ enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
     struct lbw_view *view = &views->items[v];
     bool is_new = !view->wanted;
     if (is_new) {
-        LBW_TRY(lbw_trainer_teach(views->trainer, images, lesson->wanted, err));
+        LBW_TRY(lbw_sessions_teach(views->sessions, images, lesson->wanted, err));
         LBW_TRY(keep(view, views, lesson, err));
     } else {
-        LBW_TRY(make_room(lesson, views->trainer, err));
+        LBW_TRY(make_room(lesson, views->sessions, err));
     }
     /* New outputs are rounded like stored ones, so that a resumed run gets the same. */
-    for (size_t t = 0; t < views->trainer->num_targets; t++)
+    for (size_t t = 0; t < views->sessions->num_targets; t++)
         unpack(lesson->wanted[t].data, lesson->wanted[t].size / sizeof(float), view->wanted[t],
                view->is_half[t]);
     LBW_TRY(lbw_weighing_apply(views->weighing, lesson, err));

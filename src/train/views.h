@@ -16,7 +16,7 @@ struct lbw_view {
 };
 
 struct lbw_views {
-    const struct lbw_trainer *trainer;
+    const struct lbw_sessions *sessions;
     const struct lbw_weighing *weighing;
     struct lbw_array *const *samples; /* num_samples × inputs */
     size_t num_samples;

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "detect/decode.h"
-#include "train/trainer.h"
+#include "train/sessions.h"
 
 /* T targets: the model's outputs if there is a profile, then taps along the trunk. */
 struct lbw_weighing {

@@ -11,7 +11,7 @@
 #include "base/random.h"
 #include "num/kernels.h"
 #include "num/pack.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 struct bench {
     float *w;

@@ -12,7 +12,7 @@
 #include <time.h>
 
 #include "base/random.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "num/reconstruct.h"
 
 #define SOURCES 64 /* independent signals that the columns are mixed from */

@@ -88,17 +88,17 @@ static enum lbw_status look(struct bench *b, size_t i, struct lbw_error *err)
     lap(b, VIEW, &start);
     LBW_TRY(lbw_views_teach(&t->views, i, pass->images, &pass->lesson, err));
     lap(b, TEACH, &start);
-    lbw_lesson_clear(&pass->lesson, &t->trainer);
+    lbw_lesson_clear(&pass->lesson, &t->sessions);
     LBW_TRY(lbw_views_teach(&t->views, i, pass->images, &pass->lesson, err));
     lap(b, RECALL, &start);
-    LBW_TRY(lbw_trainer_run(&t->trainer, true, pass->images, &pass->lesson, t->student.arrays,
-                            pass->outputs, err));
+    LBW_TRY(lbw_sessions_run(&t->sessions, true, pass->images, &pass->lesson, t->student.arrays,
+                             pass->outputs, err));
     lap(b, GRADIENTS, &start);
     const struct lbw_student_rate rate = {.rate = 0.001};
     float **gradients = calloc(t->student.num_params + 1, sizeof *gradients);
     for (size_t p = 0; gradients && p < t->student.num_params; p++)
-        if (t->trainer.gradient_slots[p] != SIZE_MAX)
-            gradients[p] = pass->outputs[t->trainer.gradient_slots[p]].data;
+        if (t->sessions.gradient_slots[p] != SIZE_MAX)
+            gradients[p] = pass->outputs[t->sessions.gradient_slots[p]].data;
     enum lbw_status status = gradients
                                  ? lbw_student_update(&t->student, gradients, 1, &rate, err)
                                  : lbw_fail_memory(err);
@@ -156,22 +156,22 @@ static void print_operators(const json_t *events)
 static enum lbw_status profile(struct bench *b, struct lbw_error *err)
 {
     struct lbw_tuning *t = b->tuning;
-    struct lbw_session *plain = t->trainer.training;
+    struct lbw_session *plain = t->sessions.training;
     struct lbw_pass *pass = &t->passes[0];
     const struct lbw_session_params params = {
         .num_threads = 1, .optimize = 99, .native = 1, .profile = "bench-step"};
-    LBW_TRY(lbw_session_open(&t->trainer.training, t->trainer.grad.data, t->trainer.grad.size,
-                             &params, err));
+    LBW_TRY(lbw_session_open(&t->sessions.training, t->sessions.grad.data,
+                             t->sessions.grad.size, &params, err));
     for (size_t i = 0; i < NUM_PROFILED; i++) {
-        LBW_TRY(lbw_trainer_teach(&t->trainer, t->samples[i % t->num_samples],
-                                  pass->lesson.wanted, err));
+        LBW_TRY(lbw_sessions_teach(&t->sessions, t->samples[i % t->num_samples],
+                                   pass->lesson.wanted, err));
         LBW_TRY(lbw_weighing_apply(&t->weighing, &pass->lesson, err));
-        LBW_TRY(lbw_trainer_run(&t->trainer, true, t->samples[i % t->num_samples],
-                                &pass->lesson, t->student.arrays, pass->outputs, err));
+        LBW_TRY(lbw_sessions_run(&t->sessions, true, t->samples[i % t->num_samples],
+                                 &pass->lesson, t->student.arrays, pass->outputs, err));
         lbw_pass_clear(t, pass);
     }
-    lbw_session_close(&t->trainer.training);
-    t->trainer.training = plain;
+    lbw_session_close(&t->sessions.training);
+    t->sessions.training = plain;
     glob_t found;
     if (glob("bench-step_*.json", 0, NULL, &found) != 0)
         return lbw_fail(err, LBW_ERR_RUNTIME, "the runtime wrote no times");

@@ -13,7 +13,7 @@
 #include "base/random.h"
 #include "num/histogram.h"
 #include "num/ladder.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 #define NUM_VECTORS 10000
 #define MAX_SIZE    40

@@ -15,7 +15,7 @@
 #include "base/bits.h"
 #include "fixture.h"
 #include "num/pack.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "pass/encode.h"
 
 #define MAX_NUMBERS 128

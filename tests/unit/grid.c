@@ -9,7 +9,7 @@
 
 #include <lbw/grid.h>
 
-#include "num/quantize.h"
+#include "num/project.h"
 
 /* The values of one term, ascending; returns how many. */
 static int term_levels(int32_t *out, int bits)

@@ -14,7 +14,7 @@
 #include "base/random.h"
 #include "num/decision.h"
 #include "num/kernels.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 #define MAX_SIZE 200
 

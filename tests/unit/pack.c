@@ -11,7 +11,7 @@
 #include "base/bits.h"
 #include "base/random.h"
 #include "num/pack.h"
-#include "num/quantize.h"
+#include "num/project.h"
 
 #define MAX_CODES 100
 

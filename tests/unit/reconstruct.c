@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/random.h"
-#include "num/quantize.h"
+#include "num/project.h"
 #include "num/reconstruct.h"
 #include "num/round.h"
 

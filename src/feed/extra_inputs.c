@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Inputs beside the picture, in the order and unit that each family of exports gives them. */
-#include "feed/beside.h"
+#include "feed/extra_inputs.h"
 
 #include <string.h>
 

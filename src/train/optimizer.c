@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The optimizers: moments of gradients, and the steps that follow from them. */
-#include "train/learned.h"
+#include "train/optimizer.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Walks back from the outputs to the last layers with weights. */
-#include "onnx/ends.h"
+#include "onnx/last_layers.h"
 
 #include "base/error.h"
 

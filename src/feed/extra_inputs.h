@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Inputs beside the picture: constants in practice, which the names of exporters tell. */
-#ifndef LBW_SRC_FEED_BESIDE_H
-#define LBW_SRC_FEED_BESIDE_H
+#ifndef LBW_SRC_FEED_EXTRA_INPUTS_H
+#define LBW_SRC_FEED_EXTRA_INPUTS_H
 
 #include <lbw/image.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From the picture options to a profile. */
-#include "cli/picture.h"
+#include "cli/picture_options.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The options on how pictures become network inputs, the same in every command. */
-#ifndef LBW_CLI_PICTURE_H
-#define LBW_CLI_PICTURE_H
+#ifndef LBW_CLI_PICTURE_OPTIONS_H
+#define LBW_CLI_PICTURE_OPTIONS_H
 
 #include <stdbool.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Values trained by Adam, or with momentum. */
-#ifndef LBW_SRC_TRAIN_LEARNED_H
-#define LBW_SRC_TRAIN_LEARNED_H
+#ifndef LBW_SRC_TRAIN_OPTIMIZER_H
+#define LBW_SRC_TRAIN_OPTIMIZER_H
 
 #include <stdbool.h>
 #include <stddef.h>

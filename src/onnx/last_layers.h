@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where a model's learned layers end. */
-#ifndef LBW_SRC_ONNX_ENDS_H
-#define LBW_SRC_ONNX_ENDS_H
+#ifndef LBW_SRC_ONNX_LAST_LAYERS_H
+#define LBW_SRC_ONNX_LAST_LAYERS_H
 
 #include "onnx/index.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Sessions of the teacher, of the gradients and of the loss alone. */
-#include "train/trainer.h"
+#include "train/sessions.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -69,22 +69,22 @@ struct probe {
     size_t num_images, num_values;
 };
 
-static enum lbw_status probe_run(struct probe *p, struct lbw_trainer *trainer,
+static enum lbw_status probe_run(struct probe *p, struct lbw_sessions *sessions,
                                  const struct lbw_index *index, struct lbw_feed *feed,
                                  struct lbw_error *err)
 {
     const struct lbw_session_params plain = {.optimize = 0, .short_lived = 1};
-    LBW_TRY(lbw_grad_values(&p->names, &p->num_values, index, trainer->targets,
-                            trainer->num_targets, err));
+    LBW_TRY(lbw_grad_values(&p->names, &p->num_values, index, sessions->targets,
+                            sessions->num_targets, err));
     p->num_images = lbw_feed_num_inputs(feed);
     p->images = calloc(p->num_images + 1, sizeof *p->images);
     p->values = calloc(p->num_values + 1, sizeof *p->values);
     struct lbw_grad_shape *shapes =
-        lbw_arena_calloc(&trainer->arena, p->num_images + p->num_values, sizeof *shapes);
+        lbw_arena_calloc(&sessions->arena, p->num_images + p->num_values, sizeof *shapes);
     if (!p->images || !p->values || !shapes)
         return lbw_fail_memory(err);
     LBW_TRY(open_outputs(&p->session, index->model, p->names, p->num_values, &plain, err));
-    size_t *slots = find_images(&trainer->arena, p->session, feed);
+    size_t *slots = find_images(&sessions->arena, p->session, feed);
     if (!slots)
         return lbw_fail_memory(err);
     LBW_TRY(lbw_feed_get(feed, 0, p->images, err));
@@ -113,9 +113,9 @@ static void probe_release(struct probe *p)
 }
 
 /* Both graphs: with gradients and with the loss alone. */
-static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index *index,
+static enum lbw_status open_graphs(struct lbw_sessions *t, const struct lbw_index *index,
                                    const struct lbw_strmap *shapes,
-                                   const struct lbw_trainer_params *params,
+                                   const struct lbw_sessions_params *params,
                                    const struct lbw_session_params *session,
                                    struct lbw_error *err)
 {
@@ -154,8 +154,8 @@ static enum lbw_status open_graphs(struct lbw_trainer *t, const struct lbw_index
 }
 
 /* Both graphs have the same inputs in the same order. */
-static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *feed,
-                                  const struct lbw_trainer_params *params,
+static enum lbw_status find_slots(struct lbw_sessions *t, const struct lbw_feed *feed,
+                                  const struct lbw_sessions_params *params,
                                   struct lbw_error *err)
 {
     struct lbw_arena *arena = &t->arena;
@@ -190,8 +190,8 @@ static enum lbw_status find_slots(struct lbw_trainer *t, const struct lbw_feed *
     return LBW_OK;
 }
 
-static enum lbw_status copy_targets(struct lbw_trainer *t, const struct lbw_index *index,
-                                    const struct lbw_trainer_params *params,
+static enum lbw_status copy_targets(struct lbw_sessions *t, const struct lbw_index *index,
+                                    const struct lbw_sessions_params *params,
                                     struct lbw_error *err)
 {
     if (!params->num_targets)
@@ -206,9 +206,9 @@ static enum lbw_status copy_targets(struct lbw_trainer *t, const struct lbw_inde
     return LBW_OK;
 }
 
-static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
+static enum lbw_status open_all(struct lbw_sessions *t, struct probe *probe,
                                 const struct lbw_index *index, struct lbw_feed *feed,
-                                const struct lbw_trainer_params *params, struct lbw_error *err)
+                                const struct lbw_sessions_params *params, struct lbw_error *err)
 {
     const struct lbw_session_params fast = {
         .num_threads = params->num_threads, .optimize = 99, .native = 1};
@@ -229,97 +229,99 @@ static enum lbw_status open_all(struct lbw_trainer *t, struct probe *probe,
     return find_slots(t, feed, params, err);
 }
 
-enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index *index,
-                                 struct lbw_feed *feed, const struct lbw_trainer_params *params,
-                                 struct lbw_error *err)
+enum lbw_status lbw_sessions_open(struct lbw_sessions *out, const struct lbw_index *index,
+                                  struct lbw_feed *feed,
+                                  const struct lbw_sessions_params *params,
+                                  struct lbw_error *err)
 {
-    struct lbw_trainer trainer = {0};
+    struct lbw_sessions sessions = {0};
     struct probe probe = {0};
-    enum lbw_status status = open_all(&trainer, &probe, index, feed, params, err);
+    enum lbw_status status = open_all(&sessions, &probe, index, feed, params, err);
     probe_release(&probe);
     if (status != LBW_OK)
-        lbw_trainer_close(&trainer);
+        lbw_sessions_close(&sessions);
     else
-        *out = trainer;
+        *out = sessions;
     return status;
 }
 
-void lbw_trainer_close(struct lbw_trainer *trainer)
+void lbw_sessions_close(struct lbw_sessions *sessions)
 {
-    lbw_session_close(&trainer->teacher);
-    lbw_session_close(&trainer->training);
-    lbw_session_close(&trainer->judge);
-    lbw_grad_release(&trainer->grad);
-    lbw_arena_release(&trainer->arena);
-    *trainer = (struct lbw_trainer){0};
+    lbw_session_close(&sessions->teacher);
+    lbw_session_close(&sessions->training);
+    lbw_session_close(&sessions->judge);
+    lbw_grad_release(&sessions->grad);
+    lbw_arena_release(&sessions->arena);
+    *sessions = (struct lbw_sessions){0};
 }
 
-enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
-                                  const struct lbw_array *images, struct lbw_array *wanted,
-                                  struct lbw_error *err)
+enum lbw_status lbw_sessions_teach(const struct lbw_sessions *sessions,
+                                   const struct lbw_array *images, struct lbw_array *wanted,
+                                   struct lbw_error *err)
 {
-    return run_images(trainer->teacher, trainer->teacher_slots, images, trainer->num_images,
+    return run_images(sessions->teacher, sessions->teacher_slots, images, sessions->num_images,
                       wanted, err);
 }
 
-enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
-                                const struct lbw_array *images, const struct lbw_lesson *lesson,
-                                const struct lbw_array *params, struct lbw_array *outputs,
-                                struct lbw_error *err)
+enum lbw_status lbw_sessions_run(const struct lbw_sessions *sessions, bool with_gradients,
+                                 const struct lbw_array *images,
+                                 const struct lbw_lesson *lesson,
+                                 const struct lbw_array *params, struct lbw_array *outputs,
+                                 struct lbw_error *err)
 {
-    struct lbw_session *session = with_gradients ? trainer->training : trainer->judge;
+    struct lbw_session *session = with_gradients ? sessions->training : sessions->judge;
     struct lbw_array *inputs = calloc(lbw_session_num_inputs(session) + 1, sizeof *inputs);
     if (!inputs)
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < trainer->num_images; i++)
-        if (trainer->image_slots[i] != SIZE_MAX)
-            inputs[trainer->image_slots[i]] = images[i];
-    for (size_t i = 0; i < trainer->num_targets; i++) {
-        if (trainer->wanted_slots[i] != SIZE_MAX)
-            inputs[trainer->wanted_slots[i]] = lesson->wanted[i];
-        inputs[trainer->factor_slots[i]] = lesson->factors[i];
+    for (size_t i = 0; i < sessions->num_images; i++)
+        if (sessions->image_slots[i] != SIZE_MAX)
+            inputs[sessions->image_slots[i]] = images[i];
+    for (size_t i = 0; i < sessions->num_targets; i++) {
+        if (sessions->wanted_slots[i] != SIZE_MAX)
+            inputs[sessions->wanted_slots[i]] = lesson->wanted[i];
+        inputs[sessions->factor_slots[i]] = lesson->factors[i];
     }
-    for (size_t i = 0; i < trainer->num_scored; i++)
-        inputs[trainer->score_slots[i]] = lesson->scores[i];
-    for (size_t i = 0; i < trainer->num_params; i++)
-        if (trainer->param_slots[i] != SIZE_MAX)
-            inputs[trainer->param_slots[i]] = params[i];
+    for (size_t i = 0; i < sessions->num_scored; i++)
+        inputs[sessions->score_slots[i]] = lesson->scores[i];
+    for (size_t i = 0; i < sessions->num_params; i++)
+        if (sessions->param_slots[i] != SIZE_MAX)
+            inputs[sessions->param_slots[i]] = params[i];
     enum lbw_status status = lbw_session_run(session, inputs, outputs, err);
     free(inputs);
     return status;
 }
 
-size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer)
+size_t lbw_sessions_num_outputs(const struct lbw_sessions *sessions)
 {
-    return lbw_session_num_outputs(trainer->training);
+    return lbw_session_num_outputs(sessions->training);
 }
 
-enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer *trainer,
+enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_sessions *sessions,
                                 struct lbw_error *err)
 {
     struct lbw_lesson lesson = {
-        .wanted = calloc(trainer->num_targets + 1, sizeof *lesson.wanted),
-        .factors = calloc(trainer->num_targets + 1, sizeof *lesson.factors),
-        .scores = calloc(trainer->num_scored + 1, sizeof *lesson.scores),
+        .wanted = calloc(sessions->num_targets + 1, sizeof *lesson.wanted),
+        .factors = calloc(sessions->num_targets + 1, sizeof *lesson.factors),
+        .scores = calloc(sessions->num_scored + 1, sizeof *lesson.scores),
     };
     if (!lesson.wanted || !lesson.factors || !lesson.scores) {
-        lbw_lesson_release(&lesson, trainer);
+        lbw_lesson_release(&lesson, sessions);
         return lbw_fail_memory(err);
     }
     *out = lesson;
     return LBW_OK;
 }
 
-void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)
+void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_sessions *sessions)
 {
-    lbw_arrays_release(lesson->wanted, trainer->num_targets);
-    lbw_arrays_release(lesson->factors, trainer->num_targets);
-    lbw_arrays_release(lesson->scores, trainer->num_scored);
+    lbw_arrays_release(lesson->wanted, sessions->num_targets);
+    lbw_arrays_release(lesson->factors, sessions->num_targets);
+    lbw_arrays_release(lesson->scores, sessions->num_scored);
 }
 
-void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer)
+void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_sessions *sessions)
 {
-    lbw_lesson_clear(lesson, trainer);
+    lbw_lesson_clear(lesson, sessions);
     free(lesson->wanted);
     free(lesson->factors);
     free(lesson->scores);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The float model as teacher and the graph of gradients, ready to run in ONNX Runtime. */
-#ifndef LBW_SRC_TRAIN_TRAINER_H
-#define LBW_SRC_TRAIN_TRAINER_H
+#ifndef LBW_SRC_TRAIN_SESSIONS_H
+#define LBW_SRC_TRAIN_SESSIONS_H
 
 #include "grad/grad.h"
 #include "feed/feed.h"
@@ -18,7 +18,7 @@ struct lbw_lesson {
  * The weights and biases that the student decides about, T targets, I inputs of the model in
  * the order of the feed. Everything is fixed once opened; any number of threads may run it.
  */
-struct lbw_trainer {
+struct lbw_sessions {
     struct lbw_arena arena;
     size_t num_images; /* I */
     const char **targets;
@@ -38,7 +38,7 @@ struct lbw_trainer {
     size_t *gradient_slots;              /* num_params: which output; SIZE_MAX */
 };
 
-struct lbw_trainer_params {
+struct lbw_sessions_params {
     const char *const *targets; /* NULL: found */
     size_t num_targets;
     size_t num_scored;
@@ -58,34 +58,36 @@ struct lbw_trainer_params {
  * The model is run once on the feed's first sample to learn all sizes; it may change
  * afterwards.
  */
-enum lbw_status lbw_trainer_open(struct lbw_trainer *out, const struct lbw_index *index,
-                                 struct lbw_feed *feed, const struct lbw_trainer_params *params,
-                                 struct lbw_error *err);
-void lbw_trainer_close(struct lbw_trainer *trainer);
+enum lbw_status lbw_sessions_open(struct lbw_sessions *out, const struct lbw_index *index,
+                                  struct lbw_feed *feed,
+                                  const struct lbw_sessions_params *params,
+                                  struct lbw_error *err);
+void lbw_sessions_close(struct lbw_sessions *sessions);
 
 /* Runs the float model on a sample: T arrays, owned by the caller. */
-enum lbw_status lbw_trainer_teach(const struct lbw_trainer *trainer,
-                                  const struct lbw_array *images, struct lbw_array *wanted,
-                                  struct lbw_error *err);
+enum lbw_status lbw_sessions_teach(const struct lbw_sessions *sessions,
+                                   const struct lbw_array *images, struct lbw_array *wanted,
+                                   struct lbw_error *err);
 
 /*
  * Runs the student on one sample: outputs are the loss and, behind it, one array per reached
  * param (gradient_slots), or without gradients the T targets; as many as the session has
  * outputs, owned by the caller. The loss is that of lbw_grad_build(), lesson->least included.
  */
-enum lbw_status lbw_trainer_run(const struct lbw_trainer *trainer, bool with_gradients,
-                                const struct lbw_array *images, const struct lbw_lesson *lesson,
-                                const struct lbw_array *params, struct lbw_array *outputs,
-                                struct lbw_error *err);
+enum lbw_status lbw_sessions_run(const struct lbw_sessions *sessions, bool with_gradients,
+                                 const struct lbw_array *images,
+                                 const struct lbw_lesson *lesson,
+                                 const struct lbw_array *params, struct lbw_array *outputs,
+                                 struct lbw_error *err);
 
 /* Arrays without data; releasing frees what there is. */
-enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_trainer *trainer,
+enum lbw_status lbw_lesson_init(struct lbw_lesson *out, const struct lbw_sessions *sessions,
                                 struct lbw_error *err);
 /* Releases the data only. */
-void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
-void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_trainer *trainer);
+void lbw_lesson_clear(struct lbw_lesson *lesson, const struct lbw_sessions *sessions);
+void lbw_lesson_release(struct lbw_lesson *lesson, const struct lbw_sessions *sessions);
 
-/* Outputs of lbw_trainer_run() with gradients. */
-size_t lbw_trainer_num_outputs(const struct lbw_trainer *trainer);
+/* Outputs of lbw_sessions_run() with gradients. */
+size_t lbw_sessions_num_outputs(const struct lbw_sessions *sessions);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Projection of a group of weights onto a grid (arXiv 1612.06052, section 2). */
-#ifndef LBW_SRC_NUM_QUANTIZE_H
-#define LBW_SRC_NUM_QUANTIZE_H
+#ifndef LBW_SRC_NUM_PROJECT_H
+#define LBW_SRC_NUM_PROJECT_H
 
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Projecting one group: the exponent or step first, then the nearest levels. */
-#include "num/quantize.h"
+#include "num/project.h"
 
 #include <float.h>
 #include <math.h>
