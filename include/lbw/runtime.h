@@ -72,6 +72,7 @@ struct lbw_compare_row {
     double relative_error; /* max_error / max_value; 0 when both are 0 */
     double snr;            /* 10 log10(Σa² / Σ(a-b)²) dB; INFINITY when equal */
     double cosine;         /* Σab / √(Σa² Σb²); 1 when both are all zeros */
+    bool is_missing;       /* is_skipped because one of the models has no such output */
 };
 
 struct lbw_comparison {

@@ -134,7 +134,7 @@ static bool warn_of_skipped(const struct lbw_comparison *comparison)
         if (!row->is_skipped)
             continue;
         lbw_talk("warning: output '%s' was not compared: %s", row->name, row->reason);
-        are_same = are_same && strncmp(row->reason, "only", 4) != 0;
+        are_same = are_same && !row->is_missing;
     }
     return are_same;
 }

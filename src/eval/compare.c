@@ -202,16 +202,16 @@ static void skip(struct lbw_compare_row *row, const char *reason)
     row->reason = reason;
 }
 
-/* Adds the row of output i of one of the models. */
+/* Adds the row of output i of one of the models; `missing`: in which alone it is, or "". */
 static enum lbw_status add_row(struct result *result, const struct lbw_session *session,
-                               size_t i, const struct lbw_model_info *info, const char *reason,
+                               size_t i, const struct lbw_model_info *info, const char *missing,
                                struct lbw_error *err)
 {
     struct lbw_compare_row *row = &result->rows[result->base.num_rows];
     row->has_same_shape = true;
     row->type = type_of(info, lbw_session_output_name(session, i));
-    row->is_skipped = *reason != '\0';
-    row->reason = reason;
+    row->is_skipped = row->is_missing = *missing != '\0';
+    row->reason = missing;
     row->name = strdup(lbw_session_output_name(session, i));
     if (!row->name)
         return lbw_fail_memory(err);

@@ -1,17 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Writes docs/frontier.md: quality against size, for uniform grids and for --bits auto.
+"""Writes docs/frontier.md: quality against size, for uniform grids, --bits auto and lbw search.
 
 Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes. Every conversion and evaluation is kept in build/frontier/, so a run that was
 stopped goes on where it was; delete the folder to start over.
 
-usage: python3 tests/bench/frontier.py [--keep | --search N | --plans N] [DETECTOR…]
+usage: python3 tests/bench/frontier.py [--only PART,…] [DETECTOR…]
 
-FRONTIER=NAME,… in the environment leaves out all rows but these. The options print a table instead.
---keep: what `lbw quantize --keep 98%` finds. --search: what `lbw search` finds in N trials on every
-other image, beside `--bits auto` at the same size, tested on the images between. --plans: how
-well the predicted loss ranks N random plans per detector (Spearman).
+Without --only it writes the document, with it these parts to standard output: grids (uniform
+grids and --bits auto), search (what 16 trials find on every other image at the size of
+--bits auto, tested on the images between), shares (what is left of the loss of plain 4 bits), keep
+(what `lbw quantize --keep 98%` finds), plans (how well the predicted loss ranks thirty random
+plans, Spearman), closing (boxes lost and invented without the closing pass, by the program
+LBW_OPEN: a build whose lbw_close_weight() returns at once).
 """
 import json
 import os
@@ -25,7 +27,11 @@ ASSETS = pathlib.Path(os.environ.get("LBW_ASSETS", ROOT / "../shared/assets"))
 LBW = pathlib.Path(os.environ.get("LBW", ROOT / "build/lbw"))
 WORK = ROOT / "build" / "frontier"
 SHAPES = ROOT / "samples" / "shapes"
+GRIDS = ["2", "3", "4", "5", "6", "3x2", "4x2"]
 BUDGETS = ["3.3", "3.6", "4.0", "4.2", "4.6", "5.2"]
+AIMS = {"3.6": "half", "4.2": "a quarter", "4.6": "a tenth"}
+TRIALS = 16
+PLANS = 30
 COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json")
 FACES = (ASSETS / "faces", ASSETS / "faces", None)
 DETECTORS = {  # model, calibration, pictures to test with, labels, options of every command
@@ -37,6 +43,8 @@ DETECTORS = {  # model, calibration, pictures to test with, labels, options of e
     "ultraface_rfb_320": (ASSETS / "models/ultraface_rfb_320.onnx", *FACES, []),
     "yunet_n_dynamic": (ASSETS / "models/yunet_n_dynamic.onnx", *FACES, ["--size", "320x320"]),
 }
+SEARCHED = {name: list(AIMS) if calib == COCO[0] else BUDGETS  # a search takes minutes there
+            for name, (_, calib, *_) in DETECTORS.items()}
 
 INTRODUCTION = """# Quality against size
 
@@ -45,7 +53,6 @@ a budget of bits per weight (`--bpw`) or its default. *agreement* is AP .50:.95 
 score of .6 as the truth, *at IoU .75* the same at that overlap. *lost* are boxes above that score that only the float
 model finds, *invented* those that only the converted model finds. *AP* is against labels. The test images were not used
 for calibration, except for the face detectors (ultraface and yunet).
-
 """
 
 
@@ -61,65 +68,79 @@ def note(detector, name):
     return WORK / f"{detector}-{name}.json"
 
 
-def measure(detector, plans):
+def remember(path, make):
+    """What a file holds, or what make() returns, kept there."""
+    if not path.exists():
+        value = make()
+        path.write_text(json.dumps(value))
+    return json.loads(path.read_text())
+
+
+def convert(detector, name, options, program=LBW):
+    """A converted model, and of the report what the tables need."""
+    model, calib, _, _, common = DETECTORS[detector]
+    out = WORK / f"{detector}-{name}.onnx"
+
+    def make():
+        report = json.loads(run(program, "quantize", model, "-o", out, "--calib", calib, "--json",
+                                *common, *options, unmet=3 * ("--keep" in options)))
+        print(detector, name, report["bits_per_weight"], file=sys.stderr, flush=True)
+        return {"bits": report["bits_per_weight"], "kept": report.get("kept")}
+
+    return out, remember(note(detector, name + "-converted"), make)
+
+
+def measure(detector, plans, folder=None, suffix="", program=LBW):
     """
     Converts by each of the plans, pairs of a name and options, and tests all in one pass over the
     images: sizes, bits, agreement with the float model, AP against labels.
     """
-    model, calib, pictures, labels, common = DETECTORS[detector]
-    missing = [(name, options) for name, options in plans if not note(detector, name).exists()]
-    reports, outs = [], []
-    for name, options in missing:
-        outs.append(WORK / f"{detector}-{name}.onnx")
-        reports.append(json.loads(run(LBW, "quantize", model, "-o", outs[-1], "--calib", calib,
-                                      "--json", *common, *options,
-                                      unmet=3 * ("--keep" in options))))
-        print(detector, name, reports[-1]["bits_per_weight"], file=sys.stderr, flush=True)
+    model, _, pictures, labels, common = DETECTORS[detector]
+    missing = [plan for plan in plans if not note(detector, plan[0] + suffix).exists()]
+    made = [convert(detector, *plan, program) for plan in missing]
     common = common + (["--labels", labels] if labels else [])
-    rows = json.loads(run(LBW, "eval", *outs, "--reference", model, "--images", pictures, "--json",
-                          *common))["models"] if outs else []
-    for (name, _), report, row in zip(missing, reports, rows):
-        note(detector, name).write_text(json.dumps({
-            "bits": report["bits_per_weight"], "size": row["size"], "kept": report.get("kept"),
+    rows = json.loads(run(LBW, "eval", *[out for out, _ in made], "--reference", model, "--images",
+                          folder or pictures, "--json", *common))["models"] if made else []
+    for (name, _), (_, report), row in zip(missing, made, rows):
+        note(detector, name + suffix).write_text(json.dumps({
+            **report, "size": row["size"],
             **{key: row["agreement"][key]
                for key in ("ap", "ap75", "wanted", "lost", "invented")},
             "labelled": row["labels"]["ap"] if labels else None}))
-    return [json.loads(note(detector, name).read_text()) for name, _ in plans]
+    return [json.loads(note(detector, name + suffix).read_text()) for name, _ in plans]
 
 
-def frontier(detector):
-    """One table."""
-    has_labels = DETECTORS[detector][3] is not None
-    text = (f"## {detector}\n\n| plan | bits per weight | file | agreement | at IoU .75 | lost | "
-            f"invented |{' AP |' * has_labels}\n|---{'|--:' * (6 + has_labels)}|\n")
-    ways = [(f"{g} everywhere", g, ["--bits", g]) for g in ("4", "6", "4x2")]
-    ways += [(f"auto, {b}", f"auto-{b}", ["--bpw", b]) for b in BUDGETS]
-    ways += [("auto, the default", "auto", [])]
-    if os.environ.get("FRONTIER"):
-        ways = [way for way in ways if way[1] in os.environ["FRONTIER"].split(",")]
+def auto(budget):
+    return f"auto-{budget}", ["--bpw", budget]
+
+
+def quality(r):
+    labelled = f" {r['labelled']:.4f} |" if r["labelled"] else ""
+    return (f" {r['ap']:.4f} | {r['ap75']:.4f} | {r['lost']} of {r['wanted']} | {r['invented']} |"
+            f"{labelled}\n")
+
+
+def size(r):
+    return f" {r['bits']:.2f} | {r['size'] / 1000:.0f} kB |"
+
+
+def columns(detector, *first):
+    titles = [*first, "agreement", "at IoU .75", "lost", "invented"]
+    titles += ["AP"] * (DETECTORS[detector][3] is not None)
+    return f"| {' | '.join(titles)} |\n|---{'|--:' * (len(titles) - 1)}|\n"
+
+
+def grids(detector):
+    """Uniform grids and --bits auto."""
+    ways = [(f"{g} everywhere", g, ["--bits", g]) for g in GRIDS]
+    ways += [(f"auto, {b}", *auto(b)) for b in BUDGETS] + [("auto, the default", "auto", [])]
     found = measure(detector, [way[1:] for way in ways])
-    for (title, _, _), r in zip(ways, found):
-        labelled = f" {r['labelled']:.4f} |" if has_labels and r["labelled"] else ""
-        text += (f"| {title} | {r['bits']:.2f} | {r['size'] / 1000:.0f} kB | {r['ap']:.4f} | "
-                 f"{r['ap75']:.4f} | {r['lost']} of {r['wanted']} | {r['invented']} |"
-                 f"{labelled}\n")
-    return text
-
-
-def share(kept, lost):
-    return f"{100 * (1 - lost / kept):.1f} % of {kept}"
-
-
-def keep(detector):
-    """The row of the smallest file that keeps 98 % of the boxes, as far as it was tested."""
-    [r] = measure(detector, [("keep", ["--keep", "98%"])])
-    held = r["kept"]
-    return (f"| {detector} | {r['bits']:.2f} | {r['size'] / 1000:.0f} kB | "
-            f"{share(held['boxes'], held['lost'])} | {share(r['wanted'], r['lost'])} |\n")
+    return columns(detector, "plan", "bits per weight", "file") + "".join(
+        f"| {title} |{size(r)}{quality(r)}" for (title, *_), r in zip(ways, found))
 
 
 def half(pictures, which):
-    """A folder of links to every other image."""
+    """A folder of links to every other image, with their labels."""
     folder = WORK / f"{pictures.parent.name}-{pictures.name}-{which}"
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted(p for p in pictures.iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))
@@ -129,32 +150,83 @@ def half(pictures, which):
     return folder
 
 
-def search(detector, trials):
-    """Two rows: --bits auto at 4.2 bits per weight, and what trials make of it."""
+def find_plan(detector, budget, target):
+    """The plan that a search finds, and what its trials made of the images that it judged by."""
     model, calib, pictures, _, common = DETECTORS[detector]
-    plan = WORK / f"{detector}-search-{trials}.plan"
-    if not plan.exists():
-        run(LBW, "search", model, "--images", half(pictures, 0), "--calib", calib, "--target-bpw",
-            "4.2", "--trials", trials, "-o", plan, *common)
-    outs = [WORK / f"{detector}-{name}.onnx" for name in ("auto-4.2", f"search-{trials}")]
-    reports = [json.loads(run(LBW, "quantize", model, "-o", out, "--calib", calib, "--json",
-                              *common, *options))
-               for out, options in zip(outs, (["--bpw", "4.2"], ["--plan", plan]))]
-    rows = json.loads(run(LBW, "eval", *outs, "--reference", model, "--images", half(pictures, 1),
-                          "--json", *common))["models"]
-    return "".join(
-        f"| {detector} | {title} | {report['bits_per_weight']:.2f} | {row['size'] / 1000:.0f} kB | "
-        f"{row['agreement']['ap']:.4f} | {row['agreement']['ap75']:.4f} | "
-        f"{row['agreement']['lost']} of {row['agreement']['wanted']} | "
-        f"{row['agreement']['invented']} |\n"
-        for title, report, row in zip(("auto, 4.2", f"search, {trials} trials"), reports, rows))
+    plan = WORK / f"{detector}-search-{budget}.plan"
+
+    def make():
+        found = json.loads(run(LBW, "search", model, "--images", half(pictures, 0), "--calib",
+                               calib, "--target-size", target, "--trials", TRIALS, "-o", plan,
+                               "--json", *common))
+        print(detector, "search", budget, file=sys.stderr, flush=True)
+        return [{key: t[key] for key in ("what", "ap", "size", "fits", "best")}
+                for t in found["trials"]]
+
+    return plan, remember(note(detector, f"search-{budget}-trials"), make)
+
+
+def search(detector):
+    """At each size --bits auto and what trials make of it, on images that no trial has used."""
+    _, _, pictures, labels, _ = DETECTORS[detector]
+    text = columns(detector, "plan", "bits per weight", "file", "judged")
+    for budget in SEARCHED[detector]:
+        [whole] = measure(detector, [auto(budget)])
+        plan, trials = find_plan(detector, budget, whole["size"])
+        ways = [auto(budget), (f"search-{budget}", ["--plan", plan])]
+        rows = measure(detector, ways, half(pictures, 1), "-half")
+        start = [t["ap"] for t in trials if t["what"] == "bits by gradients"]
+        best = [t["ap"] for t in trials if t["best"]]
+        for title, ap, r in zip(("auto", "search"), (start[:1], best[-1:]), rows):
+            text += f"| {title}, {budget} |{size(r)} {'%.4f' % ap[0] if ap else '-'} |{quality(r)}"
+    return text
+
+
+def shares(detector):
+    """What is left, at three sizes, of the agreement that plain 4 bits lose against 4x2."""
+    plain, fine, *rows = measure(detector, [(g, ["--bits", g]) for g in ("4", "4x2")] +
+                                 [auto(budget) for budget in AIMS])
+    left = [(fine["ap"] - r["ap"]) / (fine["ap"] - plain["ap"]) for r in rows]
+    return f"| {detector} | {' | '.join(f'{max(0, 100 * x):.0f} %' for x in left)} |\n"
+
+
+def share(kept, lost):
+    """With the interval that holds the true share with 95 %, by Wilson."""
+    z, p = 1.96, 1 - lost / kept
+    middle = (p + z * z / (2 * kept)) / (1 + z * z / kept)
+    reach = z / (1 + z * z / kept) * (p * (1 - p) / kept + z * z / (4 * kept * kept)) ** .5
+    return (f"{100 * p:.1f} % of {kept} ({100 * (middle - reach):.1f} … "
+            f"{100 * (middle + reach):.1f})")
+
+
+def keep(detector):
+    """The row of the smallest file that keeps 98 % of the boxes, as far as it was tested."""
+    [r] = measure(detector, [("keep", ["--keep", "98%"])])
+    held = r["kept"]
+    return (f"| {detector} |{size(r)} {share(held['boxes'], held['lost'])} | "
+            f"{share(r['wanted'], r['lost'])} |\n")
+
+
+def closing(detector):
+    """Boxes lost and invented without the closing pass, and with it."""
+    text = ""
+    ways = [("4", ["--bits", "4"]), ("4x2", ["--bits", "4x2"]), auto("4.2"), ("auto", [])]
+    titles = ("4", "4x2", "auto, 4.2", "auto")
+    after = measure(detector, ways)
+    before = measure(detector, [(f"{name}-open", options) for name, options in ways],
+                     program=os.environ.get("LBW_OPEN", "LBW_OPEN"))
+    for title, b, a in zip(titles, before, after):
+        pairs = [f"{b[key]} → {a[key]}" for key in ("lost", "invented")]
+        pairs += [f"{b[key]:.4f} → {a[key]:.4f}" if b[key] else "-" for key in ("ap", "labelled")]
+        text += f"| {detector} | {title} | {' | '.join(pairs)} |\n"
+    return text
 
 
 def losses(detector):
     """What each weight is predicted to lose on each grid, from plans of many sizes."""
     model, calib, _, _, common = DETECTORS[detector]
     known = {}
-    for tenths in range(34, 74, 2):
+    for tenths in range(34, 74, 4):
         plan = json.loads(run(LBW, "plan", model, "--calib", calib, "--json", "--bpw",
                               tenths / 10, *common))
         for weight in plan["weights"]:
@@ -169,62 +241,91 @@ def ranks(values):
     return [order.index(i) for i in range(len(values))]
 
 
-def correlation(detector, num):
+def correlation(detector):
     """Spearman's between predicted loss and what random plans lose of the agreement."""
     plan, known = losses(detector)
-    predicted, plans = [], []
-    for seed in range(num):
+    predicted, ways = [], []
+    for seed in range(PLANS):
         draw = random.Random(seed)
-        share, loss = draw.random(), 0
+        coarseness, loss = draw.random(), 0
         for weight in plan["weights"]:
-            grids = known.get(weight["tensor"])
-            if not weight["grid"] or not grids:
+            choices = known.get(weight["tensor"])
+            if not weight["grid"] or not choices:
                 continue
-            ordered = sorted(grids, key=grids.get)
-            coarse = draw.random() < share
+            ordered = sorted(choices, key=choices.get)
+            coarse = draw.random() < coarseness
             weight["grid"] = ordered[-1] if coarse else draw.choice(ordered)
-            loss += grids[weight["grid"]]
+            loss += choices[weight["grid"]]
         path = WORK / f"{detector}-plan{seed}.plan"
         path.write_text(json.dumps(plan))
         predicted.append(loss)
-        plans.append((f"plan{seed}", ["--plan", path]))
-    measured = [1 - r["ap"] for r in measure(detector, plans)]
+        ways.append((f"plan{seed}", ["--plan", path]))
+    measured = [1 - r["ap"] for r in measure(detector, ways)]
     a, b = ranks(predicted), ranks(measured)
     distance = sum((x - y) ** 2 for x, y in zip(a, b))
-    return 1 - 6 * distance / (num * (num * num - 1))
+    return 1 - 6 * distance / (PLANS * (PLANS * PLANS - 1))
 
 
-def head(*columns):
-    return f"| detector | {' | '.join(columns)} |\n|---|{'--:|' * len(columns)}\n"
+def plans(detector):
+    value = remember(note(detector, f"plans-{PLANS}"), lambda: correlation(detector))
+    return f"| {detector} | {value:.2f} |\n"
+
+
+def head(*titles):
+    return f"| {' | '.join(titles)} |\n|---{'|--:' * (len(titles) - 1)}|\n"
+
+
+PARTS = {  # what a detector adds; heading; for parts of one table its head; an introduction
+    "grids": (grids, "", None, ""),
+    "search": (search, "lbw search", None, f"""Searches of {TRIALS} trials on every other image \
+of those for testing, at the size of the file of `--bits auto`. *judged* is agreement on these \
+images, all else was measured on the images between."""),
+    "shares": (shares, "What is left of the loss of plain 4 bits",
+               head("detector", *(f"{b} bits (aim: {aim})" for b, aim in AIMS.items())),
+               "Agreement that `--bits auto` lacks to 4x2 everywhere, as a share of what plain 4 "
+               "bits lack to it."),
+    "keep": (keep, "--keep 98%",
+             head("detector", "bits per weight", "file", "kept of held-back samples",
+                  "kept in testing"),
+             "What `lbw quantize --keep 98%` finds, with 95 % confidence intervals."),
+    "plans": (plans, "Prediction",
+              head("detector", "rank correlation"),
+              f"Predicted loss and measured agreement of {PLANS} random plans (Spearman)."),
+    "closing": (closing, "The closing pass",
+                head("detector", "plan", "lost", "invented", "agreement", "AP"),
+                "Without it and with it."),
+}
+
+
+def write(part, detectors):
+    """The text of one part."""
+    make, title, table, introduction = PARTS[part]
+    text = f"\n## {title}\n\n{introduction}\n" if title else ""
+    text += f"\n{table}" if table else ""
+    for name in detectors:
+        if not table:
+            text += f"\n{'###' if title else '##'} {name}\n\n"
+        text += make(name)
+    return text
 
 
 def main(arguments):
-    option, num = "", 0
-    if arguments[:1] == ["--keep"]:
-        option, arguments = "keep", arguments[1:]
-    elif arguments[:1] in (["--search"], ["--plans"]):
-        option, num, arguments = arguments[0][2:], int(arguments[1]), arguments[2:]
-    WORK.mkdir(parents=True, exist_ok=True)
-    if set(arguments) - set(DETECTORS):
+    parts = list(PARTS)
+    is_partial = arguments[:1] == ["--only"] and len(arguments) > 1
+    if is_partial:
+        parts, arguments = arguments[1].split(","), arguments[2:]
+    if set(arguments) - set(DETECTORS) or set(parts) - set(PARTS):
         sys.exit(__doc__)
+    WORK.mkdir(parents=True, exist_ok=True)
     detectors = [name for name in arguments or DETECTORS if DETECTORS[name][0].exists()]
     for name in set(arguments or DETECTORS) - set(detectors):
         print(f"{name}: no {DETECTORS[name][0]}, left out", file=sys.stderr)
-    if option == "keep":
-        print(head("bits per weight", "file", "held back", "testing"), end="")
-        for name in detectors:
-            print(keep(name), end="", flush=True)
-    elif option == "search":
-        print(head("plan", "bits per weight", "file", "agreement", "at IoU .75", "lost",
-                   "invented"), end="")
-        for name in detectors:
-            print(search(name, num), end="", flush=True)
-    elif option == "plans":
-        print(head("rank correlation"), end="")
-        for name in detectors:
-            print(f"| {name} | {correlation(name, num):.2f} |", flush=True)
+    text = ""
+    for part in parts:
+        text += write(part, detectors)
+    if is_partial:
+        print(text)
     else:
-        text = "\n".join(frontier(name) for name in detectors)
         (ROOT / "docs" / "frontier.md").write_text(INTRODUCTION + text)
 
 

@@ -177,6 +177,7 @@ static void test_missing(void **state)
         assert_string_equal(lbw_comparison_row(c, i)->name, rows[i].name);
         assert_string_equal(lbw_comparison_row(c, i)->reason, rows[i].reason);
         assert_int_equal(lbw_comparison_row(c, i)->is_skipped, *rows[i].reason != '\0');
+        assert_int_equal(lbw_comparison_row(c, i)->is_missing, *rows[i].reason != '\0');
     }
     assert_true(fabs(lbw_comparison_row(c, 1)->relative_error - 0.25) < 1e-6);
     lbw_comparison_free(&c);
