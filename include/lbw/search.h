@@ -39,7 +39,10 @@ struct lbw_search_params {
     const struct lbw_plan_params *plan;
     const struct lbw_prepare_params *prepare; /* NULL: zero-initialised */
     const char *plan_file;                    /* for lbw_plan_apply() to it; NULL: none */
-    /* The calibration set of each conversion; independent is ignored. NULL: projection only. */
+    /*
+     * The calibration set of each conversion; independent is ignored. With a hold_back of 0, as
+     * many samples are held back as by lbw_check_open(). NULL: projection only.
+     */
     const struct lbw_calibrate_params *calibrate;
     double damping;
     struct lbw_encode_params encode;

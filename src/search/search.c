@@ -21,6 +21,7 @@
 
 struct search {
     const struct lbw_search_params *params;
+    struct lbw_calibrate_params calibrate; /* the given one, with its hold_back */
     struct lbw_bench bench;
     struct lbw_search_result *result;
     struct lbw_layers layers;
@@ -477,6 +478,8 @@ static enum lbw_status run(struct search *s, struct lbw_error *err)
     struct lbw_verdict found;
     int64_t excess;
     LBW_TRY(lbw_model_open(&s->bench.reference, s->bench.path, err));
+    if (s->params->calibrate)
+        LBW_TRY(lbw_trial_hold_back(&s->calibrate, &s->bench, err));
     LBW_TRY(try(s, "where the search starts", NULL, &excess, err));
     LBW_TRY(lbw_trial_judge(&found, &s->bench.reference, 1, &s->bench, LBW_JUDGE_TEST, err));
     s->result->float_ap = found.ap.ap;
@@ -561,6 +564,10 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
         .max_trials = params->max_trials ? params->max_trials : DEFAULT_TRIALS,
         .started = lbw_now(),
     };
+    if (params->calibrate) {
+        s.calibrate = *params->calibrate;
+        filled.calibrate = &s.calibrate;
+    }
     s.log_stream = open_memstream(&s.log, &s.log_size);
     enum lbw_status status = run_and_write(&s, err);
     release(&s);

@@ -2,6 +2,8 @@
 /* Opens, plans, converts, tests; opens the model again because converting works in place. */
 #include "search/trial.h"
 
+#include <lbw/check.h>
+
 #include <math.h>
 
 #include "base/check.h"
@@ -29,6 +31,23 @@ enum lbw_status lbw_search_check(const char *path, const struct lbw_search_param
     for (size_t i = 0; i < params->num_grids; i++)
         LBW_TRY(lbw_check_given("grid", params->grids[i], err));
     return LBW_OK;
+}
+
+enum lbw_status lbw_trial_hold_back(struct lbw_calibrate_params *calibrate,
+                                    const struct lbw_bench *bench, struct lbw_error *err)
+{
+    const struct lbw_check_params params = {.calibrate = calibrate,
+                                            .profile = bench->params->test->profile};
+    struct lbw_check *check = NULL;
+    struct lbw_error own = {0};
+    if (calibrate->hold_back)
+        return LBW_OK;
+    enum lbw_status status = lbw_check_open(&check, bench->reference, &params, &own);
+    calibrate->hold_back = lbw_check_hold_back(check);
+    lbw_check_close(&check);
+    if (status == LBW_OK || status == LBW_ERR_RUNTIME) /* a conversion checks nothing then */
+        return LBW_OK;
+    return lbw_fail(err, status, "%s", own.message);
 }
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,

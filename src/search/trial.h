@@ -22,6 +22,13 @@ struct lbw_bench {
 enum lbw_status lbw_search_check(const char *path, const struct lbw_search_params *params,
                                  struct lbw_error *err);
 
+/*
+ * A conversion by the plan found holds samples back to check its result. Trials are fitted
+ * without them as well, so that it gives the model that was judged.
+ */
+enum lbw_status lbw_trial_hold_back(struct lbw_calibrate_params *calibrate,
+                                    const struct lbw_bench *bench, struct lbw_error *err);
+
 /* Zero-initialise; lbw_trial_close() frees. */
 struct lbw_trial {
     struct lbw_model *model;

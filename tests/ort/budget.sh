@@ -79,3 +79,15 @@ lbw compare out.onnx "$shapes/shapes.onnx" -n 1 >/dev/null
 lbw search "$shapes/shapes.onnx" -p "$shapes/profile.json" --images "$shapes/eval" \
     -c "$shapes/calib" -n 8 --trials 2 -o found.plan >found 2>&1 || fail "$(cat found)"
 grep -q '^#  2 .*bits by gradients  (best so far)$' found.plan || fail "$(head -5 found.plan)"
+judged=$(sed -n 's/^#  2  AP \([0-9.]*\) .*/\1/p' found.plan)
+
+# a conversion by its plan gives the model that it judged: both hold the same samples back
+lbw quantize "$shapes/shapes.onnx" -p "$shapes/profile.json" -c "$shapes/calib" -n 8 \
+    --plan found.plan -o found.onnx -q
+lbw eval found.onnx --reference "$shapes/shapes.onnx" -p "$shapes/profile.json" \
+    --images "$shapes/eval" --json -q >found.json
+python3 - found.json "$judged" <<'END' || fail "judged $judged, $(cat found.json)"
+import json, sys
+found = json.load(open(sys.argv[1]))["models"][0]["agreement"]["ap"]
+sys.exit(abs(found - float(sys.argv[2])) > 1e-4)
+END
