@@ -54,7 +54,7 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *values, const 
 /* Opens and plans the model; for --bits auto this uses calibration data. */
 enum lbw_status lbw_conversion_open(struct lbw_conversion *c);
 
-/* Fills `data`: "64 samples of SOURCE", or how `assumed` (may be NULL) counts generated ones. */
+/* Fills `data`: "64 samples of SOURCE", or as `assumed` (may be NULL) counts generated ones. */
 void lbw_conversion_describe(struct lbw_conversion *c, size_t num, const char *assumed);
 
 /* Converts, with training if there is a tuner, and saves model and report. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/bits.h"
@@ -264,7 +265,8 @@ enum lbw_status lbw_npz_parse(struct lbw_npz *out, const void *data, size_t size
     else if (lbw_npy_is_one(data, size))
         status = read_single(&npz, &zip);
     else
-        status = lbw_fail(err, LBW_ERR_FORMAT, "neither .npz nor .npy");
+        status =
+            lbw_fail(err, LBW_ERR_FORMAT, "neither a zip (.npz) nor an array of NumPy (.npy)");
     if (status == LBW_OK)
         *out = npz;
     else
@@ -291,13 +293,21 @@ void lbw_npz_release(struct lbw_npz *npz)
     *npz = (struct lbw_npz){0};
 }
 
+static bool is_named_so(const char *path)
+{
+    const char *end = strrchr(path, '.');
+    return end && (!strcmp(end, ".npz") || !strcmp(end, ".npy"));
+}
+
 bool lbw_npz_is_one(const char *path)
 {
     unsigned char magic[6] = {0};
+    struct stat st;
     FILE *file = fopen(path, "rb");
     if (!file)
         return false;
+    bool is_file = fstat(fileno(file), &st) == 0 && !S_ISDIR(st.st_mode);
     size_t size = fread(magic, 1, sizeof magic, file);
     fclose(file);
-    return is_zip(magic, size) || lbw_npy_is_one(magic, size);
+    return is_zip(magic, size) || lbw_npy_is_one(magic, size) || (is_file && is_named_so(path));
 }

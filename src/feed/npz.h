@@ -40,7 +40,7 @@ enum lbw_status lbw_npz_parse(struct lbw_npz *out, const void *data, size_t size
                               const char *path, struct lbw_error *err);
 void lbw_npz_release(struct lbw_npz *npz);
 
-/* True for files that begin like .npy or .npz. */
+/* True for files that begin like .npy or .npz, and for broken ones that are named so. */
 bool lbw_npz_is_one(const char *path);
 
 #endif

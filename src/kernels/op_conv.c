@@ -143,7 +143,7 @@ static enum lbw_status read_shapes(struct lbw_conv_params *params,
     params->kernel[1] = w->dims[3];
     params->weights = w->data;
     params->bias = bias->data;
-    return LBW_OK;
+    return lbw_conv_check_shape(params, err);
 }
 
 static enum lbw_status read_scales(struct scales *out, const struct kernel *kernel,

@@ -22,7 +22,7 @@ struct lbw_part {
     bool no_functions; /* the graph calls none */
     const char
         *domain; /* imported at version 1, for operators that the graph adds; NULL: none */
-    /* Any values of the graph, to be its outputs instead of its own; other nodes are left out. */
+    /* Values of the graph, to be its outputs instead of its own; other nodes are left out. */
     const char *const *outputs;
     size_t num_outputs; /* 0: its own */
 };

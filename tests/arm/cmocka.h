@@ -12,7 +12,7 @@ struct CMUnitTest {
     void (*run)(void **state);
 };
 
-#define cmocka_unit_test(function) {#function, function}
+#define cmocka_unit_test(function) ((struct CMUnitTest){#function, function})
 
 #define fail_msg(...)                                                                          \
     do {                                                                                       \

@@ -442,7 +442,7 @@ static void test_quantized_by_others(void **state)
         struct lbw_model *model = NULL;
         size_t num = 99;
         keep_fixture(bytes.data, bytes.size);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+        check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
         check(lbw_reencode(&num, NULL, NULL, model, &(struct lbw_encode_params){.encoding = e},
                            &err),
               &err);

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <cmocka.h>
 
 #include "../npy.h"
@@ -228,7 +229,7 @@ static void test_refused(void **state)
     assert_string_equal(err.message, "f: unsupported .npy version 9");
     free(t.data);
     assert_int_equal(lbw_npz_parse(&npz, "hello", 5, "f", &err), LBW_ERR_FORMAT);
-    assert_string_equal(err.message, "f: neither .npz nor .npy");
+    assert_string_equal(err.message, "f: neither a zip (.npz) nor an array of NumPy (.npy)");
 }
 
 /* A few bytes that claim gigabytes are refused before memory is asked for. */
@@ -248,13 +249,47 @@ static void test_bomb(void **state)
     free(t.data);
 }
 
+/* What is named so, or begins so, is never taken for an image; a folder may have any name. */
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, *bytes;
+        size_t size;
+        bool is_one;
+    } cases[] = {
+        {"a.npz", "hello", 5, true},
+        {"a.npy", "", 0, true},
+        {"a", "PK\3\4", 4, true},
+        {"a.png", "\x93NUMPY", 6, true},
+        {"a.jpg", "\xff\xd8\xff", 3, false},
+        {"npz", "hello", 5, false},
+        {"a.npz.jpg", "", 0, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *path = temporary_path(cases[i].name);
+        struct lbw_npz npz;
+        struct lbw_error err = {0};
+        write_file(path, cases[i].bytes, cases[i].size);
+        assert_int_equal(lbw_npz_is_one(path), cases[i].is_one);
+        assert_int_equal(lbw_npz_read(&npz, path, &err), LBW_ERR_FORMAT);
+        assert_non_null(strstr(err.message, cases[i].name));
+        unlink(path);
+        assert_false(lbw_npz_is_one(path));
+    }
+    const char *folder = temporary_path("folder.npz");
+    assert_int_equal(mkdir(folder, 0777), 0);
+    assert_false(lbw_npz_is_one(folder));
+    rmdir(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),    cmocka_unit_test(test_conversion),
         cmocka_unit_test(test_versions), cmocka_unit_test(test_zip),
         cmocka_unit_test(test_damage),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_bomb),
+        cmocka_unit_test(test_bomb),     cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
