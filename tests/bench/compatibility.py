@@ -470,6 +470,13 @@ def versions():
         "ncnn": f"ncnn {found['ncnn']} by pnnx {found['pnnx']}"}
 
 
+def of_activations():
+    """The section that activations_runtimes.py wrote, or nothing."""
+    text = (ROOT / "docs/compatibility.md").read_text()
+    start = text.find("## 8-bit activations\n")
+    return text[start:text.index("## Model by model\n")] if start >= 0 else ""
+
+
 def main():
     if sys.argv[1:2] == ["--judge"]:
         judge_here(*sys.argv[2:])
@@ -481,7 +488,7 @@ def main():
     names = {judge: name for judge, name in versions().items() if judge in found}
     carried, refused = carriers(names)
     text = [INTRODUCTION, summary(found, names), NOTES, CARRIED_NOTE, carried,
-            grouped(refused), "## Model by model\n", DETAILS_NOTE]
+            grouped(refused), of_activations(), "## Model by model\n", DETAILS_NOTE]
     for judge, name in names.items():
         rows, failures = details(found, judge)
         if judge in TABLED or failures:
