@@ -23,13 +23,13 @@ struct lbw_calibrate_values {
      "the calibration set: generated images, a folder of images, an .npz or .npy file; "       \
      "none rounds without calibration (default generated)"},                                   \
     {"samples", 'n', LBW_OPTION_INT, offsetof(values, member.samples), "N",                    \
-     "use at most N of them (default 32 generated, 64 from a folder)", .min = 1,               \
+     "use at most N samples (default 32 generated, 64 from a folder)", .min = 1,               \
      .max = 1000000},                                                                          \
     {"seed", 0, LBW_OPTION_INT, offsetof(values, member.seed), "N",                            \
      "seed of generated images (default 0)", .min = 0, .max = 9007199254740992.0},             \
     {"damping", 0, LBW_OPTION_FLOAT, offsetof(values, member.damping), "X",                    \
      "damping of a layer's input moments, relative to their mean (default 0.1, or 0.3 where "  \
-     "--bits auto counts boxes for more)", .min = 1e-9,                                        \
+     "--bits auto weights boxes more)", .min = 1e-9,                                           \
      .max = 10},                                                                               \
     {"memory", 0, LBW_OPTION_BYTES, offsetof(values, member.memory), "SIZE",                   \
      "memory for kept tensors and the fit of a layer; tensors beyond it spill to a temporary " \

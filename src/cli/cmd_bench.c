@@ -180,12 +180,12 @@ static const struct bench_values defaults = {.threads = -1};
 
 static const struct lbw_option options[] = {
     {"threads", 't', LBW_OPTION_INT, AT(threads), "N",
-     "runtime threads, 0 for all processors (default: one, then all)", .min = 0, .max = 64},
+     "runtime threads; 0: one per processor (default: 1, then 0)", .min = 0, .max = 64},
     {"seconds", 's', LBW_OPTION_FLOAT, AT(seconds), "X",
      "seconds to spend on each model (default 2)", .min = 0.01, .max = 3600},
     {"runs", 'n', LBW_OPTION_INT, AT(runs), "N",
      "number of runs of each model, instead of --seconds", .min = 1, .max = 100000},
-    {"size", 0, LBW_OPTION_SIZE, AT(size), "WxH", "input size, where the model's is dynamic"},
+    {"size", 0, LBW_OPTION_SIZE, AT(size), "WxH", "input size of a model with a dynamic input"},
     LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON; times in seconds"},
     {0},

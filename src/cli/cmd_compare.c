@@ -190,7 +190,7 @@ static const struct lbw_option options[] = {
     {"data", 'd', LBW_OPTION_STRING, AT(data), "generated[:N]|DIR|FILE",
      "input data: generated images (default), a folder of JPEG and PNG files, or arrays in an "
      ".npz or .npy file"},
-    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N", "at most N of them (default 4)",
+    {"samples", 'n', LBW_OPTION_INT, AT(samples), "N", "use at most N samples (default 4)",
      .min = 1, .max = 1000000},
     {"seed", 0, LBW_OPTION_INT, AT(seed), "N", "seed of generated images (default 0)", .min = 0,
      .max = 9e15},

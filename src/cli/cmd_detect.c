@@ -298,7 +298,7 @@ static int run(const void *values, int num_arguments, char **arguments)
 /* clang-format off */
 static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_STRING, AT(output), "OUT.png|DIR",
-     "draw the boxes; a folder for several images", .is_written = true},
+     "draw the boxes to this file, or for several images into this folder", .is_written = true},
     {"reference", 'r', LBW_OPTION_STRING, AT(reference), "FLOAT.onnx",
      "compare with this model: draw both side by side and mark lost and invented boxes"},
     LBW_PICTURE_OPTIONS(struct detect_values, picture),
@@ -308,8 +308,8 @@ static const struct lbw_option options[] = {
      "IoU above which the box with the lower score is suppressed (default: the profile's)",
      .min = 0, .max = 1},
     {"title", 0, LBW_OPTION_LIST, AT(titles), "TEXT",
-     "title of the drawing instead of the file name; with --reference, the reference's comes "
-     "first"},
+     "title of the drawing instead of the file name; with --reference, give the reference's "
+     "title first"},
     LBW_NATIVE_OPTION(AT(no_native)),
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print JSON"},
     {0},
@@ -322,9 +322,10 @@ const struct lbw_command lbw_cmd_detect = {
     .name = "detect",
     .summary = "detect objects in images and draw the boxes",
     .arguments = "MODEL IMAGE|DIR…",
-    .description = "Prints what MODEL finds in each image, or in those of a folder, and draws "
-                   "it where --output\nsays. With --reference both models are drawn: dashed "
-                   "boxes are lost, boxes with a second line\naround them invented.",
+    .description =
+        "Prints the boxes that MODEL finds in each image, or in the images of each folder, "
+        "and draws them if --output is given. With --reference, draws the boxes of both "
+        "models: lost boxes are dashed, invented boxes have a double outline.",
     .example = "lbw detect 4bit.onnx street.jpg -p yolox --reference float.onnx -o street.png",
     .options = options,
     .values_size = sizeof(struct detect_values),

@@ -394,10 +394,10 @@ static const struct lbw_option options[] = {
      "IoU above which the box with the lower score is suppressed (default: the profile's)",
      .min = 0, .max = 1},
     {"reference-score", 0, LBW_OPTION_FLOAT, AT(reference_score), "X",
-     "least score of the boxes that are compared, in both models (default 0.6)",
+     "minimum score of the boxes to compare, in both models (default 0.6)",
      .min = 0.05, .max = 1},
     {"reference-nms", 0, LBW_OPTION_FLOAT, AT(reference_nms), "X",
-     "like --nms, for comparisons with the reference (default 0.3)", .min = 0.01, .max = 1},
+     "like --nms, when comparing with the reference (default 0.3)", .min = 0.01, .max = 1},
     {"max-images", 'n', LBW_OPTION_INT, AT(max_images), "N", "use only the first N images",
      .min = 1, .max = 1e9},
     {"threads", 0, LBW_OPTION_INT, AT(threads), "N",
@@ -420,10 +420,11 @@ const struct lbw_command lbw_cmd_eval = {
     .summary = "measure detectors against labels or a reference model",
     .arguments = "MODEL…",
     .description =
-        "Runs each MODEL over the images. With --labels, prints COCO's average precision (AP: "
-        "mean\nover overlaps .50 … .95, AP50, AP75). With --reference, the boxes that the "
-        "reference finds\nare the truth: agreement, boxes lost and boxes invented.\n\nImages "
-        "without labels, or that cannot be read, are named and skipped.",
+        "Runs each MODEL on the images. With --labels, prints COCO's average precision (AP: "
+        "mean "
+        "over overlaps .50 … .95; AP50, AP75). With --reference, takes the boxes of that model "
+        "as the truth and prints agreement, lost boxes and invented boxes.\n\nSkips images "
+        "without labels and unreadable images, and names them.",
     .example = "lbw eval float.onnx 4bit.onnx -p yolox --images val/ --labels instances.json",
     .options = options,
     .values_size = sizeof(struct eval_values),

@@ -67,8 +67,8 @@ const struct lbw_command lbw_cmd_expand = {
     .summary = "turn encoded weights back into plain float32",
     .arguments = "MODEL",
     .description = "Replaces every weight that lbw encoded, in any encoding, with the float32 "
-                   "values it decodes to. Activations of 8 bits become float as well: "
-                   "the result then differs from MODEL by what their rounding changed.",
+                   "values it decodes to. 8-bit activations become float again: "
+                   "the outputs then differ from those of MODEL by their rounding.",
     .example = "lbw expand small.onnx -o plain.onnx",
     .options = options,
     .values_size = sizeof(struct expand_values),

@@ -270,12 +270,12 @@ static int run(const void *values, int num_arguments, char **arguments)
 
 static const struct lbw_option options[] = {
     {"ops", 0, LBW_OPTION_STRING, offsetof(struct inspect_values, ops), "A,B",
-     "list the weights of these operators (default Conv,ConvTranspose; Gemm and MatMul too "
-     "where they hold more than a tenth of the weights)"},
+     "list the weights of these operators (default Conv,ConvTranspose; also Gemm and MatMul "
+     "if they hold more than a tenth of the weights)"},
     {"json", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, json), NULL,
      "print JSON instead of tables"},
     {"digest", 0, LBW_OPTION_FLAG, offsetof(struct inspect_values, digest), NULL,
-     "print only a digest of the weights' bits, the same for all encodings of a model"},
+     "print only a digest of the weights, which is the same for all encodings of a model"},
     {0},
 };
 

@@ -68,11 +68,11 @@ static const struct lbw_option options[] = {
 
 const struct lbw_command lbw_cmd_profiles = {
     .name = "profiles",
-    .summary = "list the known detector families",
+    .summary = "list the built-in detector profiles",
     .arguments = "",
     .description =
-        "A profile gives the preprocessing, decoder and classes of a detector. These are\n"
-        "built in; use --profile FILE.json for your own:\n\n"
+        "Lists the built-in profiles: the preprocessing, decoder and classes of detectors.\n"
+        "Use --profile FILE.json for others:\n\n"
         "    {\"extends\": \"yolov8\", \"size\": [640, 640], \"labels\": [\"cat\", \"dog\"]}",
     .options = options,
     .values_size = sizeof(struct profiles_values),

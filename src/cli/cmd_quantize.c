@@ -98,9 +98,10 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
         if (!c->is_auto || !c->kept.is_of_boxes) {
             c->err.status = LBW_ERR_ARGUMENT;
             snprintf(c->err.message, sizeof c->err.message, "--keep: %s",
-                     c->is_auto ? "no boxes to keep: it takes a recognised detector and images "
-                                  "in which it finds something"
-                                : "goes with --bits auto");
+                     c->is_auto
+                         ? "no boxes to keep: it needs a recognised detector, and images "
+                           "in which the detector finds boxes"
+                         : "goes with --bits auto");
             return LBW_ERR_ARGUMENT;
         }
         if (is_kept(c, share))
@@ -138,7 +139,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status != LBW_OK)
         code = explain(&c);
     if (status == LBW_OK && share > 0 && !is_kept(&c, share)) {
-        lbw_talk("--keep %.4g%% was not reached: more bits do not help, 'lbw tune' may",
+        lbw_talk("--keep %.4g%% was not reached: more bits do not help; 'lbw tune' may",
                  100 * share);
         code = LBW_EXIT_UNMET;
     }
@@ -154,8 +155,8 @@ static const struct lbw_option options[] = {
     LBW_PLAN_OPTIONS(struct quantize_values, all.plan),
     LBW_BUDGET_OPTIONS(struct quantize_values, all.plan),
     {"keep", 0, LBW_OPTION_SHARE, AT(keep), "SHARE",
-     "with --bits auto: the smallest file that keeps this share of the float model's boxes, "
-     "such as 98%, verified on 16 samples held back"},
+     "with --bits auto: find the smallest file that keeps this share of the float model's "
+     "boxes, such as 98%, on 16 held-back samples"},
     LBW_ACTIVATIONS_OPTIONS(struct quantize_values, all.plan),
     LBW_ENCODE_OPTIONS(struct quantize_values, all.encode),
     LBW_CALIBRATE_OPTIONS(struct quantize_values, all.calib),
@@ -182,7 +183,7 @@ const struct lbw_command lbw_cmd_quantize = {
         "so each layer is fitted on a calibration set: images run through the float model and "
         "the model as converted so far, and the layer absorbs the difference. A few dozen "
         "images from the detector's domain work best; without any, lbw generates some.",
-    .example = "lbw quantize model.onnx -o small.onnx --bits 4 --calib pictures/",
+    .example = "lbw quantize model.onnx -o small.onnx --bits 4 --calib photos/",
     .options = options,
     .values_size = sizeof(struct quantize_values),
     .defaults = &defaults,

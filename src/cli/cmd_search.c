@@ -199,7 +199,7 @@ static void print_end(const struct job *job)
                 100 * r->best.kept, lbw_text_count(after, r->best.size));
         return;
     }
-    fprintf(stderr, "%s: AP %.4f at %s bytes at the start, %.4f at %s bytes now",
+    fprintf(stderr, "%s: AP %.4f at %s bytes at the start, %.4f at %s bytes found",
             job->v->labels ? "against the labels" : "against the float model's boxes",
             r->start.ap, lbw_text_count(before, r->start.size), r->best.ap,
             lbw_text_count(after, r->best.size));
@@ -275,7 +275,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("search", "--keep does not go with --%s", other);
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
-                                         "in place of -");
+                                         "instead of -");
     if (!lbw_encode_is_usable(&job.v->encode, false, "search") ||
         !lbw_picture_is_usable(&job.v->picture, NULL, "search"))
         return LBW_EXIT_USAGE;
@@ -311,17 +311,17 @@ static const struct lbw_option options[] = {
     {"output", 'o', LBW_OPTION_OUTPUT, AT(output), "FILE",
      "the plan to write (default standard output)"},
     {"images", 'i', LBW_OPTION_STRING, AT(images), "DIR",
-     "images to test detection on, preferably other than the calibration set"},
+     "images to test detection on, preferably not in the calibration set"},
     {"labels", 'l', LBW_OPTION_STRING, AT(labels), "FILE|DIR",
      "labels of the images: COCO JSON, a folder of VOC XML or of YOLO text files (default: "
      "the float model's detections)"},
     {"target-size", 0, LBW_OPTION_BYTES, AT(target_size), "SIZE",
-     "size of the model file (default: that of plain 4 bits)"},
+     "size of the model file (default: its size with 4 bits everywhere)"},
     {"target-bpw", 0, LBW_OPTION_FLOAT, AT(target_bpw), "X",
      "bits per weight, including scales and unconverted weights", .min = 0.5, .max = 64},
     {"keep", 0, LBW_OPTION_SHARE, AT(keep), "SHARE",
-     "in place of a size: the smallest plan that keeps this share of the float model's boxes in "
-     "the images, such as 98%"},
+     "instead of a size: find the smallest plan that keeps this share of the float model's "
+     "boxes in the images, such as 98%"},
     {"trials", 0, LBW_OPTION_INT, AT(trials), "N",
      "maximum number of conversions to test (default 16)", .min = 1, .max = 100000},
     {"minutes", 0, LBW_OPTION_FLOAT, AT(minutes), "X",
@@ -337,7 +337,7 @@ static const struct lbw_option options[] = {
      "images processed in parallel (default: one per processor)", .min = 1, .max = 64},
     LBW_PICTURE_OPTIONS(struct search_values, picture),
     {"report", 0, LBW_OPTION_OUTPUT, AT(report), "FILE",
-     "write the trials, quality against size, as a page of HTML"},
+     "write an HTML page with the trials, quality against size"},
     {"json", 0, LBW_OPTION_FLAG, AT(json), NULL, "print the log and the plan as JSON"},
     {"quiet", 'q', LBW_OPTION_FLAG, AT(quiet), NULL, "print warnings and errors only"},
     {0},
@@ -357,14 +357,15 @@ const struct lbw_command lbw_cmd_search = {
     .summary = "choose the bits of each weight by detection tests",
     .arguments = "MODEL",
     .description =
-        "Searches for the plan that keeps the most boxes at a given size. Measures the error "
-        "of each layer on each grid and the boxes that its rounding alone costs, spends bytes "
-        "where they help most, then raises and lowers groups of layers as long as detection "
-        "tests confirm it. With --keep, for the smallest plan that keeps that share of them. "
-        "With --method threshold, the paper's µ is searched first.\n\nCtrl-C "
-        "stops with the best plan so far. The plan begins with a log of all trials. Apply it "
-        "with 'lbw quantize --plan' and the same --calib, --method and --mu.",
-    .example = "lbw search model.onnx --images pictures/ --calib others/ -o model.plan",
+        "Finds the plan that keeps the most boxes at a given size; with --keep, the smallest "
+        "plan that keeps that share of the boxes. Measures the error of each layer on each "
+        "grid "
+        "and the boxes that rounding it alone costs, spends bytes where they help most, then "
+        "gives more or fewer bits to groups of layers as long as detection tests confirm it. "
+        "With --method threshold, searches the paper's µ first.\n\nCtrl-C stops the search and "
+        "writes the best plan so far. The plan begins with a log of all trials. Apply it with "
+        "'lbw quantize --plan' and the same --calib, --method and --mu.",
+    .example = "lbw search model.onnx --images photos/ --calib others/ -o model.plan",
     .options = options,
     .advice = advice,
     .values_size = sizeof(struct search_values),

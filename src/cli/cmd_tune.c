@@ -99,9 +99,9 @@ static void introduce(const struct job *job, const char *assumed)
         lbw_print_clean(stderr, r->targets[i]);
     }
     fprintf(stderr, "%s%s", num_ends > 4 ? " …" : "",
-            r->is_weighed ? ", by what values are worth to the boxes" : "");
+            r->is_weighed ? ", weighted by their effect on the boxes" : "");
     if (r->num_taps)
-        fprintf(stderr, ", and at %zu layer%s before", r->num_taps,
+        fprintf(stderr, ", and at %zu intermediate layer%s", r->num_taps,
                 r->num_taps == 1 ? "" : "s");
     fprintf(stderr, "\n");
     if (r->num_plain)
@@ -207,7 +207,7 @@ static enum lbw_status print_result(struct job *job)
     fprintf(to, "trained %zu steps in %s", r->num_steps, lbw_text_seconds(time, r->seconds));
     if (r->num_resumed)
         fprintf(to, ", %zu of them in earlier runs", r->num_resumed);
-    fprintf(to, ": loss on %zu held-out sample%s %.4f, was %.4f", r->num_held_back,
+    fprintf(to, ": loss on %zu held-back sample%s %.4f, was %.4f", r->num_held_back,
             r->num_held_back == 1 ? "" : "s", r->held_back_after, r->held_back_before);
     if (r->agreement_after >= 0)
         fprintf(to, "; agreement there %.3f, was %.3f", r->agreement_after,
@@ -256,8 +256,8 @@ static const struct lbw_option options[] = {
      "the training set: a folder of images, an .npz or .npy file, or generated images "
      "(default generated); labels are not needed"},
     {"samples", 'n', LBW_OPTION_INT, AT(all.calib.samples), "N",
-     "use at most N of them (default 64), all kept in memory; one in eight is held out for "
-     "validation", .min = 2, .max = 1000000},
+     "use at most N samples (default 64), all kept in memory; one in eight is held back "
+     "for validation", .min = 2, .max = 1000000},
     {"seed", 0, LBW_OPTION_INT, AT(all.calib.seed), "N",
      "seed of generated images, order, flips and crops (default 0)", .min = 0,
      .max = 9007199254740992.0},
@@ -284,16 +284,16 @@ static const struct lbw_option options[] = {
     {"batch", 0, LBW_OPTION_INT, AT(batch), "N", "views of images per step (default 8)",
      .min = 1, .max = 1024},
     {"views", 0, LBW_OPTION_INT, AT(views), "N",
-     "number of different views, which are reused (default 1024); where 1 GiB does not hold what "
-     "the float model finds on all, it runs again on the rest",
+     "number of different augmented views, which are reused (default 1024); the float model's "
+     "outputs on them are kept up to 1 GiB, those on the other views computed each time",
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "
-     "the validation loss (default 0.0001)", .min = 1e-7,
+     "the held-back loss (default 0.0001)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
-     "write one line of CSV per step, with the views so far and the validation loss relative "
-     "to the start; appended to when resuming from --checkpoint",
+     "write one line of CSV per step, with the views so far and the held-back loss relative "
+     "to the start; resuming from --checkpoint appends to it",
      .is_in_place = true},
     {"checkpoint", 0, LBW_OPTION_OUTPUT, AT(checkpoint), "FILE",
      "save progress here; resume from it if interrupted"},
@@ -322,9 +322,9 @@ const struct lbw_command lbw_cmd_tune = {
         "the float model's outputs, with the weights projected to their grid after every step. "
         "Training needs neither labels nor a framework; the gradient is a graph that ONNX "
         "Runtime executes.\n\nUse images from the detector's domain; a few hundred are good, "
-        "more are better. lbw writes the state that did best on held-out images, so on those "
+        "more are better. lbw writes the state that is best on held-back images, so on these "
         "the result is never worse than that of 'lbw quantize'.",
-    .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib pictures/ --minutes 20",
+    .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib photos/ --minutes 20",
     .options = options,
     .advice = advice,
     .values_size = sizeof(struct tune_values),

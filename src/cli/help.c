@@ -109,8 +109,8 @@ void lbw_help_overview(FILE *to)
 {
     fputs("usage: lbw COMMAND [OPTION]… [ARGUMENT]…\n\n"
           "Low bit-width weights for ONNX detectors: every convolution weight becomes zero\n"
-          "or a power of two times a scale, in 2 to 6 bits, in a file that stock runtimes\n"
-          "load.\n\n"
+          "or a power of two times a scale, or the sum of two, in a file that stock\n"
+          "runtimes load.\n\n"
           "Commands:\n",
           to);
     size_t widest = 0;

@@ -25,7 +25,7 @@ struct lbw_picture_values {
      "preprocessing and output format of the detector: a name from 'lbw profiles' or a "       \
      "JSON file"},                                                                             \
     {"size", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, size), "WxH",               \
-     "input size, where the model's is dynamic"},                                              \
+     "input size of a model with a dynamic input"},                                            \
     {"resize", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, resize), NULL,            \
      "how images are fitted to the input", .choice = lbw_resize_choice},                       \
     {"color", 0, LBW_OPTION_STRING, LBW_PICTURE_ROW(values, member, color), NULL,              \

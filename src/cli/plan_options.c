@@ -62,7 +62,7 @@ static enum lbw_status find_grid(const struct lbw_grid **out, const char *name,
                     name);
     if (!is_plain &&
         ((v->terms && v->terms != grid->terms) || (v->shift && v->shift != grid->shift)))
-        return fail(err, "--bits %s is not what --%s says", name,
+        return fail(err, "--bits %s contradicts --%s", name,
                     v->terms && v->terms != grid->terms ? "terms" : "shift");
     *out = grid;
     return LBW_OK;

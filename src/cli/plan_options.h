@@ -35,13 +35,13 @@ struct lbw_plan_values {
     {"skip", 0, LBW_OPTION_LIST, offsetof(values, member.skip), "REGEX",                       \
      "do not convert nodes and tensors that match; may be repeated"},                          \
     {"ops", 0, LBW_OPTION_STRING, offsetof(values, member.ops), "A,B",                         \
-     "convert the weights of these operators (default Conv,ConvTranspose; Gemm and MatMul "    \
-     "too where they hold more than a tenth of the weights)"},                                 \
+     "convert the weights of these operators (default Conv,ConvTranspose; also Gemm and "      \
+     "MatMul if they hold more than a tenth of the weights)"},                                 \
     {"method", 0, LBW_OPTION_CHOICE, offsetof(values, member.method), NULL,                    \
      "how weights are projected: the exact optimum, the paper's theorem for 2 bits, or "       \
      "its thresholds (default optimal)", .choice = lbw_method_choice},                         \
     {"mu", 0, LBW_OPTION_FLOAT, offsetof(values, member.mu), "X",                              \
-     "threshold of --method threshold, as a fraction of the largest weight (default 0.75)",    \
+     "the paper's µ of --method threshold, as a fraction of the largest weight (default 0.75)", \
      .min = 0.01, .max = 1.4},                                                                 \
     {"group", 0, LBW_OPTION_CHOICE, offsetof(values, member.group), NULL,                      \
      "which weights share a scale (default channel)", .choice = lbw_group_choice},             \
@@ -51,7 +51,7 @@ struct lbw_plan_values {
     {"no-fold", 0, LBW_OPTION_FLAG, offsetof(values, member.no_fold), NULL,                    \
      "do not fold BatchNormalization into the convolution before it"},                         \
     {"all", 0, LBW_OPTION_FLAG, offsetof(values, member.all), NULL,                            \
-     "also convert weights that are normally left alone: tiny tensors and exact structures"},  \
+     "also convert weights that normally stay float: small ones and exact constants"},         \
     {"requantize", 0, LBW_OPTION_FLAG, offsetof(values, member.requantize), NULL,              \
      "accept a model whose weights are already encoded"},                                      \
     {"plan", 0, LBW_OPTION_STRING, offsetof(values, member.plan), "FILE",                      \
@@ -60,18 +60,18 @@ struct lbw_plan_values {
 #define LBW_BUDGET_OPTIONS(values, member)                                                     \
     {"bpw", 0, LBW_OPTION_FLOAT, offsetof(values, member.bpw), "X",                            \
      "budget of --bits auto: bits per converted weight, scales included (default: the "        \
-     "fewest that are predicted to be lossless)", .min = 1, .max = 32},                        \
+     "fewest that are predicted to keep the boxes)", .min = 1, .max = 32},                     \
     {"target-size", 0, LBW_OPTION_BYTES, offsetof(values, member.target_size), "SIZE",         \
      "budget of --bits auto: size of the model file", .min = 1}
 
 /* Only for commands that can fit them to data, or show them. */
 #define LBW_ACTIVATIONS_OPTIONS(values, member)                                                \
     {"activations", 0, LBW_OPTION_CHOICE, offsetof(values, member.activations), NULL,          \
-     "what layers read and write: float, or 8 bits where they can run on integers, for the "   \
-     "integer kernels of stock runtimes (default float)", .choice = lbw_activations_choice},   \
+     "type of the tensors between layers: float, or 8 bits where layers can run on the "       \
+     "integer kernels of a runtime (default float)", .choice = lbw_activations_choice},        \
     {"float-activations", 0, LBW_OPTION_LIST, offsetof(values, member.float_activations),      \
      "REGEX",                                                                                  \
-     "with --activations int8: tensors that match, or whose producers match, stay float; "     \
+     "with --activations int8: keep tensors in float if they or their nodes match; "           \
      "may be repeated"}
 /* clang-format on */
 

@@ -15,7 +15,8 @@ static const struct encoding {
     struct lbw_encoding_info info;
     lbw_encode_fn *encode;
 } encodings[] = {
-    {{"packed", "base-L digits, a function in ai.lbw", "IR 8, or --inline", true, false},
+    {{"packed", "several codes per word, decoded by a function", "IR 8, or --inline", true,
+      false},
      lbw_encode_packed},
     {{"dq", "smallest exact type, DequantizeLinear", "opset 10; below, Cast and Mul", false,
       true},
