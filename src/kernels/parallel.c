@@ -3,6 +3,7 @@
 #include "kernels/parallel.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 
 #define ALIGNMENT 64
@@ -11,6 +12,7 @@
 struct block {
     struct block *next;
     size_t size;
+    const void *owner; /* the last thread that had it */
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -25,13 +27,27 @@ static void run(void *user, size_t num, void (*task)(void *argument, size_t i), 
 
 const struct lbw_parallel lbw_sequential = {run, NULL};
 
-/* The smallest kept block that is large enough, else the first, which is replaced. */
+const void *lbw_scratch_thread(void)
+{
+    static _Thread_local char self;
+    return &self;
+}
+
+/* Whether a block fits better than another: by its thread first, then by its size. */
+static bool is_better(const struct block *block, const struct block *than, const void *self)
+{
+    bool is_own = block->owner == self, was_own = than->owner == self;
+    return is_own != was_own ? is_own : block->size < than->size;
+}
+
+/* The best kept block that is large enough, else the first, which is replaced. */
 static struct block *take_kept(size_t size)
 {
+    const void *self = lbw_scratch_thread();
     struct block **best = NULL;
     pthread_mutex_lock(&lock);
     for (struct block **at = &kept; *at; at = &(*at)->next)
-        if ((*at)->size >= size && (!best || (*at)->size < (*best)->size))
+        if ((*at)->size >= size && (!best || is_better(*at, *best, self)))
             best = at;
     if (!best && kept)
         best = &kept;
@@ -66,6 +82,7 @@ void lbw_scratch_give(void *memory)
     if (!memory)
         return;
     struct block *block = (struct block *)(void *)((char *)memory - ALIGNMENT);
+    block->owner = lbw_scratch_thread();
     pthread_mutex_lock(&lock);
     block->next = kept;
     kept = block;

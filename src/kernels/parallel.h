@@ -16,10 +16,14 @@ extern const struct lbw_parallel lbw_sequential;
 
 /*
  * Borrows at least `size` bytes, aligned to 64, uninitialised; NULL: no memory. Returned memory
- * is kept for the next borrower, so that no run has to request pages from the system.
+ * is kept for the next borrower, so that no run has to request pages from the system; the
+ * thread that returned it comes first, whose caches have it.
  */
 void *lbw_scratch_take(size_t size);
 void lbw_scratch_give(void *memory);
+
+/* What tells this thread from all others that run. */
+const void *lbw_scratch_thread(void);
 
 /* Frees what is kept; call it only while nothing is borrowed. */
 void lbw_scratch_clear(void);

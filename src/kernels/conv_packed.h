@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/* A convolution with its weights packed: what conv.c makes and conv_run.c reads. */
+#ifndef LBW_SRC_KERNELS_CONV_PACKED_H
+#define LBW_SRC_KERNELS_CONV_PACKED_H
+
+#include <stdatomic.h>
+
+#include "kernels/conv_plan.h"
+
+struct lbw_conv {
+    struct lbw_conv_params params; /* its arrays are owned */
+    const struct lbw_isa *isa;
+    size_t depth;    /* input channels of a group */
+    size_t rows;     /* output channels of a group */
+    size_t products; /* per output: depth × taps */
+    size_t quads;    /* ceil(products / 4) */
+    size_t blocks;   /* of output channels in a group, up to max_rows each */
+    bool is_wide;
+    int32_t *words;                       /* per group and block: quads × rows of the block */
+    int32_t *bias;                        /* with the zero points' share */
+    _Atomic(struct lbw_conv_plan *) plan; /* of the first size that came along */
+};
+
+/* The first channel of block b: blocks differ by one channel at most. */
+size_t lbw_conv_block(const struct lbw_conv *conv, size_t b);
+
+#endif
