@@ -9,7 +9,7 @@
 
 #include "detect/decode.h"
 
-#define SIDE 64 /* of the input; the picture is twice as large and moved by 8 pixels */
+#define SIDE 64 /* of the input; the image is twice as large and moved by 8 pixels */
 
 static const struct lbw_placement placement = {.5f, .5f, 8, 8};
 
@@ -87,7 +87,7 @@ static inline void release(struct stage *stage)
     lbw_boxes_release(&stage->boxes);
 }
 
-/* The box with these corners in the input, as it lies in the picture. */
+/* The box with these corners in the input, as it lies in the image. */
 static inline void check_box(const struct stage *stage, size_t i, int class_index, double score,
                              double x0, double y0, double x1, double y1)
 {

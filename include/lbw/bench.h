@@ -43,7 +43,7 @@ struct lbw_bench {
 };
 
 /*
- * Times every model on one generated picture of its own size: a few rounds to warm up, then
+ * Times every model on one generated image of its own size: a few rounds to warm up, then
  * rounds in which the models take turns, so that other load on the machine affects them alike.
  * LBW_ERR_ARGUMENT without models; LBW_ERR_RUNTIME when ONNX Runtime is missing or rejects a
  * model. Free *out with lbw_bench_free().

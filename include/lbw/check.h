@@ -95,7 +95,7 @@ struct lbw_check_picture {
 };
 
 /*
- * Sample i, after lbw_check_run(). LBW_ERR_UNSUPPORTED unless the input is one picture and
+ * Sample i, after lbw_check_run(). LBW_ERR_UNSUPPORTED unless the input is one image and
  * there is a profile, and in builds without libturbojpeg; LBW_ERR_ARGUMENT beyond the last.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_check_picture(struct lbw_check_picture *out,

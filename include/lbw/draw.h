@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Drawing boxes on pictures, one or several versions side by side, as PNG. */
+/* Drawing boxes on images, one or several versions side by side, as PNG. */
 #ifndef LBW_DRAW_H
 #define LBW_DRAW_H
 
@@ -16,19 +16,19 @@ enum lbw_mark {
     LBW_MARK_INVENTED, /* tagged: without a partner in the reference */
 };
 
-/* One copy of the picture. Borrowed. */
+/* One copy of the image. Borrowed. */
 struct lbw_panel {
     const char *title;           /* above it, "float32"; NULL: no titles at all */
     const char *subtitle;        /* after the title, in grey; NULL: none */
-    const struct lbw_box *boxes; /* in pixels of the picture */
+    const struct lbw_box *boxes; /* in pixels of the image */
     const enum lbw_mark *marks;  /* one per box, or NULL: none */
     size_t num_boxes;
 };
 
 /*
- * Writes the panels to `path` ("-": standard output), side by side, or stacked for pictures
+ * Writes the panels to `path` ("-": standard output), side by side, or stacked for images
  * wider than 1.7 times their height. `names` (NULL: numbers) are the classes; with one class,
- * only the score is drawn. Small pictures are enlarged and large ones reduced to a longer side
+ * only the score is drawn. Small images are enlarged and large ones reduced to a longer side
  * of 960 to 1600 pixels. The same input on the same machine gives the same file. LBW_ERR_IO
  * names the path.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Detection tests: detecting boxes, labelled pictures, average precision, agreement. */
+/* Detection tests: detecting boxes, labelled images, average precision, agreement. */
 #ifndef LBW_EVAL_H
 #define LBW_EVAL_H
 
@@ -13,7 +13,7 @@ extern "C" {
 #endif
 
 /*
- * A detected box in pixels of the picture. Coordinates are continuous: the top left pixel
+ * A detected box in pixels of the image. Coordinates are continuous: the top left pixel
  * covers [0, 1) × [0, 1), x and y are the top left corner.
  */
 struct lbw_box {
@@ -35,7 +35,7 @@ struct lbw_truth {
 
 /*
  * Average precision, 0 … 1, or -1 if nothing was labelled. The first six are COCO's (101 recall
- * points, 100 boxes per picture and class, crowd ignored; small < 32² <= medium <= 96² < large
+ * points, 100 boxes per image and class, crowd ignored; small < 32² <= medium <= 96² < large
  * pixels of area), equal to those of pycocotools. The last two are Pascal VOC's at IoU .5
  * (difficult and crowd ignored, any number of boxes, continuous coordinates instead of VOC's
  * "+ 1").
@@ -53,7 +53,7 @@ struct lbw_ap {
     size_t num_boxes;  /* detected boxes */
 };
 
-/* The pictures of a folder, with or without labels. Read only: evaluations may share it. */
+/* The images of a folder, with or without labels. Read only: evaluations may share it. */
 struct lbw_dataset;
 
 struct lbw_dataset_params {
@@ -61,7 +61,7 @@ struct lbw_dataset_params {
     /*
      * A COCO JSON file; a folder of Pascal VOC XML (NAME.xml; corners are pixel numbers,
      * 1-based and inclusive: width = xmax - xmin + 1); or a folder of YOLO text files
-     * (NAME.txt; "class cx cy width height" on each line, as fractions of the picture). NULL:
+     * (NAME.txt; "class cx cy width height" on each line, as fractions of the image). NULL:
      * no labels.
      */
     const char *labels;
@@ -76,7 +76,7 @@ struct lbw_dataset_params {
 };
 
 /*
- * Reads the folder and the labels; pictures are opened later. Pictures without labels are left
+ * Reads the folder and the labels; images are opened later. Images without labels are left
  * out and noted; it is an error if none remain. LBW_ERR_FORMAT names the file, and the class
  * that the model does not have; LBW_ERR_ARGUMENT an empty folder.
  */
@@ -87,7 +87,7 @@ LBW_API void lbw_dataset_close(struct lbw_dataset **dataset);
 
 LBW_API size_t lbw_dataset_num_images(const struct lbw_dataset *dataset);
 
-/* The path of picture i. */
+/* The path of image i. */
 LBW_API const char *lbw_dataset_image(const struct lbw_dataset *dataset, size_t i);
 
 /* The COCO category of a class, for result files; without COCO labels, class_index itself. */
@@ -103,14 +103,14 @@ struct lbw_detector;
 /* May be zero-initialised. */
 struct lbw_detector_params {
     int width, height;    /* of dynamic inputs, as LBW_GIVEN_SIZE; 0: the profile's */
-    unsigned num_threads; /* of the runtime, for one picture; 0: all processors */
+    unsigned num_threads; /* of the runtime, for one image; 0: all processors */
     bool no_native;       /* do not load the operator library, see lbw_native_library() */
 };
 
 /*
  * Opens a detector. It keeps no reference to the model and the profile. The profile's score,
  * nms and max_boxes decide which boxes are kept. LBW_ERR_RUNTIME when ONNX Runtime is missing,
- * LBW_ERR_UNSUPPORTED unless the model has exactly one input that takes one picture,
+ * LBW_ERR_UNSUPPORTED unless the model has exactly one input that takes one image,
  * LBW_ERR_ARGUMENT when the size of the input is unknown or differs from the given one.
  */
 LBW_NODISCARD LBW_API enum lbw_status
@@ -120,7 +120,7 @@ lbw_detector_open(struct lbw_detector **out, struct lbw_model *model,
 LBW_API void lbw_detector_close(struct lbw_detector **detector);
 
 /*
- * Detects boxes: *boxes (free with lbw_free()), best first, clipped to the picture.
+ * Detects boxes: *boxes (free with lbw_free()), best first, clipped to the image.
  * LBW_ERR_UNSUPPORTED when the outputs do not match the profile's family; the message lists
  * their shapes.
  */
@@ -137,7 +137,7 @@ struct lbw_eval_params {
     float reference_nms;               /* for agreement, of both models; 0: .3 */
     float agreement_score;    /* least score of boxes for AP against the reference; 0: .05 */
     int width, height;        /* of dynamic inputs; 0: the profile's */
-    unsigned num_threads;     /* pictures at a time; 0: one per processor */
+    unsigned num_threads;     /* images at a time; 0: one per processor */
     bool no_native;           /* do not load the operator library, see lbw_native_library() */
     lbw_progress_fn progress; /* called from any of the threads, one at a time; NULL: none */
     void *progress_user;
@@ -152,7 +152,7 @@ struct lbw_eval_model {
     size_t num_found;    /* boxes of this model at the same score */
     size_t num_lost;     /* boxes of the reference without a partner (same class, IoU >= .5) */
     size_t num_invented; /* boxes of this model without a partner */
-    double runtime_seconds; /* inside ONNX Runtime, all pictures, summed over threads */
+    double runtime_seconds; /* inside ONNX Runtime, all images, summed over threads */
     double decode_seconds;  /* from outputs to boxes */
 };
 
@@ -162,14 +162,14 @@ struct lbw_evaluation {
     size_t num_unreadable; /* left out; the notes name them */
     size_t num_classes;
     const char *const *names; /* num_classes items, or NULL */
-    double read_seconds;      /* reading and preprocessing pictures, once for all models */
-    double wall_seconds;      /* from first to last picture */
+    double read_seconds;      /* reading and preprocessing images, once for all models */
+    double wall_seconds;      /* from first to last image */
     size_t num_notes;
     const char *const *notes; /* one line each, those of the dataset included */
 };
 
 /*
- * Runs every model over the dataset. Pictures that cannot be read are left out and noted; it is
+ * Runs every model over the dataset. Images that cannot be read are left out and noted; it is
  * an error if none remain. *out owns all it holds except names, which belong to dataset and
  * profile. LBW_ERR_INTERRUPTED when `progress` asked to stop.
  */
@@ -186,7 +186,7 @@ lbw_evaluation_model(const struct lbw_evaluation *evaluation, size_t i);
 LBW_API const struct lbw_ap *lbw_evaluation_class(const struct lbw_evaluation *evaluation,
                                                   size_t i, size_t c);
 
-/* The boxes of one model in one picture; borrowed from the evaluation and its dataset. */
+/* The boxes of one model in one image; borrowed from the evaluation and its dataset. */
 struct lbw_eval_picture {
     const char *path;
     int64_t id;                  /* COCO's, else the position in the folder */
@@ -195,7 +195,7 @@ struct lbw_eval_picture {
 };
 
 /*
- * Picture i of the num_images evaluated, with the boxes that counted for AP against the labels,
+ * Image i of the num_images evaluated, with the boxes that counted for AP against the labels,
  * or without labels for agreement.
  */
 LBW_API struct lbw_eval_picture lbw_evaluation_picture(const struct lbw_evaluation *evaluation,

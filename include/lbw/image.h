@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures in, network inputs out: decoding, resizing, normalising. */
+/* Images in, network inputs out: decoding, resizing, normalising. */
 #ifndef LBW_IMAGE_H
 #define LBW_IMAGE_H
 
@@ -62,7 +62,7 @@ struct lbw_preprocess {
     unsigned given;    /* LBW_GIVEN_…, set by lbw_preprocess_option() */
 };
 
-/* Where the picture is in the input: x_input = x_picture × scale_x + offset_x. */
+/* Where the image is in the input: x_input = x_image × scale_x + offset_x. */
 struct lbw_placement {
     float scale_x, scale_y;
     float offset_x, offset_y;

@@ -19,7 +19,7 @@ struct lbw_page_params {
     const struct lbw_report *report;     /* of a conversion; NULL: none */
     const struct lbw_budget *budget;     /* if bits were chosen; else NULL */
     const struct lbw_check_result *kept; /* NULL, or num_samples of 0: not measured */
-    struct lbw_check *check; /* after its run, for pictures with boxes; NULL: none */
+    struct lbw_check *check;             /* after its run, for images with boxes; NULL: none */
     const struct lbw_search_trial *trials; /* of a search, in order; `what` is not read */
     size_t num_trials;
     bool is_fragment; /* a <section> for another page, not a page of its own */

@@ -70,7 +70,7 @@ struct lbw_profile {
     float nms; /* IoU above which the weaker of two boxes is dropped: 0 any, 1 never */
     bool class_agnostic;           /* boxes of different classes suppress each other */
     int background;                /* class that means "nothing here", or -1 */
-    int max_boxes;                 /* kept per picture, best first */
+    int max_boxes;                 /* kept per image, best first */
     float objectness_power;        /* fastestdet: score = obj^power · cls^(1-power) */
     float variance[2];             /* ssd: of the centre, of the size */
     float spread[LBW_MAX_STRIDES]; /* yolov3: range of the sigmoids, in cells; 0 means 1 */
@@ -139,7 +139,7 @@ lbw_profile_adapt(struct lbw_profile *profile, struct lbw_model *model, struct l
 /*
  * The built-in profile that the model's outputs match (by shapes, names and exporter), or NULL;
  * the default when the user names none. If the model leaves shapes open, or two detectors
- * differ in their values only, it is run once on a generated picture, provided that ONNX
+ * differ in their values only, it is run once on a generated image, provided that ONNX
  * Runtime is found.
  */
 LBW_API const struct lbw_profile *lbw_profile_guess(struct lbw_model *model);
@@ -153,7 +153,7 @@ LBW_API const struct lbw_profile *lbw_profile_candidate(struct lbw_model *model,
 /*
  * The preprocessing that calibration assumes by default: that of the guessed profile, else the
  * one that fits the statistics of the model's first BatchNormalization, else RGB / 255. Width
- * and height are 0 if the profile has none. LBW_ERR_UNSUPPORTED when no input takes pictures.
+ * and height are 0 if the profile has none. LBW_ERR_UNSUPPORTED when no input takes images.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_preprocess_assume(struct lbw_preprocess *out,
                                                             struct lbw_model *model,

@@ -48,7 +48,7 @@ struct lbw_search_params {
     struct lbw_encode_params encode;
     /* The detection test; the search fills in reference and progress. */
     const struct lbw_eval_params *test;
-    const struct lbw_dataset *quick; /* fewer pictures, to test layers one by one; NULL: all */
+    const struct lbw_dataset *quick; /* fewer images, to test layers one by one; NULL: all */
     uint64_t target_size;            /* bytes of the model file; 0: the size at the start */
     double target_bits; /* per searched weight, float ones included; 0: use target_size */
     /*
@@ -99,7 +99,7 @@ struct lbw_search_result {
  * The same input on the same machine gives the same plan, unless max_seconds stops it. Free
  * *out with lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets or a share
  * that no trial keeps, no weights
- * to search, or pictures without labels in which the float model finds nothing.
+ * to search, or images without labels in which the float model finds nothing.
  * LBW_ERR_INTERRUPTED when `progress` stopped it before there was a plan.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_search(struct lbw_search_result **out,

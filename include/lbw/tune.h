@@ -18,8 +18,8 @@ struct lbw_tune_status {
     size_t step;      /* steps done */
     size_t num_steps; /* an estimate if time is the limit */
     size_t num_views; /* of images so far: steps times batch */
-    double loss;      /* of this step's pictures; 1 is as bad as a constant output */
-    double held_back; /* loss on views of the held-back pictures, when last measured */
+    double loss;      /* of this step's images; 1 is as bad as a constant output */
+    double held_back; /* loss on views of the held-back images, when last measured */
     double best;      /* the lowest of these so far */
     double agreement; /* AP .50:.95 there with the teacher's boxes as truth; -1: unknown */
     double changed;   /* share of the codes that differ from those at the start */
@@ -64,7 +64,7 @@ struct lbw_tune_params {
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
     size_t batch;     /* views of images per step; 0: 8 */
     /*
-     * The number of different views of the pictures, which are used repeatedly. The teacher's
+     * The number of different views of the images, which are used repeatedly. The teacher's
      * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024,
      * or as many as are kept.
      */

@@ -542,7 +542,7 @@ class Evaluation(Record):
             if m.agreement:
                 row.update(agree_ap50=m.agreement.ap50, agree_ap75=m.agreement.ap75)
                 row.update(boxes=m.num_found, lost=m.num_lost, invented=m.num_invented)
-            row["ms_per_picture"] = 1e3 * m.runtime_seconds / self.num_images
+            row["ms_per_image"] = 1e3 * m.runtime_seconds / self.num_images
             rows.append(row)
         return rows
 

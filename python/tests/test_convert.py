@@ -71,7 +71,7 @@ def same(a, b):
 
 @runtime
 def test_what_is_kept_of_an_unknown_detector(program, tmp_path):
-    """By its outputs, on generated pictures, of which as many more are drawn."""
+    """By its outputs, on generated images, of which as many more are drawn."""
     theirs = json.loads(program("quantize", MODEL, "-o", tmp_path / "a.onnx", "-c",
                                 "generated:2", "--skip", SKIP, "-b", 2, "--json"))
     result = lbw.quantize(MODEL, bits=2, calibration="generated:2", skip=SKIP)

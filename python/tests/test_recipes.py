@@ -28,7 +28,7 @@ def recipe(name):
 
 
 def coco_labels(path):
-    """The labels of the sample pictures as COCO has them; returns the number of pictures."""
+    """The labels of the sample images as COCO has them; returns the number of images."""
     names = (SHAPES / "labels.txt").read_text().split()
     images, boxes = [], []
     for number, file in enumerate(sorted(EVAL.glob("*.xml"))):

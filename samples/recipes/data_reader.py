@@ -16,7 +16,7 @@ import lbw
 
 
 class Folder(CalibrationDataReader):
-    """Pictures, stretched to the model's input, RGB from 0 to 1."""
+    """Images, stretched to the model's input, RGB from 0 to 1."""
 
     def __init__(self, model, folder):
         session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])

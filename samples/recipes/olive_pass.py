@@ -24,7 +24,7 @@ class LbwQuantization(Pass):
                 type_=str, default_value="4", description="Bits per weight, or a grid."
             ),
             "calibration": PassConfigParam(
-                type_=str, default_value="generated", description="A folder of pictures."
+                type_=str, default_value="generated", description="A folder of images."
             ),
             "encoding": PassConfigParam(
                 type_=str, default_value="packed", description="packed, dq or float."

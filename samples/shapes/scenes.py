@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Procedural scenes: coloured shapes on cluttered backgrounds, with exact boxes.
 
-`scene(seed, index)` is a pure function: the same two integers give the same picture. Lengths
+`scene(seed, index)` is a pure function: the same two integers give the same image. Lengths
 are pixels, colours are RGB in 0..1, boxes are integers x0, y0, x1, y1 with x1 and y1 exclusive.
 """
 
@@ -13,7 +13,7 @@ import cairo
 import numpy as np
 from PIL import Image, ImageFilter
 
-SIZE = 192  # side of every picture
+SIZE = 192  # side of every image
 MAX_OBJECTS = 12  # rows of the padded box array of one scene
 
 
@@ -359,7 +359,7 @@ def develop(rng, picture):
 
 
 def scene(seed, index):
-    """One picture and its objects.
+    """One image and its objects.
 
     Returns (image, objects): an RGB PIL image of SIZE x SIZE, and a list of dicts with `label`
     (index into LABELS), `box` (four ints), `truncated` (the border cuts it) and `difficult`

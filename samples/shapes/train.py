@@ -49,7 +49,7 @@ PROFILE = {
 
 
 def draw(seed, count, processes, cache=None):
-    """Pictures uint8 [count, 3, SIZE, SIZE], objects float32 [count, MAX_OBJECTS, 6]."""
+    """Images uint8 [count, 3, SIZE, SIZE], objects float32 [count, MAX_OBJECTS, 6]."""
     file = cache / f"scenes-{seed}-{count}.npz" if cache else None
     if file and file.exists():
         stored = np.load(file)
@@ -66,7 +66,7 @@ def draw(seed, count, processes, cache=None):
 
 
 def augment(rng, pictures, objects):
-    """Mirror and turn each picture, mix its colours. Returns float tensors; inputs stay."""
+    """Mirror and turn each image, mix its colours. Returns float tensors; inputs stay."""
     out = np.empty(pictures.shape, np.float32)
     objects = objects.copy()
     for i, picture in enumerate(pictures):
@@ -259,7 +259,7 @@ def evaluate(model, pictures, objects, threshold=0.5):
 
 
 def export(model, file):
-    """Write ONNX with BatchNormalization left in place, one picture at a time."""
+    """Write ONNX with BatchNormalization left in place, one image at a time."""
     torch.onnx.export(
         model,
         torch.zeros(1, 3, scenes.SIZE, scenes.SIZE),

@@ -23,7 +23,7 @@ struct lbw_emphasis {
     struct lbw_session *session;
     const struct lbw_profile *profile;
     const char **names; /* of outputs, borrowed from the session */
-    size_t slot;        /* of the picture among the session's inputs */
+    size_t slot;        /* of the image among the session's inputs */
     size_t num_inputs, num_outputs;
     int width, height;
     bool is_blind; /* the profile does not know these outputs */

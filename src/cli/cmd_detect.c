@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* lbw detect: draws what a model detects in pictures. */
+/* lbw detect: draws what a model detects in images. */
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -25,7 +25,7 @@ struct detect_values {
     bool no_native, json;
 };
 
-/* A model and its boxes in the current picture. */
+/* A model and its boxes in the current image. */
 struct side {
     const char *path;
     struct lbw_model *model;
@@ -226,7 +226,7 @@ static int print(const struct job *job)
     return LBW_EXIT_DONE;
 }
 
-/* Pictures that cannot be read are reported; the command fails only if none can. */
+/* Images that cannot be read are reported; the command fails only if none can. */
 static int detect_all(struct job *job)
 {
     size_t num_bad = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairs pictures with drawings: no drawing overwrites a picture or another drawing. */
+/* Pairs images with drawings: no drawing overwrites an image or another drawing. */
 #include "cli/drawings.h"
 
 #include <stdbool.h>

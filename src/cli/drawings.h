@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pictures of 'lbw detect' and where each drawing goes, determined before any work. */
+/* The images of 'lbw detect' and where each drawing goes, determined before any work. */
 #ifndef LBW_CLI_DRAWINGS_H
 #define LBW_CLI_DRAWINGS_H
 
@@ -20,10 +20,10 @@ struct lbw_drawings {
 };
 
 /*
- * Lists the pictures that `arguments` name, those of folders by name, and where --output (NULL:
+ * Lists the images that `arguments` name, those of folders by name, and where --output (NULL:
  * no drawings) puts each drawing. Returns LBW_EXIT_DONE, or explains and returns another
  * status: if the output cannot take them, if two drawings would have the same name, or if one
- * would overwrite a picture or one of `models` (two, NULL for none).
+ * would overwrite an image or one of `models` (two, NULL for none).
  */
 int lbw_drawings_init(struct lbw_drawings *out, char **arguments, size_t num,
                       const char *const *models, const char *output);

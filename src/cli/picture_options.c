@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From the picture options to a profile. */
+/* From the image options to a profile. */
 #include "cli/picture_options.h"
 
 #include <stdio.h>
@@ -207,7 +207,7 @@ static void tell_size(const struct lbw_profile *profile, struct lbw_model *model
         return;
     const struct lbw_port *port = &info.inputs[0];
     for (size_t i = 0; i < info.num_inputs && port->num_dims != 4; i++)
-        port = &info.inputs[i]; /* sizes and scales may stand before the picture */
+        port = &info.inputs[i]; /* sizes and scales may stand before the image */
     for (int i = 1; i < port->num_dims; i++)
         if (port->dims[i] < 0) {
             lbw_talk(

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The options on how pictures become network inputs, the same in every command. */
+/* The options on how images become network inputs, the same in every command. */
 #ifndef LBW_CLI_PICTURE_OPTIONS_H
 #define LBW_CLI_PICTURE_OPTIONS_H
 
@@ -55,7 +55,7 @@ const char *lbw_layout_choice(int i);
 
 /*
  * Whether the options make sense, also for a `source` of arrays in a file; if not, explains it:
- * return LBW_EXIT_USAGE. NULL: the source can only be pictures.
+ * return LBW_EXIT_USAGE. NULL: the source can only be images.
  */
 bool lbw_picture_is_usable(const struct lbw_picture_values *values, const char *source,
                            const char *command);

@@ -2,7 +2,7 @@
 /*
  * Infers preprocessing when the user gives none. A BatchNormalization after the first Conv
  * holds the mean and variance of its inputs in training; of the usual normalisations, the one
- * that reproduces them best on natural-looking pictures is taken.
+ * that reproduces them best on natural-looking images is taken.
  */
 #include "detect/assume.h"
 
@@ -19,7 +19,7 @@
 #include "feed/preprocess_check.h"
 
 #define NUM_PICTURES 6
-#define SIDE         96 /* of the pictures used */
+#define SIDE         96 /* of the images used */
 #define MAX_WINDOW   (3 * 7 * 7)
 
 static const char nothing_known[] = "assumed: nothing in the model says otherwise";
@@ -62,7 +62,7 @@ static bool is_whole(const struct lbw_stem *stem, int channels)
            window <= MAX_WINDOW / 3;
 }
 
-/* Adds every second window of the picture in both directions. */
+/* Adds every second window of the image in both directions. */
 static void add_windows(struct moments *moments, const struct lbw_stem *stem,
                         const struct lbw_image *image)
 {
@@ -223,7 +223,7 @@ static enum lbw_status why_not(const char **out, const char *why, struct lbw_mod
 }
 
 /*
- * For picture input `input` with `channels` (1 or 3). In this order: the profile that matches
+ * For image input `input` with `channels` (1 or 3). In this order: the profile that matches
  * the outputs; the normalisation whose results in the first Conv best fit the statistics of the
  * BatchNormalization after it; RGB / 255, stretched. *why receives text that tells which; it
  * lives as long as the model.
@@ -251,7 +251,7 @@ static enum lbw_status assume_preprocess(struct lbw_preprocess *out, const char 
     return why_not(why, chosen->why, model, channels, err);
 }
 
-/* The model's picture input, and its most likely preprocessing. */
+/* The model's image input, and its most likely preprocessing. */
 static enum lbw_status assume(struct lbw_preprocess *out, const char **why,
                               struct lbw_arena *arena, struct lbw_model *model, bool is_sized,
                               struct lbw_error *err)

@@ -9,7 +9,7 @@
 
 /*
  * lbw_feed_open(), with preprocessing inferred from the model if `params` gives none and the
- * source is pictures.
+ * source is images.
  */
 enum lbw_status lbw_assumed_feed_open(struct lbw_feed **out, struct lbw_model *model,
                                       const struct lbw_feed_params *params,

@@ -275,7 +275,7 @@ static enum lbw_status init_plane(struct lbw_plane *plane, const char *name,
     return LBW_OK;
 }
 
-/* Clips the box to the picture; false if nothing remains. */
+/* Clips the box to the image; false if nothing remains. */
 static bool clip(struct lbw_box *box, float width, float height)
 {
     float right = fminf(box->x + box->width, width);

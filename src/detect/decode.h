@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a detector's outputs to boxes on the picture: one function per family. */
+/* From a detector's outputs to boxes on the image: one function per family. */
 #ifndef LBW_SRC_DETECT_DECODE_H
 #define LBW_SRC_DETECT_DECODE_H
 
@@ -20,7 +20,7 @@ struct lbw_boxes {
 
 void lbw_boxes_release(struct lbw_boxes *boxes);
 
-/* A model's outputs for one picture. All borrowed. */
+/* A model's outputs for one image. All borrowed. */
 struct lbw_decode_input {
     size_t num_outputs;
     const char *const *names;
@@ -34,7 +34,7 @@ struct lbw_decode_input {
 };
 
 /*
- * Fills `out` with at most profile->max_boxes boxes, best first, clipped to the picture.
+ * Fills `out` with at most profile->max_boxes boxes, best first, clipped to the image.
  * LBW_ERR_UNSUPPORTED for outputs that the family does not have: the message lists their
  * shapes.
  */

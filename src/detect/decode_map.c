@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Families whose output is a picture: boxes are the bounds of bright regions. */
+/* Families whose output is an image: boxes are the bounds of bright regions. */
 #include <math.h>
 #include <stdlib.h>
 

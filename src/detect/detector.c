@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A model in ONNX Runtime with its profile: picture in, boxes out. */
+/* A model in ONNX Runtime with its profile: image in, boxes out. */
 #include "detect/detector.h"
 
 #include <stdlib.h>
@@ -13,7 +13,7 @@
 #include "detect/profile_check.h"
 #include "onnx/model.h"
 
-/* Finds the input that takes one picture, and determines its shape and preprocessing. */
+/* Finds the input that takes one image, and determines its shape and preprocessing. */
 static enum lbw_status settle_input(struct lbw_detector *detector,
                                     struct lbw_feed_input *inputs,
                                     const struct lbw_model_info *info,
@@ -47,7 +47,7 @@ static enum lbw_status settle_input(struct lbw_detector *detector,
     return LBW_OK;
 }
 
-/* The arrays of the inputs beside the picture, which are the same for every picture. */
+/* The arrays of the inputs beside the image, which are the same for every image. */
 static enum lbw_status fill_others(struct lbw_detector *detector, struct lbw_feed_input *inputs,
                                    size_t num, struct lbw_error *err)
 {
@@ -154,7 +154,7 @@ void lbw_detector_close(struct lbw_detector **detector)
     *detector = NULL;
 }
 
-/* The same type and shape may have another layout, for a picture 3 pixels wide. */
+/* The same type and shape may have another layout, for an image 3 pixels wide. */
 bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b)
 {
     return a->input.data_type == b->input.data_type && a->input.num_dims == b->input.num_dims &&

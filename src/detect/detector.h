@@ -12,16 +12,16 @@ struct lbw_detector {
     struct lbw_session *session;
     struct lbw_profile profile;  /* preprocessing, fitted to the input */
     struct lbw_feed_input input; /* no dim is open; has no name */
-    struct lbw_array *inputs;    /* in the session's order; the picture's is empty */
+    struct lbw_array *inputs;    /* in the session's order; the image's is empty */
     size_t num_inputs, picture;
     const char **output_names; /* owned array, borrowed strings */
     size_t num_outputs;
 };
 
-/* True if both have the same input for a picture. */
+/* True if both have the same input for an image. */
 bool lbw_detector_same_input(const struct lbw_detector *a, const struct lbw_detector *b);
 
-/* The input array (caller releases) of a picture. */
+/* The input array (caller releases) of an image. */
 enum lbw_status lbw_detector_prepare(const struct lbw_detector *detector,
                                      struct lbw_array *input, struct lbw_placement *placement,
                                      const struct lbw_image *image, struct lbw_error *err);

@@ -11,10 +11,10 @@
 
 #include "base/error.h"
 
-/* The result of a run on a generated picture. In the model's arena. */
+/* The result of a run on a generated image. In the model's arena. */
 struct lbw_seen {
     bool is_done;             /* it ran: the rest is set */
-    int64_t width, height;    /* of the picture input in that run */
+    int64_t width, height;    /* of the image input in that run */
     struct lbw_port *outputs; /* no dim is open; num_dims -1 if it is not a tensor of numbers */
     const float *const *values; /* per output; NULL if it is too large to keep */
     size_t *counts;
@@ -26,15 +26,15 @@ struct lbw_look {
     struct lbw_model_info info;
     size_t num_outputs;
     const struct lbw_port *outputs; /* from a run if the model leaves their shapes open */
-    int64_t width, height;          /* of the picture input for them; -1: open */
+    int64_t width, height;          /* of the image input for them; -1: open */
     bool is_ultralytics;
     const char *task; /* of the metadata, or "" */
     bool has_exp;     /* there is an Exp node: the model decodes sizes of boxes itself */
-    bool is_open;     /* the sides of the picture input are dynamic */
+    bool is_open;     /* the sides of the image input are dynamic */
 };
 
 /*
- * Examines the model. If its shapes are open, it is run once on a generated picture, of the
+ * Examines the model. If its shapes are open, it is run once on a generated image, of the
  * size in the metadata or a small one; if that fails or there is no runtime, shapes stay open.
  * LBW_ERR_MEMORY, or a failure of lbw_model_describe().
  */

@@ -362,7 +362,7 @@ static bool has_scores(const struct lbw_look *look)
     return true;
 }
 
-/* Whether a run shows boxes in pixels and not in cells: centres cover the picture. */
+/* Whether a run shows boxes in pixels and not in cells: centres cover the image. */
 static bool has_pixels(const struct lbw_look *look)
 {
     size_t count = 0, columns = (size_t)lbw_look_dim(look, 0, 3, 2);

@@ -121,7 +121,7 @@ static enum lbw_status open_feed(struct lbw_feed **out, struct lbw_model *model,
     return lbw_assumed_feed_open(out, model, &feed, NULL, err);
 }
 
-/* Whether boxes can be found: the input is one picture, and there is a profile. */
+/* Whether boxes can be found: the input is one image, and there is a profile. */
 static enum lbw_status settle_profile(struct lbw_check *c, const struct lbw_feed *feed,
                                       const struct lbw_profile *profile, struct lbw_error *err)
 {

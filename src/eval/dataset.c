@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The pictures of a folder, and their labels. */
+/* The images of a folder, and their labels. */
 #include "eval/dataset.h"
 
 #include <ctype.h>
@@ -196,7 +196,7 @@ static enum lbw_status list_pictures(struct lbw_dataset *dataset, const char *pa
     return LBW_OK;
 }
 
-/* How many pictures have a file of this format. */
+/* How many images have a file of this format. */
 static enum lbw_status count_labels(size_t *out, struct lbw_dataset *dataset,
                                     const struct lbw_label_format *format, const char *folder,
                                     struct lbw_error *err)
@@ -213,7 +213,7 @@ static enum lbw_status count_labels(size_t *out, struct lbw_dataset *dataset,
 }
 
 /*
- * A folder may contain several formats: that of most pictures is taken, and the others are
+ * A folder may contain several formats: that of most images is taken, and the others are
  * noted.
  */
 static enum lbw_status load_folder(struct lbw_dataset *dataset, const char *path,
@@ -260,7 +260,7 @@ static int by_id(const void *a, const void *b)
     return l->id < r->id ? -1 : l->id > r->id;
 }
 
-/* Pictures without labels are not counted as empty: nobody labelled them. */
+/* Images without labels are not counted as empty: nobody labelled them. */
 static enum lbw_status drop_unlabelled(struct lbw_dataset *dataset, const char *labels,
                                        struct lbw_error *err)
 {

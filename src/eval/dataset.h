@@ -8,13 +8,13 @@
 #include "base/arena.h"
 #include "base/error.h"
 
-/* One picture. Everything lives in the dataset's arena. */
+/* One image. Everything lives in the dataset's arena. */
 struct lbw_picture {
     const char *path;
     const char *name; /* without the folder */
     int64_t id;       /* COCO's, else its position in the folder */
     bool is_labelled;
-    bool is_relative; /* boxes are fractions of the sides until the picture's size is known */
+    bool is_relative; /* boxes are fractions of the sides until the image's size is known */
     struct lbw_truth *truths;
     size_t num_truths;
 };
@@ -36,7 +36,7 @@ struct lbw_dataset {
 struct lbw_label_format {
     const char *name;
     const char *suffix; /* of its files in a folder; NULL: one file has all labels */
-    /* Fills in truths of the pictures for which `path` (file or folder) has labels. */
+    /* Fills in truths of the images for which `path` (file or folder) has labels. */
     enum lbw_status (*load)(struct lbw_dataset *dataset, const char *path,
                             struct lbw_error *err);
 };
@@ -59,7 +59,7 @@ enum lbw_status lbw_dataset_add_note(struct lbw_dataset *dataset, struct lbw_err
 char *lbw_dataset_label_path(struct lbw_dataset *dataset, const char *folder,
                              const struct lbw_picture *picture, const char *suffix);
 
-/* The truths of one picture while they are read. Zero-initialised is empty. */
+/* The truths of one image while they are read. Zero-initialised is empty. */
 struct lbw_truths {
     struct lbw_truth *items; /* malloc'ed */
     size_t num;
@@ -69,7 +69,7 @@ struct lbw_truths {
 /* False when memory is out. */
 bool lbw_truths_add(struct lbw_truths *truths, const struct lbw_truth *truth);
 
-/* Moves them into the dataset and empties `truths`; the picture counts as labelled. */
+/* Moves them into the dataset and empties `truths`; the image counts as labelled. */
 enum lbw_status lbw_truths_store(struct lbw_truths *truths, struct lbw_dataset *dataset,
                                  struct lbw_picture *picture, struct lbw_error *err);
 

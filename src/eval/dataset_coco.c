@@ -16,18 +16,18 @@ struct id_entry {
     const char *name; /* categories */
 };
 
-/* The image of the file that is matched to a picture. */
+/* The image of the file that is matched to an image. */
 struct claim {
     struct id_entry *image;
     const char *name;
-    size_t fit; /* of the name with its folders, if the picture's path ends in it; else 0 */
+    size_t fit; /* of the name with its folders, if the image's path ends in it; else 0 */
 };
 
 struct coco {
     struct lbw_dataset *dataset;
     const char *path;
     json_t *root;
-    struct id_entry *images; /* sorted by id; place: in dataset->pictures */
+    struct id_entry *images; /* sorted by id; place: in dataset->images */
     size_t num_images;
     struct id_entry *categories; /* sorted by id */
     size_t num_categories;
@@ -152,7 +152,7 @@ static size_t fit_of(const char *path, const char *name)
     return is_end ? end : 0;
 }
 
-/* Of images with the same file name, the picture is the one that shares most folders. */
+/* Of images with the same file name, the image is the one that shares most folders. */
 static enum lbw_status claim_picture(struct coco *coco, struct claim *claim,
                                      struct lbw_picture *picture, struct id_entry *image,
                                      const char *name, struct lbw_error *err)
@@ -237,7 +237,7 @@ static enum lbw_status read_box(struct lbw_truth *out, const struct coco *coco, 
     return LBW_OK;
 }
 
-/* One annotation: its truth and its picture (NULL: not in the folder). */
+/* One annotation: its truth and its image (NULL: not in the folder). */
 static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_picture **picture,
                                        const struct coco *coco, size_t i, const json_t *object,
                                        struct lbw_error *err)
@@ -266,7 +266,7 @@ static enum lbw_status read_annotation(struct lbw_truth *truth, struct lbw_pictu
     return LBW_OK;
 }
 
-/* Two passes over the list: count per picture, then fill. */
+/* Two passes over the list: count per image, then fill. */
 static enum lbw_status read_annotations(struct coco *coco, struct lbw_error *err)
 {
     json_t *list = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pascal VOC labels: NAME.xml for each picture; corners are 1-based and inclusive. */
+/* Pascal VOC labels: NAME.xml for each image; corners are 1-based and inclusive. */
 #include "eval/dataset.h"
 
 #include <errno.h>

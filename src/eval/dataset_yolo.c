@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* YOLO labels: NAME.txt for each picture, one box per line. */
+/* YOLO labels: NAME.txt for each image, one box per line. */
 #include "eval/dataset.h"
 
 #include <errno.h>

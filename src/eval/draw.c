@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Draws boxes on pictures with cairo: coloured by class, with tags where they fit. */
+/* Draws boxes on images with cairo: coloured by class, with tags where they fit. */
 #include <lbw/draw.h>
 
 #include <cairo.h>
@@ -26,7 +26,7 @@ static const struct color lost_color = {1, 1, 1}, invented_color = {1, .8, .1};
 
 /* Sizes in pixels of the result, all derived from the panel. */
 struct layout {
-    double scale; /* picture → panel */
+    double scale; /* image → panel */
     double width, height;
     double line;
     double font;
@@ -94,7 +94,7 @@ static struct rect rect_of(const struct scene *scene, const struct lbw_box *box)
 {
     double scale = scene->layout->scale, inset = scene->layout->line / 2;
     struct rect r = {box->x * scale, box->y * scale, box->width * scale, box->height * scale};
-    /* At the edge of the picture the whole line stays visible. */
+    /* At the edge of the image the whole line stays visible. */
     double right = fmin(r.x + r.width, scene->layout->width - inset);
     double bottom = fmin(r.y + r.height, scene->layout->height - inset);
     r.x = fmax(r.x, inset);

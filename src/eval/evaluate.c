@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Runs models over a dataset and compares their boxes with the labels, with the boxes of a
- * reference model, or with both. Several pictures are processed at a time, each by one thread
+ * reference model, or with both. Several images are processed at a time, each by one thread
  * from file to boxes, so that reading one overlaps with running another.
  */
 #include <float.h>
@@ -26,14 +26,14 @@
 #define DEFAULT_AGREEMENT_SCORE .05f
 #define PAIR_IOU                .5f
 
-/* The boxes of one model in one picture. */
+/* The boxes of one model in one image. */
 struct find {
     struct lbw_boxes labelled;  /* at the profile's score and nms, to compare with the labels */
     struct lbw_boxes agreement; /* at agreement_score and reference_nms */
     double runtime_seconds, decode_seconds;
 };
 
-/* One picture; only the thread that processes it writes here. */
+/* One image; only the thread that processes it writes here. */
 struct shot {
     const struct lbw_picture *picture;
     bool is_unreadable;
@@ -113,7 +113,7 @@ out:
     return status;
 }
 
-/* All models on one picture; consecutive ones with the same input share it. */
+/* All models on one image; consecutive ones with the same input share it. */
 static enum lbw_status detect_all(const struct owner *owner, struct shot *shot,
                                   const struct lbw_image *image)
 {
@@ -215,7 +215,7 @@ static enum lbw_status make_shots(struct owner *owner, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* The first failure in the order of pictures, whichever thread met it first. */
+/* The first failure in the order of images, whichever thread met it first. */
 static enum lbw_status first_failure(struct owner *owner, struct lbw_error *err)
 {
     if (owner->is_interrupted)
@@ -231,7 +231,7 @@ static enum lbw_status first_failure(struct owner *owner, struct lbw_error *err)
     return LBW_OK;
 }
 
-/* Drops unreadable pictures and notes them; the rest moves up. */
+/* Drops unreadable images and notes them; the rest moves up. */
 static enum lbw_status sort_out(struct owner *owner, struct lbw_error *err)
 {
     const struct lbw_dataset *dataset = owner->params.dataset;
@@ -354,7 +354,7 @@ static enum lbw_status count_pairs(struct owner *owner, struct lbw_eval_model *m
     return LBW_OK;
 }
 
-/* The reference's boxes as truths, for every picture; in the arena. */
+/* The reference's boxes as truths, for every image; in the arena. */
 static enum lbw_status reference_truths(struct owner *owner, struct lbw_truth **out,
                                         const struct lbw_boxes *boxes, size_t *num,
                                         struct lbw_error *err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Average precision as COCO and Pascal VOC define it. One class at a time: boxes are matched to
- * truths picture by picture, best score first, then counted over all pictures by score.
+ * truths image by image, best score first, then counted over all images by score.
  */
 #include "eval/map.h"
 
@@ -29,7 +29,7 @@ struct entry {
     unsigned char verdicts[NUM_IOUS];
 };
 
-/* A truth of the class in the current picture. */
+/* A truth of the class in the current image. */
 struct goal {
     const struct lbw_truth *truth;
     bool is_ignored;
@@ -43,11 +43,11 @@ struct class_work {
     int class_index;
     struct entry *entries; /* room for all boxes of the class */
     size_t num_entries;
-    struct goal *goals; /* room for the most truths of one picture */
+    struct goal *goals; /* room for the most truths of one image */
     double *ious;       /* of one box with each goal */
     double *precision;  /* room for all boxes of the class */
     double *recall;
-    const struct lbw_box **boxes; /* room for the most boxes of one picture */
+    const struct lbw_box **boxes; /* room for the most boxes of one image */
 };
 
 struct job {

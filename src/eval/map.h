@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Average precision over a set of pictures. */
+/* Average precision over a set of images. */
 #ifndef LBW_SRC_EVAL_MAP_H
 #define LBW_SRC_EVAL_MAP_H
 
@@ -18,7 +18,7 @@ static inline struct lbw_truth lbw_truth_of_box(const struct lbw_box *box)
                               .class_index = box->class_index};
 }
 
-/* One picture: its truths and the boxes found (in any order). Borrowed. */
+/* One image: its truths and the boxes found (in any order). Borrowed. */
 struct lbw_scene {
     const struct lbw_truth *truths;
     size_t num_truths;
@@ -30,7 +30,7 @@ struct lbw_scene {
  * Fills `classes` (num_classes items) and `mean` (over the classes with labels; a field is -1
  * if there are none). Boxes and truths of a class outside [0, num_classes) are ignored. Equal
  * scores keep the order of scenes, then of boxes. COCO's measures use the best `max_boxes` of a
- * picture and class (COCO's own number is 100; 0: all). `num_threads` 0: all processors; the
+ * image and class (COCO's own number is 100; 0: all). `num_threads` 0: all processors; the
  * results do not depend on it. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_map_compute(struct lbw_ap *mean, struct lbw_ap *classes, size_t num_classes,

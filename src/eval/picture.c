@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Restores a picture: undoes normalisation, channel order and layout. */
+/* Restores an image: undoes normalisation, channel order and layout. */
 #include "eval/picture.h"
 
 #include <math.h>

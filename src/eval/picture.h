@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a network's input back to a picture. */
+/* From a network's input back to an image. */
 #ifndef LBW_SRC_EVAL_PICTURE_H
 #define LBW_SRC_EVAL_PICTURE_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inputs beside the picture, in the order and unit that each family of exports gives them. */
+/* Inputs beside the image, in the order and unit that each family of exports gives them. */
 #include "feed/extra_inputs.h"
 
 #include <string.h>

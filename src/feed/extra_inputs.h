@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inputs beside the picture: constants in practice, which the names of exporters tell. */
+/* Inputs beside the image: constants in practice, which the names of exporters tell. */
 #ifndef LBW_SRC_FEED_EXTRA_INPUTS_H
 #define LBW_SRC_FEED_EXTRA_INPUTS_H
 
@@ -15,7 +15,7 @@ const char *lbw_beside_meaning(const char *name);
 void lbw_beside_settle(struct lbw_feed_input *input);
 
 /*
- * Fills the array of this input for a picture of the preprocessing's sides. Boxes that the
+ * Fills the array of this input for an image of the preprocessing's sides. Boxes that the
  * model scales by it come out in pixels of its input, so that what decodes them need not know.
  */
 void lbw_beside_fill(struct lbw_array *array, const char *name,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Samples for all inputs: resolves shapes, then reads pictures or arrays. */
+/* Samples for all inputs: resolves shapes, then reads images or arrays. */
 #include "feed/feed.h"
 
 #include <stdio.h>
@@ -26,9 +26,9 @@ struct lbw_feed {
     size_t num_inputs;
     struct lbw_feed_input *inputs;
     const char *assumed;
-    struct lbw_feed_arrays *arrays; /* either these or pictures */
+    struct lbw_feed_arrays *arrays; /* either these or images */
     struct lbw_pictures *pictures;
-    size_t picture; /* the input that takes pictures, in inputs[] */
+    size_t picture; /* the input that takes images, in inputs[] */
     struct lbw_picture_axes axes;
     struct lbw_preprocess preprocess;
 };
@@ -42,7 +42,7 @@ static enum lbw_status list_inputs(struct lbw_feed *feed, const struct lbw_model
     return LBW_OK;
 }
 
-/* Another input like that of the picture: of stereo pairs, changes, several cameras. */
+/* Another input like that of the image: of stereo pairs, changes, several cameras. */
 static bool is_picture_too(const struct lbw_feed *feed, size_t i)
 {
     const struct lbw_feed_input *a = &feed->inputs[feed->picture], *b = &feed->inputs[i];
@@ -54,7 +54,7 @@ static bool is_picture_too(const struct lbw_feed *feed, size_t i)
     return true;
 }
 
-/* An open side may be that of the picture, if the channels are as many. */
+/* An open side may be that of the image, if the channels are as many. */
 static void settle_other(struct lbw_feed *feed, size_t i)
 {
     struct lbw_feed_input *other = &feed->inputs[i], like = *other;
@@ -70,7 +70,7 @@ static void settle_other(struct lbw_feed *feed, size_t i)
     lbw_beside_settle(other);
 }
 
-/* One line on source, preprocessing and inputs besides the picture. */
+/* One line on source, preprocessing and inputs besides the image. */
 static enum lbw_status describe(struct lbw_feed *feed, const char *why, struct lbw_error *err)
 {
     char line[384];
@@ -128,7 +128,7 @@ static enum lbw_status open_pictures(struct lbw_feed *feed, const struct lbw_mod
     return describe(feed, params->why, err);
 }
 
-/* Among arrays: the first of floats that can be a picture, else the first of all. */
+/* Among arrays: the first of floats that can be an image, else the first of all. */
 static size_t find_picture(const struct lbw_feed *feed)
 {
     struct lbw_picture_axes axes;
@@ -239,7 +239,7 @@ const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t 
 }
 
 /*
- * The sides of generated picture i. Photographs are rarely as square as inputs, so if the
+ * The sides of generated image i. Photographs are rarely as square as inputs, so if the
  * aspect is kept, the model should see some padding.
  */
 static void generated_sides(int *width, int *height, const struct lbw_preprocess *preprocess,
@@ -259,7 +259,7 @@ static void generated_sides(int *width, int *height, const struct lbw_preprocess
     *height = *height < 1 ? 1 : *height;
 }
 
-/* Picture `number` as `out`, width × height × channels floats. */
+/* Image `number` as `out`, width × height × channels floats. */
 static enum lbw_status make_picture(float *out, const struct lbw_feed *feed, size_t number,
                                     struct lbw_error *err)
 {

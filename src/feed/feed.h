@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Samples for the model's inputs: from pictures, from arrays in .npz/.npy files, or generated.
+ * Samples for the model's inputs: from images, from arrays in .npz/.npy files, or generated.
  */
 #ifndef LBW_SRC_FEED_FEED_H
 #define LBW_SRC_FEED_FEED_H
@@ -41,17 +41,17 @@ enum lbw_status lbw_feed_open(struct lbw_feed **out, struct lbw_model *model,
                               struct lbw_error *err);
 void lbw_feed_close(struct lbw_feed **feed);
 
-/* Whether `params` name arrays, which are not preprocessed, rather than pictures. */
+/* Whether `params` name arrays, which are not preprocessed, rather than images. */
 bool lbw_feed_takes_arrays(const struct lbw_feed_params *params);
 
 size_t lbw_feed_num_samples(const struct lbw_feed *feed);
 size_t lbw_feed_num_inputs(const struct lbw_feed *feed);
 const struct lbw_feed_input *lbw_feed_input(const struct lbw_feed *feed, size_t i);
 
-/* Which input takes the pictures; the first where none of those fed with arrays could. */
+/* Which input takes the images; the first where none of those fed with arrays could. */
 size_t lbw_feed_picture(const struct lbw_feed *feed);
 
-/* Pictures of the folder that could not be read, and why: "DIR/a.png: broken PNG: …". */
+/* Images of the folder that could not be read, and why: "DIR/a.png: broken PNG: …". */
 size_t lbw_feed_num_skipped(const struct lbw_feed *feed);
 const char *lbw_feed_skipped(const struct lbw_feed *feed, size_t i);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dead-leaves pictures, by + - * / and sqrt alone, so that every machine draws the same bytes.
+ * Dead-leaves images, by + - * / and sqrt alone, so that every machine draws the same bytes.
  */
 #include "feed/generate.h"
 
@@ -13,21 +13,21 @@
 #include "base/random.h"
 
 /*
- * Properties of the pictures; sizes are fractions of the shorter side. Chosen by the SNR on
- * photographs of detectors converted with such pictures.
+ * Properties of the images; sizes are fractions of the shorter side. Chosen by the SNR on
+ * photographs of detectors converted with such images.
  */
-#define COVER        5.0f /* painted area over picture area, before the last leaf */
+#define COVER        5.0f /* painted area over image area, before the last leaf */
 #define MAX_LEAVES   60000
-#define RADIUS_LEAST 0.006f /* smallest leaf of the most cluttered picture … */
+#define RADIUS_LEAST 0.006f /* smallest leaf of the most cluttered image … */
 #define RADIUS_CALM  0.2f   /* … and of the calmest */
 #define RADIUS_MOST  0.9f
 #define ELLIPSES     0.3f /* shares of the shapes; the rest are discs */
 #define BOXES        0.25f
 #define STROKES      0.1f
-#define NUM_COLORS   7     /* of a picture's palette */
+#define NUM_COLORS   7     /* of an image's palette */
 #define TEXTURE      0.6f  /* strongest texture, of full scale */
 #define SHADING      0.35f /* strongest gradient across a leaf */
-#define BLURRED      0.5f  /* share of the pictures that are slightly out of focus */
+#define BLURRED      0.5f  /* share of the images that are slightly out of focus */
 #define NOISE        0.02f /* strongest sensor noise, standard deviation */
 
 #define TILE      128 /* side of the noise tile that leaves take their texture from */

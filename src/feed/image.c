@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading pictures; formats are recognised by their first bytes. */
+/* Reading images; formats are recognised by their first bytes. */
 #include "feed/image_formats.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 /*
  * A file with more pixels per byte is forged and would cost memory: deflate expands one byte to
  * at most 1032, of 8 pixels each, and a JPEG block of 64 pixels takes at least a bit.
- * (Arithmetic coding could use less for a picture of one colour.)
+ * (Arithmetic coding could use less for an image of one colour.)
  */
 #define MAX_PIXELS_PER_BYTE 8256
 

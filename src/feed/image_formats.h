@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The formats of pictures, one decoder each; a build may lack some (absent.c). */
+/* The formats of images, one decoder each; a build may lack some (absent.c). */
 #ifndef LBW_SRC_FEED_IMAGE_FORMATS_H
 #define LBW_SRC_FEED_IMAGE_FORMATS_H
 
@@ -17,7 +17,7 @@ lbw_image_read_fn lbw_image_read_png;
 enum lbw_status lbw_image_write_jpeg(void **out, size_t *size, const struct lbw_image *image,
                                      struct lbw_error *err);
 
-/* Allocates the pixels of a picture whose sides come from a file of `file_size` bytes. */
+/* Allocates the pixels of an image whose sides come from a file of `file_size` bytes. */
 enum lbw_status lbw_image_init(struct lbw_image *out, int64_t width, int64_t height,
                                size_t bytes_per_pixel, size_t file_size, struct lbw_error *err);
 

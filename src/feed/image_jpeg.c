@@ -19,7 +19,7 @@ static void cmyk_to_rgb(uint8_t *pixels, size_t num)
 }
 
 /*
- * A truncated picture is an error; stray bytes between markers are common and harmless. After a
+ * A truncated image is an error; stray bytes between markers are common and harmless. After a
  * warning TurboJPEG reports every failure as a warning, so the message has to decide.
  */
 static bool jpeg_is_broken(tjhandle jpeg)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fits a picture to an input: its axes, its size, normalised or integer values. */
+/* Fits an image to an input: its axes, its size, normalised or integer values. */
 #include "feed/input.h"
 
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "onnx/metadata.h"
 
 #define MAX_SIDE   16384
-#define LEAST_SIDE 8 /* of a picture without a batch axis */
+#define LEAST_SIDE 8 /* of an image without a batch axis */
 
 static int32_t type_by_name(const char *name)
 {
@@ -74,8 +74,8 @@ static bool is_channels(int64_t dim)
 }
 
 /*
- * Without a batch axis (rank 3) other data resemble pictures: audio [batch,1,samples], series
- * [batch,steps,1], points [batch,3,points], hidden states [1,tokens,width]. A picture has three
+ * Without a batch axis (rank 3) other data resemble images: audio [batch,1,samples], series
+ * [batch,steps,1], points [batch,3,points], hidden states [1,tokens,width]. An image has three
  * fixed channels, or one and equal sides, and no side known to be tiny.
  */
 static bool is_likely(const struct lbw_feed_input *input, const struct lbw_picture_axes *axes)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The input that takes pictures: its axes, its size, and the values it expects. */
+/* The input that takes images: its axes, its size, and the values it expects. */
 #ifndef LBW_SRC_FEED_INPUT_H
 #define LBW_SRC_FEED_INPUT_H
 
@@ -18,9 +18,9 @@ struct lbw_feed_input {
     int64_t dims[8]; /* -1 until resolved */
 };
 
-/* The axes of a picture; `channels` is 1 or 3, 3 if open. */
+/* The axes of an image; `channels` is 1 or 3, 3 if open. */
 struct lbw_picture_axes {
-    size_t batch; /* pictures in one sample, 1 if open */
+    size_t batch; /* images in one sample, 1 if open */
     size_t channels;
     size_t channels_axis, height_axis, width_axis;
     bool channels_last;
@@ -43,15 +43,15 @@ enum lbw_status lbw_inputs_list(struct lbw_feed_input **out, struct lbw_arena *a
 void lbw_input_shape(char *out, size_t size, const struct lbw_feed_input *input);
 
 /*
- * A picture has rank 4, or 3 without the batch (then with fixed channels and sides of at least
+ * An image has rank 4, or 3 without the batch (then with fixed channels and sides of at least
  * 8), and 1 or 3 channels before or after the sides; `prefers_last` decides if the shape does
- * not. An input of unknown rank gets four open dims. False: it takes no pictures.
+ * not. An input of unknown rank gets four open dims. False: it takes no images.
  */
 bool lbw_picture_axes(struct lbw_picture_axes *out, struct lbw_feed_input *input, bool has_rank,
                       bool prefers_last);
 
 /*
- * The first input of the model that can take a picture, float ones before integers.
+ * The first input of the model that can take an image, float ones before integers.
  * LBW_ERR_UNSUPPORTED names the first input and its shape.
  */
 enum lbw_status lbw_inputs_find_picture(size_t *out, struct lbw_picture_axes *axes,

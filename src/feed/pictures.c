@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lists a folder of pictures and chooses some evenly, or generates them. */
+/* Lists a folder of images and chooses some evenly, or generates them. */
 #include "feed/pictures.h"
 
 #include <ctype.h>
@@ -27,7 +27,7 @@ struct lbw_pictures {
     const char **skipped;
 };
 
-/* The names in a folder that look like pictures, prefixed with the folder. */
+/* The names in a folder that look like images, prefixed with the folder. */
 struct listing {
     char **paths;
     size_t num, capacity;
@@ -123,7 +123,7 @@ static enum lbw_status try_picture(struct lbw_pictures *pictures, const char *pa
 }
 
 /*
- * Divides the list into `most` equal parts and takes the middle picture of each, or the next
+ * Divides the list into `most` equal parts and takes the middle image of each, or the next
  * one that is readable, or the previous.
  */
 static enum lbw_status choose(struct lbw_pictures *pictures, const struct listing *listing,

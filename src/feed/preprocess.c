@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* From a picture to a network's input: resize, pad, reorder the colours, normalise. */
+/* From an image to a network's input: resize, pad, reorder the colours, normalise. */
 #include "feed/preprocess_check.h"
 
 #include <math.h>
@@ -20,7 +20,7 @@ struct tap {
     int32_t share; /* 0 … WEIGHT_ONE */
 };
 
-/* Where the resized picture is in the input. */
+/* Where the resized image is in the input. */
 struct box {
     int x, y, width, height;
 };
@@ -135,7 +135,7 @@ static uint8_t luma(const uint8_t *rgb) /* BT.601, weights in 1/32768 as in Open
     return (uint8_t)((rgb[0] * 9798 + rgb[1] * 19235 + rgb[2] * 3735 + (1 << 14)) >> 15);
 }
 
-/* Writes channel c of the resized picture into its box of `out`. */
+/* Writes channel c of the resized image into its box of `out`. */
 static void write_channel(float *out, const uint8_t *pixels, const struct box *box,
                           const struct lbw_preprocess *preprocess, int c)
 {

@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 
-#define LBW_MAX_SIDE 16384 /* of pictures and inputs */
+#define LBW_MAX_SIDE 16384 /* of images and inputs */
 
 /* LBW_ERR_ARGUMENT names the field: an unknown enumerator, a side out of range, a std of 0. */
 enum lbw_status lbw_preprocess_check(const struct lbw_preprocess *preprocess,

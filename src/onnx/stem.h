@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The stem of a model: its first Conv and the BatchNormalization after it, whose statistics
- * describe the pictures that the model was trained on.
+ * describe the images that the model was trained on.
  */
 #ifndef LBW_SRC_ONNX_STEM_H
 #define LBW_SRC_ONNX_STEM_H

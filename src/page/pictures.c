@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Embeds pictures as data, and draws boxes over them as SVG. */
+/* Embeds images as data, and draws boxes over them as SVG. */
 #include "page/pictures.h"
 
 #include <lbw/draw.h>

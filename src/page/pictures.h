@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures of a page: the boxes of both models on held-back samples. */
+/* Images of a page: the boxes of both models on held-back samples. */
 #ifndef LBW_SRC_PAGE_PICTURES_H
 #define LBW_SRC_PAGE_PICTURES_H
 

@@ -150,7 +150,7 @@ static const char *quarter_of(const struct lbw_native_finder *r, const char *nam
     return NULL;
 }
 
-/* A float picture's four quarters as channels, quantized: bytes first, then quarters. */
+/* A float image's four quarters as channels, quantized: bytes first, then quarters. */
 static bool match_focus(struct lbw_native_call *call, const struct lbw_native_finder *r,
                         const Onnx__NodeProto *concat)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Training on one screen: sample → view → teacher → gradients → student's step → projection,
- * judged now and then by pictures that are held back.
+ * judged now and then by images that are held back.
  */
 #include <lbw/tune.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A fixed set of views of the training samples. What the teacher says of a view is computed
- * when it is first used and kept in half precision; the picture itself is drawn again.
+ * when it is first used and kept in half precision; the image itself is drawn again.
  */
 #ifndef LBW_SRC_TRAIN_VIEWS_H
 #define LBW_SRC_TRAIN_VIEWS_H

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Rooms of src/ include each other one way only; docs/architecture.md has the picture.
+# Rooms of src/ include each other one way only; docs/architecture.md draws them.
 set -eu
 cd "$LBW_SOURCE_ROOT/src"
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes docs/accuracy.md and docs/accuracy.svg: what detectors keep on each grid.
 
-Runs build/lbw on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
+Runs build/lbw on the detectors and images of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes. Every conversion is kept in build/accuracy/ with its time and peak memory, so a
 run that was stopped goes on where it was; delete the folder to start over. About fifteen minutes
 on two idle cores. The plot needs matplotlib and is left out without it; the comparison with
@@ -101,7 +101,7 @@ def coco():
 
 
 def crops(folder, pictures):
-    """Each picture whole and two crops of it: what the face detector is calibrated on."""
+    """Each image whole and two crops of it: what the face detector is calibrated on."""
     from PIL import Image
     folder.mkdir(parents=True, exist_ok=True)
     rng = random.Random(0)
@@ -127,7 +127,7 @@ def face_pictures():
 
 
 def faces():
-    """Agreement of the face detector with itself, on pictures not used for calibration."""
+    """Agreement of the face detector with itself, on images not used for calibration."""
     held, used = face_pictures()
     source = ASSETS / "models/ultraface_rfb_320.onnx"
     ways = [("5", "real", used), ("5", "pow2", used), ("4", "real", used), ("4", "pow2", used),
@@ -168,7 +168,7 @@ def shapes():
 
 
 def cost():
-    """What evaluating costs beside ONNX Runtime's own time, one picture at a time."""
+    """What evaluating costs beside ONNX Runtime's own time, one image at a time."""
     rows = []
     for model, profile in COCO.items():
         command = [LBW, "eval", ASSETS / "models" / f"{model}.onnx", "--json", "--threads", "1",

@@ -5,11 +5,11 @@ docs/activations.md.
 
 usage: python3 tests/bench/activations.py [--speed] [DETECTOR…]
 
-Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS).
+Runs build/lbw (or LBW) on the detectors and images of ../shared/assets (or LBW_ASSETS).
 Converts each detector to the grids 4, auto and 4x2, with and without --activations int8, and
 beside them by onnxruntime's static quantization (QDQ, uint8 activations, int8 weights per
 channel) and by NNCF's post-training quantization, where Python has them, from the same
-pictures. Conversions and evaluations are kept in build/activations/: a run that was stopped
+images. Conversions and evaluations are kept in build/activations/: a run that was stopped
 goes on where it was.
 
 AP is against the labels of COCO; agreement, lost and invented boxes against the float model's.
@@ -50,7 +50,7 @@ def stretch(picture, width, height):
     return np.asarray(picture.resize((width, height), Image.BILINEAR)).astype(np.float32)
 
 
-DETECTORS = {  # pictures, and how a tool of others gets them: RGB in, HWC out
+DETECTORS = {  # images, and how a tool of others gets them: RGB in, HWC out
     "yolox_nano": (*COCO, lambda p: corner(p, 416, 114)[..., ::-1]),
     "nanodet_m_416": (*COCO, lambda p: (corner(p, 416, 0)[..., ::-1]
                                         - [103.53, 116.28, 123.675]) / [57.375, 57.12, 58.395]),

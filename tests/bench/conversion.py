@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """What a conversion costs: processor time, wall time and peak memory of `lbw quantize`, of another
-build of it, and of onnxruntime's static quantization, on the same models and pictures.
+build of it, and of onnxruntime's static quantization, on the same models and images.
 
 Every program runs in a process of its own, they take turns, and of several rounds the one with the
 least processor time is shown. Needs onnxruntime, onnx, numpy and Pillow for --onnxruntime.
@@ -23,7 +23,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def quantize_static(model, out, pictures, num):
-    """onnxruntime's tool, as its documentation calls it: pictures resized, 0 … 1."""
+    """onnxruntime's tool, as its documentation calls it: images resized, 0 … 1."""
     import numpy as np
     import onnxruntime
     from onnxruntime import quantization
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--onnxruntime", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=1200)
-    parser.add_argument("pictures")
+    parser.add_argument("images")
     parser.add_argument("models", nargs="+")
     args = parser.parse_args()
     programs = {"lbw": os.environ.get("LBW", ROOT / "build/lbw"), "old": args.old}
@@ -91,11 +91,11 @@ def main():
         for text in args.models:
             model, samples, *options = [*text.split(":"), "64"] if ":" not in text else text.split(":")
             commands = {name: [program, "quantize", model, "-o", out, "-q", "-b", "4", "-c",
-                               args.pictures, "-n", samples, *options]
+                               args.images, "-n", samples, *options]
                         for name, program in programs.items() if program}
             if args.onnxruntime:
                 commands["onnxruntime"] = [sys.executable, __file__, "--child", model, out,
-                                           args.pictures, samples]
+                                           args.images, samples]
             best = {}
             for _ in range(args.rounds):
                 for name, command in commands.items():
@@ -104,7 +104,7 @@ def main():
                         better = isinstance(found, str) or name not in best or found < best[name]
                         best[name] = found if better else best[name]
             name = pathlib.Path(model).stem
-            print(f"| {name}, {samples} pictures {' '.join(options)} | {show(best.get('lbw'))} | "
+            print(f"| {name}, {samples} images {' '.join(options)} | {show(best.get('lbw'))} | "
                   f"{show(best.get('old'))} | {show(best.get('onnxruntime'))} |", flush=True)
 
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Writes docs/frontier.md: quality against size, for uniform grids, --bits auto and lbw search.
 
-Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
+Runs build/lbw (or LBW) on the detectors and images of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes. Every conversion and evaluation is kept in build/frontier/, so a run that was
 stopped goes on where it was; delete the folder to start over.
 
@@ -34,7 +34,7 @@ TRIALS = 16
 PLANS = 30
 COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json")
 FACES = (ASSETS / "faces", ASSETS / "faces", None)
-DETECTORS = {  # model, calibration, pictures to test with, labels, options of every command
+DETECTORS = {  # model, calibration, images to test with, labels, options of every command
     "shapes": (SHAPES / "shapes.onnx", SHAPES / "calib", SHAPES / "eval", SHAPES / "eval",
                ["--profile", SHAPES / "profile.json"]),
     "yolox_nano": (ASSETS / "models/yolox_nano.onnx", *COCO, []),

@@ -6,7 +6,7 @@ Converts models in every grid and encoding, with and without calibration, by bot
 compares SHA-256 digests of the files. Prints one line per difference and one on the whole; exits 1
 where files differ. By default three small models and two grids (a minute); --full takes every
 model of ../shared/assets (or LBW_ASSETS), b = 2 … 6 and 4x2. Calibration looks at two generated
-pictures: it is the same code for two as for sixty.
+images: it is the same code for two as for sixty.
 
 Against 0.1.0 (b88aeca) all 312 files of --full --how rounded are the same: preparing, planning,
 projecting and encoding gave no other byte. Calibrated files all differ, by intent: layers are

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a step of training costs: each part for one picture on one thread, in processor time and
+ * What a step of training costs: each part for one image on one thread, in processor time and
  * as a multiple of the float model's forward pass in the same run; then the runtime's own times
- * by operator. Arguments: model, profile, pictures.
+ * by operator. Arguments: model, profile, images.
  */
 #include <glob.h>
 #include <stdio.h>
@@ -29,7 +29,7 @@
 enum part { FORWARD, VIEW, TEACH, RECALL, GRADIENTS, UPDATE, NUM_PARTS };
 
 static const char *const part_names[] = {
-    "forward pass, float model", "a view of the picture",   "teacher, once per view",
+    "forward pass, float model", "a view of the image",     "teacher, once per view",
     "what the teacher said",     "student, forth and back", "update and projection",
 };
 
@@ -103,7 +103,7 @@ static enum lbw_status look(struct bench *b, size_t i, struct lbw_error *err)
                                  ? lbw_student_update(&t->student, gradients, 1, &rate, err)
                                  : lbw_fail_memory(err);
     free(gradients);
-    /* One update serves all pictures of a step. */
+    /* One update serves all images of a step. */
     start += (now() - start) * (double)(t->params.batch - 1) / (double)t->params.batch;
     lap(b, UPDATE, &start);
     lbw_pass_clear(t, pass);
@@ -189,7 +189,7 @@ static void print_parts(const struct bench *b)
     double step = 0;
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    printf("%-26s %8s %7s\n", "processor time a picture", "ms", "ratio");
+    printf("%-26s %8s %7s\n", "processor time an image", "ms", "ratio");
     for (int i = 0; i < NUM_PARTS; i++) {
         step += i == FORWARD || i == TEACH ? 0 : b->seconds[i];
         printf("%-26s %8.2f %7.2f\n", part_names[i], 1e3 * b->seconds[i] / NUM_PICTURES,
@@ -197,7 +197,7 @@ static void print_parts(const struct bench *b)
     }
     printf("%-26s %8.2f %7.2f\n", "a known view in all", 1e3 * step / NUM_PICTURES,
            step / b->seconds[FORWARD]);
-    printf("peak memory %ld MB with %zu samples in memory and %zu pictures a step\n",
+    printf("peak memory %ld MB with %zu samples in memory and %zu images a step\n",
            usage.ru_maxrss / 1024, b->tuning->num_samples, b->tuning->params.batch);
 }
 

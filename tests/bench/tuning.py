@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: MIT
 """Prints the table of docs/tuning.md and draws docs/tuning.svg: detectors fitted and trained.
 
-Runs build/lbw (or LBW) on the detectors and pictures of ../shared/assets (or LBW_ASSETS) and on
+Runs build/lbw (or LBW) on the detectors and images of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes. Every conversion, its log and its checkpoint are kept in build/accuracy/ as
 accuracy.py keeps its own, so a run that was stopped resumes. The lengths are views, not minutes:
 results do not depend on what else the machine does. 2,400 views of YOLOX-nano take two minutes
 on two idle cores, 23,000 a quarter of an hour; everything takes about four hours.
 
 usage: python3 tests/bench/tuning.py [--quick] [--long] [MODEL…] [PLAN…]
-       python3 tests/bench/tuning.py --draw NAME=LOG…     only the picture, of these logs
+       python3 tests/bench/tuning.py --draw NAME=LOG…     only the drawing, of these logs
        models: shapes yolox_nano nanodet_m_416 fastestdet ultraface_rfb_320; plans: 6 4 3 2 auto
-       --quick: a handful of pictures and steps, to see whether it runs
+       --quick: a handful of images and steps, to see whether it runs
        --long: also 23,000 views
 """
 import csv
@@ -33,7 +33,7 @@ def source_of(model):
 
 
 def options_of(model):
-    """Profile, pictures to learn from, and what to measure."""
+    """Profile, images to learn from, and what to measure."""
     if model == "shapes":
         held = SHAPES / "eval"
         return ["-p", SHAPES / "profile.json"], SHAPES / "calib", held, ["-l", held]
@@ -113,7 +113,7 @@ def training(log):
 
 
 def draw(lines, path):
-    """The loss on held-out pictures, relative to the start, at every look; thin: of training."""
+    """The loss on held-out images, relative to the start, at every look; thin: of training."""
     left, top, width, height = 60, 20, 520, 300
     far = max(log[-1][0] for log in lines.values())
     low, high = 0.5, 1.5

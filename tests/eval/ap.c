@@ -27,7 +27,7 @@ static int class_of(const json_t *labels, json_int_t category_id)
     return lower;
 }
 
-/* Detections of picture `id`, in the order of the file. */
+/* Detections of image `id`, in the order of the file. */
 static struct lbw_box *boxes_of(const json_t *labels, const json_t *detections, json_int_t id,
                                 size_t *num)
 {

@@ -24,7 +24,7 @@ def single(value):
 
 
 def synthetic(rng):
-    """Pictures with boxes of all sizes, crowds and categories with holes in their ids."""
+    """Images with boxes of all sizes, crowds and categories with holes in their ids."""
     ids = [3, 5, 6, 11, 90]
     images = [{"id": i * 7 + 1, "file_name": "%03d.jpg" % i, "width": 640, "height": 480}
               for i in range(40)]
@@ -42,7 +42,7 @@ def synthetic(rng):
 
 
 def detections(rng, labels):
-    """Truths shaken, doubled, missed, confused; noise; ties; more than 100 in one picture."""
+    """Truths shaken, doubled, missed, confused; noise; ties; more than 100 in one image."""
     found = []
     ids = [c["id"] for c in labels["categories"]]
 
@@ -110,7 +110,7 @@ def main():
     stored = os.path.join(sys.argv[2], "coco", "eval.json") if len(sys.argv) > 2 else ""
     if os.path.exists(stored):
         with open(stored) as file:
-            sets.append(("COCO pictures", json.load(file)))
+            sets.append(("COCO images", json.load(file)))
     good = [compare(name, sys.argv[1], labels, rng) for name, labels in sets]
     return 0 if all(good) else 1
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""lbw eval and lbw detect on real detectors and pictures: detectors.py LBW ASSETS."""
+"""lbw eval and lbw detect on real detectors and images: detectors.py LBW ASSETS."""
 import json
 import os
 import shutil
@@ -58,7 +58,7 @@ def by_pycocotools(path):
 
 
 def float_reference(folder):
-    """The assets' README has .288, .241 and .171 on 328 pictures; here are 120 of them."""
+    """The assets' README has .288, .241 and .171 on 328 images; here are 120 of them."""
     for name, profile, low, high in (("yolox_nano", "yolox", .28, .30),
                                      ("nanodet_m_416", "nanodet", .24, .26),
                                      ("fastestdet", "fastestdet", .155, .18)):
@@ -85,7 +85,7 @@ def agreement():
 
 
 def write_labels(folder):
-    """The first ten pictures without crowds, labelled in all three ways; returns the json."""
+    """The first ten images without crowds, labelled in all three ways; returns the json."""
     with open(LABELS) as file:
         coco = json.load(file)
     crowds = {a["image_id"] for a in coco["annotations"] if a["iscrowd"]}
@@ -134,7 +134,7 @@ def label_formats(folder):
           "COCO, VOC and YOLO labels give the same AP %.4f" % aps[0][0])
 
     with open(os.path.join(pictures, "unknown.png"), "w") as file:
-        file.write("no picture")
+        file.write("no image")
     open(os.path.join(folder, "yolo", "unknown.txt"), "w").close()
     result, talk = evaluate("fastestdet", "fastestdet", "-i", pictures, "-l", coco)
     check("unknown.png: no labels" in talk and result["images"] == 10, "unlabelled: " + talk)
@@ -144,7 +144,7 @@ def label_formats(folder):
           "unreadable: " + talk)
     for name in os.listdir(pictures):
         with open(os.path.join(pictures, name), "w") as file:
-            file.write("no picture")
+            file.write("no image")
     done = run("eval", model("fastestdet"), "-p", "fastestdet", "-i", pictures, "-l", coco)
     check(done.returncode == 1 and "none of the 10 images" in done.stderr, done.stderr)
 

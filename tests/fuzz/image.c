@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fuzz target: whatever a picture's header says, every promised pixel is there, and few bytes
+/* Fuzz target: whatever an image's header says, every promised pixel is there, and few bytes
  * cannot ask for much memory. */
 #include <lbw/image.h>
 

@@ -54,7 +54,7 @@ static void make_arrays(void)
     zip_add(&zip, "other.npy", &a, false);
     arrays = zip_finish(&zip);
     write_file(arrays_path, arrays.data, arrays.size);
-    write_file(picture_path, "no picture", 10);
+    write_file(picture_path, "no image", 8);
 }
 
 static enum lbw_status parse_arrays(struct lbw_error *err)
@@ -103,7 +103,7 @@ static enum lbw_status feed_arrays(struct lbw_error *err)
     return feed(arrays_path, err);
 }
 
-/* A file that is no picture is an error of its own, unless memory runs out before. */
+/* A file that is no image is an error of its own, unless memory runs out before. */
 static enum lbw_status feed_picture(struct lbw_error *err)
 {
     enum lbw_status status = feed(picture_path, err);

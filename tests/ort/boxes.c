@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Detectors: which inputs take a picture and how it goes in, told by what comes out. */
+/* Detectors: which inputs take an image and how it goes in, told by what comes out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ static struct lbw_model *mean_model(int32_t type, const int64_t dims[4])
     return model;
 }
 
-/* The score of the best box in a white picture; *num, if wanted, of how many. */
+/* The score of the best box in a white image; *num, if wanted, of how many. */
 static const char *try_model(double *score, size_t *num, struct lbw_model *model,
                              const struct lbw_profile *profile)
 {

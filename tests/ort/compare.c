@@ -24,7 +24,7 @@ static void add_dims(struct text *tensor, const int64_t *dims, size_t num)
     put_message(tensor, 2, &shape);
 }
 
-/* Takes a picture `input` of 3x8x8; `lines` are "Op inputs > output", all given out in order.
+/* Takes an image `input` of 3x8x8; `lines` are "Op inputs > output", all given out in order.
  */
 static struct lbw_model *make(const char *input, const char *const *lines)
 {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# lbw detect on the sample detector: which pictures it takes, where drawings may go, what it says
-# of failures. No drawing replaces a picture or another drawing.
+# lbw detect on the sample detector: which images it takes, where drawings may go, what it says
+# of failures. No drawing replaces an image or another drawing.
 set -eu
 PATH=$LBW_BUILD_ROOT:$PATH
 lbw version | grep -q 'ONNX Runtime [0-9]' || { echo 'no ONNX Runtime found'; exit 77; }
@@ -54,7 +54,7 @@ refuse 1 'nodir/: no such folder' d1/x.png -o nodir/
 refuse 2 'go to standard output' d1/x.png -o - --json
 refuse 2 'none: no .jpg, .jpeg or .png file' none
 
-# What cannot be drawn ends it before it begins; pictures that cannot be read are named, the
+# What cannot be drawn ends it before it begins; images that cannot be read are named, the
 # others go on.
 mkdir -p into/x.png
 detect d2/y.png d1/x.png -o into && exit 1

@@ -47,7 +47,7 @@ WAYS = [
 ]
 
 
-# What runs models; {name} stands for the file of that name, {pictures} for a folder of pictures.
+# What runs models; {name} stands for the file of that name, {images} for a folder of images.
 RUNS = [
     ("calibrated", ["quantize", "{model}", "-q", "-n", "2", "-o"]),
     ("native", ["quantize", "{model}", "-q", "-n", "2", "-e", "native", "--activations", "int8",

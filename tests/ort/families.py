@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Graph:
-    """Nodes one after another; a picture of `sides`, None where they are open."""
+    """Nodes one after another; an image of `sides`, None where they are open."""
 
     def __init__(self, sides):
         self.nodes, self.constants, self.outputs = [], [], []
@@ -51,7 +51,7 @@ class Graph:
         self.outputs.append((name, kind))
 
     def save(self, path, metadata=(), before=(), after=()):
-        """`before` and `after` the picture: further inputs."""
+        """`before` and `after` the image: further inputs."""
         height, width = self.sides or ("height", "width")
         picture = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, height, width])
         outputs = [helper.make_tensor_value_info(name, kind, None)
@@ -167,7 +167,7 @@ look("rtdetr_boxes_first", lambda g: [queries(g, 4, "pred_boxes"), queries(g, 80
 look("rtdetr_open", lambda g: [queries(g, 80, "logits"), queries(g, 4, "pred_boxes")], None)
 
 
-# ---- with inputs beside the picture; the box is that of the middle half, of class 2 ----
+# ---- with inputs beside the image; the box is that of the middle half, of class 2 ----
 
 
 def pair(name, kind=TensorProto.FLOAT):
@@ -195,7 +195,7 @@ g.give(g.op("Mul", [whole, shares], "boxes"))
 g.give(score(g, "scores", (1, 1)))
 g.save("dfine.onnx", after=[pair("orig_target_sizes", TensorProto.INT64)])
 
-g = Graph((64, 128))  # PaddleDetection: label score x0 y0 x1 y1 in pixels of the picture, and how many
+g = Graph((64, 128))  # PaddleDetection: label score x0 y0 x1 y1 in pixels of the image, and how many
 turn = g.constant("turn", numpy.array([1, 0, 1, 0], numpy.int64))
 real = g.op("Div", ["im_shape", "scale_factor"], "real")
 corners = g.op("Mul", [g.op("Gather", [real, turn], "corners", axis=1), shares], "moved")

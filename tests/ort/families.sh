@@ -54,7 +54,7 @@ detected yolov8 'dynamic input: 640x640 by its metadata or profile yolov8'
 detected heads 'the outputs fit more than one detector: use --profile yolov3, yolov4, yolov5 or yolov7'
 detected pose 'picture.png  0 ' # the only class: keypoints are no others
 ! grep -E 'picture.png  [1-9]' said || status=1
-# Boxes come out where the model puts them: the middle half of a picture of 64x64, class 2.
+# Boxes come out where the model puts them: the middle half of an image of 64x64, class 2.
 for model in dfine paddle keras_yolo3; do
     option=
     [ $model = paddle ] && option='-p ppyoloe-plus'

@@ -35,7 +35,7 @@ static void run_release(struct run *r)
     free(r->assumed);
 }
 
-/* Prepared, planned, calibrated with four generated pictures, converted; frees the bytes. */
+/* Prepared, planned, calibrated with four generated images, converted; frees the bytes. */
 static void run_all(struct run *r, struct text *bytes, const struct lbw_plan_params *plan)
 {
     struct lbw_error err = {0};
@@ -121,7 +121,7 @@ static void test_unknown_operator(void **state)
     run_release(&r);
 }
 
-/* A second stage for boxes that are not found in any picture. */
+/* A second stage for boxes that are not found in any image. */
 static void test_no_rows(void **state)
 {
     (void)state;

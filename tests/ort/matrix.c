@@ -111,7 +111,7 @@ static void convert(struct outcome *out, const char *path, const struct lbw_grid
     lbw_model_close(&model);
 }
 
-/* The first generated picture, as the original model's input. */
+/* The first generated image, as the original model's input. */
 static void make_input(struct lbw_array *out, const struct subject *subject)
 {
     struct lbw_error err = {0};

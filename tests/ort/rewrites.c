@@ -22,7 +22,7 @@
 
 static const int64_t image[] = {1, 8, 6, 6};
 
-/* The outputs on one picture of noise, one behind the other. */
+/* The outputs on one image of noise, one behind the other. */
 static float *run(const void *bytes, size_t size, size_t *num)
 {
     struct lbw_error err = {0};

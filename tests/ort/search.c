@@ -344,7 +344,7 @@ static void count_note(void *user, const char *note)
     ++*(size_t *)user;
 }
 
-/* A picture that cannot be read is told once, not at every trial. */
+/* An image that cannot be read is told once, not at every trial. */
 static void test_notes(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Training through the public API, on a small network of random weights and generated pictures.
+/* Training through the public API, on a small network of random weights and generated images.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -61,7 +61,7 @@ static void put_picture_port(struct text *graph)
     put_message(graph, 11, &port);
 }
 
-/* Pictures of 0 … 255 → three convolutions → a decoding that training does not look at. */
+/* Images of 0 … 255 → three convolutions → a decoding that training does not look at. */
 static struct lbw_model *open_network_with(bool small)
 {
     struct text graph = {0};
@@ -371,7 +371,7 @@ static void test_small_weights(void **state)
 
 /*
  * Whatever the layout, the same view; without another sample's tile and other light it shows
- * nothing that the first picture does not.
+ * nothing that the first image does not.
  */
 static void test_augment(void **state)
 {

@@ -290,7 +290,7 @@ static void test_mismatch(void **state)
     release(&stage);
 }
 
-/* Infinities and boxes outside the picture leave nothing behind. */
+/* Infinities and boxes outside the image leave nothing behind. */
 static void test_wild(void **state)
 {
     (void)state;

@@ -79,7 +79,7 @@ static void test_sizes(void **state)
     }
 }
 
-/* Each class keeps its colour; the line lies on the box's edge, where the picture is grey. */
+/* Each class keeps its colour; the line lies on the box's edge, where the image is grey. */
 static void test_colors(void **state)
 {
     (void)state;

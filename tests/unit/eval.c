@@ -276,7 +276,7 @@ static void test_coco(void **state)
     assert_non_null(strstr(err.message, "class 'dog' is not one of the model's 2 classes"));
 }
 
-/* Images of several folders in one file: those of this folder, and no two for one picture. */
+/* Images of several folders in one file: those of this folder, and no two for one image. */
 static void test_coco_folders(void **state)
 {
     (void)state;
@@ -439,7 +439,7 @@ static void test_mixed_labels(void **state)
     mkdir(in_folder("mixed"), 0777);
     put("mixed/a.txt", "1 .5 .5 .2 .4\n");
     put("mixed/b.txt", "1 .5 .5 .2 .4\n");
-    put("mixed/notes.xml", "<notes/>"); /* of no picture */
+    put("mixed/notes.xml", "<notes/>"); /* of no image */
     struct lbw_dataset *d;
     struct lbw_error err;
     assert_int_equal(open_labels(&d, in_folder("mixed"), NULL, 0, &err), LBW_OK);
@@ -467,7 +467,7 @@ static void test_folders(void **state)
     mkdir(in_folder("empty"), 0777);
     assert_int_equal(open_labels(&d, in_folder("empty"), NULL, 0, &err), LBW_ERR_ARGUMENT);
     assert_int_equal(open_labels(&d, in_folder("absent"), NULL, 0, &err), LBW_ERR_IO);
-    mkfifo(in_folder("empty/pipe.jpg"), 0600); /* no picture, and not waited for */
+    mkfifo(in_folder("empty/pipe.jpg"), 0600); /* no image, and not waited for */
     struct lbw_dataset_params params = {.images = in_folder("empty")};
     assert_int_equal(lbw_dataset_open(&d, &params, &err), LBW_ERR_ARGUMENT);
     params.images = in_folder("absent");

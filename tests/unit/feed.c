@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Feeding: which input takes the picture, how large it is, what is assumed, what is refused. */
+/* Feeding: which input takes the image, how large it is, what is assumed, what is refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -195,7 +195,7 @@ static void test_shapes(void **state)
     lbw_model_close(&model);
 }
 
-/* float16 and uint8 inputs get the same pictures as float32 ones. */
+/* float16 and uint8 inputs get the same images as float32 ones. */
 static void test_types(void **state)
 {
     (void)state;
@@ -666,7 +666,7 @@ static void test_folder(void **state)
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
 
-    /* A pipe is no picture, and is not waited for; a folder is not looked into. */
+    /* A pipe is no image, and is not waited for; a folder is not looked into. */
     snprintf(path, sizeof path, "%s/pipe.jpg", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
@@ -703,7 +703,7 @@ static void test_folder(void **state)
     assert_int_equal(grays(got, model, folder, 5, &skipped), 4);
     lbw_model_close(&model);
 
-    /* A fixed batch of 3 takes the four pictures in two samples, the last filled up. */
+    /* A fixed batch of 3 takes the four images in two samples, the last filled up. */
     model = model_of(TYPE(FLOAT), DIMS(3, 3, 16, 16), DIMS(1));
     assert_int_equal(grays(got, model, folder, 0, &skipped), 2);
     assert_int_equal(got[1], 40);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Feeding real exports with real pictures; needs ../shared/assets. */
+/* Feeding real exports with real images; needs ../shared/assets. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -101,7 +101,7 @@ int main(void)
     else
         snprintf(assets, sizeof assets, "%s/../shared/assets", root ? root : ".");
     if (access(assets, R_OK) != 0) {
-        printf("1..0 # SKIP no models and pictures in %s\n", assets);
+        printf("1..0 # SKIP no models and images in %s\n", assets);
         return 0; /* TAP has no use for 77 */
     }
     const struct CMUnitTest tests[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Pictures: every kind of JPEG and PNG, broken ones, and what preprocessing makes of them. */
+/* Images: every kind of JPEG and PNG, broken ones, and what preprocessing makes of them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,13 +12,13 @@
 #include "../fixture.h"
 #include "feed/generate.h"
 
-/* Of the first generated picture, 96x64: a change of it changes every conversion. */
+/* Of the first generated image, 96x64: a change of it changes every conversion. */
 #define FINGERPRINT 0x118bd4fau
 
 #define WIDTH  37
 #define HEIGHT 23
 
-/* What the picture shows, smooth so that JPEG keeps it. */
+/* What the image shows, smooth so that JPEG keeps it. */
 static int level(int x, int y, int c)
 {
     return 30 + 4 * x + (c == 1 ? 0 : c == 0 ? 2 : -1) * y;
@@ -164,7 +164,7 @@ static void test_jpeg(void **state)
     unlink(path);
 }
 
-/* Cut anywhere, a picture is refused; the message names the file. */
+/* Cut anywhere, an image is refused; the message names the file. */
 static void check_cuts(const char *path, const unsigned char *data, size_t size, size_t step)
 {
     for (size_t cut = 0; cut + 3 < size; cut += step) {
@@ -177,7 +177,7 @@ static void check_cuts(const char *path, const unsigned char *data, size_t size,
     }
 }
 
-/* A small file that claims to be a huge picture costs no memory. */
+/* A small file that claims to be a huge image costs no memory. */
 static void check_lie(const char *path, const unsigned char *data, size_t size)
 {
     struct lbw_image image;
