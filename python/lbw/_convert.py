@@ -148,11 +148,11 @@ class _Saving:
         self.external: Any = ffi.NULL
         if values.get("external_data") is not None:
             if output is None:
-                raise ArgumentError("external_data: goes with an output path")
+                raise ArgumentError("external_data: needs an output path")
             self.external = call.new("struct lbw_external_params *")
             options.fill(self.external, options.EXTERNAL, values, call)
         elif values.get("external_threshold") or values.get("external_alignment"):
-            raise ArgumentError("external_threshold, external_alignment: go with external_data")
+            raise ArgumentError("external_threshold, external_alignment: need external_data")
 
     def check(self, model: Any) -> None:
         """Refuses before long work what saving would refuse."""
@@ -224,7 +224,7 @@ class _Job:
             self.choose_bits(loss)
         elif values.get("bpw") or values.get("target_size"):
             name = "bpw" if values.get("bpw") else "target_size"
-            raise ArgumentError(f"{name}: goes with bits=\"auto\" and calibration")
+            raise ArgumentError(f"{name}: needs bits=\"auto\" and calibration")
 
     def choose_bits(self, loss: float) -> None:
         """bits="auto": the grids, by what they cost at the outputs."""
@@ -392,15 +392,15 @@ class _Checking:
 
 
 def _check_keep(values: Mapping[str, Any]) -> None:
-    """`keep` goes with bits="auto", a calibration set, and without another budget."""
+    """`keep` needs bits="auto", a calibration set, and no other budget."""
     for name in ("bpw", "target_size", "state"):
         if values[name]:
-            raise ArgumentError(f"keep: does not go with {name}")
+            raise ArgumentError(f"keep: cannot be combined with {name}")
     source = values["calibration"]
     if isinstance(source, (str, os.PathLike)) and os.fspath(source) == "none":
         raise ArgumentError("keep: needs a calibration set")
     if not options.is_auto(values["bits"]):
-        raise ArgumentError('keep: goes with bits="auto"')
+        raise ArgumentError('keep: needs bits="auto"')
 
 
 def _training(tuner: Any) -> Training | None:

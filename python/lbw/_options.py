@@ -231,7 +231,7 @@ def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
     kept = values.get("float_activations") or ()
     regexes = [kept] if isinstance(kept, str) else list(kept)
     if regexes and values.get("activations") in (None, "float"):
-        raise ArgumentError('float_activations: goes with activations="int8"')
+        raise ArgumentError('float_activations: needs activations="int8"')
     params.float_activations = call.strings(regexes)
     params.num_float_activations = len(regexes)
     return params
@@ -245,11 +245,11 @@ def check_encoding(values: Mapping[str, Any]) -> None:
     info = lib.lbw_encoding_info(ENCODINGS[encoding])
     is_int8 = values.get("activations") not in (None, "float")
     if values["inline"] and not info.takes_inline:
-        raise ArgumentError(f"inline: does not go with encoding {encoding!r}")
+        raise ArgumentError(f"inline: cannot be combined with encoding {encoding!r}")
     if values["target"] not in (None, next(iter(TARGETS))) and not (info.takes_target or is_int8):
-        raise ArgumentError(f"target: does not go with encoding {encoding!r}")
+        raise ArgumentError(f"target: cannot be combined with encoding {encoding!r}")
     if is_int8 and encoding == "float":
-        raise ArgumentError("activations: int8 does not go with encoding 'float'")
+        raise ArgumentError("activations: int8 cannot be combined with encoding 'float'")
 
 
 # --- models ------------------------------------------------------------------------------------

@@ -47,11 +47,11 @@ def test_kinds_are_pythons_too():
     ({"calibration": 7}, "calibration: expected a folder"),
     ({"calibration": b"bytes"}, "calibration: expected a folder"),
     ({"plan": "4 real\n"}, "plan: line 1: expected GRID SCALE GROUP TENSOR"),
-    ({"external_data": "a.data"}, "external_data: goes with an output path"),
+    ({"external_data": "a.data"}, "external_data: needs an output path"),
     ({"opset": 5}, "opset"),
-    ({"encoding": "dq", "inline": True}, "inline: does not go with encoding 'dq'"),
-    ({"encoding": "float", "target": "any"}, "target: does not go with encoding 'float'"),
-    ({"external_threshold": 10}, "go with external_data"),
+    ({"encoding": "dq", "inline": True}, "inline: cannot be combined with encoding 'dq'"),
+    ({"encoding": "float", "target": "any"}, "target: cannot be combined with encoding 'float'"),
+    ({"external_threshold": 10}, "need external_data"),
 ])
 def test_arguments(options, text):
     options.setdefault("calibration", "none")

@@ -351,8 +351,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (!job.v->labels && !job.v->reference)
         return lbw_usage_error("eval", "missing --labels or --reference");
     if (!job.v->labels && (job.v->per_class || job.v->voc))
-        return lbw_usage_error("eval", "--%s goes with --labels",
-                               job.v->voc ? "voc" : "per-class");
+        return lbw_usage_error("eval", "--%s needs --labels", job.v->voc ? "voc" : "per-class");
     if (!lbw_picture_is_usable(&job.v->picture, NULL, "eval"))
         return LBW_EXIT_USAGE;
     job.models = calloc((size_t)num_arguments, sizeof(struct lbw_model *));

@@ -98,8 +98,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     lbw_table_release(&table);
     print_encodings();
     puts("\n4: 4 bits, one power of two per weight; 4x2: the sum of two, one octave apart;\n"
-         "4x2d2: the sum of two, two octaves apart. A step is the scale of a channel or "
-         "tensor.");
+         "4x2d2: two octaves apart. A step is the scale of a channel or tensor.");
     return LBW_EXIT_DONE;
 }
 

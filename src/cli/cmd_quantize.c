@@ -61,11 +61,11 @@ static int explain(const struct lbw_conversion *c)
     return code;
 }
 
-/* Explains what --keep does not go with. */
+/* Explains what --keep cannot be combined with. */
 static bool is_keep_usable(const struct quantize_values *v, const char *input)
 {
     if (v->all.plan.bpw > 0 || v->all.plan.target_size || v->all.state)
-        lbw_usage_error("quantize", "--keep does not go with --%s",
+        lbw_usage_error("quantize", "--keep cannot be combined with --%s",
                         v->all.plan.bpw > 0       ? "bpw"
                         : v->all.plan.target_size ? "target-size"
                                                   : "state");
@@ -101,7 +101,7 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
                      c->is_auto
                          ? "no boxes to keep: it needs a recognised detector, and images "
                            "in which the detector finds boxes"
-                         : "goes with --bits auto");
+                         : "needs --bits auto");
             return LBW_ERR_ARGUMENT;
         }
         if (is_kept(c, share))

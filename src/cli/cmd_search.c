@@ -272,7 +272,7 @@ static int run(const void *values, int num_arguments, char **arguments)
         return lbw_usage_error("search", "missing --images DIR");
     const char *other = rival_of_keep(job.v);
     if (job.v->keep > 0 && other)
-        return lbw_usage_error("search", "--keep does not go with --%s", other);
+        return lbw_usage_error("search", "--keep cannot be combined with --%s", other);
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "instead of -");

@@ -10,7 +10,7 @@
 bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char *command)
 {
     if (v->state && strcmp(v->calib.source, "none") == 0) {
-        lbw_usage_error(command, "--state goes with calibration, not with --calib none");
+        lbw_usage_error(command, "--state needs calibration, not --calib none");
         return false;
     }
     bool has_bytes = v->plan.activations != LBW_ACTIVATIONS_FLOAT;
@@ -19,7 +19,7 @@ bool lbw_conversion_is_usable(const struct lbw_conversion_values *v, const char 
         return false;
     }
     if (has_bytes && v->encode.encoding == LBW_ENCODING_FLOAT) {
-        lbw_usage_error(command, "--activations int8 does not go with --encoding float");
+        lbw_usage_error(command, "--activations int8 cannot be combined with --encoding float");
         return false;
     }
     return lbw_output_is_usable(&v->output, command) &&

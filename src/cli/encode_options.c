@@ -22,9 +22,9 @@ bool lbw_encode_is_usable(const struct lbw_encode_values *values, bool has_8bit_
     const struct lbw_encoding_info *info =
         lbw_encoding_info((enum lbw_encoding)values->encoding);
     if (values->inline_nodes && !info->takes_inline)
-        lbw_usage_error(command, "--inline does not go with --encoding %s", info->name);
+        lbw_usage_error(command, "--inline cannot be combined with --encoding %s", info->name);
     else if (values->target != LBW_TARGET_ORT && !info->takes_target && !has_8bit_activations)
-        lbw_usage_error(command, "--target does not go with --encoding %s", info->name);
+        lbw_usage_error(command, "--target cannot be combined with --encoding %s", info->name);
     else
         return true;
     return false;

@@ -35,7 +35,7 @@ bool lbw_activations_are_usable(const struct lbw_plan_values *v, const char *com
 {
     if (v->activations != LBW_ACTIVATIONS_FLOAT || !v->float_activations.num)
         return true;
-    lbw_usage_error(command, "--float-activations goes with --activations int8");
+    lbw_usage_error(command, "--float-activations needs --activations int8");
     return false;
 }
 
@@ -74,9 +74,9 @@ static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_
 {
     size_t num = 0;
     if (v->shift && v->terms < 2)
-        return fail(err, "--shift goes with --terms 2");
+        return fail(err, "--shift needs --terms 2");
     if (v->mu > 0 && v->method != LBW_METHOD_THRESHOLD)
-        return fail(err, "--mu goes with --method threshold");
+        return fail(err, "--mu needs --method threshold");
     enum lbw_status status = find_grid(&out->params.grid, "4", v, err);
     out->is_auto = !v->terms;
     for (size_t i = 0; status == LBW_OK && i < v->bits.num; i++) {
@@ -97,7 +97,7 @@ static enum lbw_status make_rules(struct lbw_plan_wishes *out, const struct lbw_
         num++;
     }
     if (status == LBW_OK && !out->is_auto && (v->bpw > 0 || v->target_size))
-        return fail(err, "--%s goes with --bits auto", v->bpw > 0 ? "bpw" : "target-size");
+        return fail(err, "--%s needs --bits auto", v->bpw > 0 ? "bpw" : "target-size");
     for (size_t i = 0; i < v->skip.num; i++)
         out->rules[num++] = (struct lbw_plan_rule){.regex = v->skip.items[i]};
     out->params.rules = out->rules;

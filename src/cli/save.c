@@ -69,7 +69,7 @@ bool lbw_output_is_usable(const struct lbw_output_values *values, const char *co
     if (!values->path)
         lbw_usage_error(command, "missing --output FILE");
     else if (!values->external && (values->threshold || values->alignment))
-        lbw_usage_error(command, "--external-%s goes with --external FILE",
+        lbw_usage_error(command, "--external-%s needs --external FILE",
                         values->threshold ? "threshold" : "alignment");
     else
         return true;

@@ -348,7 +348,7 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
     if (plan->params.activations == LBW_ACTIVATIONS_INT8 &&
         params->encode.encoding == LBW_ENCODING_FLOAT)
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "encoding float does not go with 8-bit activations: use packed or dq");
+                        "encoding float cannot store 8-bit activations: use packed or dq");
     if (plan->params.activations != LBW_ACTIVATIONS_INT8 &&
         params->encode.encoding == LBW_ENCODING_NATIVE)
         LBW_TRY(lbw_native_check(model, err));

@@ -24,7 +24,7 @@ enum lbw_status lbw_search_check(const char *path, const struct lbw_search_param
         (params->target_size || params->target_bits > 0 || params->num_grids ||
          (params->plan && params->plan->method == LBW_METHOD_THRESHOLD)))
         return lbw_fail(err, LBW_ERR_ARGUMENT,
-                        "a share to keep goes with no target size, no grids of its own and not "
+                        "keep cannot be combined with a target size, with grids or "
                         "with the threshold method");
     LBW_TRY(lbw_check_range("max_seconds", params->max_seconds, 0, INFINITY, err));
     LBW_TRY(lbw_check_list("grids", params->grids, params->num_grids, err));

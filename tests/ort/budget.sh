@@ -67,7 +67,7 @@ grep -q 'no plan has 1.00 bits per weight; the least is 2\.' err || fail "$(cat 
 if lbw plan "$shapes/shapes.onnx" -b 4 --bpw 4 2>err; then
     fail '--bpw without auto'
 fi
-grep -q -e '--bpw goes with --bits auto' err || fail "$(cat err)"
+grep -q -e '--bpw needs --bits auto' err || fail "$(cat err)"
 
 # converted, it loads and the file meets the size asked for
 lbw quantize "$shapes/shapes.onnx" -o out.onnx -p "$shapes/profile.json" -c "$shapes/calib" -n 8 \

@@ -235,7 +235,7 @@ static void test_keep(void **state)
     s.search.log = NULL;
     s.search.target_size = 1000;
     assert_int_equal(lbw_search(&result, model_path, &s.search, &err), LBW_ERR_ARGUMENT);
-    assert_non_null(strstr(err.message, "goes with no target size"));
+    assert_non_null(strstr(err.message, "keep cannot be combined with a target size"));
     assert_null(result);
 }
 

@@ -78,7 +78,7 @@ if lbw quantize "$shapes/shapes.onnx" -o none.onnx --keep 90% -b 4 -c "$shapes/c
     -p "$shapes/profile.json" 2>why; then
     exit 1
 fi
-grep -q -e '--keep: goes with --bits auto' why
+grep -q -e '--keep: needs --bits auto' why
 [ ! -e none.onnx ]
 
 # Names are bytes, and some are no UTF-8: they are in JSON and in drawings all the same.
