@@ -51,9 +51,9 @@ lbw_plan_choose_bits(struct lbw_budget *out, struct lbw_plan *plan,
  * Measures what noise in each activation of the plan (lbw_plan_edge()) costs at the outputs, in
  * the unit of struct lbw_budget's loss, so that lbw_convert() fits ranges by it and leaves
  * those float whose rounding costs too much. Only calibrate, profile, num_samples, progress and
- * user of `params` count, which may be NULL. lbw_plan_choose_bits() has measured it already:
- * then nothing is done. A model without gradients is no failure: then lbw_convert() goes by the
- * activations alone.
+ * user of `params` count, which may be NULL. Does nothing after lbw_plan_choose_bits(), which
+ * has measured it already. A model without gradients is not an error: lbw_convert() then
+ * decides by the activations alone.
  */
 LBW_NODISCARD LBW_API enum lbw_status
 lbw_plan_weigh_edges(struct lbw_plan *plan, const struct lbw_budget_params *params,

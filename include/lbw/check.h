@@ -12,9 +12,10 @@ extern "C" {
 #endif
 
 /*
- * The smallest file that keeps a share of the boxes: LBW_KEEP_SAMPLES are held back, for an
- * eighth of 64 holds too few boxes to tell 98 % from 95 %; the loss of struct lbw_budget_params
- * begins at LBW_KEEP_LOSS and is halved until enough is kept, LBW_KEEP_TRIES times in all.
+ * The search for the smallest file that keeps a share of the boxes: LBW_KEEP_SAMPLES are held
+ * back, because an eighth of 64 holds too few boxes to distinguish 98 % from 95 %; the loss of
+ * struct lbw_budget_params starts at LBW_KEEP_LOSS and is halved until enough boxes are kept,
+ * with LBW_KEEP_TRIES tries in all.
  */
 #define LBW_KEEP_SAMPLES 16
 #define LBW_KEEP_LOSS    8

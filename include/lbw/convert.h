@@ -62,18 +62,18 @@ LBW_API bool lbw_source_is_generated(const char *source);
 /* Where calibration data comes from; zero-initialised: 32 generated images. */
 struct lbw_calibrate_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
-    const struct lbw_samples *samples; /* in place of `source`; NULL: none */
+    const struct lbw_samples *samples; /* instead of `source`; NULL: none */
     size_t num_samples;                /* at most this many; 0: 32 generated, 64 otherwise */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* of dynamic inputs; 0: the model's own */
     /* Bytes for kept tensors and the fit of a layer; more go to a temporary file. 0: 1 GiB. */
     uint64_t memory;
     uint64_t seed;    /* of generated images */
-    size_t hold_back; /* leave out the last so many of the samples */
+    size_t hold_back; /* leave out this many samples, the last ones */
     bool independent; /* layers see the float model's activations only */
     /*
-     * Fits count positions inside the boxes that this detector finds in the samples for more
-     * than the others. NULL: all count alike.
+     * Fits weight positions inside the boxes that this detector finds in the samples more than
+     * other positions. NULL: all positions equally.
      */
     const struct lbw_profile *profile;
 };

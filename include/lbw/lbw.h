@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* All of liblbw: LBW weights (zero or ± a power of two, 2 to 6 bits) for ONNX detectors. */
+/* All of liblbw: LBW weights (zero, ± a power of two or the sum of two) for ONNX detectors. */
 #ifndef LBW_LBW_H
 #define LBW_LBW_H
 

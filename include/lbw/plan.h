@@ -40,8 +40,8 @@ struct lbw_prepare_params {
     const char *ops;     /* operators whose weights count, as in struct lbw_plan_params */
     bool keep_batchnorm; /* do not fold BatchNormalization into the Conv before it */
     bool requantize;     /* expand weights that are encoded already, instead of refusing them */
-    bool
-        as_is; /* only inline what hides weights: values and encoded weights stay as they are */
+    /* Only inline what hides weights: values and encoded weights stay as they are. */
+    bool as_is;
     /* INT8: lift an earlier model to opset 13, which the plan needs; see lbw_model_lift() */
     enum lbw_activations_type activations;
 };
@@ -79,7 +79,7 @@ struct lbw_plan_params {
     enum lbw_scale scale;
     enum lbw_group group;
     float mu; /* THRESHOLD: share of max|w|; 0: the paper's 3/4 */
-    bool all; /* include weights that are better kept in float (structural, tiny) */
+    bool all; /* include weights that normally stay float: small ones, exact constants */
     /*
      * INT8: activations between layers that can run on integers get 8 bits, see
      * lbw_plan_edge(). Needs opset 13 and grids whose levels fit int8: 2, 3, 4 and those with

@@ -96,8 +96,8 @@ LBW_API const char *lbw_family_name(enum lbw_family family);
  * Reads a profile from a JSON object. "extends" names a built-in profile to start from, else
  * "family" starts from the built-in profile of that name; one of the two is required.
  * Keys: name extends family description size [w,h] resize color layout pad mean [3] std [3]
- * multiple strides [n] classes labels [n] score nms class_agnostic background max_boxes
- * objectness_power variance [2] box_order normalized anchors [[[w,h],…] per stride].
+ * multiple strides [n] classes labels [n] extra score nms class_agnostic background max_boxes
+ * objectness_power variance [2] spread [n] box_order normalized anchors [[[w,h],…] per stride].
  * LBW_ERR_FORMAT names the file and the key (unknown key, wrong type, value out of range).
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_profile_read(struct lbw_profile *out,

@@ -39,7 +39,7 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_runtime_open(const char *path, struct 
 /* The inputs of both models. Zero-initialised: 4 generated images. */
 struct lbw_compare_params {
     const char *source; /* "generated", "generated:N", a folder, .npz, .npy; NULL: generated */
-    const struct lbw_samples *samples;       /* in place of `source`; NULL: none */
+    const struct lbw_samples *samples;       /* instead of `source`; NULL: none */
     size_t num_samples;                      /* at most this many; 0: 4 */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from model A */
     int width, height;                       /* of dynamic inputs; 0: the model's own */

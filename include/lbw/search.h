@@ -52,12 +52,12 @@ struct lbw_search_params {
     uint64_t target_size;            /* bytes of the model file; 0: the size at the start */
     double target_bits; /* per searched weight, float ones included; 0: use target_size */
     /*
-     * Searches for the smallest plan whose tests keep this share of the float model's boxes, in
-     * place of the best of a size. Not with LBW_METHOD_THRESHOLD, a target or grids. 0: no.
+     * Searches for the smallest plan whose tests keep this share of the float model's boxes,
+     * instead of the best of a size. Not with LBW_METHOD_THRESHOLD, a target or grids. 0: no.
      */
     double keep;
-    const struct lbw_grid *const
-        *grids; /* to choose from; NULL: all that the method supports */
+    /* To choose from; NULL: all that the method supports. */
+    const struct lbw_grid *const *grids;
     size_t num_grids;
     size_t max_trials;        /* 0: 16 */
     double max_seconds;       /* no trial starts later; 0: no limit */
@@ -85,7 +85,7 @@ struct lbw_search_result {
  * Searches for a plan for the model at `path`, which is opened again for each trial:
  *
  * 1. Unless `grids` are given, it tries the plan of lbw_plan_choose_bits() for the target, so
- *    that the result is no worse.
+ *    that the result is never worse than that plan.
  * 2. It rounds every layer to every candidate grid, each layer independently, for the error and
  *    size of each layer on each grid.
  * 3. It rounds each layer alone and counts the boxes of the float model that are still found:
@@ -93,13 +93,13 @@ struct lbw_search_result {
  * 4. It spends bytes where they reduce that sum most, then raises and lowers the factors of
  *    groups of layers as long as detection tests improve.
  *
- * With `keep`, step 1 halves the range of bits six times, and the others search below the
- * smallest size so far.
+ * With `keep`, step 1 bisects the bits per weight six times, and the other steps search below
+ * the smallest size so far.
  *
  * The same input on the same machine gives the same plan, unless max_seconds stops it. Free
- * *out with lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets or a share
- * that no trial keeps, no weights
- * to search, or images without labels in which the float model finds nothing.
+ * *out with lbw_search_result_free(). LBW_ERR_ARGUMENT: a target that no plan meets, a share
+ * that no trial keeps, no weights to search, or images without labels in which the float
+ * model finds nothing.
  * LBW_ERR_INTERRUPTED when `progress` stopped it before there was a plan.
  */
 LBW_NODISCARD LBW_API enum lbw_status lbw_search(struct lbw_search_result **out,

@@ -43,7 +43,7 @@ LBW_API const char *lbw_optimizer_name(enum lbw_optimizer optimizer);
 /* Zero-initialised: 400 steps on generated images. */
 struct lbw_tune_params {
     const char *source; /* as in struct lbw_calibrate_params; all samples are kept in memory */
-    const struct lbw_samples *samples;       /* in place of `source`; NULL: none */
+    const struct lbw_samples *samples;       /* instead of `source`; NULL: none */
     size_t num_samples;                      /* at most this many; 0: 64 */
     const struct lbw_preprocess *preprocess; /* NULL: inferred from the model */
     int width, height;                       /* of dynamic inputs; 0: the model's own */

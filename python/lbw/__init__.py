@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""LBW weights (zero or a power of two) for ONNX detectors.
+"""LBW weights (zero, a power of two or the sum of two) for ONNX detectors.
 
     import lbw
 
@@ -7,8 +7,8 @@
     print(result.bytes_before, result.bytes_after)
     print(lbw.evaluate(["model.onnx", "small.onnx"], "val/", "val.json")[1].labels.ap)
 
-A model is a path, the bytes of one, or an onnx.ModelProto. What runs models uses the ONNX Runtime
-of the installed package onnxruntime, unless the environment variable LBW_ORT names another.
+A model is a path, bytes, or an onnx.ModelProto. Functions that run models use the ONNX Runtime of
+the installed package onnxruntime, unless the environment variable LBW_ORT names another.
 """
 
 from ._call import (

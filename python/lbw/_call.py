@@ -15,7 +15,7 @@ from ._lbw import ffi, lib
 
 
 class Error(Exception):
-    """What the library refused or failed at, in one line that names the object."""
+    """A failure, in one line that names the object."""
 
 
 class OutOfMemoryError(Error, MemoryError):
@@ -27,15 +27,15 @@ class FileError(Error, OSError):
 
 
 class FormatError(Error, ValueError):
-    """The bytes are not what they should be."""
+    """Malformed input."""
 
 
 class ArgumentError(Error, ValueError):
-    """An option or an argument makes no sense."""
+    """An invalid option or argument."""
 
 
 class UnsupportedError(Error, NotImplementedError):
-    """Valid, but not something that lbw can do."""
+    """Valid, but beyond what lbw can do."""
 
 
 class OnnxRuntimeError(Error, RuntimeError):
@@ -73,7 +73,7 @@ def warn(line: str) -> None:
 
 
 class _Bar:
-    """Progress as a bar of tqdm, or nothing where tqdm is not installed."""
+    """A tqdm progress bar; without tqdm, nothing."""
 
     def __init__(self) -> None:
         try:
@@ -156,7 +156,7 @@ class Call(contextlib.ExitStack):
         self.check(function(*args, self._error))
 
     def open(self, ctype: str, close: Callable[..., Any], function: Any, *args: Any) -> Any:
-        """A handle that `function` gives and `close` takes."""
+        """A handle that `function` opens and `close` closes."""
         out = ffi.new(ctype + " **")
         self.callback(close, out)
         self.run(function, out, *args)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Plans, conversions and what models are."""
+"""Plans and conversions, and descriptions of models, grids and profiles."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from ._results import (
 
 
 def _items(at: Any) -> Iterator[Any]:
-    """What a table of the library holds; `at` gives NULL beyond the last."""
+    """The items of a table of the library; `at` returns NULL beyond the last."""
     return itertools.takewhile(lambda item: item != ffi.NULL, map(at, itertools.count()))
 
 
 def grids() -> list[Grid]:
-    """The grids that `bits` may name."""
+    """Lists the grids that `bits` accepts."""
     return [Grid._of(grid) for grid in _items(lib.lbw_grid_at)]
 
 
 def profiles() -> list[Profile]:
-    """The detectors that `profile` may name."""
+    """Lists the built-in profiles that `profile` accepts."""
     return [Profile._of(profile) for profile in _items(lib.lbw_profile_at)]
 
 
@@ -49,10 +49,10 @@ def _weights(plan: Any) -> list[Weight]:
 
 
 def inspect(model: Model, *, ops: str | None = None) -> Inspection:
-    """What `model` is, and its weights.
+    """Describes `model` and its weights.
 
-    ops: operators whose weights are listed, "Conv,ConvTranspose" by default; "Gemm" and
-    "MatMul" join where they hold more than a tenth of the weights.
+    ops: operators whose weights are listed (default "Conv,ConvTranspose"; also "Gemm" and
+    "MatMul" if they hold more than a tenth of the weights).
     """
     with Call() as call:
         handle = options.open_model(call, model)
@@ -81,7 +81,7 @@ def inspect(model: Model, *, ops: str | None = None) -> Inspection:
 
 
 def _plan(call: Call, model: Any, values: Mapping[str, Any]) -> Any:
-    """struct lbw_plan * of a model made ready, with what the caller's own plan says."""
+    """struct lbw_plan * of a prepared model, with the caller's plan applied."""
     params = options.plan_params(call, values)
     call.run(lib.lbw_model_prepare, model, options.prepare_params(call, values))
     plan = values["plan"]
@@ -124,7 +124,7 @@ def plan(
     float_activations: str | Iterable[str] = (),
     progress: Progress | bool | None = None,
 ) -> Plan:
-    """What `quantize()` with the same arguments would do to each weight, or why not."""
+    """Lists what `quantize()` with the same arguments would do to each weight, or why not."""
     values = locals()
     with Call(progress) as call:
         job = _Job(call, model, values)
@@ -242,13 +242,13 @@ class _Job:
         self.warn()
 
     def warn(self) -> None:
-        """The notes that the plan has got since the last time."""
+        """Warns with the notes that were added to the plan since the last time."""
         for i in range(self.num_noted, lib.lbw_plan_num_notes(self.plan)):
             warn(text(lib.lbw_plan_note(self.plan, i)))
             self.num_noted = i + 1
 
     def find_detector(self) -> Any:
-        """What the outputs mean, where that is known."""
+        """The profile that decodes the outputs, or NULL if the detector is not known."""
         if self.picture.named is not None:
             return self.profile
         if lib.lbw_profile_guess(self.model) == ffi.NULL:
@@ -298,7 +298,7 @@ class _Job:
         return report
 
     def finish(self, report: Any, tuner: Any = ffi.NULL, assumed: str = "") -> Conversion:
-        """Saves the model, and reads what became of it."""
+        """Saves the model and reads the results."""
         call, kept = self.call, self.checking and self.checking.kept
         if self.checking:
             self.checking.warn()
@@ -342,7 +342,7 @@ def is_generated(source: Any) -> bool:
 
 
 class _Checking:
-    """Samples held back, and what of the float model's answers to them is kept."""
+    """Held-back samples, and which of the float model's boxes on them are kept."""
 
     def __init__(self, call: Call, keep: Any) -> None:
         self.call = call
@@ -380,10 +380,6 @@ class _Checking:
             return
         job.call.run(lib.lbw_check_run, self.result, self.handle, job.model)
         self.kept = Kept._of(self.result) if self.result.num_samples else None
-        if self.result.is_of_layers:
-            how = "measured at its last layers only" if self.kept else "not measured"
-            reason = text(self.result.reason)
-            warn(f"what the result keeps was {how}: {reason}")
 
     def warn(self) -> None:
         if self.result.is_of_layers:
@@ -456,53 +452,53 @@ def quantize(
 ) -> Conversion:
     """Converts the convolution weights of `model` to zero or a power of two times a scale.
 
-    model: a path, the bytes of a model or an onnx.ModelProto, which stays as it is.
+    model: a path, the bytes of a model or an onnx.ModelProto; it is not changed.
     output: the file to write; None: the result holds the model in memory.
     bits: "auto" chooses each weight's grid by what its rounding costs at the outputs: the
-        smallest model that is predicted to lose nothing, or the best one of `bpw` bits per
+        smallest model that is predicted to keep the boxes, or the best one with `bpw` bits per
         weight or `target_size` bytes. Or bits per weight, 2 to 6, or the name of a grid like
-        "4x2" (see `grids()`); or a dict of regular expressions on the names of nodes and
-        tensors, where later ones win and None leaves weights alone: {"": 4, "head": 6}.
-    keep: with bits="auto", the smallest file that keeps this share of the float model's boxes,
-        0.98 or "98%", verified on 16 samples held back; `is_keep_met` of the result says
-        whether one did.
-    calibration: what the layers are fitted on. A folder of images, an .npz or .npy file;
-        "generated" or "generated:N" (None: 32 generated images); "none" only rounds, which
-        costs a detector many or all of its boxes. An array, or a dict of arrays by the names
-        of the inputs, as an .npz file holds them: the first axis counts samples. A sequence or
-        another iterable of samples, each an array or a dict of arrays; they are taken one by
-        one, when they are needed.
-    num_samples: at most that many of them (default 64, or 32 generated).
-    profile: the detector, one of `profiles()`, a file, or a dict of what such a file holds;
+        "4x2" (see `grids()`); or a dict of regular expressions for the names of nodes and
+        tensors, where later ones win and None keeps weights in float: {"": 4, "head": 6}.
+    keep: with bits="auto", finds the smallest file that keeps this share of the float model's
+        boxes, 0.98 or "98%", on 16 held-back samples; `is_keep_met` of the result is False
+        if none does.
+    calibration: the calibration set, which the layers are fitted to. A folder of images, an
+        .npz or .npy file; "generated" or "generated:N" (None: 32 generated images); "none" only
+        rounds, which costs a detector many or all of its boxes. An array, or a dict of arrays
+        by input name, as in an .npz file: the first axis counts samples. A sequence or
+        another iterable of samples, each an array or a dict of arrays; they are fetched one by
+        one when they are needed.
+    num_samples: use at most this many samples (default 64, or 32 generated).
+    profile: the detector: one of `profiles()`, a file, or a dict with the keys of such a file;
         None: recognised from the model.
     preprocess: settings that replace the profile's: size "640x480", resize "letterbox", color
         "bgr", layout "nhwc", pad, mean, std, multiple; see docs/profiles.md.
-    encoding: "packed" (default), "dq", "float" or "native"; `inline` decodes "packed" with plain nodes
-        instead of a function; `target` is the runtime that has to take the codes of "dq":
-        "ort", "tensorrt", "openvino", "any".
+    encoding: "packed" (default), "dq", "float" or "native"; `inline` decodes "packed" with
+        plain nodes instead of a function; `target` is the runtime that must support the types
+        of "dq": "ort", "tensorrt", "openvino", "any".
     opset: lift the model to this opset first.
-    skip: regular expressions on names; these weights stay as they are.
-    plan: what `plan()` or `search()` gave, its text, or a file with it.
+    skip: regular expressions for names; these weights stay in float.
+    plan: the result of `plan()` or `search()`, its text, or a file with it.
     per_channel: one scale per output channel; False: one per tensor.
-    ops: operators whose weights are converted, default "Conv,ConvTranspose", and "Gemm" and
-        "MatMul" where they hold more than a tenth of the weights.
+    ops: operators whose weights are converted (default "Conv,ConvTranspose"; also "Gemm" and
+        "MatMul" if they hold more than a tenth of the weights).
     method: "optimal", "ternary" or "threshold", the latter with `mu`.
     scale: "real" (default) or "pow2".
     keep_batchnorm, all_weights, requantize, independent, seed, damping, memory (bytes), state:
-        as the program's options, `lbw quantize --help`.
-    activations: "float" (default), or "int8": between layers that can run on integers,
-        activations get 8 bits; needs calibration. float_activations: regular expressions;
-        tensors that match, or whose producers match, stay float.
-    external_data: name of a file beside `output` for tensors of at least `external_threshold`
-        bytes (default 1024), each at a multiple of `external_alignment` (default 4096).
+        like the options of the program, see `lbw quantize --help`.
+    activations: "float" (default), or "int8": activations between layers that can run on
+        integers get 8 bits; needs calibration. float_activations: regular expressions;
+        tensors stay float if they or their nodes match.
+    external_data: name of a file next to `output` for tensors of at least `external_threshold`
+        bytes (default 1024), each aligned to `external_alignment` (default 4096).
     progress: called as progress(what, done, total) in the caller's thread; it may raise to stop
-        the work. True: a bar, where tqdm is installed.
+        the work. True: a bar, if tqdm is installed.
 
-    Some of the samples are held back, an eighth or 8 at the most, and `kept` of the result says
-    what of the float model's boxes there is kept.
+    An eighth of the samples, at most 8, are held back; `kept` of the result counts the float
+    model's boxes on them that the converted model keeps.
 
-    Raises ArgumentError, FileError, FormatError, UnsupportedError, OnnxRuntimeError; nothing is
-    written then.
+    Raises ArgumentError, FileError, FormatError, UnsupportedError or OnnxRuntimeError, and
+    then writes nothing.
     """
     values = locals()
     with Call(progress) as call:
@@ -521,8 +517,8 @@ def quantize(
                     job.weigh_edges()
                 report = job.convert()
                 if checking.share and not (checking.kept and checking.kept.is_of_boxes):
-                    raise ArgumentError("keep: no boxes to keep: it takes a recognised detector "
-                                        "and images in which it finds something")
+                    raise ArgumentError("keep: no boxes to keep: it needs a recognised detector, "
+                                        "and images in which the detector finds boxes")
                 if checking.is_met or i + 1 == lib.LBW_KEEP_TRIES:
                     return job.finish(report)
         raise AssertionError
@@ -572,17 +568,17 @@ def tune(
     on_step: Callable[[dict[str, Any]], object] | None = None,
     progress: Progress | bool | None = None,
 ) -> Conversion:
-    """Does what `quantize()` does, then trains the weights without labels.
+    """Converts like `quantize()`, then trains the weights without labels.
 
-    The converted model learns to answer as the float model does; see docs/tuning.md. Arguments
-    are those of `quantize()`, and:
+    The converted model learns to reproduce the float model's outputs; see docs/tuning.md. The
+    arguments are those of `quantize()`, and:
 
-    steps, minutes: how long; 400 steps, or what fits into the minutes.
+    steps, minutes: length of the training; by default 400 steps, or as many as `minutes` allow.
     batch: views of images per step (default 8).
-    views: different views, used again and again (default 1024); the float model runs once on
-        as many as 1 GiB holds, and each time on the others.
-    rate, optimizer ("adam", "sgd"), taps, tap_weight, match: as `lbw tune --help` says.
-    checkpoint: a file from which training resumes where it was interrupted.
+    views: number of different augmented views, which are reused (default 1024); the float
+        model's outputs on them are kept up to 1 GiB, and computed each time on the others.
+    rate, optimizer ("adam", "sgd"), taps, tap_weight, match: see `lbw tune --help`.
+    checkpoint: a file to save training to, and to resume it from if it was interrupted.
     on_step: called after each step with a dict: step, num_steps, num_views, loss, held_back,
         best, agreement, changed, rate, images_per_second, seconds_left.
     """
@@ -607,7 +603,7 @@ def tune(
         assumed = text(job.assumed[0])
         result = lib.lbw_tune_result(tuner)
         calibrate = job.samples
-        # the same samples, without those that judge: fitted to them, they would prove nothing
+        # the same samples without the held-back ones, which must not be fitted to
         calibrate.num_samples = result.num_train + result.num_held_back
         calibrate.hold_back = result.num_held_back
         job.calibrate(calibrate)
@@ -640,7 +636,7 @@ def convert(
     external_threshold: int | None = None,
     external_alignment: int | None = None,
 ) -> Reencoding:
-    """The same weights in another encoding, bit for bit; arguments as in `quantize()`."""
+    """Stores the same weights in another encoding, bit for bit; arguments as in `quantize()`."""
     values = locals()
     with Call() as call:
         options.check_encoding(values)
@@ -665,7 +661,7 @@ def expand(
     external_threshold: int | None = None,
     external_alignment: int | None = None,
 ) -> Reencoding:
-    """Back to plain float32 weights, exactly; arguments as in `quantize()`."""
+    """Turns weights back into plain float32, exactly; arguments as in `quantize()`."""
     values = locals()
     with Call() as call:
         saving = _Saving(call, values)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What models find in images, and how good it is."""
+"""Detection, detection tests, comparison and timing of models, and the search for plans."""
 
 from __future__ import annotations
 
@@ -58,15 +58,15 @@ def _class_name(profile: Any, index: int) -> str:
 
 
 class Detector:
-    """A model made ready to find boxes; any number of threads may use it.
+    """A detector in ONNX Runtime; any number of threads may use it.
 
     with lbw.Detector("small.onnx") as detector:
         for box in detector("street.jpg"):
             print(box.name, box.score, box.xyxy)
 
-    score: boxes scored below are dropped. nms: overlap above which the weaker of two boxes is
-    dropped; None: the profile's. threads: of ONNX Runtime, for one image; None: all
-    processors. native: with the operator library, where it is installed. profile, preprocess:
+    score: minimum score of a box. nms: IoU above which the weaker of two boxes is
+    suppressed; None: the profile's. threads: of ONNX Runtime, for one image; None: one per
+    processor. native: load the operator library, if it is installed. profile, preprocess:
     as in `quantize()`.
     """
 
@@ -116,7 +116,7 @@ class Detector:
             call.close()
 
     def __call__(self, image: Image) -> Detections:
-        """The boxes in an image: a JPEG or PNG file, or height × width × 3 uint8, RGB."""
+        """Finds the boxes in an image: a JPEG or PNG file, or height × width × 3 uint8, RGB."""
         if self._detector is None:
             raise ValueError("the detector is closed")
         with Call() as call:
@@ -141,10 +141,10 @@ def detect(
     threads: int | None = None,
     native: bool = True,
 ) -> list[Detections]:
-    """The boxes that `model` finds in each image.
+    """Finds the boxes in each image.
 
     images: a file, a folder (its JPEG and PNG files, by name), an array of height × width × 3
-    uint8 values, RGB, or an iterable of these. The rest is as in `Detector`.
+    uint8 values, RGB, or an iterable of these. The other arguments are those of `Detector`.
     """
     with Detector(model, profile=profile, preprocess=preprocess, score=score, nms=nms,
                   threads=threads, native=native) as detector:
@@ -196,17 +196,17 @@ def evaluate(
     native: bool = True,
     progress: Progress | bool | None = None,
 ) -> Evaluation:
-    """Average precision of one model or several, and agreement with a reference.
+    """Measures the average precision of models, and their agreement with a reference.
 
-    models: one, or a list of them; the first says what the outputs mean.
+    models: one model, or a list; the profile is that of the first.
     images: a folder of JPEG and PNG files.
-    labels: a COCO json file, a folder of Pascal VOC xml, or of YOLO txt.
-    reference: a model whose boxes count as truth; one of labels and reference is required.
-    score, nms: hold against labels; None: the profile's.
-    reference_score, reference_nms: boxes of the reference that count (default 0.6), and the
-        overlap of duplicates on both sides (default 0.3).
-    max_images: the first so many, by name or COCO's number. threads: images at a time; None:
-    one per processor. native: with the operator library, where it is installed.
+    labels: a COCO JSON file, a folder of Pascal VOC XML files, or of YOLO text files.
+    reference: a model whose boxes are the truth; labels, reference or both are required.
+    score, nms: minimum score and IoU for duplicates, against labels; None: the profile's.
+    reference_score, reference_nms: the same for comparisons with the reference, in both models
+        (default 0.6 and 0.3).
+    max_images: use only the first N images, by name or COCO id. threads: images processed in
+        parallel; None: one per processor. native: load the operator library, if installed.
     """
     if labels is None and reference is None:
         raise ArgumentError("labels: missing, and no reference is given")
@@ -273,11 +273,11 @@ def compare(
     native: bool = True,
     progress: Progress | bool | None = None,
 ) -> Comparison:
-    """Both models on the same inputs: error, SNR and cosine of each output.
+    """Runs both models on the same inputs: error, SNR and cosine of each output.
 
     a, b: the models; errors are relative to a.
-    data: as `calibration` of `quantize()`; None: generated images. num_samples: at most
-    that many (default 4). native: with the operator library, where it is installed.
+    data: as `calibration` of `quantize()`; None: generated images. num_samples: use at most
+        this many (default 4). native: load the operator library, if it is installed.
     """
     values = locals()
     with Call(progress) as call:
@@ -311,11 +311,11 @@ def bench(
     native: bool = True,
     progress: Progress | bool | None = None,
 ) -> list[BenchRow]:
-    """How fast models run in ONNX Runtime, taking turns, as ratios to the first.
+    """Times models in ONNX Runtime, interleaved, as ratios to the first.
 
-    seconds: of measuring per model (default 2). runs: of each model, in place of seconds.
-    threads: of the runtime; None: all processors. size: width and height of inputs that leave
-    them open. native: with the operator library, where it is installed.
+    seconds: measuring time per model (default 2). runs: number of runs of each model, instead
+        of seconds. threads: of the runtime; None: one per processor. size: width and height of
+        dynamic inputs. native: load the operator library, if it is installed.
     """
     several: Sequence[Any] = models if isinstance(models, (list, tuple)) else [models]
     values = locals()
@@ -378,18 +378,18 @@ def search(
 ) -> SearchResult:
     """Chooses each weight's bits by detection tests on `images`; see docs/search.md.
 
-    images: a folder of images, better none of those that calibration sees.
-    max_images, threads: as in `evaluate()`.
-    labels: as there, too; None: what the float model finds counts as truth.
-    target_size: bytes of the model file (None: the size that `bits` gives).
-    target_bpw: bits per weight, scales and weights left alone included.
-    keep: in place of a size, the smallest plan that keeps this share of the float model's boxes
-        in the images, 0.98 or "98%".
-    trials: conversions to test at most (default 16). minutes: no trial begins later.
-    grids: to choose from (None: all that pay).
+    images: a folder of images, preferably not in the calibration set.
+    max_images, threads, labels: as in `evaluate()`; without labels, the float model's boxes are
+        the truth.
+    target_size: bytes of the model file (None: the size with `bits`).
+    target_bpw: bits per weight, including scales and unconverted weights.
+    keep: instead of a size, finds the smallest plan that keeps this share of the float model's
+        boxes in the images, 0.98 or "98%".
+    trials: maximum number of conversions to test (default 16). minutes: start no trial later.
+    grids: grids to choose from (none: all useful ones).
     on_trial: called after each trial with a Trial.
 
-    The rest is as in `quantize()`, which takes the result as `plan`.
+    The other arguments are those of `quantize()`, which accepts the result as `plan`.
     """
     values = locals()
     done: list[Trial] = []

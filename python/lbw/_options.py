@@ -200,7 +200,7 @@ def grid(bits: Any) -> Any:
 
 
 def is_auto(bits: Bits) -> bool:
-    """Whether the weights that no expression names get their grid by what it costs."""
+    """Whether bits="auto" applies to the weights that no expression names."""
     return (bits.get("", "auto") if isinstance(bits, Mapping) else bits) == "auto"
 
 
@@ -238,7 +238,7 @@ def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
 
 
 def check_encoding(values: Mapping[str, Any]) -> None:
-    """Refuses what would be ignored otherwise."""
+    """Refuses options that would be ignored."""
     encoding = values["encoding"] or next(iter(ENCODINGS))
     if encoding not in ENCODINGS:
         return  # fill() names them all
@@ -289,7 +289,7 @@ def model_name(model: Model) -> str:
 
 
 def model_path(call: Call, model: Model) -> str:
-    """A file with the model in it, for what reads it more than once."""
+    """A file with the model, for functions that read it more than once."""
     data = model_bytes(model)
     if data is None:
         return os.fsdecode(model)  # type: ignore[arg-type]
@@ -303,7 +303,7 @@ def model_path(call: Call, model: Model) -> str:
 
 
 def use_runtime(call: Call) -> None:
-    """Takes ONNX Runtime from the Python package that is installed, unless LBW_ORT names one."""
+    """Uses the ONNX Runtime of the installed Python package, unless LBW_ORT names one."""
     if os.environ.get("LBW_ORT"):
         return
     folder = runtime_folder()
@@ -312,12 +312,12 @@ def use_runtime(call: Call) -> None:
 
 
 def native_library() -> str:
-    """The path of the operator library that computes with the small weights themselves.
+    """Returns the path of the operator library with kernels for 8-bit activations.
 
     options = onnxruntime.SessionOptions()
     options.register_custom_ops_library(lbw.native_library())
 
-    Raises OnnxRuntimeError where it is not installed.
+    Raises OnnxRuntimeError if it is not installed.
     """
     with Call() as call:
         path = call.new("const char **")
@@ -344,7 +344,7 @@ def runtime_folder() -> str | None:
 
 
 class Picture:
-    """The profile and preprocessing that the arguments ask for."""
+    """The profile and preprocessing of the arguments."""
 
     def __init__(self, call: Call, profile: Any, preprocess: Mapping[str, Any] | None) -> None:
         self.call = call
@@ -376,7 +376,7 @@ class Picture:
         return profile
 
     def for_model(self, model: Any) -> Any:
-        """What calibration takes: NULL where the library is to infer all of it."""
+        """The profile for calibration; NULL: inferred by the library."""
         if self.named is None and not self.settings:
             return ffi.NULL
         profile = self._new()
@@ -387,7 +387,7 @@ class Picture:
         return self._finish(profile, model)
 
     def for_detector(self, model: Any, name: str) -> Any:
-        """What finding boxes takes: the profile named, or the one the outputs look like."""
+        """The profile for detection: the one named, or the one that the outputs match."""
         profile = self._new()
         if self.named is not None:
             self._find(profile)
@@ -404,7 +404,7 @@ class Picture:
 
 
 def _unknown(call: Call, model: Any) -> str:
-    """Why no profile was taken, and what can be done about it."""
+    """Why no profile was chosen, and what to do about it."""
     names: list[str] = []
     while (one := lib.lbw_profile_candidate(model, len(names))) != ffi.NULL:
         names.append(text(one.name))
@@ -428,7 +428,7 @@ def _setting(value: Any) -> str:
 
 
 def dress(params: Any, profile: Any, picture: Picture) -> None:
-    """What running a model on images has to know of them."""
+    """Sets the preprocessing and size of a params struct."""
     if profile == ffi.NULL:
         return
     params.preprocess = ffi.addressof(profile, "preprocess")

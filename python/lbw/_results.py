@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the calls return: dataclasses filled from the structs of the library.
+"""What the functions return: dataclasses filled from the structs of the library.
 
 A field takes the member of its own name; one more member is one more line here.
 """
@@ -67,7 +67,7 @@ class Port(Record):
     name: str
     # "float32", …, or "?"
     type: str
-    # Sizes; the name of a dynamic one, or None; None in place of the list: unknown rank.
+    # Sizes; the name of a dynamic one, or None; None instead of the list: unknown rank.
     shape: list[int | str | None] | None
 
     @classmethod
@@ -102,7 +102,7 @@ class Weight(Record):
     num_uses: int
     max_magnitude: float
     num_zeros: int
-    # The grid, as `grids()` names it; None: it stays as it is, and `reason` says why.
+    # The name of the grid, see `grids()`; None: not converted, for `reason`.
     bits: str | None
     # Of this weight, in the unit of Budget.loss; NaN: not known.
     predicted_loss: float
@@ -119,7 +119,7 @@ class Weight(Record):
 
 @dataclass
 class Inspection(Record):
-    """What a model is. Iterates over its weights; `pandas.DataFrame(inspect(…))` works."""
+    """A model and its weights. Iterates over the weights; `pandas.DataFrame(inspect(…))` works."""
 
     ir_version: int
     # Of the default domain.
@@ -133,7 +133,7 @@ class Inspection(Record):
     inputs: list[Port]
     outputs: list[Port]
     metadata: dict[str, str]
-    # Of all weights as their operators read them, the same in every encoding.
+    # A digest of all weights, the same in every encoding.
     digest: str
     weights: list[Weight]
 
@@ -146,17 +146,17 @@ class Inspection(Record):
 
 @dataclass
 class Budget(Record):
-    """What bits="auto" chose."""
+    """The choice of bits="auto"."""
 
     # Predicted, relative to two terms of 4 bits everywhere; NaN: not known.
     loss: float
     # Per converted weight, codes and scales.
     bits: float
-    # The loss is about boxes; else about the outputs of the last layers.
+    # The loss is that of boxes; else that of the outputs of the last layers.
     by_boxes: bool
     # Weights whose effect could not be measured: they get grid 4x2.
     num_unknown: int
-    # Why, of one of them.
+    # Why, for one of them.
     reason: str
 
 
@@ -193,20 +193,20 @@ class Plan(Record):
 
 @dataclass
 class Layer(Record):
-    """What became of one weight."""
+    """The result for one weight."""
 
     node: str
     tensor: str
     shape: list[int]
-    # The grid, or None for a weight left alone.
+    # The grid, or None for a weight that was not converted.
     bits: str | None
     converted: bool
-    # "reconstruction", "training", "projection", or why it was left alone.
+    # "reconstruction", "training", "projection", or why it was not converted.
     how: str
     note: str
-    # dB, when only rounded.
+    # dB, if only rounded.
     snr_projection: float
-    # dB, as written: of the layer's output when calibrated, else of the weight.
+    # dB, of the result: of the layer's output if calibrated, else of the weight.
     snr: float
     seconds: float
     bytes_before: int
@@ -222,7 +222,7 @@ class Layer(Record):
 
 @dataclass
 class KeptOutput(Record):
-    """One output of the model over the samples held back."""
+    """One output of the model over the held-back samples."""
 
     name: str
     # Not a tensor of numbers, so not compared.
@@ -262,13 +262,13 @@ class Kept(Record):
 
     @property
     def share(self) -> float | None:
-        """Of the float model's boxes, 0 … 1; None where it found none, or nobody knows them."""
+        """Share of the float model's boxes, 0 … 1; None without boxes or profile."""
         if not self.is_of_boxes:
             return None
         return (self.num_boxes - self.num_lost) / self.num_boxes
 
     def to_dict(self) -> dict[str, Any]:
-        """As in what `lbw quantize --json` prints."""
+        """The fields as in `lbw quantize --json`."""
         boxes = {"boxes": self.num_boxes, "lost": self.num_lost, "invented": self.num_invented}
         rows = [{"output": row.name, "values": row.num_values, "snr": row.snr,
                  "cosine": row.cosine} for row in self.outputs]
@@ -279,7 +279,7 @@ class Kept(Record):
 
 @dataclass
 class Training(Record):
-    """What came of training."""
+    """The result of training."""
 
     num_learned: int
     num_out_of_reach: int
@@ -287,7 +287,7 @@ class Training(Record):
     num_held_back: int
     num_steps: int
     num_resumed: int
-    # Loss on the samples held back.
+    # Loss on the held-back samples.
     held_back_before: float
     held_back_after: float
     # AP .50:.95 with the float model's boxes there as truth; -1: not known.
@@ -301,10 +301,10 @@ class Training(Record):
 
 @dataclass
 class Output(Record):
-    """A model that was written, or that is held in memory."""
+    """A model in a file or in memory."""
 
     path: str | None
-    # The model's bytes where no path was given.
+    # The model's bytes if no path was given.
     model: bytes | None = field(repr=False)
 
     def __bytes__(self) -> bytes:
@@ -323,7 +323,7 @@ class Output(Record):
 
 @dataclass
 class Conversion(Output):
-    """A converted model and what became of its weights. Iterates over the layers, so that
+    """A converted model and the results for its weights. Iterates over the layers, so that
     `pandas.DataFrame(result)` is the table of them."""
 
     # Of the whole model, external data included.
@@ -348,7 +348,7 @@ class Conversion(Output):
     training: Training | None = None
     # Where bits="auto" chose.
     budget: Budget | None = None
-    # On samples held back; None where there were too few, or no calibration.
+    # On held-back samples; None if there were too few, or no calibration.
     kept: Kept | None = None
     # False: no bits that `keep` allows kept its share of the boxes.
     is_keep_met: bool = True
@@ -410,7 +410,7 @@ class CompareRow(Record):
 
     name: str
     type: str
-    # Not compared: nothing below the reason is known.
+    # Not compared: the fields after `reason` are unset.
     is_skipped: bool
     # "only in model A", "only in model B", "not a tensor of numbers", or "".
     reason: str
@@ -476,7 +476,7 @@ class BenchRow(Record):
 
 @dataclass
 class AveragePrecision(Record):
-    """0 … 1, or -1 where nothing was labelled; COCO's numbers, and Pascal VOC's at IoU .5."""
+    """Average precision, 0 … 1, or -1 without labels: COCO's, and Pascal VOC's at IoU .5."""
 
     ap: float
     ap50: float
@@ -492,7 +492,7 @@ class AveragePrecision(Record):
 
 @dataclass
 class EvaluatedModel(Record):
-    """What was measured of one model."""
+    """The measurements of one model."""
 
     name: str
     # Bytes.
@@ -566,7 +566,7 @@ class Box(Record):
     height: float
     score: float
     class_index: int
-    # Of the class; its number where the profile has no names.
+    # Of the class; its number if the profile has no names.
     name: str
 
     @property
@@ -659,7 +659,7 @@ class Grid(Record):
 
 @dataclass
 class Profile(Record):
-    """How a family of detectors wants its images and what its outputs mean."""
+    """The preprocessing, decoder and classes of a detector."""
 
     name: str
     family: str
@@ -680,7 +680,7 @@ class Profile(Record):
 
 
 def printed(call: Call, function: Any, *args: Any) -> str:
-    """A text that the library hands out."""
+    """A text that the library allocated."""
     out = ffi.new("char **")
     call.do(function, out, *args)
     try:
