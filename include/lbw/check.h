@@ -14,12 +14,11 @@ extern "C" {
 /*
  * The search for the smallest file that keeps a share of the boxes: LBW_KEEP_SAMPLES are held
  * back, because an eighth of 64 holds too few boxes to distinguish 98 % from 95 %; the loss of
- * struct lbw_budget_params starts at LBW_KEEP_LOSS and is halved until enough boxes are kept,
- * with LBW_KEEP_TRIES tries in all.
+ * struct lbw_budget_params starts at LBW_KEEP_LOSS, and lbw_keep_next() lowers it until enough
+ * boxes are kept.
  */
 #define LBW_KEEP_SAMPLES 16
 #define LBW_KEEP_LOSS    8
-#define LBW_KEEP_TRIES   6
 
 /* The float model's outputs for held-back samples, to compare with those of another model. */
 struct lbw_check;
@@ -84,6 +83,21 @@ LBW_NODISCARD LBW_API enum lbw_status lbw_check_run(struct lbw_check_result *out
                                                     struct lbw_check *check,
                                                     struct lbw_model *model,
                                                     struct lbw_error *err);
+
+/*
+ * The share of the float model's boxes that is kept, 0 … 1, or more, with a confidence of 84 %:
+ * one standard error below the share counted, by Wilson's interval. NaN unless is_of_boxes.
+ */
+LBW_API double lbw_check_at_least(const struct lbw_check_result *result);
+
+/*
+ * Whether to convert again for `share`, with *loss as the predicted loss allowed, which is
+ * lowered: halved, or by more where far too many boxes were lost. Not when no box was lost,
+ * when lbw_check_at_least() reaches the share, or when *loss is so small that nearly all
+ * weights are float.
+ */
+LBW_NODISCARD LBW_API bool lbw_keep_next(double *loss, const struct lbw_check_result *result,
+                                         double share);
 
 /* One of the samples, as the network sees it. */
 struct lbw_check_picture {

@@ -358,7 +358,16 @@ class _Checking:
 
     @property
     def is_met(self) -> bool:
-        return not self.share or (self.kept is not None and (self.kept.share or 0) >= self.share)
+        """Nothing was to be kept, or enough is: it lost no box, or is sure enough."""
+        return not self.share or (self.kept is not None and (
+            self.kept.num_lost == 0 or self.kept.at_least >= self.share))
+
+    def lower(self, loss: float) -> float | None:
+        """The loss to try next; None: this was the last."""
+        next_loss = ffi.new("double *", loss)
+        if self.share and lib.lbw_keep_next(next_loss, self.result, self.share):
+            return float(next_loss[0])
+        return None
 
     def open(self, job: _Job) -> None:
         """Runs the float model, once for all rounds of `keep`."""
@@ -506,10 +515,10 @@ def quantize(
         if checking.share:
             _check_keep(values)
         values["calibration"] = options.repeatable(call, calibration, num_samples or 64)
-        loss = float(lib.LBW_KEEP_LOSS) if checking.share else 0.0
-        for i in range(lib.LBW_KEEP_TRIES):
+        loss: float | None = float(lib.LBW_KEEP_LOSS) if checking.share else 0.0
+        while loss is not None:
             with Call(call.progress) as one:
-                job = _Job(one, model, values, checking, loss / 2**i)
+                job = _Job(one, model, values, checking, loss)
                 if activations == "int8" and not job.is_calibrated:
                     raise ArgumentError("activations: int8 needs calibration, not 'none'")
                 if job.is_calibrated and job.has_work():
@@ -519,7 +528,8 @@ def quantize(
                 if checking.share and not (checking.kept and checking.kept.is_of_boxes):
                     raise ArgumentError("keep: no boxes to keep: it needs a recognised detector, "
                                         "and images in which the detector finds boxes")
-                if checking.is_met or i + 1 == lib.LBW_KEEP_TRIES:
+                loss = checking.lower(loss)
+                if loss is None:
                     return job.finish(report)
         raise AssertionError
 

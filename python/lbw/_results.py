@@ -253,12 +253,14 @@ class Kept(Record):
     num_lost: int
     # Of the converted model, without a partner.
     num_invented: int
+    # The share of boxes kept, or more, with a confidence of 84 %; NaN unless is_of_boxes.
+    at_least: float
     outputs: list[KeptOutput]
 
     @classmethod
     def _of(cls, result: Any) -> Kept:
         rows = [KeptOutput._read(result.rows[i]) for i in range(result.num_rows)]
-        return cls._read(result, outputs=rows)
+        return cls._read(result, at_least=float(lib.lbw_check_at_least(result)), outputs=rows)
 
     @property
     def share(self) -> float | None:
@@ -269,7 +271,8 @@ class Kept(Record):
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as in `lbw quantize --json`."""
-        boxes = {"boxes": self.num_boxes, "lost": self.num_lost, "invented": self.num_invented}
+        boxes = {"boxes": self.num_boxes, "lost": self.num_lost, "invented": self.num_invented,
+                 "at_least": self.at_least}
         rows = [{"output": row.name, "values": row.num_values, "snr": row.snr,
                  "cosine": row.cosine} for row in self.outputs]
         measured = {"samples": self.num_samples, **(boxes if self.is_of_boxes else {})}

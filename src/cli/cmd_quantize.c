@@ -76,9 +76,25 @@ static bool is_keep_usable(const struct quantize_values *v, const char *input)
     return false;
 }
 
-static bool is_kept(const struct lbw_conversion *c, double share)
+/* How sure it is that enough is kept, and whether it is. */
+static bool report_keep(const struct lbw_conversion *c, double share)
 {
-    return (double)(c->kept.num_boxes - c->kept.num_lost) >= share * (double)c->kept.num_boxes;
+    double least = 100 * lbw_check_at_least(&c->kept);
+    if (least >= 100 * share) {
+        lbw_talk("--keep %.4g%%: %.1f%% or more are kept (confidence 84%%)", 100 * share,
+                 least);
+        return true;
+    }
+    if (!c->kept.num_lost) {
+        lbw_talk("--keep %.4g%%: all are kept, but %zu boxes show %.1f%% or more only "
+                 "(confidence 84%%)",
+                 100 * share, c->kept.num_boxes, least);
+        return true;
+    }
+    lbw_talk("--keep %.4g%% was not reached: %.1f%% or more are kept (confidence 84%%); 'lbw "
+             "tune' may keep more",
+             100 * share, least);
+    return false;
 }
 
 static enum lbw_status convert_once(struct lbw_conversion *c, const struct quantize_values *v)
@@ -94,7 +110,7 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
                                double share)
 {
     enum lbw_status status = convert_once(c, v);
-    for (size_t i = 1; status == LBW_OK && share > 0 && i < LBW_KEEP_TRIES; i++) {
+    while (status == LBW_OK && share > 0) {
         if (!c->is_auto || !c->kept.is_of_boxes) {
             c->err.status = LBW_ERR_ARGUMENT;
             snprintf(c->err.message, sizeof c->err.message, "--keep: %s",
@@ -104,9 +120,8 @@ static enum lbw_status convert(struct lbw_conversion *c, const struct quantize_v
                          : "needs --bits auto");
             return LBW_ERR_ARGUMENT;
         }
-        if (is_kept(c, share))
+        if (!lbw_keep_next(&c->loss, &c->kept, share))
             break;
-        c->loss /= 2;
         status = lbw_conversion_again(c);
         if (status == LBW_OK)
             status = convert_once(c, v);
@@ -138,11 +153,8 @@ static int run(const void *values, int num_arguments, char **arguments)
         status = lbw_conversion_show(&c);
     if (status != LBW_OK)
         code = explain(&c);
-    if (status == LBW_OK && share > 0 && !is_kept(&c, share)) {
-        lbw_talk("--keep %.4g%% was not reached: more bits do not help; 'lbw tune' may",
-                 100 * share);
+    if (status == LBW_OK && share > 0 && !report_keep(&c, share))
         code = LBW_EXIT_UNMET;
-    }
     lbw_conversion_close(&c);
     return code;
 }

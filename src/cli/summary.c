@@ -347,6 +347,7 @@ static json_t *kept_json(const struct lbw_check_result *kept)
         lbw_json_set(&out, "boxes", json_integer((json_int_t)kept->num_boxes));
         lbw_json_set(&out, "lost", json_integer((json_int_t)kept->num_lost));
         lbw_json_set(&out, "invented", json_integer((json_int_t)kept->num_invented));
+        lbw_json_set(&out, "at_least", lbw_json_real(lbw_check_at_least(kept)));
     }
     if (kept->is_of_layers)
         lbw_json_set(&out, "of_layers", lbw_json_text(kept->reason));

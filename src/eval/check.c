@@ -26,6 +26,9 @@
 #define BOX_SCORE      .4f
 #define PARTNER_IOU    .5f
 
+/* Of 4x2 everywhere: two thirds of a detector's weights are float then. */
+#define LEAST_KEEP_LOSS (1. / 32)
+
 struct sums {
     double aa, ab, bb, dd;
     uint64_t num;
@@ -470,6 +473,29 @@ enum lbw_status lbw_check_run(struct lbw_check_result *out, struct lbw_check *c,
     }
     *out = result;
     return LBW_OK;
+}
+
+double lbw_check_at_least(const struct lbw_check_result *result)
+{
+    double n = (double)result->num_boxes, p = (n - (double)result->num_lost) / n;
+    if (!result->is_of_boxes || !result->num_boxes)
+        return NAN;
+    return (p + 1 / (2 * n) - sqrt(p * (1 - p) / n + 1 / (4 * n * n))) / (1 + 1 / n);
+}
+
+bool lbw_keep_next(double *loss, const struct lbw_check_result *result, double share)
+{
+    double allowed = fmax((1 - share) * (double)result->num_boxes, .5);
+    if (!result->is_of_boxes || !result->num_lost || lbw_check_at_least(result) >= share ||
+        *loss <= LEAST_KEEP_LOSS)
+        return false;
+    *loss /= 2;
+    /* boxes lost go with the root of the loss: half of them at a quarter of it */
+    for (double lost = (double)result->num_lost; lost >= 4 * allowed && *loss > LEAST_KEEP_LOSS;
+         lost /= 2)
+        *loss /= lost >= 8 * allowed ? 4 : 2;
+    *loss = fmax(*loss, LEAST_KEEP_LOSS);
+    return true;
 }
 
 enum lbw_status lbw_check_picture(struct lbw_check_picture *out, const struct lbw_check *c,

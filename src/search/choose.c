@@ -15,8 +15,8 @@
 #include "search/loss.h"
 #include "search/probe.h"
 
-/* The grids to choose from, the smallest first (docs/search.md). */
-static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2"};
+/* The grids to choose from, the smallest first (docs/search.md), and float. */
+static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2", NULL};
 #define NUM_CANDIDATES (sizeof candidates / sizeof *candidates)
 
 /* What a weight of unknown effect gets (LBW_LOSS_GRID); its loss, everywhere, is the unit. */
@@ -60,6 +60,17 @@ static uint64_t bytes_on(const struct lbw_weight *weight, const struct lbw_grid 
     return words + 2 * lbw_weight_num_steps(weight);
 }
 
+/* Where less may be lost than by 4x2 everywhere, weights may stay float; else as the last grid.
+ */
+static void add_float(struct lbw_choice *choice, double *square, const struct chooser *c,
+                      const struct lbw_weight *weight)
+{
+    const struct lbw_budget_params *p = c->params;
+    bool is_open = !(p->bits > 0) && !p->size && p->loss > 0 && p->loss < LOSSLESS;
+    *choice = is_open ? (struct lbw_choice){.size = weight->bytes} : choice[-1];
+    *square = is_open ? 0 : square[-1];
+}
+
 static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_error *err)
 {
     const struct lbw_weight *weight = &c->plan->weights[i];
@@ -71,10 +82,14 @@ static enum lbw_status measure_weight(struct chooser *c, size_t i, struct lbw_er
                                                  : lbw_fail_memory(err);
     for (size_t k = 0; k < NUM_CANDIDATES && status == LBW_OK; k++) {
         struct lbw_choice *choice = &c->choices[i * NUM_CANDIDATES + k];
+        double *square = &c->squares[i * NUM_CANDIDATES + k];
+        if (!c->grids[k]) {
+            add_float(choice, square, c, weight);
+            continue;
+        }
         choice->size = bytes_on(weight, c->grids[k]);
-        status =
-            lbw_loss_measure(&choice->error, &c->squares[i * NUM_CANDIDATES + k],
-                             &c->sensitivity, c->plan, i, c->grids[k], values, converted, err);
+        status = lbw_loss_measure(&choice->error, square, &c->sensitivity, c->plan, i,
+                                  c->grids[k], values, converted, err);
     }
     free(values);
     free(converted);
@@ -273,6 +288,8 @@ static void carry_out(struct chooser *c, struct lbw_budget *out)
         item->grid = c->grids[c->picks[k]];
         item->predicted_loss = c->rows[k * NUM_CANDIDATES + c->picks[k]].error;
         item->packed_bytes = c->rows[k * NUM_CANDIDATES + c->picks[k]].size;
+        if (!item->grid)
+            item->reason = "rounding would cost too many boxes";
     }
     sum_up(&loss, &size, c, c->picks);
     if (!out)
@@ -326,7 +343,7 @@ static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct 
     for (size_t i = 0; i < num; i++)
         c->ones[i] = 1;
     for (size_t k = 0; k < NUM_CANDIDATES; k++)
-        c->grids[k] = lbw_grid_by_name(candidates[k]);
+        c->grids[k] = candidates[k] ? lbw_grid_by_name(candidates[k]) : NULL;
     list_items(c);
     if (c->num_items)
         LBW_TRY(measure_sensitivity(c, err));

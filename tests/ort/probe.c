@@ -77,6 +77,30 @@ static void test_chain_is_known(void **state)
     lbw_model_close(&model);
 }
 
+/* A loss that no grid reaches leaves weights in float, and one that 4x2 reaches does not. */
+static void test_float_for_little_loss(void **state)
+{
+    (void)state;
+    static const double losses[] = {1, .4};
+    for (size_t k = 0; k < 2; k++) {
+        struct lbw_error err = {0};
+        struct lbw_model *model = open_chain();
+        struct lbw_plan *plan = NULL;
+        struct lbw_budget budget;
+        size_t num_float = 0;
+        check(prepare_and_plan(&plan, model, &all, &err), &err);
+        const struct lbw_budget_params params = {.loss = losses[k]};
+        check(lbw_plan_choose_bits(&budget, plan, &params, &err), &err);
+        assert_true(budget.loss <= losses[k]);
+        for (size_t i = 0; i < lbw_plan_num_items(plan); i++)
+            num_float += !lbw_plan_item(plan, i)->grid;
+        assert_int_equal(num_float > 0, k == 1);
+        assert_true(num_float < lbw_plan_num_items(plan));
+        lbw_plan_free(&plan);
+        lbw_model_close(&model);
+    }
+}
+
 /* Finer grids cost less. */
 static void test_finer_grids(void **state)
 {
@@ -107,6 +131,7 @@ int main(void)
         return EXIT_SKIPPED;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain_is_known),
+        cmocka_unit_test(test_float_for_little_loss),
         cmocka_unit_test(test_finer_grids),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

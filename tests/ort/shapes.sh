@@ -56,11 +56,13 @@ EOF
 
 # The smallest file that keeps nine of ten is smaller than the default's, and does.
 lbw quantize "$shapes/shapes.onnx" -o nine.onnx --keep 90% -p "$shapes/profile.json" \
-    -c "$shapes/calib" --report nine.json -q
+    -c "$shapes/calib" --report nine.json -q 2>sure
+grep -q '^lbw: --keep 90%: 9[0-9.]*% or more are kept (confidence 84%)$' sure
 python3 - nine.json <<'EOF'
 import json, sys
 kept = json.load(open(sys.argv[1]))["kept"]
-assert kept["samples"] == 16 and kept["boxes"] - kept["lost"] >= .9 * kept["boxes"] > 20, kept
+assert kept["samples"] == 16 and kept["boxes"] > 20 and kept["at_least"] >= .9, kept
+assert .9 < kept["at_least"] < 1 - kept["lost"] / kept["boxes"], kept
 EOF
 [ "$(wc -c <nine.onnx)" -lt "$(wc -c <calibrated.onnx)" ]
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* eval: suppression, average precision on cases worked out by hand, label formats. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
+
+#include <lbw/check.h>
 
 #include "eval/dataset.h"
 #include "eval/map.h"
@@ -478,6 +481,46 @@ static void test_folders(void **state)
     lbw_dataset_close(&d);
 }
 
+/* Shares by Wilson's formula at z = 1, worked out by hand. */
+static void test_at_least(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t num, lost;
+        double least;
+    } cases[] = {{64, 0, 64. / 65}, {99, 0, .99}, {505, 7, .9799}, {1, 1, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct lbw_check_result result = {
+            .is_of_boxes = true, .num_boxes = cases[i].num, .num_lost = cases[i].lost};
+        assert_true(fabs(lbw_check_at_least(&result) - cases[i].least) < 1e-4);
+    }
+    assert_true(isnan(lbw_check_at_least(&(struct lbw_check_result){.num_boxes = 4})));
+}
+
+/* The loss to try next: less where more boxes were lost; 0: no other try. */
+static void test_keep_next(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t num, lost;
+        double loss, next;
+    } cases[] = {{100, 0, 8, 0},     /* nothing lost */
+                 {10000, 150, 8, 0}, /* sure */
+                 {10000, 195, 8, 4}, /* not sure */
+                 {100, 7, 8, 4},        {100, 9, 8, 2},      {100, 17, 8, .5},
+                 {100, 99, 8, 1. / 32}, {100, 9, 1. / 32, 0}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct lbw_check_result result = {
+            .is_of_boxes = true, .num_boxes = cases[i].num, .num_lost = cases[i].lost};
+        double loss = cases[i].loss;
+        bool goes_on = lbw_keep_next(&loss, &result, .98);
+        assert_int_equal(goes_on, cases[i].next > 0);
+        assert_true(loss == (goes_on ? cases[i].next : cases[i].loss));
+    }
+    double loss = 8;
+    assert_false(lbw_keep_next(&loss, &(struct lbw_check_result){.num_lost = 1}, .98));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -488,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_coco_folders),  cmocka_unit_test(test_coco_broken),
         cmocka_unit_test(test_voc),           cmocka_unit_test(test_yolo),
         cmocka_unit_test(test_folders),       cmocka_unit_test(test_mixed_labels),
+        cmocka_unit_test(test_at_least),      cmocka_unit_test(test_keep_next),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
