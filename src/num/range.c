@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Fitting the range of an activation: shrinks either end while the squared error falls. */
+/* Fitting the range of an activation: shrinks either end while the error falls. */
 #include "num/range.h"
 
 #include <float.h>
@@ -107,6 +107,11 @@ static void fill(struct histogram *h, const float *values, const float *weights,
     }
 }
 
+/*
+ * The fourth power: squares let a range clip too much. What is clipped are the strongest
+ * responses, where the objects are; their errors are large, all of one sign, and add up from
+ * layer to layer, which no sum of squares shows (docs/activations.md).
+ */
 static double error_of(const struct lbw_range *range, const struct histogram *h)
 {
     double error = 0, values[256];
@@ -115,7 +120,8 @@ static double error_of(const struct lbw_range *range, const struct histogram *h)
         if (h->weight[i] <= 0)
             continue;
         double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
-        error += h->weight[i] * difference * difference;
+        double square = difference * difference;
+        error += h->weight[i] * square * square;
     }
     return error;
 }
@@ -175,7 +181,7 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
 #define MANY_BINS  4096
 #define FEW_SHRINK 0.78F
 #define FEW_ENDS   14
-#define HOPELESS   4 /* times the least error so far: smaller scales will not do */
+#define HOPELESS   16 /* times the least error so far: smaller scales will not do */
 
 static const uint8_t zeros[] = {0, 2, 4, 8, 16, 32, 64, 96, 128, 192, 255};
 #define NUM_ZEROS (sizeof zeros / sizeof *zeros)

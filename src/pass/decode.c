@@ -227,6 +227,24 @@ static enum lbw_status match_integers(struct lbw_encoded *out, const struct matc
     return read_shape(out, m->index->model, shape, err);
 }
 
+/* Whether a DequantizeLinear has no zero point but zero. */
+static bool is_centred(const struct matcher *m, const Onnx__NodeProto *node)
+{
+    Onnx__TensorProto *zero = constant_input(m, node, 2);
+    struct lbw_tensor tensor;
+    if (!*lbw_node_input(node, 2))
+        return true;
+    if (!zero || zero->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT8 ||
+        lbw_tensor_view(&tensor, m->index->model, zero, NULL) != LBW_OK)
+        return false;
+    int64_t *values = malloc((tensor.count + 1) * sizeof *values);
+    bool is_zero = values && lbw_tensor_read_int64(&tensor, values, NULL) == LBW_OK;
+    for (size_t i = 0; is_zero && i < tensor.count; i++)
+        is_zero = values[i] == 0;
+    free(values);
+    return is_zero;
+}
+
 /* Their DequantizeLinear: scales along an axis, after a Cast if they are stored as halves. */
 static enum lbw_status match_scaled(struct lbw_encoded *out, const struct matcher *m,
                                     const Onnx__NodeProto *node, struct lbw_error *err)
@@ -234,7 +252,7 @@ static enum lbw_status match_scaled(struct lbw_encoded *out, const struct matche
     const Onnx__NodeProto *cast = producer(m, node, 1, "Cast");
     Onnx__TensorProto *scale = constant_input(m, cast ? cast : node, cast ? 0 : 1);
     bool is_call = false;
-    if (!scale || scale->n_dims > 1 || *lbw_node_input(node, 2) ||
+    if (!scale || scale->n_dims > 1 || !is_centred(m, node) ||
         lbw_node_int(node, "block_size", 0) ||
         (cast && lbw_node_int(cast, "to", 0) != TYPE(FLOAT)) ||
         (scale->data_type != TYPE(FLOAT) && !(cast && scale->data_type == TYPE(FLOAT16))))
@@ -257,7 +275,7 @@ static enum lbw_status match_scaled(struct lbw_encoded *out, const struct matche
     return LBW_OK;
 }
 
-/* DequantizeLinear to float32 with constant codes and scales, without zero point or blocks. */
+/* DequantizeLinear to float32 with constant codes and scales, without blocks. */
 static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
                              const Onnx__NodeProto *node)
 {
@@ -266,7 +284,7 @@ static void match_dequantize(struct lbw_encoded *out, const struct matcher *m,
     if (lbw_node_has_reference(node))
         return; /* every call of the function has a different one */
     if (!codes || !scale || scale->data_type != TYPE(FLOAT) || scale->n_dims > 1 ||
-        *lbw_node_input(node, 2) || lbw_node_int(node, "block_size", 0) ||
+        !is_centred(m, node) || lbw_node_int(node, "block_size", 0) ||
         (type && type != TYPE(FLOAT)) || !take_codes(out, codes))
         return;
     int64_t axis = lbw_node_int(node, "axis", 1), rank = (int64_t)codes->n_dims;
@@ -531,8 +549,8 @@ bool lbw_weight_reads_codes(const struct lbw_index *index, const struct lbw_valu
     for (const struct lbw_use *use = value->uses; use; use = use->next) {
         const struct matcher m = {index, use->scope};
         const Onnx__NodeProto *dequantize = producer(&m, use->node, 0, "DequantizeLinear");
-        if (use->input != 1 || !lbw_node_is(use->node, "Conv") || !dequantize ||
-            constant_input(&m, dequantize, 0))
+        bool has_kernel = lbw_node_is(use->node, "Conv") || lbw_layout_is_linear(use->node);
+        if (use->input != 1 || !has_kernel || !dequantize || constant_input(&m, dequantize, 0))
             return false;
         any = true;
     }

@@ -72,6 +72,23 @@ struct finder {
     bool *are_matched;            /* one per pattern */
 };
 
+/*
+ * Layers with integer kernels: not ConvTranspose, which runtimes compute in float; of products
+ * of matrices those with a constant matrix on the right and nothing else to multiply by.
+ */
+static bool has_kernel(const struct lbw_weight *weight, const struct lbw_consumer *consumer)
+{
+    const Onnx__NodeProto *node = consumer->node;
+    if (lbw_node_is(node, "Conv"))
+        return true;
+    bool is_plain = !weight->item.grid, is_matrix = weight->item.num_dims == 2;
+    if (is_plain || !is_matrix || consumer->input != 1)
+        return false;
+    return lbw_node_is(node, "MatMul") ||
+           (lbw_node_is(node, "Gemm") && !lbw_node_int(node, "transA", 0) &&
+            lbw_node_float(node, "alpha", 1) == 1 && lbw_node_float(node, "beta", 1) == 1);
+}
+
 /* Weights whose layers may run on integers, whichever edges they get. */
 static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight *weight)
 {
@@ -83,7 +100,7 @@ static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight 
         weight->tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
         return false;
     for (size_t i = 0; i < weight->num_consumers; i++)
-        if (!lbw_node_is(weight->consumers[i].node, "Conv") ||
+        if (!has_kernel(weight, &weight->consumers[i]) ||
             weight->consumers[i].scope != plan->index.scopes)
             return false;
     return true;

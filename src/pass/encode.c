@@ -107,6 +107,32 @@ bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
     return lbw_build_tensor(encoder->model, node, "value", tensor);
 }
 
+const char *lbw_encode_zero_point(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                  const struct lbw_weight *weight,
+                                  const struct lbw_codes *codes)
+{
+    struct lbw_model *model = encoder->model;
+    bool is_gemm = false;
+    for (size_t i = 0; i < weight->num_consumers; i++)
+        is_gemm = is_gemm || lbw_node_is(weight->consumers[i].node, "Gemm");
+    if (!is_gemm || !codes->is_integer)
+        return "";
+    int64_t num = codes->axis < 0 ? 1 : (int64_t)codes->num_steps;
+    char *stem = lbw_arena_printf(&model->arena, "lbw.zeros.%lld%s", (long long)num,
+                                  codes->axis < 0 ? "s" : "");
+    const char *name = stem ? lbw_strmap_get(&encoder->shared, stem) : NULL;
+    if (name || !stem)
+        return name;
+    unsigned char *data = lbw_arena_calloc(&model->arena, (size_t)num, 1);
+    name = data ? lbw_names_make(encoder->names, model, stem) : NULL;
+    if (!name || !lbw_strmap_put(&encoder->shared, stem, (void *)(uintptr_t)name))
+        return NULL;
+    Onnx__TensorProto *tensor =
+        lbw_tensor_new(model, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT8, &num,
+                       codes->axis < 0 ? 0 : 1, data, (size_t)num);
+    return lbw_encode_constant(out, encoder, weight->value->scope, tensor) ? name : NULL;
+}
+
 /* The position in the weight's own scope where it is first read; bodies count as their node. */
 static size_t first_position(const struct lbw_weight *weight)
 {

@@ -80,6 +80,15 @@ uint64_t lbw_encode_estimate(const struct lbw_weight *weight);
 bool lbw_encode_constant(struct lbw_decoding *out, struct lbw_encoder *encoder,
                          const struct lbw_scope *scope, Onnx__TensorProto *tensor);
 
+/*
+ * The int8 zero point that the DequantizeLinear of this weight needs as its third input:
+ * ONNX Runtime fuses no Gemm without. "" for other operators, and for weights that do
+ * not decode to int8; NULL when memory is out.
+ */
+const char *lbw_encode_zero_point(struct lbw_decoding *out, struct lbw_encoder *encoder,
+                                  const struct lbw_weight *weight,
+                                  const struct lbw_codes *codes);
+
 /* Rounds a value to a type of weights. */
 float lbw_encode_round(float value, int32_t type);
 

@@ -178,15 +178,21 @@ static const char *make_name(struct chain *c, const char *suffix)
     return name ? name : "";
 }
 
-static Onnx__NodeProto *add_node(struct chain *c, const char *op, const char *a, const char *b,
-                                 const char *output)
+static Onnx__NodeProto *add_node_of(struct chain *c, const char *op, const char *const *inputs,
+                                    const char *output)
 {
-    const char *const inputs[] = {a, b, NULL};
     const char *const outputs[] = {output, NULL};
     Onnx__NodeProto *node = lbw_build_node(c->encoder->model, "", op, "", inputs, outputs);
     c->failed = c->failed || !node;
     c->out->nodes[c->out->num_nodes++] = node;
     return node;
+}
+
+static Onnx__NodeProto *add_node(struct chain *c, const char *op, const char *a, const char *b,
+                                 const char *output)
+{
+    const char *const inputs[] = {a, b, NULL};
+    return add_node_of(c, op, inputs, output);
 }
 
 static const char *add_scale(struct chain *c, const float *steps, size_t num, int axis,
@@ -209,7 +215,10 @@ static void add_dequantize(struct chain *c, const char *codes, const char *outpu
     const struct lbw_codes *q = c->codes;
     if (q->axis < 0 || c->encoder->at_opset >= 13) {
         const char *scale = add_scale(c, q->steps, q->num_steps, q->axis, false);
-        Onnx__NodeProto *node = add_node(c, "DequantizeLinear", codes, scale, output);
+        const char *zero = lbw_encode_zero_point(c->out, c->encoder, c->weight, q);
+        c->failed = c->failed || !zero;
+        const char *const inputs[] = {codes, scale, zero && *zero ? zero : NULL, NULL};
+        Onnx__NodeProto *node = add_node_of(c, "DequantizeLinear", inputs, output);
         if (q->axis >= 0 && !lbw_build_int(c->encoder->model, node, "axis", q->axis))
             c->failed = true;
         return;

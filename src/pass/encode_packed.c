@@ -520,7 +520,10 @@ static enum lbw_status encode_integer(struct lbw_decoding *out, struct lbw_encod
         done = lbw_build_int(model, cast, "to", FLOAT32);
         out->nodes[out->num_nodes++] = cast;
     }
-    const char *const from[] = {output, factor, NULL};
+    const char *zero = lbw_encode_zero_point(out, encoder, weight, codes);
+    if (!zero)
+        return lbw_fail_memory(err);
+    const char *const from[] = {output, factor, *zero ? zero : NULL, NULL};
     const char *const to[] = {weight->item.tensor, NULL};
     Onnx__NodeProto *node = lbw_build_node(model, "", "DequantizeLinear", "", from, to);
     if (codes->axis >= 0)

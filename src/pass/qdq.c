@@ -310,6 +310,7 @@ static enum lbw_status add_bias(struct inserter *in, Onnx__NodeProto *node,
         return lbw_fail_memory(in->err);
     bool differ = x->ranges.num > 1;
     if (!scales || (differ && x->ranges.num != num) ||
+        (codes->num_steps > 1 && codes->num_steps != num) ||
         !round_bias(data, bias, num, &x->ranges, codes))
         return LBW_OK; /* stays float, and so does the layer */
     size_t n = in->num_layers++;

@@ -225,7 +225,7 @@ static enum lbw_status remove_all(struct remover *r)
         if (lbw_node_is(nodes[i], "DequantizeLinear"))
             LBW_TRY(remove_rounding(r, nodes[i]));
     for (size_t i = 0; r->num && i < num; i++)
-        if (lbw_node_is(nodes[i], "Conv"))
+        if (lbw_node_is(nodes[i], "Conv") || lbw_node_is(nodes[i], "Gemm"))
             LBW_TRY(expand_bias(r, nodes[i]));
     if (!r->num)
         return LBW_OK;

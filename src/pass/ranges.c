@@ -247,8 +247,8 @@ static void sort_by_channel(float *out, size_t *starts, const struct sampler *s)
 }
 
 /*
- * What a channel's mean square error counts: what it costs at the outputs, by the rule of
- * weights_of(), or the inverse of what is there.
+ * What a channel's mean of error⁴ counts: what noise costs at the outputs, by the rule of
+ * weights_of(), or the inverse square of what is there.
  */
 static void weigh_channels(double *weights, const struct lbw_edge *edge,
                            const struct sampler *s, const float *values, const size_t *starts)
@@ -262,7 +262,7 @@ static void weigh_channels(double *weights, const struct lbw_edge *edge,
             square += (double)values[i] * (double)values[i];
         weights[c] = mean > 0 && isfinite(mean)
                          ? (c < edge->num_slopes ? edge->slopes[c] : mean) + LEAST_WEIGHT * mean
-                     : square > 0 ? (double)(starts[c + 1] - starts[c]) / square
+                     : square > 0 ? pow((double)(starts[c + 1] - starts[c]) / square, 2)
                                   : 0;
     }
 }

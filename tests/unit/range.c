@@ -39,7 +39,7 @@ static double error_of(const struct lbw_range *range, enum lbw_range_curve curve
     for (size_t i = 0; i < N; i++) {
         double is = lbw_range_curve(curve, (double)lbw_range_round(range, x[i]));
         double wanted = lbw_range_curve(curve, (double)x[i]);
-        error += (is - wanted) * (is - wanted);
+        error += pow(is - wanted, 4);
     }
     return error;
 }
@@ -88,6 +88,27 @@ static void test_clips(void **state)
         lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, NULL, N, NULL), LBW_OK);
     lbw_range_limits(&low, &high, &fitted);
     assert_true(high < 4.5F && high > 2.5F && low < -2.5F);
+}
+
+/* The few strong responses of a channel that counts for less: squares would clip them. */
+static void test_keeps_strong_responses(void **state)
+{
+    static float weights[N];
+    struct lbw_range fitted;
+    float low, high;
+    (void)state;
+    fill(0.25F, 1);
+    for (size_t i = 0; i < N; i++)
+        weights[i] = 1;
+    for (size_t i = 0; i < 10; i++) {
+        x[i * 331] = 2 + (float)i / 3;
+        weights[i * 331] = 0.1F;
+    }
+    assert_int_equal(
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, weights, N, NULL),
+        LBW_OK);
+    lbw_range_limits(&low, &high, &fitted);
+    assert_true(high > 4.9F);
 }
 
 /* What a sigmoid sends to zero need not be kept apart. */
@@ -157,6 +178,7 @@ int main(void)
         cmocka_unit_test(test_zero_is_a_value),
         cmocka_unit_test(test_fit_is_least),
         cmocka_unit_test(test_clips),
+        cmocka_unit_test(test_keeps_strong_responses),
         cmocka_unit_test(test_curve),
         cmocka_unit_test(test_flat),
         cmocka_unit_test(test_channels_have_their_own_scales),
