@@ -9,7 +9,7 @@ static int show_progress(void *user, const char *what, size_t done, size_t total
 {
     (void)user;
     printf("%zu of %zu: %s\n", done, total, what ? what : "");
-    return 0; /* anything else would stop the work */
+    return 0; /* any other value stops the conversion */
 }
 
 static void show_report(const struct lbw_report *report)
@@ -19,7 +19,7 @@ static void show_report(const struct lbw_report *report)
         if (row->converted)
             printf("%s: %s bits, %.1f dB\n", row->item->node, row->item->grid->name, row->snr);
         else
-            printf("%s: left alone, %s\n", row->item->node, row->how);
+            printf("%s: kept in float, %s\n", row->item->node, row->how);
     }
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs a model of encoding native on lbw's kernels, through ONNX Runtime's own C interface. */
+/* Runs a model of encoding native on lbw's kernels, through ONNX Runtime's C interface. */
 #include <stdio.h>
 
 #include <lbw/lbw.h>
 #include <onnxruntime_c_api.h>
 
-/* Prints what went wrong, if anything did. */
+/* Prints the error, if there is one. */
 static int failed(const OrtApi *ort, OrtStatus *status)
 {
     if (!status)

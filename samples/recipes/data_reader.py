@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """One CalibrationDataReader for onnxruntime.quantization and for lbw.
 
-usage: data_reader.py MODEL.onnx PICTURES
+usage: data_reader.py MODEL.onnx IMAGES
 """
 
 import pathlib

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """A converted model in OpenVINO, OpenCV and ncnn: how far it is from ONNX Runtime's outputs.
 
-usage: other_runtimes.py MODEL.onnx   (as lbw writes it, or before it is converted)
+usage: other_runtimes.py MODEL.onnx   (converted by lbw, or not yet converted)
 
-Each takes the encoding that docs/compatibility.md names for it; the weights are the same.
+Each runs the encoding that docs/compatibility.md recommends for it; the weights are the same.
 """
 
 import importlib.util

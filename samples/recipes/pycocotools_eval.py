@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Average precision of a model by pycocotools, with boxes found by lbw.
 
-usage: pycocotools_eval.py MODEL.onnx PICTURES LABELS.json [PROFILE]
+usage: pycocotools_eval.py MODEL.onnx IMAGES LABELS.json [PROFILE]
 """
 
 import os

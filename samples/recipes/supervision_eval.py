@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mean average precision of a model by supervision, with boxes found by lbw.
 
-usage: supervision_eval.py MODEL.onnx PICTURES VOC-FOLDER [PROFILE]
+usage: supervision_eval.py MODEL.onnx IMAGES VOC-FOLDER [PROFILE]
 """
 
 import sys

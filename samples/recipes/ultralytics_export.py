@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Exports an Ultralytics model to ONNX and converts it; the metadata of the export stays.
+"""Exports an Ultralytics model to ONNX and converts it; keeps the metadata of the export.
 
-usage: ultralytics_export.py WEIGHTS.pt [PICTURES]
+usage: ultralytics_export.py WEIGHTS.pt [IMAGES]
 """
 
 import sys

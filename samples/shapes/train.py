@@ -6,7 +6,7 @@
 
 needs PyTorch, ONNX, NumPy, Pillow and pycairo (Debian 12: python3-torch python3-onnx
 python3-numpy python3-pil python3-cairo), 4 GB of memory, no GPU and no data: scenes.py draws
-all there is to see. Scenes, first weights and the order of training follow from seeds.
+all images. Scenes, initial weights and the order of training follow from seeds.
 """
 
 import argparse

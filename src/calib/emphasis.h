@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where in each sample the float model's boxes are: fits count these positions for more. */
+/* Where the float model's boxes are in each sample: fits weight these positions more. */
 #ifndef LBW_SRC_CALIB_EMPHASIS_H
 #define LBW_SRC_CALIB_EMPHASIS_H
 
@@ -11,8 +11,8 @@
 struct lbw_emphasis;
 
 /*
- * Opens the float model to look at samples of this feed. *out stays NULL where the profile
- * cannot tell boxes from its outputs.
+ * Opens the float model to run it on samples of this feed. *out stays NULL if the profile
+ * cannot decode its outputs.
  */
 enum lbw_status lbw_emphasis_open(struct lbw_emphasis **out, struct lbw_model *model,
                                   const struct lbw_feed *feed,
@@ -23,7 +23,7 @@ void lbw_emphasis_close(struct lbw_emphasis **emphasis);
 enum lbw_status lbw_emphasis_look(void *user, size_t i, const struct lbw_array *images,
                                   struct lbw_error *err);
 
-/* No more samples come: model and profile are no longer needed. NULL is fine. */
+/* After the last sample: releases model and profile. NULL is fine. */
 void lbw_emphasis_settle(struct lbw_emphasis *emphasis);
 
 /* One map per sample of the feed as in struct lbw_activation: zero until it is looked at. */

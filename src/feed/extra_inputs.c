@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inputs beside the image, in the order and unit that each family of exports gives them. */
+/* Inputs other than the image, with the order and unit of each family of exports. */
 #include "feed/extra_inputs.h"
 
 #include <string.h>

@@ -29,7 +29,7 @@ static double node_loss(const struct lbw_layer_gain *gain, const struct lbw_layo
     return loss;
 }
 
-/* The loss that these values are predicted to cost, per sample; NaN where it is not known. */
+/* The predicted loss of these values, per sample; NaN if it is not known. */
 static double loss_of(const struct lbw_sensitivity *sensitivity, const struct lbw_plan *plan,
                       size_t weight, const float *values, const float *converted)
 {

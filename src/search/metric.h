@@ -6,14 +6,14 @@
 #include "detect/decode.h"
 
 /*
- * Of each of the `num` outputs: √metric of each value in place of its importance. Scores that
+ * Replaces the importance of each value of the `num` outputs by √metric. Scores that
  * are probabilities count by their Fisher information.
  */
 void lbw_metric_weigh(struct lbw_importance *importance, const struct lbw_array *outputs,
                       size_t num);
 
-/* Without a profile: the factor of one of `num` outputs over samples, so that always giving the
- * mean is a loss of 1 / num. 0 where the values do not vary. */
+/* Without a profile: the factor of one of `num` outputs over samples, so that a constant output
+ * at the mean has a loss of 1 / num. 0 if the values do not vary. */
 double lbw_metric_scale(const struct lbw_array *const *values, size_t num_samples, size_t num);
 
 #endif

@@ -264,7 +264,7 @@ out:
     return status;
 }
 
-/* What the runtime cannot run cannot be measured; that is no failure. */
+/* A model that the runtime cannot run is not an error, only not measured. */
 static bool is_unable(enum lbw_status status)
 {
     return status == LBW_ERR_RUNTIME || status == LBW_ERR_UNSUPPORTED;

@@ -20,9 +20,9 @@ struct lbw_probe_params {
 };
 
 /*
- * losses[i], per sample: of weights[i] (places in the plan). NaN where that cannot be had: the
- * runtime cannot run the model, the outputs change their shapes, or the weight's values are not
- * the model's own. The model is as it was afterwards. LBW_ERR_INTERRUPTED.
+ * losses[i] is that of weights[i] (indices into the plan), per sample. NaN if it cannot be
+ * measured: the runtime cannot run the model, the outputs change their shapes, or the weight is
+ * not stored in the model. Leaves the model unchanged. LBW_ERR_INTERRUPTED.
  */
 enum lbw_status lbw_probe_weights(double *losses, const struct lbw_plan *plan,
                                   const size_t *weights, size_t num,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The checkpoint: one checksummed record of all that training goes on from, replaced as a
- * whole. A run that was cut off goes on as if it never had been.
+ * The checkpoint: one checksummed record of the state of training, replaced as a whole. A run
+ * that resumes from it ends like an uninterrupted one.
  */
 #include <float.h>
 #include <math.h>

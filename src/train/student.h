@@ -11,8 +11,8 @@
 #include "train/optimizer.h"
 
 /*
- * One weight. Arrays of item.count are in the tensor's own order. One that stays float because
- * a grid would save too little learns as it is: it has no codes.
+ * One weight. Arrays of item.count are in the tensor's own order. A weight that stays float
+ * because a grid would save too little is trained without codes.
  */
 struct lbw_layer {
     const struct lbw_weight *weight;
@@ -43,8 +43,8 @@ struct lbw_student {
 
 /*
  * The params of a planned model: weights with a grid that are constants of the main graph, and
- * those that stay float because they are small. No
- * values yet: names are enough to build graphs.
+ * those that stay float because they are small. No values yet: names are enough to build
+ * graphs.
  */
 enum lbw_status lbw_student_init(struct lbw_student *out, const struct lbw_plan *plan,
                                  struct lbw_error *err);
@@ -53,7 +53,7 @@ void lbw_student_release(struct lbw_student *student);
 /*
  * Starts from the codes of a conversion (one entry per weight of the plan), which must stay
  * where they are. The float weights start at the model's own, as far as they project to the
- * codes, so that what is left of them tells which codes are near a threshold.
+ * codes, so that the rest of them shows which codes are near a threshold.
  */
 enum lbw_status lbw_student_start(struct lbw_student *student, const struct lbw_plan *plan,
                                   struct lbw_codes *codes, struct lbw_error *err);
@@ -85,8 +85,8 @@ void lbw_student_keep(struct lbw_student *student);
 void lbw_student_finish(struct lbw_student *student);
 
 /*
- * All that training goes on from, to or from a record. Reading wants a started student, which
- * is of no use any more when the record has failed.
+ * The whole state of training, to or from a record. Reading needs a started student, which is
+ * invalid after a failure.
  */
 void lbw_student_carry(struct lbw_record *record, struct lbw_student *student);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed set of views of the training samples. What the teacher says of a view is computed
- * when it is first used and kept in half precision; the image itself is drawn again.
+ * A fixed set of views of the training samples. The teacher's outputs on a view are computed
+ * when it is first used and kept in half precision; the image itself is drawn again each time.
  */
 #ifndef LBW_SRC_TRAIN_VIEWS_H
 #define LBW_SRC_TRAIN_VIEWS_H
@@ -23,14 +23,14 @@ struct lbw_views {
     uint64_t seed;
     size_t num_plain;       /* of the first views, which are samples as they are */
     size_t num;             /* of views; view v is one of sample v % num_samples */
-    size_t num_kept;        /* of the first views the teacher's answers are kept */
+    size_t num_kept;        /* the teacher's outputs are kept for this many views, the first */
     struct lbw_view *items; /* num_kept; owned */
 };
 
 /*
  * About `num` views, at least one of each sample, and a multiple of `batch`, so that no step
- * sees one twice. The teacher's answers are kept for as many as fit into 1 GiB; 0 views: 1024,
- * or that many.
+ * uses a view twice. The teacher's outputs are kept for as many as fit into 1 GiB; 0 views:
+ * 1024, or that many.
  */
 enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch,
                                struct lbw_error *err);
@@ -41,8 +41,8 @@ enum lbw_status lbw_views_draw(const struct lbw_views *views, size_t v,
                                struct lbw_array *images, struct lbw_error *err);
 
 /*
- * Fills an empty lesson, asking the teacher where view v is new. Different views may be asked
- * for at the same time, the same one may not.
+ * Fills an empty lesson; runs the teacher if view v is new. Threads may ask for different views
+ * at the same time, but not for the same view.
  */
 enum lbw_status lbw_views_teach(const struct lbw_views *views, size_t v,
                                 const struct lbw_array *images, struct lbw_lesson *lesson,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The factors of the loss, one per value of a target: by variance alone, or, where a profile
- * tells what the model's outputs mean, by what a value is worth to the boxes that come of them.
+ * The factors of the loss, one per value of a target: by variance alone or, if a profile
+ * decodes the model's outputs, by the effect of the value on the boxes.
  */
 #ifndef LBW_SRC_TRAIN_WEIGHING_H
 #define LBW_SRC_TRAIN_WEIGHING_H
@@ -28,8 +28,8 @@ struct lbw_weighing {
 };
 
 /*
- * Learns the scales from what the teacher said of `num` samples (lessons[i].wanted), so that 1
- * is the loss of always answering with the mean. LBW_ERR_UNSUPPORTED where targets differ in
+ * Learns the scales from the teacher's outputs on `num` samples (lessons[i].wanted), so that
+ * a constant output at the mean has a loss of 1. LBW_ERR_UNSUPPORTED if targets differ in
  * size between samples, or the profile does not know the outputs.
  */
 enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
