@@ -87,6 +87,9 @@ static enum lbw_status own_params(struct lbw_conv *conv, const struct lbw_conv_p
     own->ending = params->ending ? copy(params->ending, 1, sizeof *own->ending) : NULL;
     own->float_bias =
         params->ending ? copy(params->float_bias, num, sizeof *own->float_bias) : NULL;
+    own->sum = params->sum ? copy(params->sum, 1, sizeof *own->sum) : NULL;
+    if (params->sum && !own->sum)
+        return lbw_fail_memory(err);
     if (params->ending && (!own->ending || !own->float_bias))
         return lbw_fail_memory(err);
     return own->weights && own->bias && own->scale && (own->tables || !params->tables)
@@ -145,6 +148,7 @@ void lbw_conv_free(struct lbw_conv **conv)
     free((void *)(*conv)->params.tables);
     free((void *)(*conv)->params.ending);
     free((void *)(*conv)->params.float_bias);
+    free((void *)(*conv)->params.sum);
     free((*conv)->words);
     free((*conv)->bias);
     free(*conv);

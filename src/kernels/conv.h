@@ -7,7 +7,10 @@
  *     q    = clamp(rint(float(sum) · scale[m]), -y_zero, 255 - y_zero) + y_zero
  *     y    = table[q], or q where there is no table
  *
- * or, with an ending, float: y = curve(float(sum) · scale[m] + float_bias[m]).
+ * or, with an ending, float: y = curve(float(sum) · scale[m] + float_bias[m]). To bytes, those
+ * of another tensor may be added:
+ *
+ *     y    = max(clamp(rint(fma(own, y, fma(other, r, fixed))), 0, 255), least)
  *
  * float() and the product round to nearest, ties to even, in single precision; so does rint().
  * With scale[m] = x_scale · w_scale[m] / y_scale this is what ONNX Runtime's QLinearConv does.
@@ -18,6 +21,18 @@
 #include "base/error.h"
 #include "kernels/isa.h"
 #include "kernels/parallel.h"
+
+/*
+ * y + r as bytes of a scaling of their own: `own` and `other` are their scales by that of the
+ * sum, `fixed` = the sum's zero point - (own · y's + other · r's); what is below `least`
+ * becomes it.
+ */
+struct lbw_conv_sum {
+    float own, other; /* above 0, at most LBW_CONV_MAX_RATIO */
+    float fixed;
+    uint8_t least;
+};
+#define LBW_CONV_MAX_RATIO 0x1p16F
 
 /* Two spatial dims, as ONNX's Conv; [0] is vertical. */
 struct lbw_conv_params {
@@ -36,6 +51,7 @@ struct lbw_conv_params {
     bool has_channel_tables;
     const struct lbw_ending *ending; /* NULL: y is bytes */
     const float *float_bias;         /* with an ending: num_outputs items */
+    const struct lbw_conv_sum *sum;  /* NULL: nothing is added; not with an ending */
 };
 
 /* The sides of the output for those of the input. LBW_ERR_ARGUMENT when none would be left. */
@@ -49,11 +65,15 @@ enum lbw_status lbw_conv_check_shape(const struct lbw_conv_params *params,
 
 /*
  * The definition, one product after the other. `sides` are the input's; y holds num_images ×
- * num_outputs × what lbw_conv_output() gives.
+ * num_outputs × what lbw_conv_output() gives, and so does r, which is added; NULL: the bytes
+ * before the sum.
  */
-enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, int64_t num_images,
-                                   const int64_t sides[2], const struct lbw_conv_params *params,
-                                   struct lbw_error *err);
+enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, const uint8_t *r,
+                                   int64_t num_images, const int64_t sides[2],
+                                   const struct lbw_conv_params *params, struct lbw_error *err);
+
+/* One byte of such a sum. */
+uint8_t lbw_conv_add(uint8_t y, uint8_t r, const struct lbw_conv_sum *sum);
 
 /* A convolution with its weights packed for one instruction set. Any number of threads. */
 struct lbw_conv;
@@ -67,7 +87,7 @@ enum lbw_status lbw_conv_new(struct lbw_conv **out, const struct lbw_conv_params
 void lbw_conv_free(struct lbw_conv **conv);
 
 /* Same y as lbw_conv_reference(). LBW_ERR_MEMORY leaves y in part written. */
-enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
+enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x, const uint8_t *r,
                              int64_t num_images, const int64_t sides[2],
                              const struct lbw_parallel *parallel, struct lbw_error *err);
 

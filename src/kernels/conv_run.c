@@ -30,6 +30,7 @@
  */
 #define LARGE_WEIGHTS (1 << 16)
 #define PANELS_SIZE   (3 << 17)
+#define NEAR_SIZE     (1 << 14)
 
 /* Panels of neighbouring tiles, which follow in memory; kept from task to task of a thread. */
 struct panels {
@@ -46,6 +47,7 @@ struct job {
     const uint8_t *begin, *end; /* what may be read around it */
     uint8_t *planes;            /* copies that the taps read; NULL: x, or a thread's own */
     uint8_t *y;                 /* or floats */
+    const uint8_t *r;           /* what is added; NULL: nothing */
     size_t tiles_at_once;       /* for each block of weights */
     size_t tiles_per_task, groups_per_task, blocks_per_task;
     size_t tile_tasks, group_tasks, block_tasks;
@@ -173,6 +175,21 @@ static void copy_tile(void *y, const void *tile, size_t size, const struct lbw_c
     }
 }
 
+/* The other way: positions that are not there stay as they are. */
+static void fetch_tile(uint8_t *tile, const uint8_t *r, const struct lbw_conv_plan *plan,
+                       size_t first, size_t lanes)
+{
+    size_t width = (size_t)plan->out[1];
+    size_t end = min_size(first + lanes, plan->num_positions);
+    for (size_t at = first; at < end;) {
+        size_t column = at % plan->pitch, num = min_size(plan->pitch - column, end - at);
+        if (column < width)
+            memcpy(tile + at - first, r + at / plan->pitch * width + column,
+                   min_size(num, width - column));
+        at += num;
+    }
+}
+
 /* Whether a whole tile may be written as it is. */
 static bool is_whole(const struct lbw_conv_plan *plan, size_t tile, size_t lanes)
 {
@@ -202,6 +219,18 @@ static void finish_floats(const struct job *job, const uint8_t *panel, size_t m,
     }
 }
 
+static void add_to(struct lbw_requant *to, const struct lbw_conv *conv, const uint8_t *addend,
+                   size_t step)
+{
+    const struct lbw_conv_sum *sum = conv->params.sum;
+    to->addend = addend;
+    to->addend_step = step;
+    to->own = sum->own;
+    to->other = sum->other;
+    to->fixed = sum->fixed;
+    to->least = sum->least;
+}
+
 static void multiply_block(const struct job *job, const uint8_t *panel, size_t group,
                            size_t tile, size_t block)
 {
@@ -217,9 +246,18 @@ static void multiply_block(const struct job *job, const uint8_t *panel, size_t g
     }
     struct lbw_requant to = requant_of(conv, m);
     uint8_t tiles[LBW_MAX_ROWS * LBW_MAX_LANES], *y = job->y + m * plane;
+    uint8_t addends[LBW_MAX_ROWS * LBW_MAX_LANES];
     bool whole = is_whole(job->plan, tile, isa->lanes);
     bool narrow = isa->multiply_narrow &&
                   job->plan->num_positions - tile * isa->lanes <= isa->narrow_lanes;
+    if (job->r && whole)
+        add_to(&to, conv, job->r + m * plane + tile * isa->lanes, plane);
+    else if (job->r) {
+        for (size_t i = 0; i < num; i++)
+            fetch_tile(addends + i * isa->lanes, job->r + (m + i) * plane, job->plan,
+                       tile * isa->lanes, isa->lanes);
+        add_to(&to, conv, addends, isa->lanes);
+    }
     (narrow          ? isa->multiply_narrow
      : conv->is_wide ? isa->multiply_wide
                      : isa->multiply)(whole ? y + tile * isa->lanes : tiles,
@@ -387,7 +425,7 @@ static void depthwise_task(void *argument, size_t i)
 
 static bool is_depthwise(const struct lbw_conv *conv)
 {
-    return conv->depth == 1 && conv->rows == 1 && !conv->params.ending;
+    return conv->depth == 1 && conv->rows == 1 && !conv->params.ending && !conv->params.sum;
 }
 
 /* How many tasks the work is worth: an even number, or one. */
@@ -416,9 +454,9 @@ static size_t divide(size_t *per_task, size_t num, size_t wanted)
 static void share_out(struct job *job)
 {
     const struct lbw_conv *conv = job->conv;
-    size_t wanted = count_tasks(job), tiles = job->plan->num_tiles, at_once = 1;
-    if (conv->products * conv->rows > LARGE_WEIGHTS)
-        at_once = PANELS_SIZE / panel_size(conv) + 1;
+    size_t wanted = count_tasks(job), tiles = job->plan->num_tiles;
+    bool is_large = conv->products * conv->rows > LARGE_WEIGHTS;
+    size_t at_once = (is_large ? PANELS_SIZE : NEAR_SIZE) / (panel_size(conv) + 1) + 1;
     if (is_depthwise(conv)) {
         job->group_tasks = divide(&job->groups_per_task, (size_t)conv->params.groups, wanted);
         return;
@@ -487,7 +525,7 @@ static enum lbw_status find_plan(struct lbw_conv_plan **out, bool *is_kept,
     return LBW_OK;
 }
 
-enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
+enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x, const uint8_t *r,
                              int64_t num_images, const int64_t sides[2],
                              const struct lbw_parallel *parallel, struct lbw_error *err)
 {
@@ -503,7 +541,7 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
     enum lbw_status status =
         conv->isa ? find_plan(&plan, &is_kept, conv, sides, err) : LBW_ERR_UNSUPPORTED;
     if (status == LBW_ERR_UNSUPPORTED)
-        return lbw_conv_reference(y, x, num_images, sides, &conv->params, err);
+        return lbw_conv_reference(y, x, r, num_images, sides, &conv->params, err);
     LBW_TRY(status);
     for (int64_t n = 0; n < num_images && status == LBW_OK; n++) {
         struct job job = {.conv = conv,
@@ -512,6 +550,7 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x,
                           .begin = x,
                           .end = x + (size_t)num_images * in_size,
                           .y = (uint8_t *)y + (size_t)n * out_size,
+                          .r = r && conv->params.sum ? r + (size_t)n * out_size : NULL,
                           .lock = PTHREAD_MUTEX_INITIALIZER};
         status = run_image(&job, parallel, err);
     }

@@ -38,6 +38,11 @@ struct lbw_requant {
     size_t table_step;     /* bytes from one channel's table to the next: 0 or 256 */
     float high;            /* 255 - zero */
     int16_t zero;
+    /* Bytes to add, as in struct lbw_conv_sum; NULL: none. Not for depthwise(). */
+    const uint8_t *addend;
+    size_t addend_step; /* bytes from one channel's to the next */
+    float own, other, fixed;
+    uint8_t least;
 };
 
 /* Where the rows of one tile come from. */

@@ -95,6 +95,29 @@ ISA static inline uint8x16_t neon_to_bytes(const int32x4_t sums[4], float scale,
                        vqmovun_s16(vqaddq_s16(vcombine_s16(q[2], q[3]), z)));
 }
 
+ISA static inline void neon_widen(float32x4_t out[4], uint8x16_t x)
+{
+    uint16x8_t low = vmovl_u8(vget_low_u8(x)), high = vmovl_u8(vget_high_u8(x));
+    out[0] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(low)));
+    out[1] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(low)));
+    out[2] = vcvtq_f32_u32(vmovl_u16(vget_low_u16(high)));
+    out[3] = vcvtq_f32_u32(vmovl_u16(vget_high_u16(high)));
+}
+
+ISA static inline uint8x16_t neon_add(uint8x16_t q, uint8x16_t r, const struct lbw_requant *to)
+{
+    float32x4_t a[4], b[4];
+    int16x4_t sum[4];
+    neon_widen(a, q);
+    neon_widen(b, r);
+    for (int j = 0; j < 4; j++)
+        sum[j] = vqmovn_s32(vcvtnq_s32_f32(
+            vfmaq_n_f32(vfmaq_n_f32(vdupq_n_f32(to->fixed), b[j], to->other), a[j], to->own)));
+    return vmaxq_u8(vcombine_u8(vqmovun_s16(vcombine_s16(sum[0], sum[1])),
+                                vqmovun_s16(vcombine_s16(sum[2], sum[3]))),
+                    vdupq_n_u8(to->least));
+}
+
 ISA static inline uint8x16_t neon_look_up(uint8x16_t q, const uint8_t *table)
 {
     const uint8x16_t quarter = vdupq_n_u8(64);

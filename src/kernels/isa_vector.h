@@ -4,7 +4,7 @@
  * and isa_neon.c, which define LANES, ROWS, ISA (the functions' target attribute), NAME(x),
  * DOTS(X) (the dot products, X(suffix)), the types bytes and ints, and where only an
  * instruction will do: load(), load_masked(), store(), splat(), splat_word(), unpack(),
- * order(), to_bytes(), look_up() and dot…().
+ * order(), to_bytes(), add(), look_up() and dot…().
  */
 /* From one vector of a panel to the next: more where a tile fills the first half of them. */
 #ifndef PANEL_STEP
@@ -100,12 +100,14 @@ ISA static void NAME(pack)(uint8_t *panel, const struct lbw_rows *rows)
 #endif
 
 /* One output channel's sums to bytes. */
-ISA static inline void NAME(finish)(uint8_t *out, const ints sums[4],
-                                    const struct lbw_requant *to, size_t m)
+ISA static inline __attribute__((always_inline)) void
+NAME(finish)(uint8_t *out, const ints sums[4], const struct lbw_requant *to, size_t m)
 {
     bytes q = NAME(to_bytes)(sums, to->scale[m], to->high, to->zero);
     if (to->tables)
         q = NAME(look_up)(q, to->tables + m * to->table_step);
+    if (to->addend)
+        q = NAME(add)(q, NAME(load)(to->addend + m * to->addend_step), to);
     NAME(store)(out, q);
 }
 

@@ -37,7 +37,7 @@ __attribute__((target("avx2"))) static void halve(uint8_t *out, const uint8_t *i
 typedef __m256i vector256;
 
 #define LANES 32
-#define ISA   __attribute__((target("avx2")))
+#define ISA   __attribute__((target("avx2,fma")))
 #define bytes vector256
 #define ints  vector256
 
@@ -79,6 +79,34 @@ ISA static inline __m256i to_bytes256(const __m256i sums[4], float scale, float 
             _mm256_cvtps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[j]), s), h));
     return _mm256_packus_epi16(_mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), z),
                                _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), z));
+}
+
+/* Four parts of bytes as floats; narrowed twice they are back in order. */
+ISA static inline void widen256(__m256 out[4], __m256i x)
+{
+    const __m256i none = _mm256_setzero_si256();
+    __m256i low = _mm256_unpacklo_epi8(x, none), high = _mm256_unpackhi_epi8(x, none);
+    out[0] = _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low, none));
+    out[1] = _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low, none));
+    out[2] = _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(high, none));
+    out[3] = _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(high, none));
+}
+
+ISA static inline __m256i add256(__m256i q, __m256i r, const struct lbw_requant *to)
+{
+    const __m256 own = _mm256_set1_ps(to->own), other = _mm256_set1_ps(to->other);
+    const __m256 fixed = _mm256_set1_ps(to->fixed);
+    __m256 a[4], b[4];
+    __m256i sum[4];
+    widen256(a, q);
+    widen256(b, r);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        sum[j] =
+            _mm256_cvtps_epi32(_mm256_fmadd_ps(a[j], own, _mm256_fmadd_ps(b[j], other, fixed)));
+    return _mm256_max_epu8(_mm256_packus_epi16(_mm256_packs_epi32(sum[0], sum[1]),
+                                               _mm256_packs_epi32(sum[2], sum[3])),
+                           _mm256_set1_epi8((char)to->least));
 }
 
 /* A shuffle gives zero where the sum has its highest bit: only one of 16 does not. */
@@ -138,6 +166,10 @@ ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
     {                                                                                          \
         return _mm256_max_epu8(a, b);                                                          \
     }                                                                                          \
+    ISA static inline __m256i name##_add(__m256i q, __m256i r, const struct lbw_requant *to)   \
+    {                                                                                          \
+        return add256(q, r, to);                                                               \
+    }                                                                                          \
     ISA static inline __m256i name##_splat(uint8_t x)                                          \
     {                                                                                          \
         return _mm256_set1_epi8((char)x);                                                      \
@@ -176,7 +208,7 @@ SHARED_256(avx2)
 
 static bool has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 const struct lbw_isa lbw_isa_avx2 = {
@@ -199,7 +231,7 @@ const struct lbw_isa lbw_isa_avx2 = {
 };
 
 #undef ISA
-#define ISA     __attribute__((target("avx2,avxvnni")))
+#define ISA     __attribute__((target("avx2,fma,avxvnni")))
 #define NAME(x) avxvnni_##x
 #define ROWS    3
 #define DOTS(X) X()
@@ -219,7 +251,7 @@ ISA static inline __m256i avxvnni_dot(__m256i sum, __m256i x, __m256i w)
 static bool has_avxvnni(void)
 {
     unsigned a = 7, b, c = 1, d;
-    if (!__builtin_cpu_supports("avx2"))
+    if (!has_avx2())
         return false;
     __asm__("cpuid" : "+a"(a), "=b"(b), "+c"(c), "=d"(d));
     return a >> 4 & 1;
@@ -253,7 +285,7 @@ const struct lbw_isa lbw_isa_avxvnni = {
 typedef __m512i vector512;
 
 #define LANES 64
-#define ISA   __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni")))
+#define ISA   __attribute__((target("fma,avx512f,avx512bw,avx512vl,avx512vnni")))
 #define bytes vector512
 #define ints  vector512
 #define MASKED_LOADS_ARE_SAFE
@@ -294,6 +326,33 @@ ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float 
                                _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), z));
 }
 
+ISA static inline void widen512(__m512 out[4], __m512i x)
+{
+    const __m512i none = _mm512_setzero_si512();
+    __m512i low = _mm512_unpacklo_epi8(x, none), high = _mm512_unpackhi_epi8(x, none);
+    out[0] = _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(low, none));
+    out[1] = _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(low, none));
+    out[2] = _mm512_cvtepi32_ps(_mm512_unpacklo_epi16(high, none));
+    out[3] = _mm512_cvtepi32_ps(_mm512_unpackhi_epi16(high, none));
+}
+
+ISA static inline __m512i add512(__m512i q, __m512i r, const struct lbw_requant *to)
+{
+    const __m512 own = _mm512_set1_ps(to->own), other = _mm512_set1_ps(to->other);
+    const __m512 fixed = _mm512_set1_ps(to->fixed);
+    __m512 a[4], b[4];
+    __m512i sum[4];
+    widen512(a, q);
+    widen512(b, r);
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++)
+        sum[j] =
+            _mm512_cvtps_epi32(_mm512_fmadd_ps(a[j], own, _mm512_fmadd_ps(b[j], other, fixed)));
+    return _mm512_max_epu8(_mm512_packus_epi16(_mm512_packs_epi32(sum[0], sum[1]),
+                                               _mm512_packs_epi32(sum[2], sum[3])),
+                           _mm512_set1_epi8((char)to->least));
+}
+
 /* Masks stand for what lies behind the last byte. */
 ISA static void halve512(uint8_t *out, const uint8_t *in, size_t n)
 {
@@ -322,6 +381,10 @@ ISA static void halve512(uint8_t *out, const uint8_t *in, size_t n)
     ISA static inline __m512i name##_larger(__m512i a, __m512i b)                              \
     {                                                                                          \
         return _mm512_max_epu8(a, b);                                                          \
+    }                                                                                          \
+    ISA static inline __m512i name##_add(__m512i q, __m512i r, const struct lbw_requant *to)   \
+    {                                                                                          \
+        return add512(q, r, to);                                                               \
     }                                                                                          \
     ISA static inline __m512i name##_splat(uint8_t x)                                          \
     {                                                                                          \
@@ -373,7 +436,7 @@ ISA static inline __m512i avx512vnni_look_up(__m512i q, const uint8_t *table)
 #undef NAME
 
 #undef ISA
-#define ISA     __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")))
+#define ISA     __attribute__((target("fma,avx512f,avx512bw,avx512vl,avx512vnni,avx512vbmi")))
 #define NAME(x) avx512vbmi_##x
 SHARED_512(avx512vbmi)
 
@@ -422,6 +485,11 @@ ISA static inline __m256i narrow_to_bytes(const __m256i sums[4], float scale, fl
     return to_bytes256(sums, scale, high, zero);
 }
 
+ISA static inline __m256i narrow_add(__m256i q, __m256i r, const struct lbw_requant *to)
+{
+    return add256(q, r, to);
+}
+
 ISA static inline __m256i narrow_dot(__m256i sum, __m256i x, __m256i w)
 {
     return _mm256_dpbusd_epi32(sum, x, w);
@@ -439,7 +507,7 @@ static bool has_avx512vnni(void)
 {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx2");
+           has_avx2();
 }
 
 static bool has_avx512vbmi(void)

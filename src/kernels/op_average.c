@@ -112,7 +112,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     struct lbw_parallel threads = lbw_op_threads(&team, context);
     LBW_OR_OUT(lbw_conv_output(dims + 2, lbw_conv_params(conv), x->dims + 2, err));
     LBW_OR_OUT(lbw_op_output(&y, context, 0, dims, 4, err));
-    LBW_OR_OUT(lbw_conv_run(conv, y, x->data, dims[0], x->dims + 2, &threads, err));
+    LBW_OR_OUT(lbw_conv_run(conv, y, x->data, NULL, dims[0], x->dims + 2, &threads, err));
     if (team.has_failed)
         LBW_OR_OUT(lbw_fail(err, LBW_ERR_RUNTIME, "threads failed"));
 out:

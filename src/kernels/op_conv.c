@@ -2,13 +2,15 @@
 /* The convolutions of `ai.lbw` as kernels: inputs and attributes to lbw_conv, tables made. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels/conv.h"
 #include "kernels/op_activation.h"
 
 /*
- * The inputs that all have, then those of the activations. Where scales may differ from channel
- * to channel the bias's own scale comes behind the bias; else it is x's times the weight's.
+ * The inputs that all have, then those of the activations, then those of a sum. Where scales
+ * may differ from channel to channel the bias's own scale comes behind the bias; else it is x's
+ * times the weight's.
  */
 enum input {
     INPUT_X,
@@ -23,43 +25,62 @@ enum input {
     INPUT_C_ZERO,
     INPUT_G_SCALE, /* of the gate it is multiplied by */
     INPUT_G_ZERO,
+    INPUT_R, /* what is added to the result */
+    INPUT_R_SCALE,
+    INPUT_R_ZERO,
+    INPUT_S_SCALE, /* of the sum */
+    INPUT_S_ZERO,
     INPUT_BIAS_SCALE,
     NUM_INPUTS,
 };
-#define NUM_TENSOR_INPUTS INPUT_BIAS_SCALE
+#define NUM_SUM_INPUTS 5
 
-static const unsigned char input_types[NUM_INPUTS] = {
-    ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_INT8,
-    ORT_TYPE_FLOAT, ORT_TYPE_INT32, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
-    ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
-};
-static const unsigned char channel_types[NUM_INPUTS] = {
-    ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_INT8,  ORT_TYPE_FLOAT,
-    ORT_TYPE_INT32, ORT_TYPE_FLOAT, ORT_TYPE_FLOAT, ORT_TYPE_UINT8, ORT_TYPE_FLOAT,
-    ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8,
+#define U   ORT_TYPE_UINT8
+#define F   ORT_TYPE_FLOAT
+#define SUM U, F, U, F, U
+static const unsigned char input_types[] = {U, F, U, ORT_TYPE_INT8, F, ORT_TYPE_INT32, F, U, F,
+                                            U, F, U};
+static const unsigned char channel_types[] = {
+    U, F, U, ORT_TYPE_INT8, F, ORT_TYPE_INT32, F, F, U, F, U, F, U};
+
+/* Before a sum there may be no scalings, that of c, or those of c and of a gate. */
+#define SUM_TYPES(...)                                                                         \
+    (const unsigned char[])                                                                    \
+    {                                                                                          \
+        U, F, U, ORT_TYPE_INT8, F, ORT_TYPE_INT32, F, U, __VA_ARGS__                           \
+    }
+
+/* What tells the operators apart. */
+struct row {
+    const struct lbw_activation *activation;
+    enum input end;  /* of the inputs before those of a sum and the bias's scale */
+    bool by_channel; /* it has a bias_scale */
+    bool adds;       /* it has the inputs of a sum */
+    bool clips;      /* the sum goes through Relu */
 };
 
 struct kernel {
-    const struct lbw_activation *activation;
-    size_t num_inputs; /* of the operator */
-    bool by_channel;   /* it has a bias_scale */
+    const struct row *row;
     struct lbw_settings settings;
     struct lbw_conv_params params; /* attributes only */
     struct lbw_conv *conv;         /* NULL: the weights are not known before a run */
 };
 
 /* Which input of the node holds this one. */
-static size_t place_of(const struct kernel *kernel, size_t input)
+static size_t place_of(const struct row *row, size_t input)
 {
     if (input == INPUT_BIAS_SCALE)
         return INPUT_BIAS + 1;
-    return input + (kernel->by_channel && input > INPUT_BIAS);
+    if (input >= INPUT_R)
+        return input - INPUT_R + row->end;
+    return input + (row->by_channel && input > INPUT_BIAS);
 }
 
-static bool has_input(const struct kernel *kernel, size_t input)
+static bool has_input(const struct row *row, size_t input)
 {
-    return input == INPUT_BIAS_SCALE ? kernel->by_channel
-                                     : place_of(kernel, input) < kernel->num_inputs;
+    return input == INPUT_BIAS_SCALE ? row->by_channel
+           : input >= INPUT_R        ? row->adds
+                                     : input < row->end;
 }
 
 /* Of a convolution's tensors, c before its activation. */
@@ -150,13 +171,13 @@ static enum lbw_status read_scales(struct scales *out, const struct kernel *kern
                                    const struct lbw_op_tensor *tensors,
                                    const struct lbw_conv_params *params, struct lbw_error *err)
 {
-    size_t num = kernel->by_channel ? (size_t)params->num_outputs : 1;
-    bool is_depthwise = kernel->by_channel && params->groups == params->num_inputs;
+    size_t num = kernel->row->by_channel ? (size_t)params->num_outputs : 1;
+    bool is_depthwise = kernel->row->by_channel && params->groups == params->num_inputs;
     size_t num_x = is_depthwise ? (size_t)params->num_inputs : 1;
     LBW_TRY(lbw_op_scalings(&out->x, &tensors[INPUT_X_SCALE], num_x, "x", err));
     LBW_TRY(lbw_op_scalings(&out->y, &tensors[INPUT_Y_SCALE], num, "y", err));
-    out->has_c = has_input(kernel, INPUT_C_SCALE);
-    out->has_gate = has_input(kernel, INPUT_G_SCALE);
+    out->has_c = has_input(kernel->row, INPUT_C_SCALE);
+    out->has_gate = has_input(kernel->row, INPUT_G_SCALE);
     if (out->has_c)
         LBW_TRY(lbw_op_scalings(&out->c, &tensors[INPUT_C_SCALE], num, "c", err));
     if (out->has_gate)
@@ -164,12 +185,29 @@ static enum lbw_status read_scales(struct scales *out, const struct kernel *kern
     return LBW_OK;
 }
 
-/* From all inputs but x, which is not looked at. */
+/* The sum of the result and r, as ONNX Runtime's QLinearAdd. */
+static enum lbw_status read_sum(struct lbw_conv_sum *out, const struct kernel *kernel,
+                                const struct lbw_op_tensor *tensors,
+                                const struct lbw_scalings *y, struct lbw_error *err)
+{
+    struct lbw_scaling r, s;
+    LBW_TRY(lbw_op_scaling(&r, &tensors[INPUT_R_SCALE], "r", err));
+    LBW_TRY(lbw_op_scaling(&s, &tensors[INPUT_S_SCALE], "s", err));
+    out->own = lbw_scaling_at(y, 0).scale / s.scale;
+    out->other = r.scale / s.scale;
+    out->fixed = (float)s.zero - (out->own * (float)y->zero + out->other * (float)r.zero);
+    out->least = kernel->row->clips ? s.zero : 0;
+    return LBW_OK;
+}
+
+/* From all inputs but x and r, which are not looked at. */
 static enum lbw_status make_conv(struct lbw_conv **out, const struct kernel *kernel,
                                  const struct lbw_op_tensor *tensors, struct lbw_error *err)
 {
     struct lbw_conv_params params = kernel->params;
+    const struct row *row = kernel->row;
     struct scales scales = {0};
+    struct lbw_conv_sum sum;
     uint8_t *tables = NULL;
     float *scale = NULL;
     int32_t *bias = NULL;
@@ -180,11 +218,15 @@ static enum lbw_status make_conv(struct lbw_conv **out, const struct kernel *ker
     params.x_zero = scales.x.zero;
     params.y_zero = scales.has_c ? scales.c.zero : scales.y.zero;
     LBW_OR_OUT(make_scale(&scale, &tensors[INPUT_W_SCALE], &params, &scales, err));
-    if (kernel->by_channel)
+    if (row->adds) {
+        LBW_OR_OUT(read_sum(&sum, kernel, tensors, &scales.y, err));
+        params.sum = &sum;
+    }
+    if (row->by_channel)
         LBW_OR_OUT(make_bias(&bias, tensors, &params, &scales, err));
-    if (kernel->activation->function) {
+    if (row->activation->function) {
         tables = lbw_activation_tables(
-            &num_tables, (size_t)params.num_outputs, kernel->activation, &kernel->settings,
+            &num_tables, (size_t)params.num_outputs, row->activation, &kernel->settings,
             &scales.y, scales.has_c ? &scales.c : NULL, scales.has_gate ? &scales.gate : NULL);
         LBW_OR_OUT(tables ? LBW_OK : lbw_fail_memory(err));
     }
@@ -208,13 +250,13 @@ static enum lbw_status read_attributes(struct kernel *kernel,
     *params = (struct lbw_conv_params){
         .groups = 1, .strides = {1, 1}, .dilations = {1, 1}, .pads = {0, 0, 0, 0}};
     lbw_op_int(&params->groups, info, "group");
-    lbw_activation_settings(&kernel->settings, kernel->activation, info);
+    lbw_activation_settings(&kernel->settings, kernel->row->activation, info);
     LBW_TRY(lbw_op_ints(params->strides, 2, info, "strides", err));
     LBW_TRY(lbw_op_ints(params->dilations, 2, info, "dilations", err));
     return lbw_op_ints(params->pads, 4, info, "pads", err);
 }
 
-/* Packs the weights at once where all inputs but x are constants. */
+/* Packs the weights at once where all inputs but x and r are constants. */
 static enum lbw_status prepare(struct kernel *kernel, const struct ort_kernel_info *info,
                                struct lbw_error *err)
 {
@@ -222,8 +264,9 @@ static enum lbw_status prepare(struct kernel *kernel, const struct ort_kernel_in
     LBW_TRY(read_attributes(kernel, info, err));
     for (size_t i = INPUT_X_SCALE; i < NUM_INPUTS; i++) {
         bool is_constant = true;
-        if (has_input(kernel, i))
-            LBW_TRY(lbw_op_constant(&tensors[i], &is_constant, info, place_of(kernel, i), err));
+        if (has_input(kernel->row, i) && i != INPUT_R)
+            LBW_TRY(lbw_op_constant(&tensors[i], &is_constant, info, place_of(kernel->row, i),
+                                    err));
         if (!is_constant)
             return LBW_OK;
     }
@@ -243,9 +286,7 @@ static enum lbw_status create(void **kernel, const struct lbw_op *op,
     struct kernel *self = calloc(1, sizeof *self);
     if (!self)
         return lbw_fail_memory(err);
-    self->activation = op->row;
-    self->num_inputs = op->num_inputs;
-    self->by_channel = op->input_types == channel_types;
+    self->row = op->row;
     enum lbw_status status = prepare(self, info, err);
     if (status != LBW_OK)
         destroy(self);
@@ -254,8 +295,69 @@ static enum lbw_status create(void **kernel, const struct lbw_op *op,
     return status;
 }
 
+/* Bytes of y and r added up where their shapes differ, as ONNX broadcasts. */
+static void add_broadcast(uint8_t *out, const int64_t dims[4], const uint8_t *y,
+                          const int64_t y_dims[4], const struct lbw_op_tensor *r,
+                          const int64_t r_dims[4], const struct lbw_conv_sum *sum)
+{
+    size_t at[4];
+    for (at[0] = 0; at[0] < (size_t)dims[0]; at[0]++)
+        for (at[1] = 0; at[1] < (size_t)dims[1]; at[1]++)
+            for (at[2] = 0; at[2] < (size_t)dims[2]; at[2]++)
+                for (at[3] = 0; at[3] < (size_t)dims[3]; at[3]++) {
+                    size_t i = 0, k = 0;
+                    for (int d = 0; d < 4; d++) {
+                        i = i * (size_t)y_dims[d] + (y_dims[d] == 1 ? 0 : at[d]);
+                        k = k * (size_t)r_dims[d] + (r_dims[d] == 1 ? 0 : at[d]);
+                    }
+                    *out++ = lbw_conv_add(y[i], ((const uint8_t *)r->data)[k], sum);
+                }
+}
+
+/* The sum's dims; false where the two do not fit. */
+static bool broadcast(int64_t dims[4], int64_t r_dims[4], const int64_t y_dims[4],
+                      const struct lbw_op_tensor *r)
+{
+    if (r->num_dims > 4)
+        return false;
+    for (size_t d = 0; d < 4; d++) {
+        size_t missing = 4 - r->num_dims;
+        r_dims[d] = d < missing ? 1 : r->dims[d - missing];
+        dims[d] = y_dims[d] == 1 ? r_dims[d] : y_dims[d];
+        if (r_dims[d] != dims[d] && r_dims[d] != 1)
+            return false;
+    }
+    return true;
+}
+
+/* r of another shape: the convolution first, then the sum. */
+static enum lbw_status run_broadcast(struct lbw_conv *conv, const struct lbw_op_tensor *x,
+                                     const struct lbw_op_tensor *r, const int64_t y_dims[4],
+                                     struct ort_kernel_context *context, struct lbw_error *err)
+{
+    struct lbw_op_team team = {0};
+    struct lbw_parallel threads = lbw_op_threads(&team, context);
+    int64_t dims[4], r_dims[4];
+    void *sum = NULL;
+    uint8_t *y = NULL;
+    enum lbw_status status;
+    if (!broadcast(dims, r_dims, y_dims, r))
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT, "r does not fit the convolution's result"));
+    LBW_OR_OUT(lbw_op_output(&sum, context, 0, dims, 4, err));
+    y = malloc((size_t)(y_dims[0] * y_dims[1] * y_dims[2] * y_dims[3]) + 1);
+    LBW_OR_OUT(y ? LBW_OK : lbw_fail_memory(err));
+    LBW_OR_OUT(lbw_conv_run(conv, y, x->data, NULL, x->dims[0], x->dims + 2, &threads, err));
+    if (team.has_failed)
+        LBW_OR_OUT(lbw_fail(err, LBW_ERR_RUNTIME, "threads failed"));
+    add_broadcast(sum, dims, y, y_dims, r, r_dims, lbw_conv_params(conv)->sum);
+out:
+    free(y);
+    return status;
+}
+
 static enum lbw_status run(struct lbw_conv *conv, const struct lbw_op_tensor *x,
-                           struct ort_kernel_context *context, struct lbw_error *err)
+                           const struct lbw_op_tensor *r, struct ort_kernel_context *context,
+                           struct lbw_error *err)
 {
     const struct lbw_conv_params *params = lbw_conv_params(conv);
     struct lbw_op_team team;
@@ -267,9 +369,12 @@ static enum lbw_status run(struct lbw_conv *conv, const struct lbw_op_tensor *x,
                         (long long)params->num_inputs);
     int64_t dims[4] = {x->dims[0], params->num_outputs, 0, 0};
     LBW_TRY(lbw_conv_output(dims + 2, params, x->dims + 2, err));
+    if (params->sum && (r->num_dims != 4 || memcmp(r->dims, dims, sizeof dims) != 0))
+        return run_broadcast(conv, x, r, dims, context, err);
     LBW_TRY(lbw_op_output(&y, context, 0, dims, 4, err));
     struct lbw_parallel threads = lbw_op_threads(&team, context);
-    LBW_TRY(lbw_conv_run(conv, y, x->data, x->dims[0], x->dims + 2, &threads, err));
+    LBW_TRY(lbw_conv_run(conv, y, x->data, params->sum ? r->data : NULL, x->dims[0],
+                         x->dims + 2, &threads, err));
     return team.has_failed ? lbw_fail(err, LBW_ERR_RUNTIME, "threads failed") : LBW_OK;
 }
 
@@ -279,39 +384,46 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     struct kernel *self = kernel;
     struct lbw_op_tensor tensors[NUM_INPUTS] = {0};
     struct lbw_conv *conv = NULL;
-    LBW_TRY(lbw_op_input(&tensors[INPUT_X], context, INPUT_X, err));
+    for (size_t i = INPUT_X; i < NUM_INPUTS; i++)
+        if (has_input(self->row, i) && (!self->conv || i == INPUT_X || i == INPUT_R))
+            LBW_TRY(lbw_op_input(&tensors[i], context, place_of(self->row, i), err));
     if (self->conv)
-        return run(self->conv, &tensors[INPUT_X], context, err);
-    for (size_t i = INPUT_X_SCALE; i < NUM_INPUTS; i++)
-        if (has_input(self, i))
-            LBW_TRY(lbw_op_input(&tensors[i], context, place_of(self, i), err));
+        return run(self->conv, &tensors[INPUT_X], &tensors[INPUT_R], context, err);
     LBW_TRY(make_conv(&conv, self, tensors, err));
-    enum lbw_status status = run(conv, &tensors[INPUT_X], context, err);
+    enum lbw_status status = run(conv, &tensors[INPUT_X], &tensors[INPUT_R], context, err);
     lbw_conv_free(&conv);
     return status;
 }
 
-#define CONV_OP(op_name, number, types, activation)                                            \
+#define CONV_OP(op_name, types, number, ...)                                                   \
     {                                                                                          \
         .name = op_name, .num_inputs = number, .input_types = types, .num_outputs = 1,         \
-        .output_type = ORT_TYPE_UINT8, .row = &activation, .create = create,                   \
-        .compute = compute, .destroy = destroy                                                 \
+        .output_type = ORT_TYPE_UINT8, .row = &(const struct row){__VA_ARGS__},                \
+        .create = create, .compute = compute, .destroy = destroy                               \
     }
 
-/* With a prefix, types, and the number of inputs that come on top. */
-#define FAMILY(P, types, more)                                                                 \
-    CONV_OP(P, INPUT_C_SCALE + more, types, lbw_no_activation),                                \
-        CONV_OP(P "Relu", INPUT_C_SCALE + more, types, lbw_relu),                              \
-        CONV_OP(P "Clip", INPUT_C_SCALE + more, types, lbw_clip),                              \
-        CONV_OP(P "LeakyRelu", INPUT_G_SCALE + more, types, lbw_leaky_relu),                   \
-        CONV_OP(P "Sigmoid", INPUT_G_SCALE + more, types, lbw_sigmoid),                        \
-        CONV_OP(P "HardSigmoid", INPUT_G_SCALE + more, types, lbw_hard_sigmoid),               \
-        CONV_OP(P "HardSwish", INPUT_G_SCALE + more, types, lbw_hard_swish),                   \
-        CONV_OP(P "Silu", NUM_TENSOR_INPUTS + more, types, lbw_sigmoid),                       \
-        CONV_OP(P "HardSilu", NUM_TENSOR_INPUTS + more, types, lbw_hard_sigmoid)
+#define FAMILY(OP)                                                                             \
+    OP("", INPUT_C_SCALE, lbw_no_activation), OP("Relu", INPUT_C_SCALE, lbw_relu),             \
+        OP("Clip", INPUT_C_SCALE, lbw_clip), OP("LeakyRelu", INPUT_G_SCALE, lbw_leaky_relu),   \
+        OP("Sigmoid", INPUT_G_SCALE, lbw_sigmoid),                                             \
+        OP("HardSigmoid", INPUT_G_SCALE, lbw_hard_sigmoid),                                    \
+        OP("HardSwish", INPUT_G_SCALE, lbw_hard_swish), OP("Silu", INPUT_R, lbw_sigmoid),      \
+        OP("HardSilu", INPUT_R, lbw_hard_sigmoid)
 
-struct lbw_op lbw_conv_ops[] = {
-    FAMILY("QConv", input_types, 0),
-    FAMILY("QCConv", channel_types, 1),
-};
+#define PLAIN(name, end, activation)                                                           \
+    CONV_OP("QConv" name, input_types, end, &activation, end, false, false, false)
+#define BY_CHANNEL(name, end, activation)                                                      \
+    CONV_OP("QCConv" name, channel_types, end + 1, &activation, end, true, false, false)
+#define TYPES_TO_INPUT_C_SCALE SUM_TYPES(SUM)
+#define TYPES_TO_INPUT_G_SCALE SUM_TYPES(F, U, SUM)
+#define TYPES_TO_INPUT_R       SUM_TYPES(F, U, F, U, SUM)
+#define ADDED(name, end, activation)                                                           \
+    CONV_OP("QConv" name "Add", TYPES_TO_##end, end + NUM_SUM_INPUTS, &activation, end, false, \
+            true, false)
+#define ADDED_RELU(name, end, activation)                                                      \
+    CONV_OP("QConv" name "AddRelu", TYPES_TO_##end, end + NUM_SUM_INPUTS, &activation, end,    \
+            false, true, true)
+
+struct lbw_op lbw_conv_ops[] = {FAMILY(PLAIN), FAMILY(BY_CHANNEL), FAMILY(ADDED),
+                                FAMILY(ADDED_RELU)};
 const size_t lbw_num_conv_ops = sizeof lbw_conv_ops / sizeof *lbw_conv_ops;

@@ -278,8 +278,8 @@ static enum lbw_status run(const struct kernel *self, const struct lbw_op_tensor
     LBW_TRY(lbw_op_output(&y, context, 0, dims, 4, err));
     struct lbw_parallel threads = lbw_op_threads(&team, context);
     if (self->on_bytes)
-        LBW_TRY(
-            lbw_conv_run(self->on_bytes, y, x->data, x->dims[0], x->dims + 2, &threads, err));
+        LBW_TRY(lbw_conv_run(self->on_bytes, y, x->data, NULL, x->dims[0], x->dims + 2,
+                             &threads, err));
     else if (self->row->at[PART_X_SCALING] >= 0)
         LBW_TRY(run_as_floats(self, y, x, &threads, err));
     else

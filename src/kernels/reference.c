@@ -43,6 +43,11 @@ enum lbw_status lbw_conv_check_shape(const struct lbw_conv_params *p, struct lbw
     return LBW_OK;
 }
 
+static bool is_ratio(float x)
+{
+    return x > 0 && x <= LBW_CONV_MAX_RATIO;
+}
+
 enum lbw_status lbw_conv_check(const struct lbw_conv_params *p, struct lbw_error *err)
 {
     LBW_TRY(lbw_conv_check_shape(p, err));
@@ -50,6 +55,9 @@ enum lbw_status lbw_conv_check(const struct lbw_conv_params *p, struct lbw_error
         if (!isfinite(p->scale[m]))
             return lbw_fail(err, LBW_ERR_ARGUMENT, "the scale of output channel %lld is %g",
                             (long long)m, (double)p->scale[m]);
+    if (p->sum && (p->ending || !is_ratio(p->sum->own) || !is_ratio(p->sum->other) ||
+                   !isfinite(p->sum->fixed)))
+        return lbw_fail(err, LBW_ERR_ARGUMENT, "scales of a sum that differ too much");
     return LBW_OK;
 }
 
@@ -108,9 +116,16 @@ static float finish_float(int32_t sum, const struct lbw_conv_params *p, int64_t 
     return row[0];
 }
 
-enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, int64_t num_images,
-                                   const int64_t in[2], const struct lbw_conv_params *p,
-                                   struct lbw_error *err)
+uint8_t lbw_conv_add(uint8_t y, uint8_t r, const struct lbw_conv_sum *sum)
+{
+    float value = rintf(fmaf(sum->own, y, fmaf(sum->other, r, sum->fixed)));
+    value = value > 255 ? 255 : value;
+    return value > sum->least ? (uint8_t)value : sum->least;
+}
+
+enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, const uint8_t *r,
+                                   int64_t num_images, const int64_t in[2],
+                                   const struct lbw_conv_params *p, struct lbw_error *err)
 {
     int64_t out[2];
     size_t i = 0;
@@ -125,6 +140,8 @@ enum lbw_status lbw_conv_reference(void *y, const uint8_t *x, int64_t num_images
                         ((float *)y)[i] = finish_float(sum, p, m);
                     else
                         ((uint8_t *)y)[i] = requantize(sum, p, m);
+                    if (r && p->sum)
+                        ((uint8_t *)y)[i] = lbw_conv_add(((uint8_t *)y)[i], r[i], p->sum);
                 }
     return LBW_OK;
 }

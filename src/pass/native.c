@@ -97,9 +97,11 @@ static enum lbw_status add_call(struct rewriter *r, const struct lbw_native_call
 
 static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
 {
-    const struct lbw_native_finder finder = {r->model, &r->index, r->names, r->scope};
+    const struct lbw_native_finder finder = {r->model, &r->index, r->names, r->scope,
+                                             &r->calls};
     struct lbw_native_call call;
-    if (!lbw_native_match(&call, &finder, node))
+    if (!lbw_native_match(&call, &finder, node) ||
+        lbw_strmap_get(&r->calls, call.last->output[0]))
         return LBW_OK;
     *(call.is_conv ? &r->count.num_convs : &r->count.num_others) += 1;
     return add_call(r, &call, node->name ? node->name : "");

@@ -20,6 +20,8 @@ struct layer {
     const char *w, *w_scale, *bias, *bias_scale;
     struct lbw_native_scaling x_scaling, y, c, gate;
     bool has_bias, has_c, has_gate;
+    const Onnx__NodeProto *r; /* the DequantizeLinear of what is added to it; NULL: nothing */
+    struct lbw_native_scaling s;
 };
 
 /* Constant values of any float type, or a Cast of them; NULL if there are none, or no room. */
@@ -327,9 +329,39 @@ static void add_scaling(struct lbw_native_call *call, const struct lbw_native_sc
     lbw_native_add_input(call, scaling->zero);
 }
 
+/*
+ * Takes the sum of the layer's result and of other bytes, when nothing else reads the result.
+ * If both come from layers, the first of them takes it.
+ */
+static void match_sum(struct lbw_native_call *call, struct layer *layer,
+                      const struct lbw_native_finder *r)
+{
+    const Onnx__NodeProto *real = lbw_native_only_reader(r, call->last);
+    if (!real || lbw_native_dequantizer(r, real->output[0]) != real ||
+        !lbw_native_has_same_scaling(r, real, call->last))
+        return;
+    const Onnx__NodeProto *add = lbw_native_only_reader(r, real);
+    if (!add || !lbw_node_is(add, "Add") || add->n_input != 2)
+        return;
+    bool is_first = strcmp(add->input[0], real->output[0]) == 0;
+    const Onnx__NodeProto *other = lbw_native_dequantizer(r, add->input[is_first]);
+    const Onnx__NodeProto *reader = lbw_native_only_reader(r, add);
+    const Onnx__NodeProto *relu = reader && lbw_node_is(reader, "Relu") ? reader : NULL;
+    const Onnx__NodeProto *q = lbw_native_quantizer(r, relu ? relu : add);
+    const char *op =
+        lbw_arena_printf(&r->model->arena, "%sAdd%s", call->op, relu ? "Relu" : "");
+    if (!other || other == real || !q || !op || lbw_strmap_get(r->taken, q->output[0]))
+        return;
+    layer->r = other;
+    layer->s =
+        (struct lbw_native_scaling){lbw_node_input(q, 1), lbw_node_input(q, 2), false, false};
+    call->last = q;
+    call->op = op;
+}
+
 /* The inputs in the order of docs/format.md; with a scale per channel it is another operator.
  */
-static bool emit(struct lbw_native_call *call, const struct layer *layer,
+static bool emit(struct lbw_native_call *call, struct layer *layer,
                  const struct lbw_native_finder *r)
 {
     bool by_channel =
@@ -339,6 +371,8 @@ static bool emit(struct lbw_native_call *call, const struct layer *layer,
         return false;
     if (by_channel)
         call->op = lbw_arena_printf(&r->model->arena, "QC%s", call->op + 1);
+    else if (layer->x && !layer->y.is_factor)
+        match_sum(call, layer, r);
     if (layer->x) {
         lbw_native_add_input(call, layer->x);
         add_scaling(call, &layer->x_scaling);
@@ -353,6 +387,11 @@ static bool emit(struct lbw_native_call *call, const struct layer *layer,
         add_scaling(call, &layer->c);
     if (layer->has_gate)
         add_scaling(call, &layer->gate);
+    if (layer->r) {
+        lbw_native_add_input(call, lbw_node_input(layer->r, 0));
+        lbw_native_add_scaling(call, layer->r);
+        add_scaling(call, &layer->s);
+    }
     return call->op && (layer->x || lbw_native_read_float(call, r));
 }
 

@@ -73,6 +73,34 @@ const Onnx__NodeProto *lbw_native_quantizer(const struct lbw_native_finder *r,
                : NULL;
 }
 
+/* Whether both constants have the same bytes. */
+static bool is_same_constant(const struct lbw_native_finder *r, const char *a, const char *b)
+{
+    struct lbw_tensor x, y;
+    const Onnx__TensorProto *s = lbw_native_constant(r, a), *t = lbw_native_constant(r, b);
+    if (strcmp(a, b) == 0)
+        return true;
+    if (!s || !t || lbw_tensor_view(&x, r->model, s, NULL) != LBW_OK ||
+        lbw_tensor_view(&y, r->model, t, NULL) != LBW_OK || x.data_type != y.data_type ||
+        x.count != 1 || y.count != 1)
+        return false;
+    if (x.data_type == UINT8) {
+        int64_t p = 0, q = 1;
+        return lbw_tensor_read_int64(&x, &p, NULL) == LBW_OK &&
+               lbw_tensor_read_int64(&y, &q, NULL) == LBW_OK && p == q;
+    }
+    float p = 0, q = 1;
+    return lbw_tensor_read_float(&x, &p, NULL) == LBW_OK &&
+           lbw_tensor_read_float(&y, &q, NULL) == LBW_OK && p == q;
+}
+
+bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *a,
+                                 const Onnx__NodeProto *b)
+{
+    return is_same_constant(r, lbw_node_input(a, 1), lbw_node_input(b, 1)) &&
+           is_same_constant(r, lbw_node_input(a, 2), lbw_node_input(b, 2));
+}
+
 void lbw_native_add_input(struct lbw_native_call *call, const char *name)
 {
     call->inputs[call->num_inputs++] = name;

@@ -15,6 +15,7 @@ struct lbw_native_finder {
     struct lbw_index *index;
     struct lbw_names *names; /* for a bias of zeros */
     struct lbw_scope *scope;
+    const struct lbw_strmap *taken; /* outputs of nodes that a call replaces already */
 };
 
 /* A call that may take the place of a layer. Everything is borrowed from the model. */
@@ -86,6 +87,10 @@ const char *lbw_native_read(struct lbw_native_scaling *out, const struct lbw_nat
 const Onnx__NodeProto *lbw_native_rounder(struct lbw_native_scaling *out,
                                           const struct lbw_native_finder *r,
                                           const Onnx__NodeProto *node);
+
+/* Whether two nodes have the same scale and zero point, by name or by value. */
+bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *a,
+                                 const Onnx__NodeProto *b);
 
 /* The next inputs of a call: a name, or the scale and zero point of a node. */
 void lbw_native_add_input(struct lbw_native_call *call, const char *name);

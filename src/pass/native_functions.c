@@ -62,25 +62,36 @@ struct body {
         "DequantizeLinear bias bias_scale > bias_real axis=0;"                                 \
         "Conv x_real w_real bias_real " CONV_NODE
 
-/* Convolutions whose result has 8 bits. */
-#define FAMILY(P, IN, NODES, C, ROUND)                                                         \
-    {P, IN, ATTRIBUTES, NODES ROUND("conv")},                                                  \
-        {P "Relu", IN, ATTRIBUTES, NODES "Relu conv > result;" ROUND("result")},               \
-        {P "Clip", IN, ATTRIBUTES " min max",                                                  \
+/* The result, in 8 bits, and r added up. */
+#define SUM_INPUTS " r r_scale r_zero s_scale s_zero"
+#define SUM(x)                                                                                 \
+    "QuantizeLinear " x " y_scale y_zero > a;"                                                 \
+    "DequantizeLinear a y_scale y_zero > a_real;"                                              \
+    "DequantizeLinear r r_scale r_zero > r_real;"                                              \
+    "Add a_real r_real > sum;"
+#define ROUND_SUM(x)      SUM(x) "QuantizeLinear sum s_scale s_zero > y"
+#define ROUND_SUM_RELU(x) SUM(x) "Relu sum > above;QuantizeLinear above s_scale s_zero > y"
+
+/* Convolutions whose result has 8 bits; ENDING and MORE are of their names and inputs. */
+#define FAMILY(P, ENDING, IN, MORE, NODES, C, ROUND)                                           \
+    {P ENDING, IN MORE, ATTRIBUTES, NODES ROUND("conv")},                                      \
+        {P "Relu" ENDING, IN MORE, ATTRIBUTES, NODES "Relu conv > result;" ROUND("result")},   \
+        {P "Clip" ENDING, IN MORE, ATTRIBUTES " min max",                                      \
          NODES "Constant > low value_float@min;Constant > high value_float@max;"               \
                "Clip conv low high > result;" ROUND("result")},                                \
-        {P "LeakyRelu", IN " c_scale c_zero", ATTRIBUTES " alpha",                             \
+        {P "LeakyRelu" ENDING, IN " c_scale c_zero" MORE, ATTRIBUTES " alpha",                 \
          NODES C "LeakyRelu c_real > result @alpha;" ROUND("result")},                         \
-        {P "Sigmoid", IN " c_scale c_zero", ATTRIBUTES,                                        \
+        {P "Sigmoid" ENDING, IN " c_scale c_zero" MORE, ATTRIBUTES,                            \
          NODES C "Sigmoid c_real > result;" ROUND("result")},                                  \
-        {P "HardSigmoid", IN " c_scale c_zero", ATTRIBUTES " alpha beta",                      \
+        {P "HardSigmoid" ENDING, IN " c_scale c_zero" MORE, ATTRIBUTES " alpha beta",          \
          NODES C "HardSigmoid c_real > result @alpha @beta;" ROUND("result")},                 \
-        {P "HardSwish", IN " c_scale c_zero", ATTRIBUTES,                                      \
+        {P "HardSwish" ENDING, IN " c_scale c_zero" MORE, ATTRIBUTES,                          \
          NODES C "HardSwish c_real > result;" ROUND("result")},                                \
-        {P "Silu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES,                            \
+        {P "Silu" ENDING, IN " c_scale c_zero g_scale g_zero" MORE, ATTRIBUTES,                \
          NODES C "Sigmoid c_real > gate_exact;" GATED ROUND("result")},                        \
     {                                                                                          \
-        P "HardSilu", IN " c_scale c_zero g_scale g_zero", ATTRIBUTES " alpha beta",           \
+        P "HardSilu" ENDING, IN " c_scale c_zero g_scale g_zero" MORE,                         \
+            ATTRIBUTES " alpha beta",                                                          \
             NODES C "HardSigmoid c_real > gate_exact @alpha @beta;" GATED ROUND("result")      \
     }
 
@@ -97,10 +108,12 @@ struct body {
     "Conv x_real w bias " CONV_NODE
 
 static const struct body bodies[] = {
-    FAMILY("QConv", Q_INPUTS, Q_NODES, C_NODES, ROUND),
-    FAMILY("FConv", F_INPUTS, F_NODES, C_NODES, ROUND),
-    FAMILY("QCConv", QC_INPUTS, QC_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
-    FAMILY("FCConv", F_INPUTS, ONE F_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
+    FAMILY("QConv", "", Q_INPUTS, "", Q_NODES, C_NODES, ROUND),
+    FAMILY("QConv", "Add", Q_INPUTS, SUM_INPUTS, Q_NODES, C_NODES, ROUND_SUM),
+    FAMILY("QConv", "AddRelu", Q_INPUTS, SUM_INPUTS, Q_NODES, C_NODES, ROUND_SUM_RELU),
+    FAMILY("FConv", "", F_INPUTS, "", F_NODES, C_NODES, ROUND),
+    FAMILY("QCConv", "", QC_INPUTS, "", QC_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
+    FAMILY("FCConv", "", F_INPUTS, "", ONE F_NODES, C_CHANNEL_NODES, ROUND_CHANNELS),
     FLOAT_FAMILY("QConv", QF_INPUTS, QF_NODES),
     FLOAT_FAMILY("FConv", "x w bias", F_NODES),
     {"QConvF", QF_INPUTS, ATTRIBUTES,

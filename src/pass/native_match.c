@@ -10,8 +10,6 @@
 #include "pass/native_conv.h"
 #include "pass/native_float.h"
 
-#define UINT8 ONNX__TENSOR_PROTO__DATA_TYPE__UINT8
-
 #define MAX_PARTS 8
 
 static bool match_concat(struct lbw_native_call *call, const struct lbw_native_finder *r,
@@ -36,34 +34,6 @@ static bool match_concat(struct lbw_native_call *call, const struct lbw_native_f
     return true;
 }
 
-/* Whether both constants have the same bytes. */
-static bool is_same_constant(const struct lbw_native_finder *r, const char *a, const char *b)
-{
-    struct lbw_tensor x, y;
-    const Onnx__TensorProto *s = lbw_native_constant(r, a), *t = lbw_native_constant(r, b);
-    if (strcmp(a, b) == 0)
-        return true;
-    if (!s || !t || lbw_tensor_view(&x, r->model, s, NULL) != LBW_OK ||
-        lbw_tensor_view(&y, r->model, t, NULL) != LBW_OK || x.data_type != y.data_type ||
-        x.count != 1 || y.count != 1)
-        return false;
-    if (x.data_type == UINT8) {
-        int64_t p = 0, q = 1;
-        return lbw_tensor_read_int64(&x, &p, NULL) == LBW_OK &&
-               lbw_tensor_read_int64(&y, &q, NULL) == LBW_OK && p == q;
-    }
-    float p = 0, q = 1;
-    return lbw_tensor_read_float(&x, &p, NULL) == LBW_OK &&
-           lbw_tensor_read_float(&y, &q, NULL) == LBW_OK && p == q;
-}
-
-static bool has_same_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *a,
-                             const Onnx__NodeProto *b)
-{
-    return is_same_constant(r, lbw_node_input(a, 1), lbw_node_input(b, 1)) &&
-           is_same_constant(r, lbw_node_input(a, 2), lbw_node_input(b, 2));
-}
-
 static bool match_pool(struct lbw_native_call *call, const struct lbw_native_finder *r,
                        const Onnx__NodeProto *pool)
 {
@@ -71,7 +41,7 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
     call->last = lbw_native_quantizer(r, pool);
     if (!x || !call->last || pool->n_output != 1 || !kernel || kernel->n_ints != 2 ||
-        lbw_native_has_auto_pad(pool) || !has_same_scaling(r, x, call->last))
+        lbw_native_has_auto_pad(pool) || !lbw_native_has_same_scaling(r, x, call->last))
         return false;
     lbw_native_add_input(call, lbw_node_input(x, 0));
     lbw_native_add_scaling(call, x);
@@ -110,8 +80,8 @@ static const char *unquantized(const struct lbw_native_finder *r, const char *na
     const Onnx__NodeProto *d = lbw_native_dequantizer(r, name);
     const Onnx__NodeProto *p =
         d ? lbw_native_made_by(r, lbw_node_input(d, 0), "QuantizeLinear") : NULL;
-    bool same = p && lbw_native_has_byte_scaling(r, p) && has_same_scaling(r, d, q) &&
-                has_same_scaling(r, p, q);
+    bool same = p && lbw_native_has_byte_scaling(r, p) &&
+                lbw_native_has_same_scaling(r, d, q) && lbw_native_has_same_scaling(r, p, q);
     return same ? lbw_node_input(p, 0) : name;
 }
 

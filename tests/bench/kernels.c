@@ -144,7 +144,7 @@ static void measure(const struct shape *s, const struct lbw_isa *isa, double mos
     for (int r = 0; r < ROUNDS; r++) {
         double start = now();
         for (int i = 0; i < repeats; i++)
-            lbw_conv_run(conv, y, x, 1, sides, &lbw_sequential, &err);
+            lbw_conv_run(conv, y, x, NULL, 1, sides, &lbw_sequential, &err);
         times[r] = (now() - start) / repeats;
     }
     qsort(times, ROUNDS, sizeof *times, compare_doubles);

@@ -642,6 +642,103 @@ static void scales_per_channel_give_the_same(void **unused)
     free(bytes.data);
 }
 
+/* ---- sums ---- */
+
+/* Bytes a and b added up, perhaps behind a Relu, to bytes TO. */
+static void put_sum(struct text *graph, const char *a, const char *b, const char *to,
+                    bool has_relu)
+{
+    char inputs[200];
+    const char *sum = name_of(to, "_sum"), *above = name_of(to, "_above");
+    put_dequantize(graph, a, name_of("_in_", to));
+    put_dequantize(graph, b, name_of("_in_", to));
+    snprintf(inputs, sizeof inputs, "%s_in_%s %s_in_%s", a, to, b, to);
+    put_op(graph, "Add", inputs, sum, NULL);
+    if (has_relu)
+        put_op(graph, "Relu", sum, above, NULL);
+    put_scaling(graph, to, SCALE, has_relu ? 90 : 120);
+    put_quantize(graph, has_relu ? above : sum, to, to);
+}
+
+/* Every activation in front of a sum; one of two layers, and one with bytes for each channel.
+ */
+static struct text make_sums(void)
+{
+    static const char *const activations[] = {NULL,        "Relu",    "Clip",
+                                              "LeakyRelu", "Sigmoid", "HardSigmoid",
+                                              "HardSwish", "Silu",    "HardSilu"};
+    static const char *const names[] = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j"};
+    const struct layer first = {"q", "s", NULL, 16, CHANNELS, 1, 3, 1, .02F, false};
+    const struct layer left = {"si", "t", NULL, 16, 16, 1, 1, 1, SCALE, false};
+    const struct layer right = {"si", "u", NULL, 16, 16, 16, 3, 1, SCALE, false};
+    const struct layer last = {"v", "w", "Relu", 16, 16, 1, 3, 2, SCALE, false};
+    const int64_t dims[] = {16, 1, 1};
+    uint8_t each[16];
+    char from[8] = "s", result[8];
+    struct text graph = {0};
+    put_quarters(&graph, large[0]);
+    put_layer(&graph, &first);
+    for (size_t i = 0; i < sizeof activations / sizeof *activations; i++) {
+        const struct layer layer = {from,          names[i], activations[i], 16,   16, 1,
+                                    i % 3 ? 1 : 3, 1,        SCALE,          false};
+        put_layer(&graph, &layer);
+        snprintf(result, sizeof result, "s%s", names[i]);
+        put_sum(&graph, i % 2 ? from : names[i], i % 2 ? names[i] : from, result, i % 4 > 1);
+        strcpy(from, result);
+    }
+    put_layer(&graph, &left);
+    put_layer(&graph, &right);
+    put_sum(&graph, "t", "u", "v", false);
+    put_layer(&graph, &last);
+    for (size_t i = 0; i < sizeof each; i++)
+        each[i] = (uint8_t)(100 + 3 * i);
+    put_tensor(&graph, "k", TYPE(UINT8), dims, 3, each, sizeof each);
+    put_scaling(&graph, "k", SCALE, 120);
+    put_sum(&graph, "w", "k", "out", false);
+    put_dequantize(&graph, "out", "_y");
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), (const int64_t[]){-1, CHANNELS / 4, -1, -1},
+                   4);
+    put_typed_port(&graph, 12, "out_y", TYPE(FLOAT), NULL, 0);
+    return finish_model(&graph, 8, 14);
+}
+
+static size_t num_calls(const struct lbw_model *model, const char *part)
+{
+    size_t num = 0;
+    for (size_t i = 0; i < model->proto->graph->n_node; i++)
+        num += strstr(model->proto->graph->node[i]->op_type, part) != NULL;
+    return num;
+}
+
+static void sums_belong_to_convolutions(void **unused)
+{
+    (void)unused;
+    struct lbw_error err = {0};
+    struct text bytes = make_sums();
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    char digest[LBW_DIGEST_SIZE];
+    size_t num = 0;
+    const struct lbw_encode_params params = {.encoding = LBW_ENCODING_NATIVE};
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(num_calls(model, "QConv"), 13);
+        assert_int_equal(num_calls(model, "Add"), 11);
+        assert_int_equal(num_calls(model, "AddRelu"), 4);
+        assert_true(calls(model, "QConvHardSiluAdd") && calls(model, "QConvSiluAddRelu"));
+        compare_all(&bytes, model, 2); /* ten sums add up differences */
+        if (i)
+            break;
+        check(lbw_digest(digest, model, &err), &err); /* opens the functions */
+        assert_int_equal(num_calls(model, "QConv"), 0);
+        check(lbw_reencode(&num, NULL, NULL, model, &params, &err), &err);
+    }
+    assert_int_equal(count.num_convs, 13);
+    lbw_model_close(&model);
+    free(bytes.data);
+}
+
 static void quarters_are_one_operator(void **unused)
 {
     (void)unused;
@@ -770,6 +867,7 @@ int main(void)
         cmocka_unit_test(scales_per_channel_give_the_same),
         cmocka_unit_test(converts_back_and_forth),
         cmocka_unit_test(layers_beside_floats_give_the_same),
+        cmocka_unit_test(sums_belong_to_convolutions),
         cmocka_unit_test(quarters_are_one_operator),
         cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),

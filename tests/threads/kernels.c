@@ -36,7 +36,7 @@ static void work(void *user)
     struct job *job = user;
     size_t size = CHANNELS * (size_t)(job->sides[0] * job->sides[1]);
     for (int i = 0; i < NUM_RUNS && !job->differs; i++) {
-        job->differs = lbw_conv_run(conv, job->y, picture, 1, job->sides, &lbw_sequential,
+        job->differs = lbw_conv_run(conv, job->y, picture, NULL, 1, job->sides, &lbw_sequential,
                                     NULL) != LBW_OK ||
                        memcmp(job->y, job->expected, size) != 0 ||
                        lbw_pool_run(job->y, picture, CHANNELS, job->sides, &pool, isa,
@@ -73,7 +73,7 @@ static void all_threads_get_the_definition(void **unused)
         job->expected_pool = malloc(MAX_SIZE);
         assert_true(job->y && job->expected && job->expected_pool);
         assert_int_equal(
-            lbw_conv_reference(job->expected, picture, 1, job->sides, &params, &err), LBW_OK);
+            lbw_conv_reference(job->expected, picture, NULL, 1, job->sides, &params, &err), LBW_OK);
         assert_int_equal(
             lbw_pool_reference(job->expected_pool, picture, CHANNELS, job->sides, &pool, &err),
             LBW_OK);
@@ -166,8 +166,8 @@ static void check_layer(const struct layer *l, struct lbw_random *random)
     uint8_t *y = calloc(size, 1), *expected = malloc(size);
     assert_true(y && expected);
     assert_int_equal(lbw_conv_new(&conv, &params, lbw_isa_best(), &err), LBW_OK);
-    assert_int_equal(lbw_conv_run(conv, expected, x, 1, sides, &lbw_sequential, &err), LBW_OK);
-    assert_int_equal(lbw_conv_run(conv, y, x, 1, sides, &crew, &err), LBW_OK);
+    assert_int_equal(lbw_conv_run(conv, expected, x, NULL, 1, sides, &lbw_sequential, &err), LBW_OK);
+    assert_int_equal(lbw_conv_run(conv, y, x, NULL, 1, sides, &crew, &err), LBW_OK);
     assert_memory_equal(y, expected, size);
     if (lbw_isa_best() && tasks < l->least_tasks)
         fail_msg("%d to %d channels of side %d: %zu tasks", (int)l->inputs, (int)l->outputs,

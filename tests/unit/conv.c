@@ -21,6 +21,7 @@ struct setup {
     int magnitude; /* of weights; 0: up to 127 */
     int extreme;   /* pixels are 0 or 255, weights ± the magnitude */
     int has_table;
+    int has_sum;
 };
 
 static void *fresh(size_t num, size_t size)
@@ -55,6 +56,13 @@ static void fill_params(struct lbw_conv_params *p, const struct setup *s)
     p->bias = bias;
     p->scale = scale;
     p->tables = tables;
+    if (s->has_sum) {
+        struct lbw_conv_sum *sum = fresh(1, sizeof *sum);
+        *sum = (struct lbw_conv_sum){(float)(1 + draw(3000)) * .001F,
+                                     (float)(1 + draw(3000)) * .001F, (float)draw(400) - 300,
+                                     (uint8_t)(draw(2) ? draw(256) : 0)};
+        p->sum = sum;
+    }
 }
 
 static void free_params(struct lbw_conv_params *p)
@@ -63,6 +71,7 @@ static void free_params(struct lbw_conv_params *p)
     free((void *)p->bias);
     free((void *)p->scale);
     free((void *)p->tables);
+    free((void *)p->sum);
 }
 
 /* Tasks in the opposite order: none may depend on another. */
@@ -75,7 +84,7 @@ static void run_backwards(void *user, size_t num, void (*task)(void *argument, s
 }
 
 static void compare(const struct setup *s, const struct lbw_conv_params *p, const uint8_t *x,
-                    const uint8_t *expected, size_t size)
+                    const uint8_t *r, const uint8_t *expected, size_t size)
 {
     static const struct lbw_parallel backwards = {run_backwards, NULL};
     const struct lbw_isa *all[LBW_MAX_ISAS];
@@ -86,7 +95,7 @@ static void compare(const struct setup *s, const struct lbw_conv_params *p, cons
         uint8_t *y = fresh(size, 1);
         memset(y, 0xa5, size);
         check(lbw_conv_new(&conv, p, all[i], &err), &err);
-        check(lbw_conv_run(conv, y, x, s->num_images, s->sides,
+        check(lbw_conv_run(conv, y, x, r, s->num_images, s->sides,
                            i % 2 ? &lbw_sequential : &backwards, &err),
               &err);
         for (size_t k = 0; k < size; k++)
@@ -114,11 +123,15 @@ static void try_setup(const struct setup *s)
     size_t in_size = (size_t)(s->num_images * p.num_inputs * s->sides[0] * s->sides[1]);
     size_t size = (size_t)(s->num_images * p.num_outputs * out[0] * out[1]);
     uint8_t *x = fresh(in_size, 1), *expected = fresh(size, 1);
+    uint8_t *r = s->has_sum ? fresh(size, 1) : NULL;
+    for (size_t i = 0; r && i < size; i++)
+        r[i] = (uint8_t)draw(256);
     for (size_t i = 0; i < in_size; i++)
         x[i] = (uint8_t)(s->extreme ? (draw(4) ? 255 : 0) : draw(256));
-    check(lbw_conv_reference(expected, x, s->num_images, s->sides, &p, &err), &err);
-    compare(s, &p, x, expected, size);
+    check(lbw_conv_reference(expected, x, r, s->num_images, s->sides, &p, &err), &err);
+    compare(s, &p, x, r, expected, size);
     free(x);
+    free(r);
     free(expected);
     free_params(&p);
 }
@@ -173,6 +186,8 @@ static void equals_the_definition(void **unused)
         s.has_table = !s.has_table;
         try_setup(&s);
         s.has_table = s.params.has_channel_tables = true;
+        try_setup(&s);
+        s.has_sum = true;
         try_setup(&s);
     }
 }
@@ -230,6 +245,7 @@ static void random_shapes(void **unused)
         p->y_zero = (uint8_t)draw(256);
         s.has_table = (int)draw(2);
         p->has_channel_tables = draw(2);
+        s.has_sum = (int)draw(2);
         try_setup(&s);
     }
 }
@@ -261,6 +277,9 @@ static void wrong_parameters_are_refused(void **unused)
     assert_int_equal(lbw_conv_new(&conv, &p, NULL, &err), LBW_ERR_ARGUMENT);
     p = good;
     p.num_inputs = p.num_outputs = 1 << 24;
+    assert_int_equal(lbw_conv_new(&conv, &p, NULL, &err), LBW_ERR_ARGUMENT);
+    p = good;
+    p.sum = &(const struct lbw_conv_sum){.own = 1, .other = 0};
     assert_int_equal(lbw_conv_new(&conv, &p, NULL, &err), LBW_ERR_ARGUMENT);
     p = good;
     p.scale = infinite;

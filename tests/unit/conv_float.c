@@ -235,11 +235,11 @@ static void bytes_to_floats(void **unused)
         size_t size = 4 * (size_t)(p.num_outputs * out[0] * out[1]);
         float *expected = malloc(size), *y = malloc(size);
         assert_true(expected && y);
-        check(lbw_conv_reference(expected, x, 1, in, &p, &err), &err);
+        check(lbw_conv_reference(expected, x, NULL, 1, in, &p, &err), &err);
         for (size_t k = 0; k < num; k++) {
             struct lbw_conv *conv = NULL;
             check(lbw_conv_new(&conv, &p, all[k], &err), &err);
-            check(lbw_conv_run(conv, y, x, 1, in, &lbw_sequential, &err), &err);
+            check(lbw_conv_run(conv, y, x, NULL, 1, in, &lbw_sequential, &err), &err);
             if (memcmp(y, expected, size) != 0)
                 fail_msg("%s differs from the definition", all[k]->name);
             lbw_conv_free(&conv);
