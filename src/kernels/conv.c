@@ -38,6 +38,19 @@ static void pack_weights(struct lbw_conv *conv)
                         pack_word(weights_of(conv, g * conv->rows + m), 4 * q, conv->products);
 }
 
+void lbw_conv_unpack(int8_t *weights, const struct lbw_conv *conv)
+{
+    const int32_t *word = conv->words;
+    for (size_t g = 0; g < (size_t)conv->params.groups; g++)
+        for (size_t b = 0; b < conv->blocks; b++)
+            for (size_t q = 0; q < conv->quads; q++)
+                for (size_t m = lbw_conv_block(conv, b); m < lbw_conv_block(conv, b + 1);
+                     m++, word++)
+                    for (size_t k = 4 * q; k < 4 * q + 4 && k < conv->products; k++)
+                        weights[(g * conv->rows + m) * conv->products + k] =
+                            (int8_t)((uint32_t)*word >> 8 * (k % 4));
+}
+
 /* Whether two neighbouring products may exceed 16 bits: 255 × 128 does not. */
 static bool exceeds_pairs(const struct lbw_conv *conv)
 {
@@ -72,14 +85,15 @@ static void *copy(const void *from, size_t num, size_t size)
     return to;
 }
 
-/* The caller's arrays may go away: every one becomes a copy. */
+/* The caller's arrays may go away: every one becomes a copy, the weights only where they are
+ * not packed. */
 static enum lbw_status own_params(struct lbw_conv *conv, const struct lbw_conv_params *params,
                                   struct lbw_error *err)
 {
     struct lbw_conv_params *own = &conv->params;
     size_t num = (size_t)params->num_outputs;
     *own = *params;
-    own->weights = copy(params->weights, num * conv->products, 1);
+    own->weights = conv->isa ? NULL : copy(params->weights, num * conv->products, 1);
     own->bias = copy(params->bias, num, sizeof *own->bias);
     own->scale = copy(params->scale, num, sizeof *own->scale);
     own->tables =
@@ -92,12 +106,13 @@ static enum lbw_status own_params(struct lbw_conv *conv, const struct lbw_conv_p
         return lbw_fail_memory(err);
     if (params->ending && (!own->ending || !own->float_bias))
         return lbw_fail_memory(err);
-    return own->weights && own->bias && own->scale && (own->tables || !params->tables)
+    return (own->weights || conv->isa) && own->bias && own->scale &&
+                   (own->tables || !params->tables)
                ? LBW_OK
                : lbw_fail_memory(err);
 }
 
-static enum lbw_status pack(struct lbw_conv *conv, struct lbw_error *err)
+static enum lbw_status pack(struct lbw_conv *conv, const int8_t *weights, struct lbw_error *err)
 {
     size_t num = (size_t)conv->params.num_outputs;
     size_t max_rows = conv->isa->max_rows;
@@ -106,9 +121,11 @@ static enum lbw_status pack(struct lbw_conv *conv, struct lbw_error *err)
     conv->bias = calloc(num + 1, sizeof *conv->bias);
     if (!conv->words || !conv->bias)
         return lbw_fail_memory(err);
+    conv->params.weights = weights;
     conv->is_wide = conv->isa->adds_pairs && exceeds_pairs(conv);
     pack_weights(conv);
     pack_bias(conv);
+    conv->params.weights = NULL;
     return LBW_OK;
 }
 
@@ -128,7 +145,7 @@ enum lbw_status lbw_conv_new(struct lbw_conv **out, const struct lbw_conv_params
     conv->quads = (conv->products + 3) / 4;
     LBW_OR_OUT(own_params(conv, params, err));
     if (isa)
-        LBW_OR_OUT(pack(conv, err));
+        LBW_OR_OUT(pack(conv, params->weights, err));
     *out = conv;
     conv = NULL;
 out:

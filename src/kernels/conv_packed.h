@@ -8,7 +8,7 @@
 #include "kernels/conv_plan.h"
 
 struct lbw_conv {
-    struct lbw_conv_params params; /* its arrays are owned */
+    struct lbw_conv_params params; /* its arrays are owned; no weights with an isa */
     const struct lbw_isa *isa;
     size_t depth;    /* input channels of a group */
     size_t rows;     /* output channels of a group */
@@ -23,5 +23,8 @@ struct lbw_conv {
 
 /* The first channel of block b: blocks differ by one channel at most. */
 size_t lbw_conv_block(const struct lbw_conv *conv, size_t b);
+
+/* The weights from the packed words, as in struct lbw_conv_params. */
+void lbw_conv_unpack(int8_t *weights, const struct lbw_conv *conv);
 
 #endif

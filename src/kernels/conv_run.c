@@ -7,6 +7,7 @@
  * it; and layers that move much for what they compute stay on one thread.
  */
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "kernels/conv_packed.h"
@@ -525,6 +526,25 @@ static enum lbw_status find_plan(struct lbw_conv_plan **out, bool *is_kept,
     return LBW_OK;
 }
 
+/* Where there is no plan; weights are unpacked for this run. */
+static enum lbw_status run_reference(const struct lbw_conv *conv, void *y, const uint8_t *x,
+                                     const uint8_t *r, int64_t num_images,
+                                     const int64_t sides[2], struct lbw_error *err)
+{
+    struct lbw_conv_params params = conv->params;
+    int8_t *own = NULL;
+    if (!params.weights) {
+        own = malloc((size_t)params.num_outputs * conv->products + 1);
+        if (!own)
+            return lbw_fail_memory(err);
+        lbw_conv_unpack(own, conv);
+        params.weights = own;
+    }
+    enum lbw_status status = lbw_conv_reference(y, x, r, num_images, sides, &params, err);
+    free(own);
+    return status;
+}
+
 enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x, const uint8_t *r,
                              int64_t num_images, const int64_t sides[2],
                              const struct lbw_parallel *parallel, struct lbw_error *err)
@@ -541,7 +561,7 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x, c
     enum lbw_status status =
         conv->isa ? find_plan(&plan, &is_kept, conv, sides, err) : LBW_ERR_UNSUPPORTED;
     if (status == LBW_ERR_UNSUPPORTED)
-        return lbw_conv_reference(y, x, r, num_images, sides, &conv->params, err);
+        return run_reference(conv, y, x, r, num_images, sides, err);
     LBW_TRY(status);
     for (int64_t n = 0; n < num_images && status == LBW_OK; n++) {
         struct job job = {.conv = conv,

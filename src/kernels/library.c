@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* liblbw_ort.so: hands the operators of `ai.lbw` to ONNX Runtime. Exports RegisterCustomOps. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "kernels/op.h"
 
@@ -90,6 +95,22 @@ static struct ort_status *fail(const struct lbw_op *op, const struct lbw_error *
         err->status == LBW_ERR_ARGUMENT ? ORT_INVALID_ARGUMENT : ORT_FAIL, message);
 }
 
+/*
+ * What the runtime folds at load, the decoding of all weights above all, is freed before
+ * kernels are made, but stays with the allocator: several times what the session needs. The
+ * first run after that returns it to the system.
+ */
+static atomic_bool is_loading;
+
+static void return_memory(void)
+{
+#ifdef __GLIBC__
+    if (atomic_load_explicit(&is_loading, memory_order_relaxed) &&
+        atomic_exchange(&is_loading, false))
+        malloc_trim(0);
+#endif
+}
+
 static struct ort_status *create(const struct ort_operator *base, const void *api,
                                  const struct ort_kernel_info *info, void **kernel)
 {
@@ -106,6 +127,7 @@ static struct ort_status *create(const struct ort_operator *base, const void *ap
         return fail(op, &err);
     }
     *kernel = node;
+    atomic_store(&is_loading, true);
     return NULL;
 }
 
@@ -113,6 +135,7 @@ static struct ort_status *compute(void *kernel, struct ort_kernel_context *conte
 {
     struct node *node = kernel;
     struct lbw_error err = {0};
+    return_memory();
     if (node->op->compute(node->kernel, context, &err) != LBW_OK)
         return fail(node->op, &err);
     return NULL;
