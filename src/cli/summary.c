@@ -219,15 +219,17 @@ static const char *why_plain(const struct lbw_report_row *row)
     return *row->note ? row->note : NULL;
 }
 
-/* One number for all layers, or for those that have one. */
+/* One number: of the weights if nothing was calibrated, else of the layers' outputs. */
 static void print_all(FILE *to, const struct lbw_report *report)
 {
     size_t num = report->num_measured;
-    if (num == 0 || num == report->num_converted)
-        fprintf(to, "  all weights together: %.1f dB\n", report->snr);
+    if (num == 0)
+        fprintf(to, "  SNR of all weights: %.1f dB\n", report->snr);
+    else if (num == report->num_converted)
+        fprintf(to, "  mean SNR of the layers' outputs: %.1f dB\n", report->snr);
     else
-        fprintf(to, "  mean of %zu of %zu layers: %.1f dB\n", num, report->num_converted,
-                report->snr);
+        fprintf(to, "  mean SNR of the outputs of %zu of %zu layers: %.1f dB\n", num,
+                report->num_converted, report->snr);
 }
 
 static const char *why_not_finite(const struct lbw_check_row *row)

@@ -92,7 +92,7 @@ static void print_edge(FILE *f, const struct lbw_edge *edge)
 static void print_edges(FILE *f, const struct lbw_plan *plan)
 {
     if (plan->num_edges)
-        fputs("# type low high   tensor op node   (edit the first three; auto fits them)\n", f);
+        fputs("# type low high   tensor op node   (edit the first three; auto: fitted)\n", f);
     for (size_t i = 0; i < plan->num_edges; i++)
         print_edge(f, &plan->edges[i]);
 }
@@ -113,7 +113,8 @@ static enum lbw_status print_text(char **out, const struct lbw_plan *plan,
     FILE *f = open_memstream(out, &size);
     if (!f)
         return lbw_fail_memory(err);
-    fputs("# grid scale group   tensor shape axis op node   (edit the first three; - keeps)\n",
+    fputs("# grid scale group   tensor shape axis op node   (edit the first three; - keeps "
+          "float)\n",
           f);
     for (size_t i = 0; i < plan->num_weights; i++)
         print_item(f, &plan->weights[i].item);
