@@ -44,10 +44,10 @@ struct strip {
 
 static const struct strip strips[] = {
     {.title = "Bits per weight",
-     .note = "One bar per layer, in the order of the network; codes and scales.",
+     .note = "One bar per layer, in the order of the network; scales included.",
      .value = bits_of,
      .value_key = "converted",
-     .under_key = "left as float",
+     .under_key = "kept in float",
      .shows_float = true,
      .unit = 2},
     {.title = "Signal-to-noise ratio of each layer, dB",
@@ -58,7 +58,7 @@ static const struct strip strips[] = {
      .under_key = "rounded only",
      .unit = 10},
     {.title = "Predicted loss of each layer",
-     .note = "Relative to the total loss of two terms of 4 bits everywhere.",
+     .note = "Relative to the total loss of grid 4x2 everywhere.",
      .value = predicted_loss},
 };
 
@@ -92,7 +92,7 @@ static enum lbw_status print_title(FILE *to, const struct strip *strip,
     fputs("<title>", to);
     LBW_TRY(lbw_markup_text(to, row->item->node, err));
     if (!row->converted)
-        fputs(": left as float", to);
+        fputs(": kept in float", to);
     else if (strip->value == bits_of)
         fprintf(to, ": grid %s, %.2f bits per weight", row->item->grid->name, bits_of(row));
     else if (strip->under)

@@ -60,8 +60,8 @@ static void print_cards(FILE *to, const struct lbw_page_params *p)
         print_kept_card(to, p->kept);
     if (p->budget && isfinite(p->budget->loss))
         fprintf(to,
-                "<div><span>Predicted loss</span><b>%.2f</b><span>1 is that of two terms of 4 "
-                "bits everywhere</span></div>\n",
+                "<div><span>Predicted loss</span><b>%.2f</b><span>1 is the loss of grid "
+                "4x2 everywhere</span></div>\n",
                 p->budget->loss);
     fputs("</div>\n", to);
 }
@@ -75,8 +75,10 @@ static void print_boxes(FILE *to, const struct lbw_check_result *kept)
     static const char *const looks[] = {"one", "bad", "warn"};
     size_t at = 0, all = nums[0] + nums[1] + nums[2];
     fprintf(to,
-            "<h2>Boxes</h2>\n<p>At a score of 0.4; partners have the same class and an IoU of "
-            "0.5 or more.</p>\n<svg class=\"low\" viewBox=\"0 0 %zu 1\" "
+            "<h2>Boxes</h2>\n<p>Boxes with scores of at least 0.4. One is kept if the "
+            "converted model "
+            "has a box of the same class with an IoU of at least 0.5.</p>\n<svg class=\"low\" "
+            "viewBox=\"0 0 %zu 1\" "
             "preserveAspectRatio=\"none\" "
             "role=\"img\"><title>%zu kept, %zu lost, %zu invented</title>",
             all, nums[0], nums[1], nums[2]);
@@ -137,7 +139,7 @@ static enum lbw_status print_layers(FILE *to, const struct lbw_report *report,
     fprintf(to,
             "<details><summary>All %zu weights</summary><div class=\"wide\"><table><tr>"
             "<th class=\"name\">node</th><th>shape</th><th>grid</th><th>bits</th>"
-            "<th>rounded</th><th>fitted</th><th class=\"name\">how</th></tr>\n",
+            "<th>SNR rounded, dB</th><th>SNR fitted, dB</th><th class=\"name\">how</th></tr>\n",
             report->num_rows);
     for (size_t i = 0; i < report->num_rows; i++)
         LBW_TRY(print_row(to, lbw_report_row(report, i), err));
