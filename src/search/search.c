@@ -283,7 +283,7 @@ static enum lbw_status try_importance(struct search *s, const char *what,
     return status;
 }
 
-/* Step 3, first half: tries several importances. */
+/* Tries several importances. */
 static enum lbw_status try_weights(struct search *s, struct lbw_error *err)
 {
     static const struct {
@@ -324,7 +324,7 @@ static enum lbw_status move_group(struct search *s, const struct lbw_layer_group
     return status;
 }
 
-/* Step 3, second half: large moves first, until trials or time are used up. */
+/* Large moves first, until trials or time are used up. */
 static enum lbw_status refine(struct search *s, struct lbw_error *err)
 {
     static const double factors[] = {6, 2.5, 1.5};
@@ -398,27 +398,41 @@ out:
     return status;
 }
 
-/* Tries the plan of --bits auto for this size, so that the search ends no worse. */
+/* Tries the grids that gradients choose for these bytes; *excess: bytes above the target. */
+static enum lbw_status try_room(struct search *s, int64_t *excess, bool *found,
+                                const struct lbw_grid **grids, int64_t room,
+                                struct lbw_error *err)
+{
+    int64_t size = 0;
+    LBW_TRY(choose_grids(s, grids, found, lbw_layers_bits(&s->layers, (double)room), err));
+    if (!*found)
+        return LBW_OK;
+    LBW_TRY(plain_size(s, &size, grids, err));
+    *excess = size + s->bias_bytes - (int64_t)s->result->target_size;
+    if (*excess > 0 || was_tried(s, grids))
+        return LBW_OK;
+    LBW_TRY(try(s, "bits by gradients", grids, excess, err));
+    s->bias_bytes += *excess > 0 ? *excess : 0;
+    return LBW_OK;
+}
+
+/*
+ * Tries the plan of --bits auto for this size, so that the search ends no worse. Files are
+ * larger where scales need 32 bits; a little less room may change no grid, so steps grow.
+ */
 static enum lbw_status try_gradients(struct search *s, struct lbw_error *err)
 {
-    int64_t target = (int64_t)s->result->target_size, size = 0, excess = 0;
-    int64_t room = target - s->rest - s->bias_bytes;
+    int64_t room = (int64_t)s->result->target_size - s->rest - s->bias_bytes;
+    int64_t step = 0, excess = 1;
     const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
     bool found = true;
     enum lbw_status status = grids ? LBW_OK : lbw_fail_memory(err);
     s->stage = "bits by gradients";
-    for (int round = 0; status == LBW_OK && round < 4 && room > 0; round++) {
-        status = choose_grids(s, grids, &found, lbw_layers_bits(&s->layers, (double)room), err);
-        if (status == LBW_OK && found)
-            status = plain_size(s, &size, grids, err);
-        size += s->bias_bytes;
-        if (status != LBW_OK || !found || size <= target)
-            break;
-        room -= size - target;
+    while (status == LBW_OK && found && excess > 0 && room > 0 && has_time(s)) {
+        status = try_room(s, &excess, &found, grids, room, err);
+        room -= step ? step : excess;
+        step = step ? 2 * step : room / 1024 + 1;
     }
-    if (status == LBW_OK && found && room > 0 && size <= target && has_time(s) &&
-        !was_tried(s, grids))
-        status = try(s, "bits by gradients", grids, &excess, err);
     free(grids);
     return status;
 }
@@ -438,9 +452,7 @@ static enum lbw_status halve_bits(struct search *s, struct lbw_error *err)
         int64_t excess;
         bool found;
         status = choose_grids(s, grids, &found, middle, err);
-        if (status != LBW_OK)
-            break;
-        if (found && was_tried(s, grids))
+        if (status != LBW_OK || (found && was_tried(s, grids)))
             break;
         if (found)
             status = try(s, "bits by gradients", grids, &excess, err);

@@ -168,6 +168,36 @@ static void test_search(void **state)
     assert_null(result);
 }
 
+static void find_gradients(void *user, const struct lbw_search_trial *trial)
+{
+    bool *was_found = user;
+    *was_found = strcmp(trial->what, "bits by gradients") == 0 && trial->fits;
+}
+
+/* Whatever the target, the second trial is the plan of --bits auto for it, and fits. */
+static void test_gradients_first(void **state)
+{
+    (void)state;
+    for (uint64_t extra = 0; extra < 900; extra += 100) {
+        struct lbw_error err = {0};
+        struct lbw_search_result *result = NULL;
+        struct setting s;
+        bool was_found = false;
+        prepare(&s);
+        s.calibrate.num_samples = 2;
+        s.search.num_grids = 0;
+        s.search.grids = NULL;
+        s.search.target_bits = 4.6 + (double)extra / 1000;
+        s.search.max_trials = 2;
+        s.search.log = find_gradients;
+        s.search.log_user = &was_found;
+        check(lbw_search(&result, model_path, &s.search, &err), &err);
+        if (result->num_trials != 2 || !was_found)
+            fail_msg("%.3f bits: not tried", s.search.target_bits);
+        lbw_search_result_free(&result);
+    }
+}
+
 static void test_targets(void **state)
 {
     (void)state;
@@ -375,11 +405,11 @@ static void test_notes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_search),  cmocka_unit_test(test_targets),
-        cmocka_unit_test(test_keep),    cmocka_unit_test(test_kept_weights),
-        cmocka_unit_test(test_mu),      cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_nothing), cmocka_unit_test(test_blind),
-        cmocka_unit_test(test_notes),
+        cmocka_unit_test(test_search),       cmocka_unit_test(test_gradients_first),
+        cmocka_unit_test(test_targets),      cmocka_unit_test(test_keep),
+        cmocka_unit_test(test_kept_weights), cmocka_unit_test(test_mu),
+        cmocka_unit_test(test_stop),         cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_blind),        cmocka_unit_test(test_notes),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;
