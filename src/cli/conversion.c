@@ -77,7 +77,7 @@ static enum lbw_status choose_bits(struct lbw_conversion *c)
         .loss = c->loss,
         .calibrate = &calibrate,
         .profile = c->picture.detector,
-        .progress = lbw_progress_step,
+        .progress = lbw_progress_phase,
     };
     enum lbw_status status = lbw_plan_choose_bits(&c->budget, c->plan, &params, &c->err);
     lbw_progress_clear();
@@ -94,8 +94,9 @@ static enum lbw_status weigh_edges(struct lbw_conversion *c)
     struct lbw_calibrate_params calibrate =
         lbw_calibrate_from_options(&c->v->calib, &c->picture);
     calibrate.hold_back = lbw_check_hold_back(c->check);
-    const struct lbw_budget_params params = {
-        .calibrate = &calibrate, .profile = c->picture.detector, .progress = lbw_progress_step};
+    const struct lbw_budget_params params = {.calibrate = &calibrate,
+                                             .profile = c->picture.detector,
+                                             .progress = lbw_progress_phase};
     enum lbw_status status = lbw_plan_weigh_edges(c->plan, &params, &c->err);
     lbw_progress_clear();
     return status;

@@ -21,6 +21,9 @@ static struct {
     int width; /* of the terminal; 0: show nothing */
     double started, drawn;
     bool is_visible;
+    /* The work that counts these steps, and when and where its count began. */
+    size_t total, done, first;
+    double began;
 } line;
 
 static double now(void)
@@ -48,20 +51,33 @@ void lbw_progress_begin(const char *verb, bool quiet)
     }
     line.verb = verb;
     line.width = quiet ? 0 : lbw_terminal_width(stderr);
-    line.started = now();
+    line.started = line.began = now();
     line.drawn = 0;
+    line.total = line.done = line.first = 0;
 }
 
-static void draw(const char *what, size_t done, size_t total, double elapsed)
+/* Other work than before counts from here: the time left follows from its own steps. */
+static void count(size_t done, size_t total, double time)
+{
+    if (total != line.total || done < line.done) {
+        line.first = done;
+        line.began = time;
+    }
+    line.total = total;
+    line.done = done;
+}
+
+static void draw(const char *verb, const char *what, double elapsed)
 {
     char left[LBW_TEXT_SIZE + 8] = "";
-    if (done && elapsed > 2 && done < total) {
+    size_t made = line.done - line.first, rest = line.total - line.done;
+    if (made && elapsed > 2 && line.done < line.total) {
         char time[LBW_TEXT_SIZE];
-        lbw_text_seconds(time, elapsed * (double)(total - done) / (double)done);
+        lbw_text_seconds(time, elapsed * (double)rest / (double)made);
         snprintf(left, sizeof left, ", %s left", time);
     }
     char head[160];
-    snprintf(head, sizeof head, "%s %zu of %zu%s", line.verb, done, total, left);
+    snprintf(head, sizeof head, "%s %zu of %zu%s", verb, line.done, line.total, left);
     size_t used = lbw_text_width(head), room = (size_t)line.width - 1;
     char name[256] = "";
     if (what && used + 8 < room) {
@@ -74,15 +90,27 @@ static void draw(const char *what, size_t done, size_t total, double elapsed)
     line.is_visible = true;
 }
 
-int lbw_progress_step(void *user, const char *what, size_t done, size_t total)
+static int step(const char *verb, const char *what, size_t done, size_t total)
 {
-    (void)user;
     double time = now();
+    count(done, total, time);
     if (line.width && time - line.drawn > 0.1) {
-        draw(what, done, total, time - line.started);
+        draw(verb, what, time - line.began);
         line.drawn = time;
     }
     return interrupted;
+}
+
+int lbw_progress_step(void *user, const char *what, size_t done, size_t total)
+{
+    (void)user;
+    return step(line.verb, what, done, total);
+}
+
+int lbw_progress_phase(void *user, const char *what, size_t done, size_t total)
+{
+    (void)user;
+    return step(what ? what : line.verb, NULL, done, total);
 }
 
 void lbw_progress_note(const char *what)

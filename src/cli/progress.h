@@ -15,6 +15,9 @@ void lbw_progress_begin(const char *verb, bool quiet);
 /* An lbw_progress_fn: non-zero after a signal. `user` is not used. */
 int lbw_progress_step(void *user, const char *what, size_t done, size_t total);
 
+/* The same for work whose `what` is a verb: "measuring sensitivity 4 of 8". */
+int lbw_progress_phase(void *user, const char *what, size_t done, size_t total);
+
 /* Shows a line without numbers, for work that does not count its steps. */
 void lbw_progress_note(const char *what);
 

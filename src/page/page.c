@@ -139,7 +139,7 @@ static enum lbw_status print_layers(FILE *to, const struct lbw_report *report,
     fprintf(to,
             "<details><summary>All %zu weights</summary><div class=\"wide\"><table><tr>"
             "<th class=\"name\">node</th><th>shape</th><th>grid</th><th>bits</th>"
-            "<th>SNR rounded, dB</th><th>SNR fitted, dB</th><th class=\"name\">how</th></tr>\n",
+            "<th>SNR rounded</th><th>SNR fitted</th><th class=\"name\">how</th></tr>\n",
             report->num_rows);
     for (size_t i = 0; i < report->num_rows; i++)
         LBW_TRY(print_row(to, lbw_report_row(report, i), err));
