@@ -27,4 +27,12 @@ size_t lbw_conv_block(const struct lbw_conv *conv, size_t b);
 /* The weights from the packed words, as in struct lbw_conv_params. */
 void lbw_conv_unpack(int8_t *weights, const struct lbw_conv *conv);
 
+/*
+ * Rows `first` to `last` of the planes of `num` channels from the input's rows, of which x is
+ * the first channel. What the input does not reach stays as it is.
+ */
+void lbw_conv_fill(uint8_t *planes, const struct lbw_conv *conv,
+                   const struct lbw_conv_plan *plan, const uint8_t *x, size_t num, size_t first,
+                   size_t last);
+
 #endif

@@ -68,49 +68,13 @@ static size_t ceil_size(size_t a, size_t b)
     return (a + b - 1) / b;
 }
 
-/* Rows first to last of channel c's plane i: one phase of the input, the rest undefined. */
-static void fill_plane(uint8_t *plane, const struct job *job, size_t c, size_t i, size_t first,
-                       size_t last)
-{
-    const struct lbw_conv_plan *plan = job->plan;
-    const int64_t *strides = job->conv->params.strides;
-    size_t height = (size_t)plan->in[0], width = (size_t)plan->in[1];
-    size_t phase = (size_t)plan->phases[2 * i + 1], stride = (size_t)strides[1];
-    size_t num = phase < width ? (width - phase + stride - 1) / stride : 0;
-    size_t start = (size_t)plan->phases[2 * i], down = (size_t)strides[0];
-    const uint8_t *x = job->x + c * height * width + phase;
-    for (size_t r = first; num && r < last && start + r * down < height; r++) {
-        const uint8_t *from = x + (start + r * down) * width;
-        uint8_t *row = plane + r * plan->pitch;
-        if (stride == 1)
-            memcpy(row, from, num);
-        else if (stride == 2)
-            job->conv->isa->halve(row, from, num);
-        else
-            for (size_t q = 0; q < num; q++)
-                row[q] = from[q * stride];
-    }
-}
-
-/* All planes of `num` channels from c on. */
-static void fill_channels(uint8_t *planes, const struct job *job, size_t c, size_t num)
-{
-    const struct lbw_conv_plan *plan = job->plan;
-    for (size_t k = 0; k < num; k++)
-        for (size_t i = 0; i < plan->num_planes; i++, planes += plan->plane_size)
-            fill_plane(planes, job, c + k, i, 0, plan->plane_size / plan->pitch);
-}
-
 /* Some rows of all planes. */
 static void fill_task(void *argument, size_t task)
 {
     const struct job *job = argument;
-    const struct lbw_conv_plan *plan = job->plan;
-    size_t first = task * job->rows_per_task, last = first + job->rows_per_task;
-    uint8_t *plane = job->planes;
-    for (size_t c = 0; c < (size_t)job->conv->params.num_inputs; c++)
-        for (size_t i = 0; i < plan->num_planes; i++, plane += plan->plane_size)
-            fill_plane(plane, job, c, i, first, last);
+    size_t first = task * job->rows_per_task;
+    lbw_conv_fill(job->planes, job->conv, job->plan, job->x,
+                  (size_t)job->conv->params.num_inputs, first, first + job->rows_per_task);
 }
 
 /* Of as many channels. */
@@ -318,7 +282,9 @@ static const uint8_t *take_planes(uint8_t **own, struct job *job, size_t group)
         return job->planes + group * step;
     *own = lbw_scratch_take(step + 1);
     if (*own)
-        fill_channels(*own, job, group * depth, depth);
+        lbw_conv_fill(*own, job->conv, job->plan,
+                      job->x + group * depth * (size_t)(job->plan->in[0] * job->plan->in[1]),
+                      depth, 0, job->plan->plane_size / job->plan->pitch);
     else
         atomic_store(&job->has_failed, true);
     return *own;

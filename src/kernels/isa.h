@@ -148,6 +148,13 @@ struct lbw_isa {
     /* out[i] = in[2 × i], n items; in[2 × n - 2] is the last byte read. */
     void (*halve)(uint8_t *out, const uint8_t *in, size_t n);
 
+    /*
+     * Even and odd columns of `rows` rows of `width` bytes, `step` apart, to rows out_step
+     * apart. NULL: halve() twice is as fast.
+     */
+    void (*split)(uint8_t *even, uint8_t *odd, size_t out_step, const uint8_t *in, size_t step,
+                  size_t width, size_t rows);
+
     /* out[i] = max(out[i], in[i]), n items rounded up to whole vectors. */
     void (*maximum)(uint8_t *out, const uint8_t *in, size_t n);
 

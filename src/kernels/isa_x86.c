@@ -364,6 +364,23 @@ ISA static void halve512(uint8_t *out, const uint8_t *in, size_t n)
     }
 }
 
+ISA static void split512(uint8_t *even, uint8_t *odd, size_t out_step, const uint8_t *in,
+                         size_t step, size_t width, size_t rows)
+{
+    for (; rows; rows--, in += step, even += out_step, odd += out_step)
+        for (size_t i = 0; i < width; i += 64) {
+            size_t left = width - i < 64 ? width - i : 64;
+            __m512i x = _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (64 - left), in + i);
+            _mm256_mask_storeu_epi8(even + i / 2,
+                                    (__mmask32)(~UINT64_C(0) >> (64 - (left + 1) / 2)),
+                                    _mm512_cvtepi16_epi8(x));
+            if (left > 1)
+                _mm256_mask_storeu_epi8(odd + i / 2,
+                                        (__mmask32)(~UINT64_C(0) >> (64 - left / 2)),
+                                        _mm512_cvtepi16_epi8(_mm512_srli_epi16(x, 8)));
+        }
+}
+
 #define SHARED_512(name)                                                                       \
     ISA static inline __m512i name##_load(const uint8_t *p)                                    \
     {                                                                                          \
@@ -525,6 +542,7 @@ const struct lbw_isa lbw_isa_avx512vnni = {
     .depthwise = avx512vnni_depthwise,
     .depthwise_wide = avx512vnni_depthwise,
     .halve = halve512,
+    .split = split512,
     .maximum = avx512vnni_maximum,
     .look_up = avx512vnni_look_up_all,
     .sums = avx512vnni_sums,
@@ -545,6 +563,7 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .depthwise = avx512vbmi_depthwise,
     .depthwise_wide = avx512vbmi_depthwise,
     .halve = halve512,
+    .split = split512,
     .maximum = avx512vbmi_maximum,
     .look_up = avx512vbmi_look_up_all,
     .sums = avx512vbmi_sums,

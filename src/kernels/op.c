@@ -3,6 +3,7 @@
 #include "kernels/op.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 struct lbw_op_runtime lbw_ort;
 
@@ -172,4 +173,42 @@ uint8_t lbw_quantize(float x, const struct lbw_scaling *to)
 float lbw_dequantize(int q, const struct lbw_scaling *from)
 {
     return (float)(q - from->zero) * from->scale;
+}
+
+enum lbw_status lbw_op_map(struct lbw_op_mapping *out, size_t num,
+                           const struct lbw_op_tensor *tensors, const struct lbw_op_tensor *y,
+                           struct lbw_error *err)
+{
+    struct lbw_scaling to, from;
+    LBW_TRY(lbw_op_scaling(&to, y, "y", err));
+    for (size_t k = 0; k < num; k++) {
+        LBW_TRY(lbw_op_scaling(&from, &tensors[3 * k + 1], "x", err));
+        out[k].is_same = from.scale == to.scale && from.zero == to.zero;
+        for (int q = 0; q < 256 && !out[k].is_same; q++)
+            out[k].table[q] = lbw_quantize(lbw_dequantize(q, &from), &to);
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_op_map_constants(struct lbw_op_mapping **out, size_t num, size_t y,
+                                     const struct ort_kernel_info *info, struct lbw_error *err)
+{
+    struct lbw_op_tensor *tensors = calloc(y + 2, sizeof *tensors);
+    struct lbw_op_mapping *mappings = calloc(num, sizeof *mappings);
+    enum lbw_status status;
+    LBW_OR_OUT(tensors && mappings ? LBW_OK : lbw_fail_memory(err));
+    for (size_t i = 0; i < y + 2; i++) {
+        bool is_constant = true;
+        if (i >= y || (i < 3 * num && i % 3))
+            LBW_OR_OUT(lbw_op_constant(&tensors[i], &is_constant, info, i, err));
+        if (!is_constant)
+            goto out;
+    }
+    LBW_OR_OUT(lbw_op_map(mappings, num, tensors, &tensors[y], err));
+    *out = mappings;
+    mappings = NULL;
+out:
+    free(tensors);
+    free(mappings);
+    return status;
 }

@@ -112,6 +112,24 @@ struct lbw_scaling lbw_scaling_at(const struct lbw_scalings *scalings, size_t m)
 uint8_t lbw_quantize(float x, const struct lbw_scaling *to);
 float lbw_dequantize(int q, const struct lbw_scaling *from);
 
+/* Bytes of one scaling to those of another, for parts that are put side by side. */
+struct lbw_op_mapping {
+    bool is_same;
+    uint8_t table[256];
+};
+
+/* Of `num` parts: x, x_scale and x_zero of each in `tensors`, to the scaling at `y`. */
+enum lbw_status lbw_op_map(struct lbw_op_mapping *out, size_t num,
+                           const struct lbw_op_tensor *tensors, const struct lbw_op_tensor *y,
+                           struct lbw_error *err);
+
+/*
+ * The same before the first run, the scaling of y being inputs y and y + 1. *out is NULL where
+ * one of them is not constant; else free it.
+ */
+enum lbw_status lbw_op_map_constants(struct lbw_op_mapping **out, size_t num, size_t y,
+                                     const struct ort_kernel_info *info, struct lbw_error *err);
+
 /* The operators of each file. */
 extern struct lbw_op lbw_conv_ops[];
 extern const size_t lbw_num_conv_ops;

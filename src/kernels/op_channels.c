@@ -7,19 +7,18 @@
 #include "kernels/op.h"
 
 #define MAX_PARTS  12
-#define TABLE_SIZE 256
-#define TASK_BYTES 32768
+#define TASK_BYTES (1 << 17)
 
 struct part {
     const uint8_t *data;
     size_t channels;
-    bool is_same; /* its scaling is the output's */
-    uint8_t table[TABLE_SIZE];
+    const struct lbw_op_mapping *mapping;
 };
 
 struct kernel {
     size_t num_parts;
     const struct lbw_isa *isa;
+    struct lbw_op_mapping *mappings; /* NULL: scalings are not known before a run */
 };
 
 struct job {
@@ -34,19 +33,25 @@ struct job {
 static enum lbw_status create(void **kernel, const struct lbw_op *op,
                               const struct ort_kernel_info *info, struct lbw_error *err)
 {
-    (void)info;
     struct kernel *self = calloc(1, sizeof *self);
     if (!self)
         return lbw_fail_memory(err);
     self->num_parts = (op->num_inputs - 3) / 3;
     self->isa = lbw_isa_best();
-    *kernel = self;
-    return LBW_OK;
+    enum lbw_status status = lbw_op_map_constants(&self->mappings, self->num_parts,
+                                                  3 * self->num_parts + 1, info, err);
+    if (status != LBW_OK)
+        free(self);
+    else
+        *kernel = self;
+    return status;
 }
 
 static void destroy(void *kernel)
 {
-    free(kernel);
+    struct kernel *self = kernel;
+    free(self->mappings);
+    free(self);
 }
 
 static void copy_plane(const struct job *job, size_t i)
@@ -59,13 +64,13 @@ static void copy_plane(const struct job *job, size_t i)
         at -= part->channels;
     const uint8_t *x = part->data + (image * part->channels + at) * job->plane;
     uint8_t *y = job->y + i * job->plane;
-    if (part->is_same)
+    if (part->mapping->is_same)
         memcpy(y, x, job->plane);
     else if (job->kernel->isa)
-        job->kernel->isa->look_up(y, x, job->plane, part->table);
+        job->kernel->isa->look_up(y, x, job->plane, part->mapping->table);
     else
         for (size_t k = 0; k < job->plane; k++)
-            y[k] = part->table[x[k]];
+            y[k] = part->mapping->table[x[k]];
 }
 
 static void copy_planes(void *argument, size_t task)
@@ -78,20 +83,16 @@ static void copy_planes(void *argument, size_t task)
 
 /* Checks part k, and adds its channels. */
 static enum lbw_status add_part(struct job *job, size_t k, const struct lbw_op_tensor *tensors,
-                                const struct lbw_scaling *y, struct lbw_error *err)
+                                const struct lbw_op_mapping *mappings, struct lbw_error *err)
 {
     const struct lbw_op_tensor *x = &tensors[3 * k];
     struct part *part = &job->parts[k];
-    struct lbw_scaling scaling;
     if (x->num_dims != 4 || x->dims[0] != tensors->dims[0] || x->dims[2] != tensors->dims[2] ||
         x->dims[3] != tensors->dims[3])
         return lbw_fail(err, LBW_ERR_ARGUMENT, "x%zu differs from x0 in more than channels", k);
-    LBW_TRY(lbw_op_scaling(&scaling, x + 1, "x", err));
     part->data = x->data;
     part->channels = (size_t)x->dims[1];
-    part->is_same = scaling.scale == y->scale && scaling.zero == y->zero;
-    for (int q = 0; q < TABLE_SIZE && !part->is_same; q++)
-        part->table[q] = lbw_quantize(lbw_dequantize(q, &scaling), y);
+    part->mapping = &mappings[k];
     job->total += part->channels;
     return LBW_OK;
 }
@@ -118,16 +119,19 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     const struct kernel *self = kernel;
     struct lbw_op_tensor tensors[3 * MAX_PARTS + 3] = {0};
     struct part parts[MAX_PARTS];
+    struct lbw_op_mapping once[MAX_PARTS];
+    const struct lbw_op_mapping *mappings = self->mappings ? self->mappings : once;
     struct job job = {.kernel = self, .parts = parts};
-    struct lbw_scaling scaling;
     struct lbw_op_team team;
     size_t num = self->num_parts;
     void *y = NULL;
     for (size_t i = 0; i < 3 * num + 3; i++)
-        LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
-    LBW_TRY(lbw_op_scaling(&scaling, &tensors[3 * num + 1], "y", err));
+        if (!self->mappings || (i <= 3 * num && i % 3 == 0))
+            LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
+    if (!self->mappings)
+        LBW_TRY(lbw_op_map(once, num, tensors, &tensors[3 * num + 1], err));
     for (size_t k = 0; k < num; k++)
-        LBW_TRY(add_part(&job, k, tensors, &scaling, err));
+        LBW_TRY(add_part(&job, k, tensors, mappings, err));
     LBW_TRY(read_channels(&job, &tensors[3 * num], err));
     const int64_t dims[4] = {tensors->dims[0], (int64_t)job.num_channels, tensors->dims[2],
                              tensors->dims[3]};

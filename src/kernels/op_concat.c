@@ -8,8 +8,7 @@
 
 #define MAX_PARTS  8
 #define MAX_INPUTS (3 * MAX_PARTS + 2)
-#define TABLE_SIZE 256
-#define CHUNK      16384 /* bytes of one task */
+#define CHUNK      (1 << 17) /* bytes that are worth several threads */
 #define PART()     ORT_TYPE_UINT8, ORT_TYPE_FLOAT, ORT_TYPE_UINT8
 #define TYPES(...)                                                                             \
     (const unsigned char[])                                                                    \
@@ -22,14 +21,14 @@ struct part {
     const uint8_t *data;
     size_t size;  /* bytes that are contiguous in the output */
     size_t start; /* of them in a row of the output */
-    bool is_same; /* its scaling is the output's */
-    uint8_t table[TABLE_SIZE];
+    const struct lbw_op_mapping *mapping;
 };
 
 struct kernel {
     size_t num_parts;
     int64_t axis;
     const struct lbw_isa *isa;
+    struct lbw_op_mapping *mappings; /* NULL: scalings are not known before a run */
 };
 
 struct job {
@@ -49,13 +48,20 @@ static enum lbw_status create(void **kernel, const struct lbw_op *op,
     self->axis = 1;
     self->isa = lbw_isa_best();
     lbw_op_int(&self->axis, info, "axis");
-    *kernel = self;
-    return LBW_OK;
+    enum lbw_status status =
+        lbw_op_map_constants(&self->mappings, self->num_parts, 3 * self->num_parts, info, err);
+    if (status != LBW_OK)
+        free(self);
+    else
+        *kernel = self;
+    return status;
 }
 
 static void destroy(void *kernel)
 {
-    free(kernel);
+    struct kernel *self = kernel;
+    free(self->mappings);
+    free(self);
 }
 
 static void look_up(uint8_t *out, const uint8_t *in, size_t num, const uint8_t *table)
@@ -72,11 +78,11 @@ static void copy_part(void *argument, size_t i)
     size_t row = i / job->kernel->num_parts;
     uint8_t *out = job->y + row * job->row_size + part->start;
     const uint8_t *in = part->data + row * part->size;
-    if (part->is_same && part->size)
+    if (part->mapping->is_same && part->size)
         memcpy(out, in, part->size);
-    else if (!part->is_same)
+    else if (!part->mapping->is_same)
         (job->kernel->isa ? job->kernel->isa->look_up : look_up)(out, in, part->size,
-                                                                 part->table);
+                                                                 part->mapping->table);
 }
 
 /* Checks part k against the first, and adds its length along the axis. */
@@ -93,25 +99,19 @@ static enum lbw_status add_part(int64_t *dims, const struct lbw_op_tensor *first
     return LBW_OK;
 }
 
-static enum lbw_status fill_parts(struct job *job, const struct lbw_op_tensor *tensors,
-                                  size_t inner, size_t axis, struct lbw_error *err)
+static void fill_parts(struct job *job, const struct lbw_op_tensor *tensors,
+                       const struct lbw_op_mapping *mappings, size_t inner, size_t axis)
 {
-    struct lbw_scaling y, x;
-    size_t start = 0, num = job->kernel->num_parts;
-    LBW_TRY(lbw_op_scaling(&y, &tensors[3 * num], "y", err));
-    for (size_t k = 0; k < num; k++) {
+    size_t start = 0;
+    for (size_t k = 0; k < job->kernel->num_parts; k++) {
         struct part *part = &job->parts[k];
-        LBW_TRY(lbw_op_scaling(&x, &tensors[3 * k + 1], "x", err));
         part->data = tensors[3 * k].data;
         part->size = (size_t)tensors[3 * k].dims[axis] * inner;
         part->start = start;
         start += part->size;
-        part->is_same = x.scale == y.scale && x.zero == y.zero;
-        for (int q = 0; q < TABLE_SIZE; q++)
-            part->table[q] = lbw_quantize(lbw_dequantize(q, &x), &y);
+        part->mapping = &mappings[k];
     }
     job->row_size = start;
-    return LBW_OK;
 }
 
 static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
@@ -121,8 +121,13 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     struct lbw_op_tensor tensors[MAX_INPUTS];
     struct part parts[MAX_PARTS];
     struct job job = {.kernel = self, .parts = parts, .num_rows = 1};
+    struct lbw_op_mapping once[MAX_PARTS];
+    const struct lbw_op_mapping *mappings = self->mappings ? self->mappings : once;
     for (size_t i = 0; i < 3 * self->num_parts + 2; i++)
-        LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
+        if (!self->mappings || (i < 3 * self->num_parts && i % 3 == 0))
+            LBW_TRY(lbw_op_input(&tensors[i], context, i, err));
+    if (!self->mappings)
+        LBW_TRY(lbw_op_map(once, self->num_parts, tensors, &tensors[3 * self->num_parts], err));
     int64_t dims[LBW_OP_MAX_DIMS], rank = (int64_t)tensors[0].num_dims;
     int64_t place = self->axis < 0 ? self->axis + rank : self->axis;
     if (place < 0 || place >= rank)
@@ -134,7 +139,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
         LBW_TRY(add_part(dims, &tensors[0], &tensors[3 * k], axis, err));
     for (size_t i = 0; i < tensors[0].num_dims; i++)
         *(i < axis ? &job.num_rows : &inner) *= i == axis ? 1 : (size_t)dims[i];
-    LBW_TRY(fill_parts(&job, tensors, inner, axis, err));
+    fill_parts(&job, tensors, mappings, inner, axis);
     void *y = NULL;
     LBW_TRY(lbw_op_output(&y, context, 0, dims, tensors[0].num_dims, err));
     job.y = y;

@@ -13,7 +13,7 @@ for name in conv conv_float pool softmax; do
     $compiler -std=c11 -O2 -D_GNU_SOURCE -DLBW_VERSION="\"0\"" -ffp-contract=off \
         -Wall -Wextra -Wno-missing-field-initializers \
         -Werror -static -Iinclude -Isrc -Itests/arm -Itests src/kernels/conv.c \
-        src/kernels/conv_plan.c src/kernels/conv_run.c src/kernels/conv_float.c src/kernels/floats.c \
+        src/kernels/conv_plan.c src/kernels/conv_planes.c src/kernels/conv_run.c src/kernels/conv_float.c src/kernels/floats.c \
         src/kernels/isa.c src/kernels/isa_neon.c src/kernels/parallel.c \
         src/kernels/pool.c src/kernels/reference.c src/kernels/softmax.c src/base/error.c src/base/bits.c \
         src/base/text.c \
