@@ -7,8 +7,9 @@
 #include "base/bits.h"
 #include "onnx/constant_op.h"
 
-#define MOST_NODES 256 /* for one value, counted once per path */
-#define MOST_DEPTH 64
+#define MOST_NODES  256 /* for one value, counted once per path */
+#define MOST_DEPTH  64
+#define MOST_VALUES ((size_t)1 << 29) /* of 8 bytes, in memory for one weight */
 
 /* ---- inputs ---- */
 
@@ -192,8 +193,18 @@ struct maker {
     struct lbw_arena arena;
     const Onnx__NodeProto *stranger; /* not computed here */
     size_t num_visits;
+    size_t num_values; /* in memory, of constants and results */
     struct lbw_error *err;
 };
+
+/* A constant or result of so many values more, or too much memory for one weight. */
+static enum lbw_status count_values(struct maker *m, size_t num)
+{
+    if (num > MOST_VALUES || m->num_values > MOST_VALUES - num)
+        return lbw_fail(m->err, LBW_ERR_UNSUPPORTED, "too large to be computed here");
+    m->num_values += num;
+    return LBW_OK;
+}
 
 /* A constant of the model as numbers. */
 static enum lbw_status read_tensor(struct lbw_numbers *out, struct maker *m,
@@ -203,6 +214,7 @@ static enum lbw_status read_tensor(struct lbw_numbers *out, struct maker *m,
     LBW_TRY(lbw_tensor_view(&t, m->index->model, proto, m->err));
     if (t.num_dims > LBW_NUMBERS_DIMS)
         return lbw_fail(m->err, LBW_ERR_UNSUPPORTED, "too many dimensions");
+    LBW_TRY(count_values(m, 2 * t.count)); /* as they are stored, and as doubles */
     LBW_TRY(lbw_numbers_alloc(out, &m->arena, t.data_type, t.dims, t.num_dims, m->err));
     void *raw = lbw_arena_alloc(&m->arena, (t.count + 1) * 8);
     if (!raw)
@@ -265,11 +277,11 @@ static enum lbw_status make(struct lbw_numbers *out, struct maker *m,
         call.value = &number;
     }
     enum lbw_status status = op->fn(out, &call, m->err);
-    if (status == LBW_OK)
-        lbw_numbers_round(out);
-    else if (status == LBW_ERR_UNSUPPORTED)
+    if (status == LBW_ERR_UNSUPPORTED)
         m->stranger = node;
-    return status;
+    LBW_TRY(status);
+    lbw_numbers_round(out);
+    return count_values(m, out->count);
 }
 
 /* Numbers as raw bytes of their type; NULL when memory is out or for other types. */

@@ -9,7 +9,8 @@
 #include "base/bits.h"
 #include "onnx/constant_op.h"
 
-#define MOST_DIM ((int64_t)1 << 40)
+#define MOST_DIM  ((int64_t)1 << 40)
+#define MOST_MADE ((size_t)1 << 26) /* values out of fewer */
 
 static inline enum lbw_status refuse(struct lbw_error *err)
 {
@@ -43,20 +44,58 @@ static inline bool fix_axis(int64_t *axis, size_t rank)
     return *axis >= 0 && *axis < (int64_t)rank;
 }
 
-/* Integers from an attribute, or from an input in later versions of the operator. */
+/* The integer, or MOST_DIM with its sign if it is beyond: sums of a few do not overflow. */
+static inline int64_t whole_number(double value)
+{
+    return (int64_t)fmax(-(double)MOST_DIM, fmin((double)MOST_DIM, value));
+}
+
+#define MOST_WHOLE (2 * (size_t)LBW_NUMBERS_DIMS)
+
+/*
+ * Integers from an attribute, or from an input in later versions of the operator; *is_given
+ * receives whether there is one. False: more than MOST_WHOLE, and out is untouched.
+ */
+static inline bool optional_numbers(bool *is_given, int64_t *out, size_t *num,
+                                    const struct lbw_constant_call *call, const char *name,
+                                    size_t at)
+{
+    const Onnx__AttributeProto *a = lbw_node_attribute(call->node, name);
+    const struct lbw_numbers *n = a ? NULL : input(call, at);
+    size_t found = a ? a->n_ints : n ? n->count : 0;
+    *is_given = a || n;
+    *num = 0;
+    if (found > MOST_WHOLE)
+        return false;
+    for (size_t i = 0; i < found; i++)
+        out[i] = whole_number(a ? (double)a->ints[i] : n->values[i]);
+    *num = found;
+    return true;
+}
+
+/* The same where they have to be there. */
 static inline bool whole_numbers(int64_t *out, size_t *num,
                                  const struct lbw_constant_call *call, const char *name,
                                  size_t at)
 {
-    const Onnx__AttributeProto *a = lbw_node_attribute(call->node, name);
-    const struct lbw_numbers *n = a ? NULL : input(call, at);
-    *num = a ? a->n_ints : n ? n->count : 0;
-    if (*num > 2 * LBW_NUMBERS_DIMS)
-        return false;
-    for (size_t i = 0; i < *num; i++)
-        out[i] = a ? a->ints[i]
-                   : (int64_t)fmax(-(double)MOST_DIM, fmin((double)MOST_DIM, n->values[i]));
-    return a || n;
+    bool is_given;
+    return optional_numbers(&is_given, out, num, call, name, at) && is_given;
+}
+
+/*
+ * Whether a result of these dims is far larger than every operand: a few bytes of a file
+ * could ask for all memory.
+ */
+static inline bool is_too_many(const int64_t *dims, size_t num_dims,
+                               const struct lbw_constant_call *call)
+{
+    size_t count = 1, most = MOST_MADE;
+    for (size_t i = 0; i < call->num_inputs; i++)
+        most = call->inputs[i].count > most ? call->inputs[i].count : most;
+    for (size_t i = 0; i < num_dims; i++)
+        if (dims[i] < 0 || !lbw_size_mul(&count, count, (size_t)dims[i]))
+            return true;
+    return count > most;
 }
 
 /* The same values in another shape. */

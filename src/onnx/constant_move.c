@@ -4,17 +4,6 @@
 
 /* ---- along the axes ---- */
 
-#define MOST_MADE ((size_t)1 << 26) /* values out of fewer: nothing that large is folded */
-
-static bool is_too_many(const int64_t *dims, size_t num_dims, size_t least)
-{
-    size_t count = 1;
-    for (size_t i = 0; i < num_dims; i++)
-        if (dims[i] < 0 || !lbw_size_mul(&count, count, (size_t)dims[i]))
-            return true;
-    return count > least && count > MOST_MADE;
-}
-
 /* For each axis of the result, the positions that it takes from the operand's axis. */
 struct picks {
     size_t num_dims;
@@ -26,11 +15,10 @@ struct picks {
 static bool pick_axis(struct picks *p, size_t axis, const struct lbw_constant_call *call,
                       int64_t num, int64_t first, int64_t step, int64_t size)
 {
-    size_t bytes;
-    if (num < 0 || num > MOST_DIM || !lbw_size_mul(&bytes, (size_t)num + 1, sizeof(int64_t)))
+    if (num < 0 || (num > size && is_too_many(&num, 1, call)))
         return false;
     p->dims[axis] = num;
-    p->at[axis] = lbw_arena_alloc(call->arena, bytes);
+    p->at[axis] = lbw_arena_calloc(call->arena, (size_t)num + 1, sizeof(int64_t));
     for (int64_t i = 0; p->at[axis] && i < num; i++)
         p->at[axis][i] = (first + i * step) % size;
     return p->at[axis] != NULL;
@@ -53,7 +41,7 @@ static enum lbw_status pick(struct lbw_numbers *out, const struct lbw_constant_c
 {
     size_t steps[LBW_NUMBERS_DIMS];
     int64_t at[LBW_NUMBERS_DIMS];
-    if (is_too_many(p->dims, p->num_dims, a->count))
+    if (is_too_many(p->dims, p->num_dims, call))
         return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, p->dims, p->num_dims, err));
     strides_of(steps, a);
@@ -88,14 +76,15 @@ enum lbw_status lbw_constant_slice(struct lbw_numbers *out,
     int64_t starts[2 * LBW_NUMBERS_DIMS], ends[2 * LBW_NUMBERS_DIMS];
     int64_t axes[2 * LBW_NUMBERS_DIMS], steps[2 * LBW_NUMBERS_DIMS];
     size_t num, num_ends, num_axes, num_steps;
+    bool has_axes, has_steps;
     struct picks p = {0};
     if (!a || !whole_numbers(starts, &num, call, "starts", 1) ||
         !whole_numbers(ends, &num_ends, call, "ends", 2) || num_ends != num ||
         !pick_all(&p, call, a))
         return refuse(err);
-    bool has_axes = whole_numbers(axes, &num_axes, call, "axes", 3);
-    bool has_steps = whole_numbers(steps, &num_steps, call, "steps", 4);
-    if ((has_axes && num_axes != num) || (has_steps && num_steps != num))
+    if (!optional_numbers(&has_axes, axes, &num_axes, call, "axes", 3) ||
+        !optional_numbers(&has_steps, steps, &num_steps, call, "steps", 4) ||
+        (has_axes && num_axes != num) || (has_steps && num_steps != num))
         return refuse(err);
     for (size_t i = 0; i < num; i++) {
         int64_t axis = has_axes ? axes[i] : (int64_t)i, step = has_steps ? steps[i] : 1;
@@ -114,10 +103,12 @@ enum lbw_status lbw_constant_split(struct lbw_numbers *out,
     int64_t axis = lbw_node_int(call->node, "axis", 0), parts[2 * LBW_NUMBERS_DIMS];
     size_t num, num_outputs = call->node->n_output;
     struct picks p = {0};
-    if (!a || !fix_axis(&axis, a->num_dims) || !pick_all(&p, call, a))
+    bool is_given;
+    if (!a || !fix_axis(&axis, a->num_dims) || !pick_all(&p, call, a) ||
+        !optional_numbers(&is_given, parts, &num, call, "split", 1))
         return refuse(err);
     int64_t size = a->dims[axis], first = 0, part;
-    if (whole_numbers(parts, &num, call, "split", 1)) {
+    if (is_given) {
         if (num != num_outputs)
             return refuse(err);
         for (size_t i = 0; i < call->output; i++)
@@ -145,7 +136,7 @@ enum lbw_status lbw_constant_gather(struct lbw_numbers *out,
         !pick_axis(&p, (size_t)axis, call, (int64_t)indices->count, 0, 0, 1))
         return refuse(err);
     for (size_t i = 0; i < indices->count; i++) {
-        int64_t at = (int64_t)indices->values[i], size = a->dims[axis];
+        int64_t at = whole_number(indices->values[i]), size = a->dims[axis];
         at += at < 0 ? size : 0;
         if (at < 0 || at >= size)
             return refuse(err);
@@ -248,7 +239,7 @@ enum lbw_status lbw_constant_of_shape(struct lbw_numbers *out,
     if (!whole_numbers(dims, &rank, call, "", 0) || (value && !call->value))
         return refuse(err);
     int32_t type = value ? call->value->type : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-    if ((value && call->value->count != 1) || is_too_many(dims, rank, 0))
+    if ((value && call->value->count != 1) || is_too_many(dims, rank, call))
         return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, type, dims, rank, err));
     for (size_t i = 0; i < out->count; i++)
@@ -306,6 +297,8 @@ enum lbw_status lbw_constant_concat(struct lbw_numbers *out,
                 return refuse(err);
         dims[axis] += a->dims[axis];
     }
+    if (is_too_many(dims, first->num_dims, call))
+        return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, first->type, dims, first->num_dims, err));
     size_t outer = 1, at = 0;
     for (int64_t i = 0; i < axis; i++)
@@ -335,6 +328,8 @@ enum lbw_status lbw_constant_pad(struct lbw_numbers *out, const struct lbw_const
             return refuse(err);
     for (size_t i = 0; i < a->num_dims; i++)
         dims[i] = a->dims[i] + pads[i] + pads[a->num_dims + i];
+    if (is_too_many(dims, a->num_dims, call))
+        return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, a->num_dims, err));
     double value = fill && fill->count == 1 ? fill->values[0]
                                             : (double)lbw_node_float(call->node, "value", 0);

@@ -74,6 +74,8 @@ static enum lbw_status binary(struct lbw_numbers *out, const struct lbw_constant
             return refuse(err);
         dims[i] = da == 1 ? db : da;
     }
+    if (is_too_many(dims, rank, call))
+        return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, rank, err));
     strides_of(sa, a);
     strides_of(sb, b);
@@ -179,10 +181,9 @@ static enum lbw_status squeeze(struct lbw_numbers *out, const struct lbw_constan
     const struct lbw_numbers *a = input(call, 0);
     int64_t axes[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS];
     size_t num, rank = 0;
-    bool goes[LBW_NUMBERS_DIMS] = {false};
-    if (!a)
+    bool goes[LBW_NUMBERS_DIMS] = {false}, is_given;
+    if (!a || !optional_numbers(&is_given, axes, &num, call, "axes", 1))
         return refuse(err);
-    bool is_given = whole_numbers(axes, &num, call, "axes", 1);
     for (size_t i = 0; i < num; i++) {
         if (!fix_axis(&axes[i], a->num_dims) || a->dims[axes[i]] != 1)
             return refuse(err);
@@ -239,10 +240,10 @@ static enum lbw_status reduce(struct lbw_numbers *out, const struct lbw_constant
     int64_t axes[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
     int64_t shorter[LBW_NUMBERS_DIMS];
     size_t num, steps[LBW_NUMBERS_DIMS], rank = 0;
-    if (!a || !lbw_numbers_is_float(a->type) || a->count == 0)
-        return refuse(err);
-    if ((!whole_numbers(axes, &num, call, "axes", 1) || num == 0) &&
-        lbw_node_int(call->node, "noop_with_empty_axes", 0))
+    bool is_given;
+    if (!a || !lbw_numbers_is_float(a->type) || a->count == 0 ||
+        !optional_numbers(&is_given, axes, &num, call, "axes", 1) ||
+        (num == 0 && lbw_node_int(call->node, "noop_with_empty_axes", 0)))
         return refuse(err);
     for (size_t i = 0; i < num; i++) {
         if (!fix_axis(&axes[i], a->num_dims))
@@ -282,6 +283,8 @@ static enum lbw_status matmul(struct lbw_numbers *out, const struct lbw_constant
         return refuse(err);
     const int64_t dims[] = {a->dims[0], b->dims[1]};
     size_t m = (size_t)dims[0], n = (size_t)dims[1], k = (size_t)a->dims[1];
+    if (is_too_many(dims, 2, call))
+        return refuse(err);
     LBW_TRY(lbw_numbers_alloc(out, call->arena, a->type, dims, 2, err));
     for (size_t i = 0; i < m; i++)
         for (size_t p = 0; p < k; p++)

@@ -223,7 +223,8 @@ static struct ort_status *output(struct ort_kernel_context *context, size_t i,
     if (i >= MAX_OUTPUTS)
         abort();
     value->num_dims = num;
-    memcpy(value->dims, sides, num * sizeof *sides);
+    if (num) /* a scalar's may be NULL */
+        memcpy(value->dims, sides, num * sizeof *sides);
     size_t count = count_of(value) * width_of(node.op->output_type(node.op, i));
     if (count > MAX_OUTPUT)
         return failure(); /* as a runtime without the memory */
