@@ -101,6 +101,11 @@ struct lbw_convert_params {
     struct lbw_encode_params encode;
     struct lbw_activations *activations; /* NULL: no calibration, projection only */
     struct lbw_tuner *tuner;             /* NULL: no training */
+    /*
+     * For training with 8-bit activations, which are float while it runs: a second calibration,
+     * to which ranges are fitted afterwards, in the model as trained.
+     */
+    struct lbw_activations *ranges;
     const char *state; /* file to resume from, updated after each layer; NULL: none */
     double damping;    /* added to variances, as a share; 0: 0.1, or 0.3 for fits by boxes */
     lbw_progress_fn progress;

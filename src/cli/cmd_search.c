@@ -276,7 +276,9 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (strcmp(job.input, "-") == 0)
         return lbw_usage_error("search", "the model is read again for every trial: give a file "
                                          "instead of -");
-    if (!lbw_encode_is_usable(&job.v->encode, false, "search") ||
+    bool has_bytes = job.v->plan.activations != LBW_ACTIVATIONS_FLOAT;
+    if (!lbw_activations_are_usable(&job.v->plan, "search") ||
+        !lbw_encode_is_usable(&job.v->encode, has_bytes, "search") ||
         !lbw_picture_is_usable(&job.v->picture, NULL, "search"))
         return LBW_EXIT_USAGE;
     job.log = json_array();
@@ -329,6 +331,7 @@ static const struct lbw_option options[] = {
     {"grids", 0, LBW_OPTION_STRING, AT(grids), "A,B,…",
      "grids to choose from, names from 'lbw grids' (default: all useful ones)"},
     LBW_PLAN_OPTIONS(struct search_values, plan),
+    LBW_ACTIVATIONS_OPTIONS(struct search_values, plan),
     LBW_ENCODE_OPTIONS(struct search_values, encode),
     LBW_CALIBRATE_OPTIONS(struct search_values, calib),
     {"max-images", 0, LBW_OPTION_INT, AT(max_images), "N", "use only the first N images",
@@ -344,12 +347,6 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct lbw_option_advice advice[] = {
-    {"activations", "search tests weights alone: choose them with --grids "
-                    "2,3,4,3x2,4x2,4x2d2, then 'lbw quantize --plan PLAN --activations int8'"},
-    {0},
-};
-
 static const struct search_values defaults = {.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_search = {
@@ -364,10 +361,9 @@ const struct lbw_command lbw_cmd_search = {
         "gives more or fewer bits to groups of layers as long as detection tests confirm it. "
         "With --method threshold, searches the paper's µ first.\n\nCtrl-C stops the search and "
         "writes the best plan so far. The plan begins with a log of all trials. Apply it with "
-        "'lbw quantize --plan' and the same --calib, --method and --mu.",
+        "'lbw quantize --plan' and the same --calib, --method, --mu and --activations.",
     .example = "lbw search model.onnx --images photos/ --calib others/ -o model.plan",
     .options = options,
-    .advice = advice,
     .values_size = sizeof(struct search_values),
     .defaults = &defaults,
     .min_arguments = 1,

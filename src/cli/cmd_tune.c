@@ -160,8 +160,11 @@ static enum lbw_status open_calibration(struct job *job)
     lbw_conversion_describe(&job->all, params.num_samples, NULL);
     params.hold_back = r->num_held_back;
     params.profile = job->all.is_auto ? job->all.picture.detector : NULL;
-    return lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,
-                              &job->all.err);
+    LBW_TRY(lbw_calibrate_open(&job->all.activations, job->all.model, &params, NULL,
+                               &job->all.err));
+    if (!lbw_plan_num_edges(job->all.plan))
+        return LBW_OK;
+    return lbw_calibrate_open(&job->all.ranges, job->all.model, &params, NULL, &job->all.err);
 }
 
 static enum lbw_status open_log(struct job *job)
@@ -251,6 +254,7 @@ static const struct lbw_option options[] = {
     LBW_OUTPUT_OPTIONS(struct tune_values, all.output),
     LBW_PLAN_OPTIONS(struct tune_values, all.plan),
     LBW_BUDGET_OPTIONS(struct tune_values, all.plan),
+    LBW_ACTIVATIONS_OPTIONS(struct tune_values, all.plan),
     LBW_ENCODE_OPTIONS(struct tune_values, all.encode),
     {"calib", 'c', LBW_OPTION_STRING, AT(all.calib.source), "generated[:N]|DIR|FILE",
      "the training set: a folder of images, an .npz or .npy file, or generated images "
@@ -305,12 +309,6 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct lbw_option_advice advice[] = {
-    {"activations",
-     "training runs on float activations: use 'lbw quantize --activations int8'"},
-    {0},
-};
-
 static const struct tune_values defaults = {.all.calib.source = "generated", .tap_weight = 1};
 
 const struct lbw_command lbw_cmd_tune = {
@@ -323,10 +321,11 @@ const struct lbw_command lbw_cmd_tune = {
         "Training needs neither labels nor a framework; the gradient is a graph that ONNX "
         "Runtime executes.\n\nUse images from the detector's domain; a few hundred are good, "
         "more are better. lbw writes the state that is best on held-back images, so on these "
-        "the result is never worse than that of 'lbw quantize'.",
+        "the result is never worse than that of 'lbw quantize'. With --activations int8, "
+        "training "
+        "runs on float activations; they are rounded afterwards, in the model as trained.",
     .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib photos/ --minutes 20",
     .options = options,
-    .advice = advice,
     .values_size = sizeof(struct tune_values),
     .defaults = &defaults,
     .min_arguments = 1,

@@ -137,6 +137,7 @@ enum lbw_status lbw_conversion_convert(struct lbw_conversion *c, struct lbw_tune
         .encode = lbw_encode_from_options(&v->encode),
         .activations = c->activations,
         .tuner = tuner,
+        .ranges = c->ranges,
         .state = c->activations ? v->state : NULL, /* only calibration keeps state */
         .damping = v->calib.damping,
         .progress = lbw_progress_step,
@@ -173,6 +174,7 @@ static void close_one(struct lbw_conversion *c)
 {
     lbw_report_free(&c->report);
     lbw_calibrate_close(&c->activations);
+    lbw_calibrate_close(&c->ranges);
     lbw_picture_release(&c->picture);
     lbw_plan_free(&c->plan);
     lbw_model_close(&c->model);

@@ -33,6 +33,7 @@ struct lbw_conversion {
     struct lbw_plan *plan;
     struct lbw_picture picture;
     struct lbw_activations *activations; /* opened by the command; NULL: round only */
+    struct lbw_activations *ranges;      /* the same, for 8-bit activations after training */
     struct lbw_report *report;
     bool is_auto; /* bits were chosen: */
     struct lbw_budget budget;

@@ -100,9 +100,6 @@ static int unknown_long(const struct lbw_command *command, const char *word, siz
     names[num++] = help_option.name;
     char text[MAX_WORD + 1];
     snprintf(text, sizeof text, "%.*s", (int)least(length, MAX_WORD), word);
-    for (const struct lbw_option_advice *a = command->advice; a && a->name; a++)
-        if (strcmp(a->name, text) == 0)
-            return lbw_usage_error(command->name, "--%s: %s", text, a->text);
     const char *near = lbw_suggest(text, names, num);
     if (near)
         return lbw_usage_error(command->name, "unknown option '--%s', did you mean '--%s'?",

@@ -57,11 +57,6 @@ struct lbw_option {
     bool is_in_place;             /* LBW_OPTION_OUTPUT: written in place, not replaced */
 };
 
-/* An option that another command has, and what to do instead of giving it to this one. */
-struct lbw_option_advice {
-    const char *name, *text;
-};
-
 struct lbw_command {
     const char *name;
     const char *summary;              /* one line for the list of commands */
@@ -69,9 +64,8 @@ struct lbw_command {
     const char *description;          /* paragraphs separated by an empty line; may be NULL */
     const char *example;              /* one command line, or NULL */
     const struct lbw_option *options; /* ends with a zeroed row; NULL: only --help */
-    const struct lbw_option_advice *advice; /* ends with a zeroed row; NULL: none */
-    size_t values_size;                     /* sizeof the struct of values; 0: none */
-    const void *defaults;                   /* its initial content; NULL: zeros */
+    size_t values_size;               /* sizeof the struct of values; 0: none */
+    const void *defaults;             /* its initial content; NULL: zeros */
     int min_arguments, max_arguments;
     const char *const *words; /* the values of the argument, for completion; NULL: files */
     /* Returns an exit status. `values` is the filled struct; arguments are those left over. */

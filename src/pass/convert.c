@@ -172,12 +172,15 @@ static enum lbw_status find_ends(struct conversion *c, struct lbw_error *err)
     return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status; /* a model without outputs */
 }
 
-/* Fits the ranges of the activations that exist before a node runs. */
-static enum lbw_status fit_edges(struct conversion *c, size_t position, struct lbw_error *err)
+/* Fits the ranges of the activations that exist before a node runs; after any training. */
+static enum lbw_status fit_edges(struct conversion *c, size_t position, bool is_trained,
+                                 struct lbw_error *err)
 {
-    if (!c->plan->num_edges)
+    const struct lbw_convert_params *p = c->params;
+    if (!c->plan->num_edges || (p->tuner != NULL) != is_trained)
         return LBW_OK;
-    return lbw_edges_fit(c->plan, c->params->activations, &c->rules, position, err);
+    return lbw_edges_fit(c->plan, is_trained ? p->ranges : p->activations, &c->rules, position,
+                         err);
 }
 
 static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
@@ -198,14 +201,14 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
         if (!tell(c))
             return lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
         if (weight->consumers[0].scope == c->plan->index.scopes)
-            LBW_TRY(fit_edges(c, weight->consumers[0].position, err));
+            LBW_TRY(fit_edges(c, weight->consumers[0].position, false, err));
         LBW_TRY(read_weight(&values, &owned, c, weight, err));
         enum lbw_status status = quantize_weight(c, i, values, err);
         free(owned);
         LBW_TRY(status);
         c->num_done++;
     }
-    LBW_TRY(fit_edges(c, SIZE_MAX, err));
+    LBW_TRY(fit_edges(c, SIZE_MAX, false, err));
     c->current = NULL;
     c->seconds = lbw_now() - start;
     return tell(c) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
@@ -255,6 +258,22 @@ static enum lbw_status tune(struct conversion *c, struct lbw_error *err)
             status = recount(c, i, is_tuned[i], err);
     free(is_tuned);
     return status;
+}
+
+/* Training is over: rounds activations in the model as it is now. */
+static enum lbw_status round_trained(struct conversion *c, struct lbw_error *err)
+{
+    struct lbw_calibrator calibrator = c->calibrator;
+    calibrator.activations = c->params->ranges;
+    if (!c->params->tuner || !c->plan->num_edges)
+        return LBW_OK;
+    for (size_t i = 0; i < c->plan->num_weights; i++) {
+        const struct lbw_weight *weight = &c->plan->weights[i];
+        if (weight->num_consumers && weight->consumers[0].scope == c->plan->index.scopes)
+            LBW_TRY(fit_edges(c, weight->consumers[0].position, true, err));
+        LBW_TRY(lbw_weight_show(&calibrator, weight, &c->codes[i], err));
+    }
+    return fit_edges(c, SIZE_MAX, true, err);
 }
 
 static void sum_up(struct conversion *c)
@@ -316,6 +335,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
 {
     LBW_TRY(quantize(c, err));
     LBW_TRY(tune(c, err));
+    LBW_TRY(round_trained(c, err));
     LBW_TRY(lbw_model_rewritten(c->model, encode(c, err)));
     sum_up(c);
     return lbw_report_note(c->report, err);
@@ -344,6 +364,10 @@ static enum lbw_status check(struct lbw_model *model, const struct lbw_plan *pla
         (!params->activations || !params->activations->round))
         return lbw_fail(err, LBW_ERR_ARGUMENT,
                         "8-bit activations need calibration: their ranges come from data");
+    if (plan->num_edges && params->tuner &&
+        (!params->ranges || !params->ranges->round || params->ranges == params->activations))
+        return lbw_fail(err, LBW_ERR_ARGUMENT,
+                        "training with 8-bit activations needs a second calibration: 'ranges'");
     LBW_TRY(lbw_edges_check_grids(plan, err));
     if (plan->params.activations == LBW_ACTIVATIONS_INT8 &&
         params->encode.encoding == LBW_ENCODING_FLOAT)

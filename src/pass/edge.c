@@ -94,9 +94,8 @@ static bool may_be_integer(const struct lbw_plan *plan, const struct lbw_weight 
 {
     const struct lbw_grid *grid = weight->item.grid;
     bool is_plain = !grid && weight->is_small && weight->num_consumers == 1;
-    if ((!grid && !is_plain) || (grid && grid->levels[grid->num_levels - 1] > MOST) ||
-        !weight->is_uniform || weight->value->scope != plan->index.scopes ||
-        weight->root != weight->value ||
+    if ((!grid && !is_plain) || (grid && !lbw_grid_fits_int8(grid)) || !weight->is_uniform ||
+        weight->value->scope != plan->index.scopes || weight->root != weight->value ||
         weight->tensor->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
         return false;
     for (size_t i = 0; i < weight->num_consumers; i++)
@@ -398,7 +397,7 @@ enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_er
     bool has_bytes = plan->params.activations == LBW_ACTIVATIONS_INT8;
     for (size_t i = 0; has_bytes && i < plan->num_weights; i++) {
         const struct lbw_plan_item *item = &plan->weights[i].item;
-        if (item->grid && item->grid->levels[item->grid->num_levels - 1] > MOST)
+        if (item->grid && !lbw_grid_fits_int8(item->grid))
             return lbw_fail(err, LBW_ERR_ARGUMENT,
                             "weight '%s': int8 cannot hold grid %s, whose levels go to %d: use "
                             "2, 3, 4 or a grid of two terms such as 4x2 with 8-bit activations",
@@ -431,6 +430,17 @@ out:
     lbw_strmap_release(&f.wanted);
     lbw_strmap_release(&f.edges);
     return status == LBW_OK ? lbw_edges_check_grids(plan, err) : status;
+}
+
+void lbw_edges_drop(struct lbw_plan *plan)
+{
+    plan->params.activations = LBW_ACTIVATIONS_FLOAT;
+    plan->num_edges = 0;
+}
+
+bool lbw_grid_fits_int8(const struct lbw_grid *grid)
+{
+    return grid->levels[grid->num_levels - 1] <= MOST;
 }
 
 struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name)

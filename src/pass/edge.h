@@ -58,6 +58,12 @@ enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_para
 /* LBW_ERR_ARGUMENT names a weight of the plan whose grid does not fit 8-bit kernels. */
 enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_error *err);
 
+/* From now on the plan is for weights alone. */
+void lbw_edges_drop(struct lbw_plan *plan);
+
+/* Whether the levels of a grid fit int8. */
+bool lbw_grid_fits_int8(const struct lbw_grid *grid);
+
 /* The edge of that name, or NULL. */
 struct lbw_edge *lbw_edge_of(const struct lbw_plan *plan, const char *name);
 

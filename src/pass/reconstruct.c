@@ -362,10 +362,15 @@ enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
         root == weight->value || (root->uses && !root->uses->next && !root->is_output);
     if (root->scope->parent || !root->scope->graph || !is_own)
         return LBW_OK; /* the runtime keeps the float values of a constant it cannot replace */
+    if (!codes->codes && !codes->values)
+        return LBW_OK;
     float *decoded = malloc(weight->item.count * sizeof *decoded);
     if (!decoded)
         return lbw_fail_memory(err);
-    lbw_codes_decode(decoded, weight, codes);
+    if (codes->codes)
+        lbw_codes_decode(decoded, weight, codes);
+    else
+        memcpy(decoded, codes->values, weight->item.count * sizeof *decoded);
     enum lbw_status status =
         activations->replace(activations, root->name, decoded, weight->item.count, err);
     free(decoded);

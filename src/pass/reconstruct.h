@@ -37,7 +37,10 @@ const char *lbw_weight_out_of_reach(const struct lbw_weight *weight);
 /* Fills item.fit and item.fit_bytes for calibration with that much --memory. */
 void lbw_weight_plan_fit(struct lbw_weight *weight, uint64_t memory);
 
-/* Makes the converted side of the activations use these codes and biases from now on. */
+/*
+ * Makes the converted side of the activations use these codes, or trained values, and biases
+ * from now on.
+ */
 enum lbw_status lbw_weight_show(struct lbw_calibrator *calibrator,
                                 const struct lbw_weight *weight, const struct lbw_codes *codes,
                                 struct lbw_error *err);

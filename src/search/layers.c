@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "pass/edge.h"
+
 #define BATCH       8   /* layers tested in one pass over the images */
 #define LEAST_DROP  0.5 /* share of the mean drop that every layer gets at least */
 #define LEAST_ERROR 1e-9
@@ -30,10 +32,14 @@ static void add_candidate(struct lbw_layers *layers, const struct lbw_grid *grid
 /* Those with the least error for their bytes, as measured on detectors. */
 static const char *const worthwhile[] = {"2", "3", "4", "3x2", "4x2", "4x2d2"};
 
-/* The named grids, or those worthwhile that the method supports, and those at the start. */
+/*
+ * The named grids, or those worthwhile that the method supports and activations allow, and
+ * those at the start.
+ */
 static void choose_candidates(struct lbw_layers *layers, const struct lbw_search_params *params)
 {
     enum lbw_method method = params->plan->method;
+    bool has_bytes = params->plan->activations == LBW_ACTIVATIONS_INT8;
     const struct lbw_grid *grid;
     for (size_t i = 0; i < params->num_grids; i++)
         add_candidate(layers, params->grids[i], method);
@@ -41,7 +47,7 @@ static void choose_candidates(struct lbw_layers *layers, const struct lbw_search
         if (method == LBW_METHOD_OPTIMAL)
             add_candidate(layers, lbw_grid_by_name(worthwhile[i]), method);
     for (size_t i = 0; !params->num_grids && (grid = lbw_grid_at(i)); i++)
-        if (method != LBW_METHOD_OPTIMAL)
+        if (method != LBW_METHOD_OPTIMAL && (!has_bytes || lbw_grid_fits_int8(grid)))
             add_candidate(layers, grid, method);
     for (size_t i = 0; i < layers->num; i++)
         add_candidate(layers, layers->base[i], method);
@@ -112,7 +118,7 @@ static enum lbw_status measure_grid(struct lbw_layers *layers, size_t c,
     for (size_t i = 0; i < layers->num; i++)
         grids[i] = grid;
     enum lbw_status status;
-    LBW_OR_OUT(lbw_trial_open(&trial, bench, grids, mu, err));
+    LBW_OR_OUT(lbw_trial_open(&trial, bench, LBW_EFFORT_INDEPENDENT, grids, mu, err));
     status =
         lbw_trial_convert(&trial, bench, LBW_EFFORT_INDEPENDENT, &bench->params->encode, err);
 out:
@@ -151,7 +157,7 @@ static enum lbw_status round_one(struct lbw_trial *trial, const struct lbw_layer
         return lbw_fail_memory(err);
     grids[i] = layers->base[i];
     enum lbw_status status;
-    LBW_OR_OUT(lbw_trial_open(trial, bench, grids, mu, err));
+    LBW_OR_OUT(lbw_trial_open(trial, bench, LBW_EFFORT_PROJECT, grids, mu, err));
     LBW_OR_OUT(lbw_trial_convert(trial, bench, LBW_EFFORT_PROJECT, &plain, err));
 out:
     free(grids);

@@ -181,7 +181,7 @@ static enum lbw_status try(struct search *s, const char *what,
     double start = lbw_now();
     s->stage = what;
     enum lbw_status status;
-    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, grids, s->mu, err));
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, LBW_EFFORT_FULL, grids, s->mu, err));
     LBW_OR_OUT(lbw_plan_print(&text, trial.plan, false, err));
     status = convert_and_judge(s, &trial, &t, err);
 out:
@@ -202,7 +202,7 @@ static enum lbw_status plain_size(struct search *s, int64_t *size,
 {
     struct lbw_trial trial = {0};
     enum lbw_status status;
-    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, grids, s->mu, err));
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, LBW_EFFORT_PROJECT, grids, s->mu, err));
     status = lbw_trial_convert(&trial, &s->bench, LBW_EFFORT_PROJECT, &s->params->encode, err);
 out:
     if (status == LBW_OK)
@@ -384,7 +384,7 @@ static enum lbw_status choose_grids(struct search *s, const struct lbw_grid **gr
     };
     enum lbw_status status;
     *found = false;
-    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, NULL, s->mu, err));
+    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, LBW_EFFORT_PROJECT, NULL, s->mu, err));
     status = lbw_plan_choose_bits(NULL, trial.plan, &budget, &own);
     *found = status == LBW_OK;
     for (size_t i = 0; i < s->layers.num && *found; i++)

@@ -2,11 +2,13 @@
 /* Opens, plans, converts, tests; opens the model again because converting works in place. */
 #include "search/trial.h"
 
+#include <lbw/budget.h>
 #include <lbw/check.h>
 
 #include <math.h>
 
 #include "base/check.h"
+#include "pass/edge.h"
 
 #define QUICK_SCORE 0.2f /* weak boxes react first, and there are more of them */
 
@@ -28,8 +30,15 @@ enum lbw_status lbw_search_check(const char *path, const struct lbw_search_param
                         "with the threshold method");
     LBW_TRY(lbw_check_range("max_seconds", params->max_seconds, 0, INFINITY, err));
     LBW_TRY(lbw_check_list("grids", params->grids, params->num_grids, err));
-    for (size_t i = 0; i < params->num_grids; i++)
+    bool has_bytes = params->plan && params->plan->activations == LBW_ACTIVATIONS_INT8;
+    for (size_t i = 0; i < params->num_grids; i++) {
         LBW_TRY(lbw_check_given("grid", params->grids[i], err));
+        if (has_bytes && !lbw_grid_fits_int8(params->grids[i]))
+            return lbw_fail(err, LBW_ERR_ARGUMENT,
+                            "int8 cannot hold grid %s: use 2, 3, 4 or a grid of two terms "
+                            "such as 4x2 with 8-bit activations",
+                            params->grids[i]->name);
+    }
     return LBW_OK;
 }
 
@@ -51,8 +60,8 @@ enum lbw_status lbw_trial_hold_back(struct lbw_calibrate_params *calibrate,
 }
 
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
-                               const struct lbw_grid *const *grids, double mu,
-                               struct lbw_error *err)
+                               enum lbw_effort effort, const struct lbw_grid *const *grids,
+                               double mu, struct lbw_error *err)
 {
     struct lbw_plan_params params = *bench->params->plan;
     params.mu = (float)mu;
@@ -68,9 +77,21 @@ enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *be
     LBW_TRY(lbw_plan_new(&out->plan, out->model, &params, err));
     if (bench->params->plan_file)
         LBW_TRY(lbw_plan_apply(out->plan, bench->params->plan_file, err));
+    if (effort != LBW_EFFORT_FULL)
+        lbw_edges_drop(out->plan);
     for (size_t i = 0; grids && i < bench->num; i++)
         LBW_TRY(lbw_plan_set_grid(out->plan, bench->items[i], grids[i], err));
     return LBW_OK;
+}
+
+/* Native operators are for 8-bit activations; packed weights take as many bytes. */
+static struct lbw_encode_params fitting(const struct lbw_encode_params *encode,
+                                        const struct lbw_plan *plan)
+{
+    struct lbw_encode_params out = *encode;
+    if (out.encoding == LBW_ENCODING_NATIVE && !lbw_plan_num_edges(plan))
+        out.encoding = LBW_ENCODING_PACKED;
+    return out;
 }
 
 enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
@@ -79,20 +100,24 @@ enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_benc
 {
     const struct lbw_search_params *params = bench->params;
     struct lbw_activations *activations = NULL;
+    const struct lbw_budget_params weigh = {.calibrate = params->calibrate,
+                                            .profile = params->test->profile};
+    enum lbw_status status = LBW_OK;
     if (params->calibrate && effort != LBW_EFFORT_PROJECT) {
         struct lbw_calibrate_params calibrate = *params->calibrate;
         calibrate.independent = effort == LBW_EFFORT_INDEPENDENT;
-        LBW_TRY(lbw_calibrate_open(&activations, trial->model, &calibrate, NULL, err));
+        LBW_OR_OUT(lbw_calibrate_open(&activations, trial->model, &calibrate, NULL, err));
+        LBW_OR_OUT(lbw_plan_weigh_edges(trial->plan, &weigh, err));
     }
     const struct lbw_convert_params convert = {
-        .encode = *encode,
+        .encode = fitting(encode, trial->plan),
         .activations = activations,
         .damping = params->damping,
         .progress = bench->progress,
         .user = bench->user,
     };
-    enum lbw_status status =
-        lbw_convert(&trial->report, trial->model, trial->plan, &convert, err);
+    LBW_OR_OUT(lbw_convert(&trial->report, trial->model, trial->plan, &convert, err));
+out:
     lbw_calibrate_close(&activations);
     return status;
 }

@@ -42,10 +42,13 @@ enum lbw_effort {
     LBW_EFFORT_FULL,        /* as the result will be converted */
 };
 
-/* Opens and plans; grids[i] (NULL: float) is for items[i], and `grids` may be NULL. */
+/*
+ * Opens and plans; grids[i] (NULL: float) is for items[i], and `grids` may be NULL. Only plans
+ * for the full effort have 8-bit activations, if the search has.
+ */
 enum lbw_status lbw_trial_open(struct lbw_trial *out, const struct lbw_bench *bench,
-                               const struct lbw_grid *const *grids, double mu,
-                               struct lbw_error *err);
+                               enum lbw_effort effort, const struct lbw_grid *const *grids,
+                               double mu, struct lbw_error *err);
 enum lbw_status lbw_trial_convert(struct lbw_trial *trial, const struct lbw_bench *bench,
                                   enum lbw_effort effort,
                                   const struct lbw_encode_params *encode,

@@ -89,6 +89,34 @@ quantize -o native.onnx -b 4x2 --encoding native --report native.json
 quantize -o signed.onnx -b 4 --target tensorrt
 lbw compare model.onnx signed.onnx >/dev/null || [ $? = 3 ]
 
+# Training sees float activations: the weights are those trained without the option, and ranges
+# are fitted to them.
+for activations in float int8; do
+    lbw tune model.onnx --calib generated:6 --steps 3 -b 4x2 -q --activations $activations \
+        -o tuned-$activations.onnx --report tuned-$activations.json
+done
+[ "$(lbw inspect --digest tuned-float.onnx | cut -d' ' -f1)" = \
+    "$(lbw inspect --digest tuned-int8.onnx | cut -d' ' -f1)" ] || fail 'tune: other weights'
+grep -q '"type": "int8"' tuned-int8.json || fail 'tune: no activation of 8 bits'
+grep -q '"how": "training"' tuned-int8.json || fail 'tune: nothing was trained'
+grep -aq QuantizeLinear tuned-int8.onnx || fail 'tune: nothing is rounded'
+lbw expand tuned-int8.onnx -o a.onnx -q
+lbw expand tuned-float.onnx -o b.onnx -q
+lbw compare a.onnx b.onnx --rtol 1e-3 --json >/dev/null || fail "tune: expanded differs"
+
+# A search tests what quantize makes of its plan.
+shapes=$LBW_SOURCE_ROOT/samples/shapes
+common="-p $shapes/profile.json --calib $shapes/calib -n 6 --activations int8"
+lbw search "$shapes/shapes.onnx" $common --images "$shapes/eval" --max-images 4 --trials 1 \
+    --bits 4 -q -o found
+lbw quantize "$shapes/shapes.onnx" $common --plan found -o found.onnx -q
+grep -q "now; $(wc -c <found.onnx) bytes of" found || fail 'search: another file was tested'
+grep -q '^int8  auto auto' found || fail 'search: the plan lists no activation'
+if lbw search "$shapes/shapes.onnx" $common --images "$shapes/eval" --grids 4,5 -q -o no 2>talk; then
+    fail 'search: grid 5 accepted'
+fi
+grep -q 'int8 cannot hold grid 5' talk
+
 # What cannot be is refused, and nothing is written.
 refuse() {
     if quantize -o refused.onnx "$@" 2>talk; then fail "accepted: $*"; fi
