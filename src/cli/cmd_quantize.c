@@ -97,6 +97,17 @@ static bool report_keep(const struct lbw_conversion *c, double share)
     return false;
 }
 
+/* A budget is met by the packed encoding; others take more. */
+static bool is_within_size(const struct lbw_conversion *c, const struct quantize_values *v)
+{
+    uint64_t target = v->all.plan.target_size, size = lbw_model_size(c->model);
+    if (!target || !c->is_auto || size <= target)
+        return true;
+    lbw_talk("--target-size %llu was not reached: the model has %llu bytes",
+             (unsigned long long)target, (unsigned long long)size);
+    return false;
+}
+
 static enum lbw_status convert_once(struct lbw_conversion *c, const struct quantize_values *v)
 {
     enum lbw_status status = LBW_OK;
@@ -154,6 +165,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (status != LBW_OK)
         code = explain(&c);
     if (status == LBW_OK && share > 0 && !report_keep(&c, share))
+        code = LBW_EXIT_UNMET;
+    if (status == LBW_OK && !is_within_size(&c, v))
         code = LBW_EXIT_UNMET;
     lbw_conversion_close(&c);
     return code;

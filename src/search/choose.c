@@ -14,6 +14,7 @@
 #include "search/allocate.h"
 #include "search/loss.h"
 #include "search/probe.h"
+#include "search/size.h"
 
 /* The grids to choose from, the smallest first (docs/search.md), and float. */
 static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2", NULL};
@@ -24,6 +25,8 @@ static const char *const candidates[] = {"3", "4", "3x2", "4x2", "4x2d2", NULL};
 
 /* What weights out of reach of gradients are rounded to, to see what that costs. */
 #define PROBED 1
+
+#define MOST_ROUNDS 8 /* of correcting the size of a file */
 
 /* Relative to CAUTIOUS everywhere: where detectors keep their boxes (docs/search.md). */
 #define LOSSLESS 1.0
@@ -205,7 +208,7 @@ static void sum_up(double *loss, uint64_t *size, const struct chooser *c, const 
     }
 }
 
-/* The bytes that the budget leaves for codes and scales. */
+/* The bytes that the budget leaves for codes and scales; about, where it is a file's size. */
 static double room(const struct chooser *c)
 {
     if (c->params->bits > 0)
@@ -234,6 +237,54 @@ static enum lbw_status allocate_bytes(struct chooser *c, double bytes, struct lb
                         8 * (double)(least + c->fixed) / c->count);
     return lbw_fail(err, LBW_ERR_ARGUMENT, "no plan fits into %llu bytes; the least is %.0f",
                     (unsigned long long)c->params->size, (double)c->params->size + over);
+}
+
+/* The size of the file with the grids picked. */
+static enum lbw_status measure_file(uint64_t *out, const struct lbw_sizer *sizer,
+                                    const struct chooser *c, struct lbw_error *err)
+{
+    const struct lbw_plan *plan = c->plan;
+    const struct lbw_grid **grids = calloc(plan->num_weights + 1, sizeof *grids);
+    if (!grids)
+        return lbw_fail_memory(err);
+    for (size_t i = 0; i < plan->num_weights; i++)
+        grids[i] = is_open(&plan->weights[i]) ? c->grids[CAUTIOUS] : plan->weights[i].item.grid;
+    for (size_t k = 0; k < c->num_items; k++)
+        grids[c->items[k]] = c->grids[c->picks[k]];
+    enum lbw_status status = lbw_sizer_measure(out, sizer, plan, grids, err);
+    free(grids);
+    return status;
+}
+
+/*
+ * Picks grids for the largest file within the size: first by an estimate of what surrounds the
+ * codes, then corrected by files encoded without calibration, in growing steps, as a little
+ * less room may change nothing. Where no file can be encoded the estimate stands.
+ */
+static enum lbw_status allocate_file(struct chooser *c, struct lbw_error *err)
+{
+    const double target = (double)c->params->size;
+    struct lbw_sizer sizer = {0};
+    uint64_t size;
+    double bytes = room(c), step = target / 2048;
+    bool fits = false;
+    enum lbw_status status = allocate_bytes(c, bytes, err);
+    bool is_open = status == LBW_OK && lbw_sizer_init(&sizer, c->plan, NULL) == LBW_OK;
+    for (int round = 0; status == LBW_OK && is_open && round < MOST_ROUNDS && !fits; round++) {
+        if (measure_file(&size, &sizer, c, NULL) != LBW_OK)
+            break;
+        fits = (double)size <= target && (round || (double)size > target - step);
+        if (fits)
+            break;
+        bytes += target - (double)size;
+        if (round) {
+            bytes -= step;
+            step *= 2;
+        }
+        status = allocate_bytes(c, bytes, err);
+    }
+    lbw_sizer_release(&sizer);
+    return status;
 }
 
 /* The fewest bytes whose plan loses at most `most`; all bytes if none does. */
@@ -348,8 +399,10 @@ static enum lbw_status choose(struct chooser *c, struct lbw_budget *out, struct 
     if (c->num_items)
         LBW_TRY(measure_sensitivity(c, err));
     LBW_TRY(measure_weights(c, err));
-    if (p->bits > 0 || p->size)
+    if (p->bits > 0)
         LBW_TRY(allocate_bytes(c, room(c), err));
+    else if (p->size)
+        LBW_TRY(allocate_file(c, err));
     else
         LBW_TRY(allocate_loss(c, p->loss > 0 ? p->loss : LOSSLESS, err));
     LBW_TRY(lbw_loss_of_edges(c->plan, &c->sensitivity, err));

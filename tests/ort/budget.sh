@@ -75,6 +75,18 @@ lbw quantize "$shapes/shapes.onnx" -o out.onnx -p "$shapes/profile.json" -c "$sh
 [ "$(wc -c <out.onnx)" -le 235520 ] || fail "$(wc -c <out.onnx) bytes"
 lbw compare out.onnx "$shapes/shapes.onnx" -n 1 >/dev/null
 
+# also where most of a file are names and functions; what no encoding but packed reaches is said
+"$LBW_BUILD_ROOT/tests/make_model" detector detector.onnx
+for size in 11000 12000 12500; do
+    lbw quantize detector.onnx -o out.onnx --all -c generated:4 --target-size $size -q
+    [ "$(wc -c <out.onnx)" -le $size ] || fail "$(wc -c <out.onnx) bytes, not $size"
+done
+code=0
+lbw quantize detector.onnx -o out.onnx --all -c generated:4 --target-size 12000 --encoding dq -q \
+    2>err || code=$?
+[ $code = 3 ] || fail "exit status $code, $(wc -c <out.onnx) bytes"
+grep -q -e '--target-size 12000 was not reached: the model has [0-9]* bytes' err || fail "$(cat err)"
+
 # a search tries the plan by gradients before all others, and it beats plain 4 bits at their size
 lbw search "$shapes/shapes.onnx" -p "$shapes/profile.json" --images "$shapes/eval" \
     -c "$shapes/calib" -n 8 --trials 2 -o found.plan >found 2>&1 || fail "$(cat found)"
