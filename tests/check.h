@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What went wrong in a call that should have gone well; to be included behind cmocka.h. */
+/* What went wrong in a call that should have gone well; include it after cmocka.h. */
 #ifndef LBW_TESTS_CHECK_H
 #define LBW_TESTS_CHECK_H
 

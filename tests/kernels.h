@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What tests of kernels share; to be included behind cmocka.h. */
+/* What tests of kernels share; include it after cmocka.h. */
 #ifndef LBW_TESTS_KERNELS_H
 #define LBW_TESTS_KERNELS_H
 

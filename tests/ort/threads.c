@@ -13,7 +13,7 @@
 
 #include "../graph.h"
 #include "../plan.h"
-#include "../together.h"
+#include "../threads.h"
 #include "../runtime.h"
 
 #define NUM_JOBS 6

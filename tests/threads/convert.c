@@ -16,7 +16,7 @@
 
 #include "../graph.h"
 #include "../plan.h"
-#include "../together.h"
+#include "../threads.h"
 
 #define NUM_JOBS 64
 

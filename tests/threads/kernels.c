@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "../together.h"
+#include "../threads.h"
 #include "base/random.h"
 #include "kernels/conv.h"
 #include "kernels/pool.h"
@@ -73,7 +73,8 @@ static void all_threads_get_the_definition(void **unused)
         job->expected_pool = malloc(MAX_SIZE);
         assert_true(job->y && job->expected && job->expected_pool);
         assert_int_equal(
-            lbw_conv_reference(job->expected, picture, NULL, 1, job->sides, &params, &err), LBW_OK);
+            lbw_conv_reference(job->expected, picture, NULL, 1, job->sides, &params, &err),
+            LBW_OK);
         assert_int_equal(
             lbw_pool_reference(job->expected_pool, picture, CHANNELS, job->sides, &pool, &err),
             LBW_OK);
@@ -166,7 +167,8 @@ static void check_layer(const struct layer *l, struct lbw_random *random)
     uint8_t *y = calloc(size, 1), *expected = malloc(size);
     assert_true(y && expected);
     assert_int_equal(lbw_conv_new(&conv, &params, lbw_isa_best(), &err), LBW_OK);
-    assert_int_equal(lbw_conv_run(conv, expected, x, NULL, 1, sides, &lbw_sequential, &err), LBW_OK);
+    assert_int_equal(lbw_conv_run(conv, expected, x, NULL, 1, sides, &lbw_sequential, &err),
+                     LBW_OK);
     assert_int_equal(lbw_conv_run(conv, y, x, NULL, 1, sides, &crew, &err), LBW_OK);
     assert_memory_equal(y, expected, size);
     if (lbw_isa_best() && tasks < l->least_tasks)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "../stage.h"
+#include "../outputs.h"
 
 static void test_yolox(void **state)
 {

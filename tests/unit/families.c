@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "../fixture.h"
-#include "../stage.h"
+#include "../outputs.h"
 #include "detect/family.h"
 
 /* What matters of the only box of a stage: something, and its score among it. */

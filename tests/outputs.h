@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Outputs made by hand, and the boxes they stand for. */
-#ifndef LBW_TESTS_STAGE_H
-#define LBW_TESTS_STAGE_H
+/* Outputs of detectors made by hand, and the boxes in them. */
+#ifndef LBW_TESTS_OUTPUTS_H
+#define LBW_TESTS_OUTPUTS_H
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Structures that others' models have, each with what commands say of it and leave behind."""
+"""Structures in models from other tools, with the messages and results of the commands for each."""
 import os
 import subprocess
 import sys

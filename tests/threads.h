@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Work of many threads that begin at the same time; to be included behind cmocka.h. */
-#ifndef LBW_TESTS_TOGETHER_H
-#define LBW_TESTS_TOGETHER_H
+/* Work of many threads that begin at the same time; include it after cmocka.h. */
+#ifndef LBW_TESTS_THREADS_H
+#define LBW_TESTS_THREADS_H
 
 #include <pthread.h>
 

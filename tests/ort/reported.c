@@ -673,5 +673,5 @@ int main(void)
     };
     if (!has_runtime())
         return EXIT_SKIPPED;
-    return cmocka_run_group_tests_name("field", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("reported", tests, NULL, NULL);
 }
