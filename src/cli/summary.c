@@ -298,6 +298,16 @@ static void print_seconds(FILE *to, const struct lbw_report *report)
                 lbw_text_seconds(fit, report->fit_seconds));
 }
 
+/* The loss in the unit of --bits auto, whose own is that of weights alone. */
+static void print_activations(FILE *to, const struct lbw_report *report)
+{
+    fprintf(to, "  activations: %zu of %zu in 8 bits", report->num_rounded, report->num_edges);
+    if (isfinite(report->rounding_loss))
+        fprintf(to, ", predicted loss %.2f (all weights on 4x2: 1)", report->rounding_loss);
+    fprintf(to, "; %zu layer%s on integers (--report lists them)\n", report->num_integer,
+            report->num_integer == 1 ? "" : "s");
+}
+
 static void print_summary(FILE *to, const struct lbw_report *report,
                           const struct lbw_summary *summary, bool all_layers)
 {
@@ -330,11 +340,7 @@ static void print_summary(FILE *to, const struct lbw_report *report,
         print_snr(to, report);
     print_all(to, report);
     if (report->num_edges)
-        fprintf(to,
-                "  activations: %zu of %zu in 8 bits; %zu layer%s on integers (--report lists "
-                "them)\n",
-                report->num_rounded, report->num_edges, report->num_integer,
-                report->num_integer == 1 ? "" : "s");
+        print_activations(to, report);
     print_reasons(to, report, "only projected, not calibrated", why_projected);
     print_reasons(to, report, "stored as plain values", why_plain);
     print_left_alone(to, report);

@@ -63,6 +63,11 @@ static void print_cards(FILE *to, const struct lbw_page_params *p)
                 "<div><span>Predicted loss</span><b>%.2f</b><span>1 is the loss of grid "
                 "4x2 everywhere</span></div>\n",
                 p->budget->loss);
+    if (p->report && p->report->num_edges && isfinite(p->report->rounding_loss))
+        fprintf(to,
+                "<div><span>Predicted loss of 8-bit activations</span><b>%.2f</b><span>added "
+                "to that of weights</span></div>\n",
+                p->report->rounding_loss);
     fputs("</div>\n", to);
 }
 

@@ -276,6 +276,21 @@ static enum lbw_status round_trained(struct conversion *c, struct lbw_error *err
     return fit_edges(c, SIZE_MAX, true, err);
 }
 
+/* How many activations are rounded, and what that is predicted to cost, where it is known. */
+static void count_edges(struct lbw_report *r, const struct lbw_plan *plan)
+{
+    r->num_edges = plan->num_edges;
+    r->rounding_loss = NAN;
+    for (size_t i = 0; i < plan->num_edges; i++) {
+        const struct lbw_plan_edge *item = &plan->edges[i].item;
+        if (item->type != LBW_ACTIVATIONS_INT8)
+            continue;
+        r->num_rounded++;
+        if (item->cost >= 0)
+            r->rounding_loss = item->cost + (isnan(r->rounding_loss) ? 0 : r->rounding_loss);
+    }
+}
+
 static void sum_up(struct conversion *c)
 {
     struct lbw_report *r = c->report;
@@ -294,9 +309,7 @@ static void sum_up(struct conversion *c)
     }
     for (size_t i = 0; i < c->plan->num_weights; i++)
         r->num_integer += c->codes[i].is_integer;
-    r->num_edges = c->plan->num_edges;
-    for (size_t i = 0; i < r->num_edges; i++)
-        r->num_rounded += c->plan->edges[i].item.type == LBW_ACTIVATIONS_INT8;
+    count_edges(r, c->plan);
     r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
     r->snr = c->num_measured ? c->sum_of_snr / (double)c->num_measured
                              : lbw_snr(c->energy, c->error);

@@ -21,6 +21,9 @@ done
 grep -q '"type": "int8"' report.json || fail 'the report lists no activation of 8 bits'
 grep -Eq '"cost": [0-9]' report.json || fail 'no activation was weighed at the outputs'
 
+lbw quantize model.onnx -o a.onnx -b 4x2 --activations int8 --calib generated:2 2>talk
+grep -Eq 'activations: .* predicted loss [0-9]+\.[0-9]' talk || fail 'the predicted loss is missing'
+
 # From one encoding to the others, weights and roundings stay.
 digest=$(lbw inspect --digest packed.onnx | cut -d' ' -f1)
 lbw convert packed.onnx -o a.onnx --encoding dq -q
