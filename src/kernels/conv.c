@@ -51,6 +51,29 @@ void lbw_conv_unpack(int8_t *weights, const struct lbw_conv *conv)
                             (int8_t)((uint32_t)*word >> 8 * (k % 4));
 }
 
+const int32_t *lbw_conv_flat(struct lbw_conv *conv)
+{
+    int32_t *flat = atomic_load(&conv->flat), *none = NULL;
+    const int32_t *word = conv->words;
+    if (flat)
+        return flat;
+    flat = malloc(((size_t)conv->params.num_outputs * conv->quads + 1) * sizeof *flat);
+    if (!flat)
+        return NULL;
+    for (size_t g = 0; g < (size_t)conv->params.groups; g++)
+        for (size_t b = 0; b < conv->blocks; b++)
+            for (size_t q = 0; q < conv->quads; q++)
+                for (size_t i = lbw_conv_block(conv, b); i < lbw_conv_block(conv, b + 1); i++) {
+                    size_t m = g * conv->rows + i, block = m / LBW_FLAT_ROWS;
+                    flat[(block * conv->quads + q) * LBW_FLAT_ROWS + m % LBW_FLAT_ROWS] =
+                        *word++;
+                }
+    if (atomic_compare_exchange_strong(&conv->flat, &none, flat))
+        return flat;
+    free(flat);
+    return none;
+}
+
 /* Whether two neighbouring products may exceed 16 bits: 255 × 128 does not. */
 static bool exceeds_pairs(const struct lbw_conv *conv)
 {
@@ -167,6 +190,7 @@ void lbw_conv_free(struct lbw_conv **conv)
     free((void *)(*conv)->params.float_bias);
     free((void *)(*conv)->params.sum);
     free((*conv)->words);
+    free(atomic_load(&(*conv)->flat));
     free((*conv)->bias);
     free(*conv);
     *conv = NULL;

@@ -19,10 +19,17 @@ struct lbw_conv {
     int32_t *words;                       /* per group and block: quads × rows of the block */
     int32_t *bias;                        /* with the zero points' share */
     _Atomic(struct lbw_conv_plan *) plan; /* of the first size that came along */
+    _Atomic(int32_t *) flat; /* the words again, for multiply_flat(); NULL: not needed yet */
 };
 
 /* The first channel of block b: blocks differ by one channel at most. */
 size_t lbw_conv_block(const struct lbw_conv *conv, size_t b);
+
+/*
+ * The words in blocks of LBW_FLAT_ROWS, of which the rows of a group must be a multiple; NULL:
+ * no memory. Made by the first caller.
+ */
+const int32_t *lbw_conv_flat(struct lbw_conv *conv);
 
 /* The weights from the packed words, as in struct lbw_conv_params. */
 void lbw_conv_unpack(int8_t *weights, const struct lbw_conv *conv);

@@ -49,6 +49,7 @@ struct job {
     uint8_t *planes;            /* copies that the taps read; NULL: x, or a thread's own */
     uint8_t *y;                 /* or floats */
     const uint8_t *r;           /* what is added; NULL: nothing */
+    const int32_t *flat;        /* words for the last tile; NULL: it is as others are */
     size_t tiles_at_once;       /* for each block of weights */
     size_t tiles_per_task, groups_per_task, blocks_per_task;
     size_t tile_tasks, group_tasks, block_tasks;
@@ -321,6 +322,34 @@ static struct range range_of(size_t task, size_t per_task, size_t num)
     return (struct range){task * per_task, min_size((task + 1) * per_task, num)};
 }
 
+/* A last tile of few positions, whole blocks of channels that begin in a range of blocks. */
+static void multiply_flat(const struct job *job, const uint8_t *panel, size_t group,
+                          size_t tile, struct range blocks)
+{
+    const struct lbw_conv *conv = job->conv;
+    size_t lanes = conv->isa->lanes, first = tile * lanes;
+    size_t plane = (size_t)(job->plan->out[0] * job->plan->out[1]);
+    size_t end = lbw_conv_block(conv, blocks.end), row = lbw_conv_block(conv, blocks.first);
+    uint8_t tiles[LBW_FLAT_ROWS * LBW_MAX_LANES], addends[LBW_FLAT_ROWS * LBW_MAX_LANES];
+    for (row = ceil_size(row, LBW_FLAT_ROWS) * LBW_FLAT_ROWS; row < end; row += LBW_FLAT_ROWS) {
+        size_t m = group * conv->rows + row;
+        struct lbw_requant to = requant_of(conv, m);
+        for (size_t i = 0; job->r && i < LBW_FLAT_ROWS; i++)
+            fetch_tile(addends + i * lanes, job->r + (m + i) * plane, job->plan, first, lanes);
+        if (job->r)
+            add_to(&to, conv, addends, lanes);
+        conv->isa->multiply_flat(tiles, lanes, job->plan->num_positions - first, panel,
+                                 job->flat + m * conv->quads, conv->quads, &to);
+        for (size_t i = 0; i < LBW_FLAT_ROWS; i++)
+            copy_tile(job->y + (m + i) * plane, tiles + i * lanes, 1, job->plan, first, lanes);
+    }
+}
+
+static const uint8_t *panel_at(const struct job *job, const struct panels *panels, size_t k)
+{
+    return (const uint8_t *)(panels + 1) + k * panel_size(job->conv);
+}
+
 static void dense_tiles(struct job *job, struct panels *panels, size_t group,
                         struct range tiles, struct range blocks)
 {
@@ -330,8 +359,10 @@ static void dense_tiles(struct job *job, struct panels *panels, size_t group,
             return;
         for (size_t b = blocks.first; b < blocks.end; b++)
             for (size_t k = 0; k < num; k++)
-                multiply_block(job, (uint8_t *)(panels + 1) + k * panel_size(job->conv), group,
-                               tile + k, b);
+                if (!job->flat || tile + k + 1 < job->plan->num_tiles)
+                    multiply_block(job, panel_at(job, panels, k), group, tile + k, b);
+        if (job->flat && tile + num == job->plan->num_tiles)
+            multiply_flat(job, panel_at(job, panels, num - 1), group, tile + num - 1, blocks);
     }
 }
 
@@ -436,6 +467,16 @@ static void share_out(struct job *job)
     job->tiles_at_once = min_size(at_once, job->tiles_per_task);
 }
 
+/* A last tile of at most that many positions takes whole blocks of channels. */
+#define FLAT_POSITIONS 52
+
+static bool wants_flat(const struct lbw_conv *conv, const struct lbw_conv_plan *plan)
+{
+    size_t last = plan->num_positions - (plan->num_tiles - 1) * conv->isa->lanes;
+    return conv->isa->multiply_flat && !conv->params.ending && last <= FLAT_POSITIONS &&
+           conv->rows % LBW_FLAT_ROWS == 0 && plan->num_tiles <= MANY_TILES;
+}
+
 static void fill_planes(struct job *job, const struct lbw_parallel *parallel)
 {
     size_t rows = job->plan->plane_size / job->plan->pitch;
@@ -537,6 +578,7 @@ enum lbw_status lbw_conv_run(struct lbw_conv *conv, void *y, const uint8_t *x, c
                           .end = x + (size_t)num_images * in_size,
                           .y = (uint8_t *)y + (size_t)n * out_size,
                           .r = r && conv->params.sum ? r + (size_t)n * out_size : NULL,
+                          .flat = wants_flat(conv, plan) ? lbw_conv_flat(conv) : NULL,
                           .lock = PTHREAD_MUTEX_INITIALIZER};
         status = run_image(&job, parallel, err);
     }

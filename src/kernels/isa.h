@@ -19,6 +19,7 @@
 #define LBW_COLUMNS    16 /* floats that are worked on side by side */
 #define LBW_FLOAT_ROWS 4  /* output channels of one product of floats */
 #define LBW_MAX_ROWS   6  /* output channels of one multiplication */
+#define LBW_FLAT_ROWS  32 /* output channels of one where positions are few */
 #define LBW_MAX_ISAS   8
 
 typedef float lbw_column_floats __attribute__((vector_size(4 * LBW_COLUMNS)));
@@ -135,6 +136,15 @@ struct lbw_isa {
     void (*multiply_narrow)(uint8_t *out, size_t out_step, size_t num, const uint8_t *panel,
                             const int32_t *weights, size_t num_quads,
                             const struct lbw_requant *to);
+
+    /*
+     * LBW_FLAT_ROWS output channels at the first positions of the panel, for tiles that hold
+     * few: `weights` holds num_quads × LBW_FLAT_ROWS words. Writes `lanes` bytes to each
+     * channel. NULL: there is none.
+     */
+    void (*multiply_flat)(uint8_t *out, size_t out_step, size_t num_positions,
+                          const uint8_t *panel, const int32_t *weights, size_t num_quads,
+                          const struct lbw_requant *to);
 
     /*
      * One output channel straight from its rows, for depthwise convolutions: `num_tiles` tiles

@@ -469,6 +469,8 @@ ISA static inline __m512i avx512vbmi_look_up(__m512i q, const uint8_t *table)
 #include "kernels/isa_vector.h"
 #undef NAME
 
+#include "kernels/isa_x86_flat.h"
+
 /* ---- half of 512 bits, for tiles that end early ---- */
 
 #undef LANES
@@ -560,6 +562,7 @@ const struct lbw_isa lbw_isa_avx512vbmi = {
     .multiply_wide = avx512vbmi_multiply,
     .narrow_lanes = 32,
     .multiply_narrow = narrow_multiply,
+    .multiply_flat = flat_multiply,
     .depthwise = avx512vbmi_depthwise,
     .depthwise_wide = avx512vbmi_depthwise,
     .halve = halve512,
