@@ -135,7 +135,7 @@ class Inspection(Record):
     metadata: dict[str, str]
     # A digest of all weights, the same in every encoding.
     digest: str
-    weights: list[Weight]
+    weights: list[Weight] = field(repr=False)
 
     def __iter__(self) -> Iterator[Weight]:
         return iter(self.weights)
@@ -164,12 +164,11 @@ class Budget(Record):
 class Plan(Record):
     """What will be done to each weight. Iterates over the weights.
 
-    `text` is what `lbw plan` prints: edit it, or take it as it is, and give it to `quantize()`
-    as `plan`.
+    `text` is what `lbw plan` prints. Pass it to `quantize()` as `plan`, edited or as it is.
     """
 
-    weights: list[Weight]
-    text: str
+    weights: list[Weight] = field(repr=False)
+    text: str = field(repr=False)
     # BatchNormalizations folded into the convolution before them.
     num_folded: int
     # Where bits="auto" chose.
@@ -619,7 +618,7 @@ class SearchResult(Record):
     """A plan chosen by detection tests. Iterates over the trials."""
 
     # For `quantize(plan=…)`; it begins with a log of the trials.
-    plan: str
+    plan: str = field(repr=False)
     start: Trial
     best: Trial
     target_size: int

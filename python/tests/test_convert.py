@@ -20,6 +20,12 @@ def test_rounding_gives_the_bytes_of_the_program(program, tmp_path):
         assert result.path is None and result.bytes_after == len(result.model)
 
 
+def test_results_print_without_their_tables():
+    for result in (lbw.plan(MODEL, bits=4), lbw.inspect(MODEL)):
+        assert len(result) == 83
+        assert len(repr(result)) < 1000
+
+
 @runtime
 def test_calibration_gives_the_bytes_of_the_program(program, tmp_path):
     path, mine = tmp_path / "theirs.onnx", tmp_path / "mine.onnx"
