@@ -140,12 +140,12 @@ struct lbw_report {
     size_t num_measured;
     uint64_t bytes_before; /* of the whole model, external data included */
     uint64_t bytes_after;
-    bool calibrated;        /* there was a calibration set */
-    size_t num_calibrated;  /* of num_converted: fitted or trained, not only rounded */
-    size_t num_edges;       /* activations that the plan lists */
-    size_t num_rounded;     /* of these: got 8 bits */
-    double rounding_loss;   /* predicted for those, in the unit of struct lbw_budget; NaN: none */
-    size_t num_integer;     /* weights of layers that run on integers */
+    bool calibrated;       /* there was a calibration set */
+    size_t num_calibrated; /* of num_converted: fitted or trained, not only rounded */
+    size_t num_edges;      /* activations that the plan lists */
+    size_t num_rounded;    /* of these: got 8 bits */
+    double rounding_loss; /* predicted for those, in the unit of struct lbw_budget; NaN: none */
+    size_t num_integer;   /* weights of layers that run on integers */
     double runtime_seconds; /* that calibration spent running the models */
     double fit_seconds;     /* that it spent fitting layers */
 };

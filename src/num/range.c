@@ -108,9 +108,8 @@ static void fill(struct histogram *h, const float *values, const float *weights,
 }
 
 /*
- * The fourth power: squares let a range clip too much. What is clipped are the strongest
- * responses, where the objects are; their errors are large, all of one sign, and add up from
- * layer to layer, which no sum of squares shows (docs/activations.md).
+ * The fourth power. Weights come from gradients, which foresee what small noise costs; by
+ * squares, channels that look cheap are clipped far (docs/activations.md).
  */
 static double error_of(const struct lbw_range *range, const struct histogram *h)
 {

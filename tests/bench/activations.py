@@ -13,7 +13,8 @@ images. Conversions and evaluations are kept in build/activations/: a run that w
 goes on where it was.
 
 AP is against the labels of COCO; agreement, lost and invented boxes against the float model's.
---speed times all files in ONNX Runtime, interleaved, one thread, as ratios to the float model.
+--speed times all files in ONNX Runtime, interleaved, on one thread and on two, as ratios to the
+float model.
 """
 import collections
 import json
@@ -199,9 +200,15 @@ def show(detector):
 
 
 def speed(files):
-    report = json.loads(run(LBW, "bench", *files.values(), "--threads", "1", "--json"))
-    for name, row in zip(files, report["settings"][0]["models"]):
-        print(f"{name}: {row['speed']['median']:.2f}")
+    """Ratios to the float model, the runs of all files interleaved."""
+    rows = {name: [] for name in files}
+    for threads in "1", "2":
+        report = json.loads(run(LBW, "bench", *files.values(), "--threads", threads, "--json"))
+        for name, row in zip(files, report["settings"][0]["models"]):
+            rows[name].append(f"{row['speed']['median']:.2f}")
+    print("\n| | one thread | two |\n|---|--:|--:|")
+    for name, numbers in rows.items():
+        print(f"| {name} | {' | '.join(numbers)} |", flush=True)
 
 
 def main():
