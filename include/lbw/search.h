@@ -59,9 +59,10 @@ struct lbw_search_params {
     /* To choose from; NULL: all that the method supports. */
     const struct lbw_grid *const *grids;
     size_t num_grids;
-    size_t max_trials;        /* 0: 16 */
-    double max_seconds;       /* no trial starts later; 0: no limit */
-    lbw_progress_fn progress; /* `done` trials of `total` */
+    size_t max_trials;  /* 0: 16 */
+    double max_seconds; /* no trial starts later; 0: no limit */
+    /* `done` trials of `total`; one call at a time, but from any thread. */
+    lbw_progress_fn progress;
     void *user;
     lbw_search_log_fn log; /* called after each trial; NULL: none */
     /* Called for each note of the first test (images left out) and plan. NULL: none. */

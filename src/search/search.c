@@ -3,11 +3,14 @@
 #include <lbw/budget.h>
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/thread.h"
+#include "search/ahead.h"
 #include "search/layers.h"
 
 #define DEFAULT_TRIALS 16
@@ -25,9 +28,10 @@ struct search {
     struct lbw_bench bench;
     struct lbw_search_result *result;
     struct lbw_layers layers;
-    double *importance;            /* of the best plan so far */
-    const struct lbw_grid **tried; /* num_tried × layers.num */
-    size_t num_tried;
+    double *importance; /* of the best plan so far */
+    struct lbw_tried tried;
+    struct lbw_ahead ahead;
+    pthread_mutex_t lock; /* of the caller's progress, as two trials may report at once */
     char *best_plan;
     char *log; /* comment lines */
     size_t log_size;
@@ -47,9 +51,13 @@ static int tell(void *user, const char *what, size_t done, size_t total)
 {
     (void)what, (void)done, (void)total;
     struct search *s = user;
-    return s->params->progress ? s->params->progress(s->params->user, s->stage,
-                                                     s->result->num_trials, s->max_trials)
-                               : 0;
+    if (!s->params->progress)
+        return 0;
+    pthread_mutex_lock(&s->lock);
+    int stop =
+        s->params->progress(s->params->user, s->stage, s->result->num_trials, s->max_trials);
+    pthread_mutex_unlock(&s->lock);
+    return stop;
 }
 
 static bool has_time(const struct search *s)
@@ -67,33 +75,6 @@ static bool is_threshold(const struct search *s)
 static bool keeps(const struct search *s)
 {
     return s->params->keep > 0;
-}
-
-static bool same_grids(const struct search *s, const struct lbw_grid *const *a,
-                       const struct lbw_grid *const *b)
-{
-    return s->layers.num == 0 ||
-           memcmp(a, b, s->layers.num * sizeof(const struct lbw_grid *)) == 0;
-}
-
-static bool was_tried(const struct search *s, const struct lbw_grid *const *grids)
-{
-    for (size_t i = 0; i < s->num_tried; i++)
-        if (same_grids(s, &s->tried[i * s->layers.num], grids))
-            return true;
-    return false;
-}
-
-static enum lbw_status remember(struct search *s, const struct lbw_grid *const *grids,
-                                struct lbw_error *err)
-{
-    size_t size = (s->num_tried + 1) * s->layers.num * sizeof(const struct lbw_grid *);
-    const struct lbw_grid **tried = realloc(s->tried, size);
-    if (!tried)
-        return lbw_fail_memory(err);
-    memcpy(&tried[s->num_tried++ * s->layers.num], grids, s->layers.num * sizeof *grids);
-    s->tried = tried;
-    return LBW_OK;
 }
 
 /* Logs a trial and keeps its plan if it is the best; then takes ownership of *text. */
@@ -142,7 +123,7 @@ static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
     if (!s->importance)
         return lbw_fail_memory(err);
     s->bench.items = s->layers.items;
-    s->bench.num = s->result->num_weights = s->layers.num;
+    s->bench.num = s->result->num_weights = s->tried.num_grids = s->layers.num;
     s->rest = (int64_t)size - (int64_t)lbw_trial_weight_bytes(trial, &s->bench);
     s->result->target_size = p->target_size ? p->target_size : size;
     if (p->target_bits > 0)
@@ -151,11 +132,10 @@ static enum lbw_status begin(struct search *s, const struct lbw_trial *trial,
     return LBW_OK;
 }
 
-static enum lbw_status convert_and_judge(struct search *s, struct lbw_trial *trial,
-                                         struct lbw_search_trial *out, struct lbw_error *err)
+static enum lbw_status judge(struct search *s, const struct lbw_trial *trial,
+                             struct lbw_search_trial *out, struct lbw_error *err)
 {
     struct lbw_verdict found;
-    LBW_TRY(lbw_trial_convert(trial, &s->bench, LBW_EFFORT_FULL, &s->params->encode, err));
     LBW_TRY(lbw_trial_judge(&found, &trial->model, 1, &s->bench, LBW_JUDGE_TEST, err));
     out->ap = found.ap.ap;
     out->ap50 = found.ap.ap50;
@@ -175,24 +155,21 @@ static enum lbw_status try(struct search *s, const char *what,
                            const struct lbw_grid *const *grids, int64_t *excess,
                            struct lbw_error *err)
 {
-    struct lbw_trial trial = {0};
+    struct lbw_made made = {0};
     struct lbw_search_trial t = {.what = what};
-    char *text = NULL;
-    double start = lbw_now();
     s->stage = what;
+    if (!lbw_ahead_take(&made, &s->ahead, s->layers.num, grids))
+        lbw_made_make(&made, &s->bench, s->mu, grids);
+    double start = lbw_now();
     enum lbw_status status;
-    LBW_OR_OUT(lbw_trial_open(&trial, &s->bench, LBW_EFFORT_FULL, grids, s->mu, err));
-    LBW_OR_OUT(lbw_plan_print(&text, trial.plan, false, err));
-    status = convert_and_judge(s, &trial, &t, err);
+    LBW_OR_OUT(made.status == LBW_OK ? judge(s, &made.trial, &t, err)
+                                     : lbw_fail(err, made.status, "%s", made.err.message));
+    t.seconds = made.seconds + lbw_now() - start;
+    *excess = (int64_t)t.size - (int64_t)s->result->target_size;
+    score(s, &t, &made.text);
+    LBW_OR_OUT(lbw_tried_add(&s->tried, grids ? grids : s->layers.base, err));
 out:
-    if (status == LBW_OK) {
-        t.seconds = lbw_now() - start;
-        *excess = (int64_t)t.size - (int64_t)s->result->target_size;
-        score(s, &t, &text);
-        status = remember(s, grids ? grids : s->layers.base, err);
-    }
-    lbw_free(text);
-    lbw_trial_close(&trial);
+    lbw_made_release(&made);
     return status;
 }
 
@@ -253,12 +230,26 @@ static enum lbw_status fit(struct search *s, const struct lbw_grid **grids, bool
     return status;
 }
 
+/* Converts with these grids, and side by side with those that are probably tried next. */
+static enum lbw_status look_ahead(struct search *s, const struct lbw_grid *const *grids,
+                                  const double *importance, struct lbw_error *err)
+{
+    const struct lbw_grid **next = calloc(s->layers.num, sizeof *next);
+    bool fits = false;
+    enum lbw_status status = next ? fit(s, next, &fits, importance, err) : lbw_fail_memory(err);
+    if (status == LBW_OK && fits && !lbw_tried_has(&s->tried, next) &&
+        memcmp(next, grids, s->layers.num * sizeof *next) != 0)
+        lbw_ahead_make(&s->ahead, &s->bench, s->mu, grids, next);
+    free(next);
+    return status;
+}
+
 /*
- * Allocates by `importance` and tries the plan unless it was tried; *better receives the
- * result.
+ * Allocates by `importance` and tries the plan unless it was tried. `next` (NULL: unknown) is
+ * the importance to try after this if it is no better.
  */
-static enum lbw_status try_importance(struct search *s, const char *what,
-                                      const double *importance, bool *better,
+static enum lbw_status try_importance(struct search *s, const char *what, bool *better,
+                                      const double *importance, const double *next,
                                       struct lbw_error *err)
 {
     const struct lbw_grid **grids = calloc(s->layers.num, sizeof *grids);
@@ -269,9 +260,14 @@ static enum lbw_status try_importance(struct search *s, const char *what,
     for (int round = 0; status == LBW_OK && round < 2 && has_time(s); round++) {
         int64_t excess = 0;
         status = fit(s, grids, &fits, importance, err);
-        if (status != LBW_OK || !fits || was_tried(s, grids))
+        if (status != LBW_OK || !fits || lbw_tried_has(&s->tried, grids))
             break;
-        status = try(s, what, grids, &excess, err);
+        if (next && !round && lbw_num_processors() > 1 &&
+            s->result->num_trials + 1 < s->max_trials &&
+            !lbw_ahead_has(&s->ahead, s->layers.num, grids))
+            status = look_ahead(s, grids, next, err);
+        if (status == LBW_OK)
+            status = try(s, what, grids, &excess, err);
         *better = status == LBW_OK && s->best_plan && s->result->best.number > before;
         if (excess <= 0)
             break;
@@ -295,32 +291,36 @@ static enum lbw_status try_weights(struct search *s, struct lbw_error *err)
                 {"bytes half by boxes lost", true, 0.5},
                 {"bytes hardly by boxes lost", true, 0.12},
                 {"bytes half by error", false, 0.5}};
-    double *importance = calloc(s->layers.num, sizeof *importance);
-    enum lbw_status status = importance ? LBW_OK : lbw_fail_memory(err);
+    const size_t num_ways = sizeof ways / sizeof *ways, num = s->layers.num;
+    double *rows = calloc(num * num_ways, sizeof *rows);
+    enum lbw_status status = rows ? LBW_OK : lbw_fail_memory(err);
     if (status == LBW_OK)
         lbw_layers_weigh(&s->layers, s->importance, true, 0);
-    for (size_t i = 0; status == LBW_OK && i < sizeof ways / sizeof *ways; i++) {
+    for (size_t i = 0; status == LBW_OK && i < num_ways; i++)
+        lbw_layers_weigh(&s->layers, &rows[i * num], ways[i].by_drop, ways[i].strength);
+    for (size_t i = 0; status == LBW_OK && i < num_ways && has_time(s); i++) {
         bool better;
-        if (!has_time(s))
-            break;
-        lbw_layers_weigh(&s->layers, importance, ways[i].by_drop, ways[i].strength);
-        status = try_importance(s, ways[i].what, importance, &better, err);
+        status = try_importance(s, ways[i].what, &better, &rows[i * num],
+                                i + 1 < num_ways ? &rows[(i + 1) * num] : NULL, err);
     }
-    free(importance);
+    free(rows);
     return status;
 }
 
 static enum lbw_status move_group(struct search *s, const struct lbw_layer_group *group,
                                   double factor, bool *better, struct lbw_error *err)
 {
-    double *importance = calloc(s->layers.num, sizeof *importance);
-    if (!importance)
+    const size_t num = s->layers.num;
+    double *rows = calloc(2 * num, sizeof *rows); /* this one and the opposite */
+    if (!rows)
         return lbw_fail_memory(err);
-    for (size_t i = 0; i < s->layers.num; i++)
-        importance[i] = s->importance[i] * (group->has(&s->layers, i) ? factor : 1);
-    enum lbw_status status =
-        try_importance(s, factor > 1 ? group->finer : group->coarser, importance, better, err);
-    free(importance);
+    for (size_t i = 0; i < 2 * num; i++)
+        rows[i] = s->importance[i % num] * (!group->has(&s->layers, i % num) ? 1
+                                            : i < num                        ? factor
+                                                                             : 1 / factor);
+    enum lbw_status status = try_importance(s, factor > 1 ? group->finer : group->coarser,
+                                            better, rows, factor > 1 ? rows + num : NULL, err);
+    free(rows);
     return status;
 }
 
@@ -409,7 +409,7 @@ static enum lbw_status try_room(struct search *s, int64_t *excess, bool *found,
         return LBW_OK;
     LBW_TRY(plain_size(s, &size, grids, err));
     *excess = size + s->bias_bytes - (int64_t)s->result->target_size;
-    if (*excess > 0 || was_tried(s, grids))
+    if (*excess > 0 || lbw_tried_has(&s->tried, grids))
         return LBW_OK;
     LBW_TRY(try(s, "bits by gradients", grids, excess, err));
     s->bias_bytes += *excess > 0 ? *excess : 0;
@@ -452,7 +452,7 @@ static enum lbw_status halve_bits(struct search *s, struct lbw_error *err)
         int64_t excess;
         bool found;
         status = choose_grids(s, grids, &found, middle, err);
-        if (status != LBW_OK || (found && was_tried(s, grids)))
+        if (status != LBW_OK || (found && lbw_tried_has(&s->tried, grids)))
             break;
         if (found)
             status = try(s, "bits by gradients", grids, &excess, err);
@@ -476,15 +476,6 @@ static enum lbw_status try_first(struct search *s, struct lbw_error *err)
     return is_threshold(s) || s->params->num_grids ? LBW_OK : try_gradients(s, err);
 }
 
-/* Measures the errors of each layer, and what it costs in boxes. */
-static enum lbw_status measure(struct search *s, struct lbw_error *err)
-{
-    s->stage = "all layers on each grid";
-    LBW_TRY(lbw_layers_measure_grids(&s->layers, &s->bench, s->mu, err));
-    s->stage = "layers one by one";
-    return lbw_layers_measure_drops(&s->layers, &s->bench, s->mu, err);
-}
-
 static enum lbw_status run(struct search *s, struct lbw_error *err)
 {
     struct lbw_verdict found;
@@ -500,7 +491,10 @@ static enum lbw_status run(struct search *s, struct lbw_error *err)
     if (has_time(s))
         LBW_TRY(try_first(s, err));
     if (has_time(s) && (!keeps(s) || s->best_plan)) {
-        LBW_TRY(measure(s, err));
+        s->stage = "all layers on each grid";
+        LBW_TRY(lbw_layers_measure_grids(&s->layers, &s->bench, s->mu, err));
+        s->stage = "layers one by one";
+        LBW_TRY(lbw_layers_measure_drops(&s->layers, &s->bench, s->mu, err));
         LBW_TRY(try_weights(s, err));
         LBW_TRY(refine(s, err));
     }
@@ -542,7 +536,9 @@ static void release(struct search *s)
         fclose(s->log_stream);
     free(s->log);
     lbw_free(s->best_plan);
-    free(s->tried);
+    lbw_tried_release(&s->tried);
+    lbw_ahead_release(&s->ahead);
+    pthread_mutex_destroy(&s->lock);
     lbw_layers_release(&s->layers);
     free(s->importance);
     lbw_model_close(&s->bench.reference);
@@ -580,6 +576,7 @@ enum lbw_status lbw_search(struct lbw_search_result **out, const char *path,
         s.calibrate = *params->calibrate;
         filled.calibrate = &s.calibrate;
     }
+    pthread_mutex_init(&s.lock, NULL);
     s.log_stream = open_memstream(&s.log, &s.log_size);
     enum lbw_status status = run_and_write(&s, err);
     release(&s);

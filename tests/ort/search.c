@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A whole search, on a small model whose output is read as a map of regions. */
 #include <setjmp.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -160,8 +161,17 @@ static void test_search(void **state)
     assert_true(result->float_ap == 1);
     assert_int_equal(size_by_plan(&s, result->plan), result->best.size);
 
+    /* on one processor no trials are made side by side: the same trials, the same plan */
+    cpu_set_t before, one;
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof before, &before), 0);
+    for (int i = 0; i < CPU_SETSIZE && !CPU_COUNT(&one); i++)
+        if (CPU_ISSET(i, &before))
+            CPU_SET(i, &one);
+    assert_int_equal(sched_setaffinity(0, sizeof one, &one), 0);
     s.search.log = NULL;
     check(lbw_search(&again, model_path, &s.search, &err), &err);
+    assert_int_equal(sched_setaffinity(0, sizeof before, &before), 0);
     assert_string_equal(result->plan, again->plan);
     lbw_search_result_free(&again);
     lbw_search_result_free(&result);
