@@ -122,6 +122,7 @@ def plan(
     memory: int | None = None,
     activations: str | None = None,
     float_activations: str | Iterable[str] = (),
+    range_power: float | None = None,
     progress: Progress | bool | None = None,
 ) -> Plan:
     """Lists what `quantize()` with the same arguments would do to each weight, or why not."""
@@ -454,6 +455,7 @@ def quantize(
     state: Path | None = None,
     activations: str | None = None,
     float_activations: str | Iterable[str] = (),
+    range_power: float | None = None,
     external_data: str | None = None,
     external_threshold: int | None = None,
     external_alignment: int | None = None,
@@ -497,7 +499,8 @@ def quantize(
         like the options of the program, see `lbw quantize --help`.
     activations: "float" (default), or "int8": activations between layers that can run on
         integers get 8 bits; needs calibration. float_activations: regular expressions;
-        tensors stay float if they or their nodes match.
+        tensors stay float if they or their nodes match. range_power: ranges keep the sum of
+        errors to this power least (default 4; 2 clips more).
     external_data: name of a file next to `output` for tensors of at least `external_threshold`
         bytes (default 1024), each aligned to `external_alignment` (default 4096).
     progress: called as progress(what, done, total) in the caller's thread; it may raise to stop

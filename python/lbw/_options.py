@@ -105,6 +105,7 @@ PLAN: Table = {
     "mu": ("mu", number),
     "all_weights": ("all", flag),
     "activations": ("activations", choice(ACTIVATIONS)),
+    "range_power": ("range_power", number),
     "memory": ("memory", number),
 }
 ENCODE: Table = {
@@ -232,6 +233,8 @@ def plan_params(call: Call, values: Mapping[str, Any]) -> Any:
     regexes = [kept] if isinstance(kept, str) else list(kept)
     if regexes and values.get("activations") in (None, "float"):
         raise ArgumentError('float_activations: needs activations="int8"')
+    if values.get("range_power") and values.get("activations") in (None, "float"):
+        raise ArgumentError('range_power: needs activations="int8"')
     params.float_activations = call.strings(regexes)
     params.num_float_activations = len(regexes)
     return params

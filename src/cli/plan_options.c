@@ -33,9 +33,11 @@ const char *lbw_scale_choice(int i)
 
 bool lbw_activations_are_usable(const struct lbw_plan_values *v, const char *command)
 {
-    if (v->activations != LBW_ACTIVATIONS_FLOAT || !v->float_activations.num)
+    if (v->activations != LBW_ACTIVATIONS_FLOAT ||
+        (!v->float_activations.num && !(v->range_power > 0)))
         return true;
-    lbw_usage_error(command, "--float-activations needs --activations int8");
+    lbw_usage_error(command, "--%s needs --activations int8",
+                    v->float_activations.num ? "float-activations" : "range-power");
     return false;
 }
 
@@ -118,7 +120,8 @@ enum lbw_status lbw_plan_wishes_init(struct lbw_plan_wishes *out,
                    .all = v->all,
                    .activations = (enum lbw_activations_type)v->activations,
                    .float_activations = v->float_activations.items,
-                   .num_float_activations = v->float_activations.num},
+                   .num_float_activations = v->float_activations.num,
+                   .range_power = v->range_power},
         .prepare = {.ops = v->ops,
                     .keep_batchnorm = v->no_fold,
                     .requantize = v->requantize,

@@ -20,6 +20,7 @@ struct lbw_plan_values {
     const char *plan;
     int activations;
     struct lbw_option_list float_activations;
+    double range_power; /* 0: the library's default */
 };
 
 /* clang-format off */
@@ -72,7 +73,10 @@ struct lbw_plan_values {
     {"float-activations", 0, LBW_OPTION_LIST, offsetof(values, member.float_activations),      \
      "REGEX",                                                                                  \
      "with --activations int8: keep tensors in float if they or their nodes match; "           \
-     "may be repeated"}
+     "may be repeated"},                                                                       \
+    {"range-power", 0, LBW_OPTION_FLOAT, offsetof(values, member.range_power), "X",            \
+     "with --activations int8: the power of errors whose sum ranges keep least; 2 clips "      \
+     "more than 4 (default 4)", .min = 1, .max = 16}
 /* clang-format on */
 
 /* In the order of their enums. */

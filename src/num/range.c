@@ -18,6 +18,7 @@ struct histogram {
     double weight[BINS];
     double sum[BINS]; /* then the mean */
     enum lbw_range_curve curve;
+    double power;        /* of errors */
     double wanted[BINS]; /* the curve of the mean */
 };
 
@@ -107,10 +108,6 @@ static void fill(struct histogram *h, const float *values, const float *weights,
     }
 }
 
-/*
- * The fourth power. Weights come from gradients, which foresee what small noise costs; by
- * squares, channels that look cheap are clipped far (docs/activations.md).
- */
 static double error_of(const struct lbw_range *range, const struct histogram *h)
 {
     double error = 0, values[256];
@@ -120,7 +117,9 @@ static double error_of(const struct lbw_range *range, const struct histogram *h)
             continue;
         double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
         double square = difference * difference;
-        error += h->weight[i] * square * square;
+        error += h->weight[i] * (h->power == 2   ? square
+                                 : h->power == 4 ? square * square
+                                                 : pow(square, h->power / 2));
     }
     return error;
 }
@@ -143,7 +142,7 @@ static void search_end(float ends[2], int which, double *best, enum lbw_range_ki
 }
 
 enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
-                              enum lbw_range_curve curve, const float *values,
+                              enum lbw_range_curve curve, double power, const float *values,
                               const float *weights, size_t n, struct lbw_error *err)
 {
     struct histogram *h = calloc(1, sizeof *h);
@@ -151,6 +150,7 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
         return lbw_fail_memory(err);
     h->num = BINS;
     h->curve = curve;
+    h->power = power;
     fill(h, values, weights, n);
     float ends[2] = {h->low, h->high};
     struct lbw_range range = lbw_range_between(kind, ends[0], ends[1]);
@@ -180,7 +180,7 @@ enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
 #define MANY_BINS  4096
 #define FEW_SHRINK 0.78F
 #define FEW_ENDS   14
-#define HOPELESS   16 /* times the least error so far: smaller scales will not do */
+#define HOPELESS   2 /* times the least error so far, per power: smaller scales will not do */
 
 static const uint8_t zeros[] = {0, 2, 4, 8, 16, 32, 64, 96, 128, 192, 255};
 #define NUM_ZEROS (sizeof zeros / sizeof *zeros)
@@ -202,7 +202,7 @@ static double search_scale(float *scale, const struct histogram *h, int zero, fl
     *scale = range.scale;
     for (int i = 0; i < ends && range.scale >= FLT_MIN; i++, range.scale *= shrink) {
         double error = error_of(&range, h);
-        if (error > HOPELESS * best)
+        if (error > pow(HOPELESS, h->power) * best)
             break;
         if (error < best) {
             best = error;
@@ -213,15 +213,15 @@ static double search_scale(float *scale, const struct histogram *h, int zero, fl
 }
 
 static void fill_channel(struct histogram *h, size_t num_bins, enum lbw_range_curve curve,
-                         const float *values, const size_t *starts)
+                         double power, const float *values, const size_t *starts)
 {
-    *h = (struct histogram){.num = num_bins, .curve = curve};
+    *h = (struct histogram){.num = num_bins, .curve = curve, .power = power};
     fill(h, values + starts[0], NULL, starts[1] - starts[0]);
 }
 
 enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range_curve curve,
-                               const float *values, const size_t *starts, const double *weights,
-                               struct lbw_error *err)
+                               double power, const float *values, const size_t *starts,
+                               const double *weights, struct lbw_error *err)
 {
     struct histogram *h = malloc(sizeof *h);
     double totals[NUM_ZEROS] = {0};
@@ -231,7 +231,7 @@ enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range
         return lbw_fail_memory(err);
     for (size_t c = 0; c < num; c++) {
         double count = fmax((double)(starts[c + 1] - starts[c]), 1);
-        fill_channel(h, FEW_BINS, curve, values, starts + c);
+        fill_channel(h, FEW_BINS, curve, power, values, starts + c);
         for (size_t z = 0; z < NUM_ZEROS; z++)
             totals[z] +=
                 weights[c] / count * search_scale(&scale, h, zeros[z], FEW_SHRINK, FEW_ENDS);
@@ -239,7 +239,7 @@ enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range
     for (size_t z = 1; z < NUM_ZEROS; z++)
         best = totals[z] < totals[best] ? z : best;
     for (size_t c = 0; c < num; c++) {
-        fill_channel(h, MANY_BINS, curve, values, starts + c);
+        fill_channel(h, MANY_BINS, curve, power, values, starts + c);
         search_scale(&scale, h, zeros[best], SHRINK, ENDS);
         out[c] = (struct lbw_range){scale, zeros[best], 0, 255};
     }

@@ -51,21 +51,21 @@ struct lbw_range lbw_range_between(enum lbw_range_kind kind, float low, float hi
 void lbw_range_limits(float *low, float *high, const struct lbw_range *range);
 
 /*
- * The range with the least Σ weight·(f(rounded) - f(value))⁴ over n values, all finite, f being
- * the curve: may clip the largest, and what the curve flattens. The search works on a histogram
- * of them. NULL weights are 1; none is negative. LBW_ERR_MEMORY.
+ * The range with the least Σ weight·|f(rounded) - f(value)|^power over n values, all finite, f
+ * being the curve: may clip the largest, and what the curve flattens. The search works on a
+ * histogram of them. NULL weights are 1; none is negative. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_range_fit(struct lbw_range *out, enum lbw_range_kind kind,
-                              enum lbw_range_curve curve, const float *values,
+                              enum lbw_range_curve curve, double power, const float *values,
                               const float *weights, size_t n, struct lbw_error *err);
 
 /*
  * Unsigned ranges for `num` channels, the values of channel c being starts[c] to starts[c + 1]:
- * the zero with the least Σ weights[c] · mean of error⁴, and for each channel the scale with
- * the least error⁴. weights[c] >= 0. LBW_ERR_MEMORY.
+ * the zero with the least Σ weights[c] · mean of |error|^power, and for each channel the
+ * scale with the least |error|^power. weights[c] >= 0. LBW_ERR_MEMORY.
  */
 enum lbw_status lbw_ranges_fit(struct lbw_range *out, size_t num, enum lbw_range_curve curve,
-                               const float *values, const size_t *starts, const double *weights,
-                               struct lbw_error *err);
+                               double power, const float *values, const size_t *starts,
+                               const double *weights, struct lbw_error *err);
 
 #endif

@@ -20,6 +20,12 @@
 #include "pass/state.h"
 #include "pass/tuner.h"
 
+/*
+ * Of errors, in the fit of ranges. Weights come from gradients, which foresee what small noise
+ * costs; by squares, channels that look cheap are clipped far (docs/activations.md).
+ */
+#define RANGE_POWER 4
+
 #define MOST_DAMPING    1e6
 #define SECONDS_BETWEEN 0.05 /* between two calls of progress */
 
@@ -413,7 +419,9 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .params = params,
         .rules = {.kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
                                                                        : LBW_RANGE_UNSIGNED,
-                  .has_channels = params->encode.encoding == LBW_ENCODING_NATIVE},
+                  .has_channels = params->encode.encoding == LBW_ENCODING_NATIVE,
+                  .power =
+                      plan->params.range_power > 0 ? plan->params.range_power : RANGE_POWER},
         .calibrator = {.activations = params->activations,
                        .plan = plan,
                        .damping = params->damping},

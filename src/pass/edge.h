@@ -85,6 +85,7 @@ bool lbw_weight_is_integer(const struct lbw_plan *plan, const struct lbw_weight 
 struct lbw_edge_rules {
     enum lbw_range_kind kind;
     bool has_channels; /* a scale per channel takes no more time than one */
+    double power;      /* of errors, whose weighted sum ranges keep least */
 };
 
 /*

@@ -15,7 +15,8 @@
 #include "pass/planner.h"
 #include "pass/reconstruct.h"
 
-#define MOST_MU 1.5 /* as a share of the largest weight, see lbw_quantize() */
+#define MOST_POWER 16
+#define MOST_MU    1.5 /* as a share of the largest weight, see lbw_quantize() */
 
 static const char *const method_names[] = {"optimal", "ternary", "threshold"};
 static const char *const scale_names[] = {"real", "pow2"};
@@ -169,6 +170,9 @@ static enum lbw_status check_params(struct lbw_planner *planner, struct lbw_erro
     LBW_TRY(lbw_check_choice("group", params->group, LBW_NUM(group_names), err));
     LBW_TRY(
         lbw_check_choice("activations", params->activations, LBW_NUM(activations_names), err));
+    LBW_TRY(lbw_check_range("range_power", params->range_power, 0, MOST_POWER, err));
+    if (params->range_power > 0)
+        LBW_TRY(lbw_check_range("range_power", params->range_power, 1, MOST_POWER, err));
     LBW_TRY(lbw_check_range("mu", (double)params->mu, 0, MOST_MU, err));
     LBW_TRY(check_grid(params->grid, err));
     LBW_TRY(compile_rules(planner, err));

@@ -215,19 +215,19 @@ static struct lbw_range *make_ranges(struct lbw_edge *edge, struct lbw_arena *ar
 }
 
 static enum lbw_status fit_tensor(struct lbw_edge *edge, struct lbw_arena *arena,
-                                  const struct sampler *s, enum lbw_range_kind kind,
+                                  const struct sampler *s, const struct lbw_edge_rules *rules,
                                   struct lbw_error *err)
 {
     struct lbw_range *range = make_ranges(edge, arena, 1);
     if (!range)
         return lbw_fail_memory(err);
     if (edge->item.low < edge->item.high) {
-        *range = lbw_range_between(kind, edge->item.low, edge->item.high);
+        *range = lbw_range_between(rules->kind, edge->item.low, edge->item.high);
         return LBW_OK;
     }
     float *weights = weights_of(edge, s);
-    enum lbw_status status =
-        lbw_range_fit(range, kind, edge->curve, s->values, weights, s->num, err);
+    enum lbw_status status = lbw_range_fit(range, rules->kind, edge->curve, rules->power,
+                                           s->values, weights, s->num, err);
     free(weights);
     return status;
 }
@@ -247,10 +247,10 @@ static void sort_by_channel(float *out, size_t *starts, const struct sampler *s)
 }
 
 /*
- * What a channel's mean of error⁴ counts: what noise costs at the outputs, by the rule of
- * weights_of(), or the inverse square of what is there.
+ * What a channel's mean of |error|^power counts: what noise costs at the outputs, by the rule
+ * of weights_of(), or the inverse of what is there.
  */
-static void weigh_channels(double *weights, const struct lbw_edge *edge,
+static void weigh_channels(double *weights, const struct lbw_edge *edge, double power,
                            const struct sampler *s, const float *values, const size_t *starts)
 {
     double mean = 0;
@@ -262,14 +262,15 @@ static void weigh_channels(double *weights, const struct lbw_edge *edge,
             square += (double)values[i] * (double)values[i];
         weights[c] = mean > 0 && isfinite(mean)
                          ? (c < edge->num_slopes ? edge->slopes[c] : mean) + LEAST_WEIGHT * mean
-                     : square > 0 ? pow((double)(starts[c + 1] - starts[c]) / square, 2)
+                     : square > 0 ? pow((double)(starts[c + 1] - starts[c]) / square, power / 2)
                                   : 0;
     }
 }
 
 /* A scale for each channel. */
 static enum lbw_status fit_channels(struct lbw_edge *edge, struct lbw_arena *arena,
-                                    const struct sampler *s, struct lbw_error *err)
+                                    const struct sampler *s, const struct lbw_edge_rules *rules,
+                                    struct lbw_error *err)
 {
     struct lbw_range *ranges = make_ranges(edge, arena, s->num_channels);
     float *values = malloc((s->num + 1) * sizeof *values);
@@ -278,9 +279,9 @@ static enum lbw_status fit_channels(struct lbw_edge *edge, struct lbw_arena *are
     enum lbw_status status;
     LBW_OR_OUT(ranges && values && starts && weights ? LBW_OK : lbw_fail_memory(err));
     sort_by_channel(values, starts, s);
-    weigh_channels(weights, edge, s, values, starts);
-    LBW_OR_OUT(
-        lbw_ranges_fit(ranges, s->num_channels, edge->curve, values, starts, weights, err));
+    weigh_channels(weights, edge, rules->power, s, values, starts);
+    LBW_OR_OUT(lbw_ranges_fit(ranges, s->num_channels, edge->curve, rules->power, values,
+                              starts, weights, err));
     edge->item.group = LBW_GROUP_CHANNEL;
 out:
     free(values);
@@ -347,15 +348,15 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena
             return lbw_fail(err, LBW_ERR_ARGUMENT,
                             "target tensorrt takes one scale, not one "
                             "per channel");
-        LBW_TRY(fit_channels(edge, arena, s, err));
+        LBW_TRY(fit_channels(edge, arena, s, rules, err));
         return measure_edge(edge, s, num, err);
     }
-    LBW_TRY(fit_tensor(edge, arena, s, rules->kind, err));
+    LBW_TRY(fit_tensor(edge, arena, s, rules, err));
     LBW_TRY(measure_edge(edge, s, num, err));
     if (wants_channels(edge, s, rules)) {
         edge->needs_channels = too_few(edge, s) != NULL;
         const struct lbw_edge one = *edge;
-        LBW_TRY(fit_channels(edge, arena, s, err));
+        LBW_TRY(fit_channels(edge, arena, s, rules, err));
         LBW_TRY(measure_edge(edge, s, num, err));
         if (!is_better(&edge->item, &one.item))
             *edge = one;

@@ -102,6 +102,8 @@ static uint64_t fingerprint(const struct lbw_plan *plan,
         h = lbw_hash(h, &edge->low, sizeof edge->low);
         h = lbw_hash(h, &edge->high, sizeof edge->high);
     }
+    if (plan->num_edges && plan->params.range_power > 0)
+        h = lbw_hash(h, &plan->params.range_power, sizeof plan->params.range_power);
     return plan->num_edges
                ? lbw_hash_text(h, params->encode.target == LBW_TARGET_TENSORRT ? "s8" : "u8")
                : h;

@@ -21,8 +21,16 @@ done
 grep -q '"type": "int8"' report.json || fail 'the report lists no activation of 8 bits'
 grep -Eq '"cost": [0-9]' report.json || fail 'no activation was weighed at the outputs'
 
-lbw quantize model.onnx -o a.onnx -b 4x2 --activations int8 --calib generated:2 2>talk
+lbw quantize model.onnx -o a.onnx -b 4x2 --activations int8 --calib generated:2 >talk 2>&1
 grep -Eq 'activations: .* predicted loss [0-9]+\.[0-9]' talk || fail 'the predicted loss is missing'
+
+# Ranges by squares are others; the power is refused where nothing is rounded.
+quantize -o squares.onnx -b 4x2 --range-power 2 --report squares.json
+quantize -o fourths.onnx -b 4x2 --range-power 4
+cmp packed.onnx fourths.onnx
+! cmp -s packed.onnx squares.onnx || fail '--range-power 2 changes nothing'
+if lbw quantize model.onnx -o no.onnx --range-power 2 --calib none 2>talk; then fail 'accepted'; fi
+grep -q 'range-power needs --activations int8' talk
 
 # From one encoding to the others, weights and roundings stay.
 digest=$(lbw inspect --digest packed.onnx | cut -d' ' -f1)

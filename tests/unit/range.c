@@ -63,9 +63,9 @@ static void test_fit_is_least(void **state)
     for (int kind = LBW_RANGE_UNSIGNED; kind <= LBW_RANGE_SYMMETRIC; kind++) {
         struct lbw_range fitted;
         fill(1, 60);
-        assert_int_equal(
-            lbw_range_fit(&fitted, (enum lbw_range_kind)kind, LBW_CURVE_NONE, x, NULL, N, NULL),
-            LBW_OK);
+        assert_int_equal(lbw_range_fit(&fitted, (enum lbw_range_kind)kind, LBW_CURVE_NONE, 4, x,
+                                       NULL, N, NULL),
+                         LBW_OK);
         double best = INFINITY, mine = error_of(&fitted, LBW_CURVE_NONE);
         for (float high = 60; high > 1; high *= 0.9F)
             for (float low = -5; low < -0.5F; low *= 0.9F) {
@@ -85,7 +85,8 @@ static void test_clips(void **state)
     (void)state;
     fill(1, 4);
     assert_int_equal(
-        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, NULL, N, NULL), LBW_OK);
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, 4, x, NULL, N, NULL),
+        LBW_OK);
     lbw_range_limits(&low, &high, &fitted);
     assert_true(high < 4.5F && high > 2.5F && low < -2.5F);
 }
@@ -105,7 +106,7 @@ static void test_keeps_strong_responses(void **state)
         weights[i * 331] = 0.1F;
     }
     assert_int_equal(
-        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, weights, N, NULL),
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, 4, x, weights, N, NULL),
         LBW_OK);
     lbw_range_limits(&low, &high, &fitted);
     assert_true(high > 4.9F);
@@ -119,9 +120,10 @@ static void test_curve(void **state)
     (void)state;
     fill(10, 10);
     assert_int_equal(
-        lbw_range_fit(&plain, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, x, NULL, N, NULL), LBW_OK);
+        lbw_range_fit(&plain, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, 4, x, NULL, N, NULL), LBW_OK);
     assert_int_equal(
-        lbw_range_fit(&curved, LBW_RANGE_UNSIGNED, LBW_CURVE_SILU, x, NULL, N, NULL), LBW_OK);
+        lbw_range_fit(&curved, LBW_RANGE_UNSIGNED, LBW_CURVE_SILU, 4, x, NULL, N, NULL),
+        LBW_OK);
     lbw_range_limits(&low, &high, &plain);
     lbw_range_limits(&curved_low, &curved_high, &curved);
     assert_true(low < -25 && curved_low > -15 && curved_high > 25);
@@ -134,7 +136,7 @@ static void test_flat(void **state)
     const float zeros[3] = {0, 0, 0};
     (void)state;
     assert_int_equal(
-        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, zeros, NULL, 3, NULL),
+        lbw_range_fit(&fitted, LBW_RANGE_UNSIGNED, LBW_CURVE_NONE, 4, zeros, NULL, 3, NULL),
         LBW_OK);
     assert_true(fitted.scale > 0 && lbw_range_round(&fitted, 0) == 0);
 }
@@ -151,8 +153,8 @@ static void test_channels_have_their_own_scales(void **state)
     fill(1, 5);
     for (size_t i = 0; i < N; i++)
         x[i] = widths[i / part] * fabsf(x[i]);
-    assert_int_equal(lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, x, starts, weights, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, 4, x, starts, weights, NULL), LBW_OK);
     for (int c = 0; c < CHANNELS; c++) {
         double error = 0, energy = 0;
         for (size_t i = starts[c]; i < starts[c + 1]; i++) {
@@ -165,8 +167,8 @@ static void test_channels_have_their_own_scales(void **state)
     }
     for (size_t i = 0; i < part; i++)
         x[i] = -x[i]; /* one channel on either side: the zero lies between */
-    assert_int_equal(lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, x, starts, weights, NULL),
-                     LBW_OK);
+    assert_int_equal(
+        lbw_ranges_fit(fitted, CHANNELS, LBW_CURVE_NONE, 4, x, starts, weights, NULL), LBW_OK);
     assert_true(fitted[0].zero > 32 && fitted[0].zero < 224);
     for (int c = 1; c < CHANNELS; c++)
         assert_int_equal(fitted[c].zero, fitted[0].zero);
