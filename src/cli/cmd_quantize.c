@@ -46,8 +46,9 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     if (status != LBW_OK)
         return status;
     lbw_conversion_describe(c, lbw_calibrate_num_samples(c->activations), assumed);
-    if (assumed && !v->all.report.quiet)
+    if (assumed && !v->all.report.quiet && !c->is_described)
         lbw_print_line(stderr, assumed);
+    c->is_described = true;
     return LBW_OK;
 }
 

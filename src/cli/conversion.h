@@ -44,8 +44,9 @@ struct lbw_conversion {
     struct lbw_error unchecked;   /* why nothing could be checked; no message: it was */
     size_t num_noted;             /* of the plan's notes: printed */
     size_t num_held;              /* samples to hold back; 0: the library's default */
-    double loss;    /* predicted loss allowed with --bits auto; 0: the library's default */
-    char data[320]; /* the calibration set, for the summary */
+    double loss;       /* predicted loss allowed with --bits auto; 0: the library's default */
+    char data[320];    /* the calibration set, for the summary */
+    bool is_described; /* what was assumed about the input was printed */
     struct lbw_error err;
 };
 

@@ -301,11 +301,14 @@ static void print_seconds(FILE *to, const struct lbw_report *report)
 /* The loss in the unit of --bits auto, whose own is that of weights alone. */
 static void print_activations(FILE *to, const struct lbw_report *report)
 {
-    fprintf(to, "  activations: %zu of %zu in 8 bits", report->num_rounded, report->num_edges);
-    if (isfinite(report->rounding_loss))
-        fprintf(to, ", predicted loss %.2f (all weights on 4x2: 1)", report->rounding_loss);
-    fprintf(to, "; %zu layer%s on integers (--report lists them)\n", report->num_integer,
+    fprintf(to,
+            "  activations: %zu of %zu in 8 bits; %zu layer%s on integers (--report lists "
+            "them)\n",
+            report->num_rounded, report->num_edges, report->num_integer,
             report->num_integer == 1 ? "" : "s");
+    if (isfinite(report->rounding_loss))
+        fprintf(to, "  predicted loss of rounding activations: %.2f (1: all weights on 4x2)\n",
+                report->rounding_loss);
 }
 
 static void print_summary(FILE *to, const struct lbw_report *report,

@@ -35,18 +35,17 @@ TEXT = """{title}
 `--activations int8 --bits 4x2`, calibrated on four generated images, by
 `python3 tests/bench/activations_runtimes.py` on {models}. A cell is the number of models that load, how
 many of all convolutions run on integers, and how each layer agrees with the same rounding computed in
-float (ONNX Runtime without optimizations, which rounds as the nodes say): from equal bytes in, the
-largest difference of the bytes out, in steps, and how many of a million differ.
+float (ONNX Runtime without optimizations): with equal input bytes, the largest difference of the output
+bytes, in steps, and how many of a million differ.
 
 {table}
 
 {failures}
-* `packed` holds functions, which OpenVINO and OpenCV do not know: `--inline` or `-e dq` there.
-* A layer that is fused sums in another order, and a value halfway between two steps then falls on the other
-  side: one step. The next layers pass such steps on and add their own, so that outputs of the whole
-  model differ by more: {whole} here. For comparison, without rounding of activations
-  they are {noise} away.
-* *no layer by itself*: the program does not take bytes as input; its outputs are compared.
+* `packed` uses functions, which OpenVINO and OpenCV do not support: use `--inline` or `-e dq` there.
+* A fused layer sums in another order, so a value halfway between two steps may be rounded to the other one. Later
+  layers pass such differences on and add their own, so outputs of the whole model have an SNR of {whole} here.
+  For comparison, rounding the activations at all changes them by {noise}.
+* *no layer by itself*: the program does not accept bytes as input; only the model's outputs are compared.
 """
 
 

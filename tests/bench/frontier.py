@@ -290,10 +290,10 @@ PARTS = {  # what a detector adds; heading; for parts of one table its head; an 
     "search": (search, "lbw search", None, f"""Searches of {TRIALS} trials on every other image \
 of those for testing, at the size of the file of `--bits auto`. *judged* is agreement on these \
 images, all else was measured on the images between."""),
-    "shares": (shares, "What is left of the loss of plain 4 bits",
+    "shares": (shares, "How much of the loss of 4 bits remains",
                head("detector", *(f"{b} bits (aim: {aim})" for b, aim in AIMS.items())),
-               "Agreement that `--bits auto` lacks to 4x2 everywhere, as a share of what plain 4 "
-               "bits lack to it."),
+               "How much of the agreement that 4 bits everywhere lose against 4x2 everywhere is still "
+               "lost with `--bits auto`: 100 % is no better than 4 bits, 0 % as good as 4x2."),
     "keep": (keep, "--keep 98%",
              head("detector", "file", "of float", "kept of held-back samples",
                   "kept in testing"),

@@ -22,7 +22,7 @@ grep -q '"type": "int8"' report.json || fail 'the report lists no activation of 
 grep -Eq '"cost": [0-9]' report.json || fail 'no activation was weighed at the outputs'
 
 lbw quantize model.onnx -o a.onnx -b 4x2 --activations int8 --calib generated:2 >talk 2>&1
-grep -Eq 'activations: .* predicted loss [0-9]+\.[0-9]' talk || fail 'the predicted loss is missing'
+grep -Eq 'predicted loss of rounding activations: [0-9]+\.[0-9]' talk || fail 'the predicted loss is missing'
 
 # Ranges by squares are others; the power is refused where nothing is rounded.
 quantize -o squares.onnx -b 4x2 --range-power 2 --report squares.json
