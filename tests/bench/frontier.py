@@ -287,9 +287,9 @@ def head(*titles):
 
 PARTS = {  # what a detector adds; heading; for parts of one table its head; an introduction
     "grids": (grids, "", None, ""),
-    "search": (search, "lbw search", None, f"""Searches of {TRIALS} trials on every other image \
-of those for testing, at the size of the file of `--bits auto`. *judged* is agreement on these \
-images, all else was measured on the images between."""),
+    "search": (search, "lbw search", None, f"""Searches of {TRIALS} trials on every other test \
+image, at the file size of `--bits auto`. *judged* is the agreement on these images; all other columns \
+were measured on the remaining test images."""),
     "shares": (shares, "How much of the loss of 4 bits remains",
                head("detector", *(f"{b} bits (aim: {aim})" for b, aim in AIMS.items())),
                "How much of the agreement that 4 bits everywhere lose against 4x2 everywhere is still "
@@ -304,9 +304,9 @@ images, all else was measured on the images between."""),
               head("detector", "rank correlation"),
               f"Predicted loss and measured agreement of {PLANS} random plans (Spearman), each "
               "calibrated with 16 images."),
-    "closing": (closing, "The closing pass",
+    "closing": (closing, "The closing fit",
                 head("detector", "plan", "lost", "invented", "agreement", "AP"),
-                "Without it and with it."),
+                "Without → with the closing fit ([search.md](search.md#restoring-the-level-of-scores))."),
 }
 
 
