@@ -575,6 +575,9 @@ def tune(
     seed: int | None = None,
     damping: float | None = None,
     state: Path | None = None,
+    activations: str | None = None,
+    float_activations: str | Iterable[str] = (),
+    range_power: float | None = None,
     external_data: str | None = None,
     external_threshold: int | None = None,
     external_alignment: int | None = None,
@@ -592,6 +595,7 @@ def tune(
         model's outputs on them are kept up to 1 GiB, and computed each time on the others.
     rate, optimizer ("adam", "sgd"), taps, tap_weight, match: see `lbw tune --help`.
     checkpoint: a file to save training to, and to resume it from if it was interrupted.
+    activations: "int8" trains with float activations and rounds them afterwards.
     on_step: called after each step with a dict: step, num_steps, num_views, loss, held_back,
         best, agreement, changed, rate, images_per_second, seconds_left.
     """
@@ -620,6 +624,11 @@ def tune(
         calibrate.num_samples = result.num_train + result.num_held_back
         calibrate.hold_back = result.num_held_back
         job.calibrate(calibrate)
+        if lib.lbw_plan_num_edges(job.plan):
+            job.params.ranges = call.open(
+                "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
+                job.model, calibrate, job.assumed)
+            job.weigh_edges()
         return job.finish(job.convert(tuner), tuner, assumed)
 
 
