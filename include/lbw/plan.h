@@ -88,7 +88,7 @@ struct lbw_plan_params {
     enum lbw_activations_type activations;
     const char *const *float_activations; /* regexes: of tensors, or of nodes that write them */
     size_t num_float_activations;
-    double range_power; /* ranges keep Σ |error|^range_power least, 1 … 16; 0: 4 */
+    double range_power; /* ranges minimize Σ |error|^range_power, 1 … 16; 0: 4 */
     uint64_t memory;    /* of calibration, as in struct lbw_calibrate_params; 0: 1 GiB */
 };
 

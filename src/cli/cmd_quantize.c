@@ -87,7 +87,7 @@ static bool report_keep(const struct lbw_conversion *c, double share)
         return true;
     }
     if (!c->kept.num_lost) {
-        lbw_talk("--keep %.4g%%: all are kept, but %zu boxes show %.1f%% or more only "
+        lbw_talk("--keep %.4g%%: all boxes are kept, but %zu boxes only prove %.1f%% or more "
                  "(confidence 84%%)",
                  100 * share, c->kept.num_boxes, least);
         return true;

@@ -322,8 +322,7 @@ const struct lbw_command lbw_cmd_tune = {
         "Runtime executes.\n\nUse images from the detector's domain; a few hundred are good, "
         "more are better. lbw writes the state that is best on held-back images, so on these "
         "the result is never worse than that of 'lbw quantize'. With --activations int8, "
-        "training "
-        "runs on float activations; they are rounded afterwards, in the model as trained.",
+        "training uses float activations, which are rounded after it.",
     .example = "lbw tune model.onnx -o small.onnx --bits 3 --calib photos/ --minutes 20",
     .options = options,
     .values_size = sizeof(struct tune_values),

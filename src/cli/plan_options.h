@@ -75,7 +75,7 @@ struct lbw_plan_values {
      "with --activations int8: keep tensors in float if they or their nodes match; "           \
      "may be repeated"},                                                                       \
     {"range-power", 0, LBW_OPTION_FLOAT, offsetof(values, member.range_power), "X",            \
-     "with --activations int8: the power of errors whose sum ranges keep least; 2 clips "      \
+     "with --activations int8: ranges minimize the sum of this power of errors; 2 clips "      \
      "more than 4 (default 4)", .min = 1, .max = 16}
 /* clang-format on */
 
