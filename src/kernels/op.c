@@ -179,7 +179,7 @@ enum lbw_status lbw_op_map(struct lbw_op_mapping *out, size_t num,
                            const struct lbw_op_tensor *tensors, const struct lbw_op_tensor *y,
                            struct lbw_error *err)
 {
-    struct lbw_scaling to, from;
+    struct lbw_scaling to = {0}, from = {0};
     LBW_TRY(lbw_op_scaling(&to, y, "y", err));
     for (size_t k = 0; k < num; k++) {
         LBW_TRY(lbw_op_scaling(&from, &tensors[3 * k + 1], "x", err));
