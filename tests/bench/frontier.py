@@ -12,7 +12,7 @@ Without --only it writes the document, with it these parts to standard output: g
 grids and --bits auto), search (what 16 trials find on every other image at the size of
 --bits auto, tested on the images between), shares (what is left of the loss of plain 4 bits), keep
 (what `lbw quantize --keep 98%` finds), plans (how well the predicted loss ranks thirty random
-plans, Spearman), closing (boxes lost and invented without the closing pass, by the program
+plans, Spearman), closing (boxes lost and invented without the closing fit, by the program
 LBW_OPEN: a build whose lbw_close_weight() returns at once). With --kept nothing is run: a
 detector that build/frontier/ does not have all results of is left out of that part, and named.
 """
@@ -218,7 +218,7 @@ def keep(detector):
 
 
 def closing(detector):
-    """Boxes lost and invented without the closing pass, and with it."""
+    """Boxes lost and invented without the closing fit, and with it."""
     text = ""
     ways = [("4", ["--bits", "4"]), ("4x2", ["--bits", "4x2"]), auto("4.2"), ("auto", [])]
     titles = ("4", "4x2", "auto, 4.2", "auto")

@@ -3,7 +3,7 @@
 """Quality of several builds of lbw over subsets of the calibration set: what is better, and what is
 chance. Each build converts with all images, then with a different quarter, fifth or sixth left out.
 Prints agreement with the float model, boxes lost and invented and, where there are labels, AP: mean
-(lowest … highest). A grid such as 4.2 is a budget of bits per weight. What the closing pass
+(lowest … highest). A grid such as 4.2 is a budget of bits per weight. What the closing fit
 does shows beside a build whose lbw_close_weight() returns at once.
 Results are kept in build/spread/; delete it to start over.
 
