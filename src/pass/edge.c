@@ -392,6 +392,22 @@ static enum lbw_status note_unmatched(const struct finder *f,
     return LBW_OK;
 }
 
+/* Layers that might be expected on integers, and are not. */
+static enum lbw_status note_transposed(struct lbw_plan *plan, struct lbw_error *err)
+{
+    size_t num = 0;
+    for (size_t i = 0; i < plan->num_weights; i++)
+        for (size_t k = 0; plan->weights[i].item.grid && k < plan->weights[i].num_consumers;
+             k++)
+            num += lbw_node_is(plan->weights[i].consumers[k].node, "ConvTranspose");
+    if (!num)
+        return LBW_OK;
+    return lbw_plan_add_note(plan, err,
+                             "%zu ConvTranspose layer%s float: ONNX Runtime has no integer "
+                             "kernel for them",
+                             num, num == 1 ? " stays" : "s stay");
+}
+
 enum lbw_status lbw_edges_check_grids(const struct lbw_plan *plan, struct lbw_error *err)
 {
     bool has_bytes = plan->params.activations == LBW_ACTIVATIONS_INT8;
@@ -423,6 +439,7 @@ enum lbw_status lbw_edges_find(struct lbw_plan *plan, const struct lbw_plan_para
     LBW_OR_OUT(compile(&f, params, err));
     LBW_OR_OUT(find(&f, err));
     LBW_OR_OUT(note_unmatched(&f, params, err));
+    LBW_OR_OUT(note_transposed(plan, err));
 out:
     lbw_patterns_release(&f.patterns);
     free(f.are_matched);
