@@ -14,7 +14,7 @@ grids and --bits auto), search (what 16 trials find on every other image at the 
 (what `lbw quantize --keep 98%` finds), plans (how well the predicted loss ranks thirty random
 plans, Spearman), closing (boxes lost and invented without the closing fit, by the program
 LBW_OPEN: a build whose lbw_close_weight() returns at once). With --kept nothing is run: a
-detector that build/frontier/ does not have all results of is left out of that part, and named.
+detector that build/frontier/ does not have all results of is left out of that part, which says so.
 """
 import json
 import os
@@ -315,14 +315,15 @@ def write(part, detectors):
     make, title, table, introduction = PARTS[part]
     text = f"\n## {title}\n\n{introduction}\n" if title else ""
     text += f"\n{table}" if table else ""
+    left_out = []
     for name in detectors:
         try:
             rows = make(name)
         except Missing:
-            print(f"{part}: {name} was not measured", file=sys.stderr)
+            left_out.append(name)
             continue
         text += rows if table else f"\n{'###' if title else '##'} {name}\n\n{rows}"
-    return text
+    return text + (f"\nNot measured: {', '.join(left_out)}.\n" if left_out else "")
 
 
 def main(arguments):
