@@ -4,15 +4,16 @@
 
 Runs build/lbw (or LBW) on the detectors and images of ../shared/assets (or LBW_ASSETS) and on
 samples/shapes. Every conversion, its log and its checkpoint are kept in build/accuracy/ as
-accuracy.py keeps its own, so a run that was stopped resumes. The lengths are views, not minutes:
-results do not depend on what else the machine does. 2,400 views of YOLOX-nano take two minutes
-on two idle cores, 23,000 a quarter of an hour; everything takes about four hours.
+accuracy.py keeps its own, so a run that was stopped resumes. A run has as many views as two
+idle cores do in the minutes given (PER_MINUTE), whatever else the machine does meanwhile, so
+results can be repeated. Every run of five minutes together takes two hours.
 
-usage: python3 tests/bench/tuning.py [--quick] [--long] [MODEL…] [PLAN…]
+usage: python3 tests/bench/tuning.py [--quick] [--minutes N,…] [--made] [MODEL…] [PLAN…]
        python3 tests/bench/tuning.py --draw NAME=LOG…     only the drawing, of these logs
        models: shapes yolox_nano nanodet_m_416 fastestdet ultraface_rfb_320; plans: 6 4 3 2 auto
        --quick: a handful of images and steps, to see whether it runs
-       --long: also 23,000 views
+       --minutes: lengths of training (default 5); the fit alone, 0, is always among them
+       --made: only what is already in build/accuracy/
 """
 import csv
 import sys
@@ -23,7 +24,9 @@ from accuracy import ASSETS, COCO, ROOT, WORK, ap, convert, evaluate, table
 PLANS = {"6": ["-b", "6"], "4": ["-b", "4"], "3": ["-b", "3"], "2": ["-b", "2"],
          "auto": ["-b", "auto", "--bpw", "3.6"]}
 MODELS = ["shapes", *COCO, "ultraface_rfb_320"]
-BATCH, SHORT, LONG = 8, 2400, 23000
+BATCH = 8
+PER_MINUTE = {"shapes": 5000, "yolox_nano": 1690, "nanodet_m_416": 1395, "fastestdet": 4065,
+              "ultraface_rfb_320": 3500}        # views on two idle cores: "What a view costs"
 SHAPES = ROOT / "samples/shapes"
 QUICK = "--quick" in sys.argv
 
@@ -71,7 +74,7 @@ def measure(model, files):
     profile, _, held, labels = options_of(model)
     options = [*profile, "-i", held, *(["-n", "8"] if QUICK else [])]
     agreement = [m["agreement"] for m in
-                 evaluate(files, [*options, "-r", source_of(model), "--reference-score", ".3"])]
+                 evaluate(files, [*options, "-r", source_of(model)])]
     if not labels:
         return [None] * len(files), agreement
     key = "voc_all" if model == "shapes" else "ap"
@@ -80,7 +83,8 @@ def measure(model, files):
 
 def rows_of(model, plans, lengths):
     """A row for each plan and length."""
-    made = {(p, v): make(model, p, v) for p in plans for v in lengths}
+    made = {(p, v): make(model, p, v) for p in plans for v in lengths
+            if "--made" not in sys.argv or (WORK / f"{model}-{p}-{v}.json").exists()}
     scores, agreement = measure(model, [source_of(model), *[m["file"] for m in made.values()]])
     rows = []
     for (plan, views), score, agrees in zip(made, scores[1:], agreement[1:]):
@@ -88,7 +92,7 @@ def rows_of(model, plans, lengths):
         rows.append([model, plan, str(views), f"{m['size'] / 1e3:.0f} kB",
                      f"{m['cpu'] / 60:.1f}", "" if score is None else ap(scores[0]),
                      "" if score is None else ap(score),
-                     f"{ap(agrees['ap50'])} / {ap(agrees['ap75'])}",
+                     ap(agrees["ap"]),
                      f"{agrees['lost']}, {agrees['invented']}",
                      f"{min(r for _, _, r in m['log']):.3f}"])
     return rows, {f"{model}, {p} bits" if p != "auto" else f"{model}, auto 3.6": m["log"]
@@ -151,21 +155,26 @@ def main():
         pairs = [word.split("=", 1) for word in sys.argv[2:]]
         draw({name: read_log(log) for name, log in pairs}, ROOT / "docs/tuning.svg")
         return
-    words = [w for w in sys.argv[1:] if w not in ("--quick", "--long")]
+    words, minutes = [w for w in sys.argv[1:] if w not in ("--quick", "--made")], [5]
+    if "--minutes" in words:
+        at = words.index("--minutes")
+        minutes = [int(m) for m in words[at + 1].split(",")]
+        del words[at:at + 2]
     for word in words:
         if word not in MODELS and word not in PLANS:
             sys.exit(__doc__)
     models = [m for m in MODELS if m in words] or MODELS
     plans = [p for p in PLANS if p in words] or list(PLANS)
-    lengths = [0, 32] if QUICK else [0, SHORT] + ([LONG] if "--long" in sys.argv else [])
     WORK.mkdir(parents=True, exist_ok=True)
     rows, lines = [], {}
     for model in models:
+        lengths = [0, 32] if QUICK else [0, *[PER_MINUTE[model] * m // BATCH * BATCH
+                                              for m in minutes]]
         more, logs = rows_of(model, plans, lengths)
         rows += more
         lines.update(logs)
     print(table(["detector", "bits", "views", "file", "CPU min", "float", "AP",
-                 "agreement AP50 / AP75", "lost, invented", "loss"], rows))
+                 "agreement", "lost, invented", "loss"], rows))
     draw(lines, WORK / "quick-tuning.svg" if QUICK else ROOT / "docs/tuning.svg")
 
 
