@@ -178,7 +178,7 @@ def guessed(folder):
     """Without --profile, training weighs outputs by the boxes that come of them."""
     done = run("tune", model("ultraface_rfb_320"), "-o", os.path.join(folder, "tuned.onnx"),
                "--calib", os.path.join(ASSETS, "faces"), "--samples", "2", "--steps", "1")
-    check(done.returncode == 0 and "worth to the boxes" in done.stderr, "tune: profile guessed")
+    check(done.returncode == 0 and "weighted by their effect on the boxes" in done.stderr, "tune: profile guessed")
 
 
 def main():

@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 make_model detector model.onnx
-for grid in $(lbw grids | sed -n '/^[2-6]/s/ .*//p'); do
+for grid in $(lbw grids | sed -n 's/^\([2-6][0-9xd]*\) .*/\1/p'); do
     for encoding in packed dq float; do
         lbw quantize model.onnx -o $encoding-$grid.onnx -b $grid -e $encoding --calib none -q
     done

@@ -82,7 +82,7 @@ def unknown_operator(options):
     if "4" not in options:
         says(text, "warning: the effect of 2 weights is unknown")
     if "-q" not in options:
-        says(text, "calibrated 1 of 2 layers with 2 generated images", "mean of 1 of 2 layers")
+        says(text, "calibrated 1 of 2 layers with 2 generated images", "mean SNR of the outputs of 1 of 2 layers")
         never(text, "exact")
 
 

@@ -11,7 +11,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 make_model detector model.onnx
-for grid in $(lbw grids | sed -n '/^[2-6]/s/ .*//p'); do
+for grid in $(lbw grids | sed -n 's/^\([2-6][0-9xd]*\) .*/\1/p'); do
     for options in '--scale real' '--group tensor' '--scale pow2'; do
         lbw quantize model.onnx -o "packed-$grid-${options##* }.onnx" -b "$grid" $options --all \
             --calib none -q
