@@ -330,19 +330,12 @@ static bool is_better(const struct lbw_plan_edge *a, const struct lbw_plan_edge 
 
 /*
  * One scale, unless the plan file wants one per channel; one per channel where that is allowed,
- * worthwhile and better; float where both cost too much.
+ * worthwhile and better; float where both cost too much. `num` samples are no extremes.
  */
-static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena,
-                                  struct sampler *s, const struct lbw_edge_rules *rules,
-                                  struct lbw_error *err)
+static enum lbw_status fit_by(const struct lbw_edge_rules *rules, struct lbw_edge *edge,
+                              struct lbw_arena *arena, struct sampler *s, size_t num,
+                              struct lbw_error *err)
 {
-    size_t num = s->num;
-    if (!is_finite(s)) {
-        keep_float(edge, "holds NaN or infinity");
-        return LBW_OK;
-    }
-    if (!add_extremes(s))
-        return lbw_fail_memory(err);
     if (edge->item.group == LBW_GROUP_CHANNEL) {
         if (rules->kind != LBW_RANGE_UNSIGNED)
             return lbw_fail(err, LBW_ERR_ARGUMENT,
@@ -364,6 +357,28 @@ static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena
     if (!edge->is_wished && !edge->is_settled && too_few(edge, s))
         keep_float(edge, too_few(edge, s));
     return LBW_OK;
+}
+
+/* By squares, whose predicted cost is least, where the power asked for would leave it float. */
+static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena,
+                                  struct sampler *s, const struct lbw_edge_rules *rules,
+                                  struct lbw_error *err)
+{
+    size_t num = s->num;
+    if (!is_finite(s)) {
+        keep_float(edge, "holds NaN or infinity");
+        return LBW_OK;
+    }
+    if (!add_extremes(s))
+        return lbw_fail_memory(err);
+    const struct lbw_edge before = *edge;
+    LBW_TRY(fit_by(rules, edge, arena, s, num, err));
+    if (edge->item.type != LBW_ACTIVATIONS_FLOAT || rules->power == 2)
+        return LBW_OK;
+    struct lbw_edge_rules squares = *rules;
+    squares.power = 2;
+    *edge = before;
+    return fit_by(&squares, edge, arena, s, num, err);
 }
 
 /* Fits to the tensor as the model converted so far computes it. */
