@@ -345,7 +345,7 @@ static enum lbw_status run_broadcast(struct lbw_conv *conv, const struct lbw_op_
         LBW_OR_OUT(lbw_fail(err, LBW_ERR_ARGUMENT, "r does not fit the convolution's result"));
     LBW_OR_OUT(lbw_op_output(&sum, context, 0, dims, 4, err));
     if (!dims[0] || !dims[1] || !dims[2] || !dims[3])
-        goto out; /* of any other y is no larger than the sum */
+        goto out; /* y may be huge if the sum is empty */
     y = malloc((size_t)(y_dims[0] * y_dims[1] * y_dims[2] * y_dims[3]) + 1);
     LBW_OR_OUT(y ? LBW_OK : lbw_fail_memory(err));
     LBW_OR_OUT(lbw_conv_run(conv, y, x->data, NULL, x->dims[0], x->dims + 2, &threads, err));

@@ -330,7 +330,8 @@ static bool is_better(const struct lbw_plan_edge *a, const struct lbw_plan_edge 
 
 /*
  * One scale, unless the plan file wants one per channel; one per channel where that is allowed,
- * worthwhile and better; float where both cost too much. `num` samples are no extremes.
+ * worthwhile and better; float where both cost too much. The first `num` values are samples,
+ * the rest extremes.
  */
 static enum lbw_status fit_by(const struct lbw_edge_rules *rules, struct lbw_edge *edge,
                               struct lbw_arena *arena, struct sampler *s, size_t num,
@@ -359,7 +360,7 @@ static enum lbw_status fit_by(const struct lbw_edge_rules *rules, struct lbw_edg
     return LBW_OK;
 }
 
-/* By squares, whose predicted cost is least, where the power asked for would leave it float. */
+/* Fits by squares, which have the least predicted cost, if the given power leaves it float. */
 static enum lbw_status fit_values(struct lbw_edge *edge, struct lbw_arena *arena,
                                   struct sampler *s, const struct lbw_edge_rules *rules,
                                   struct lbw_error *err)

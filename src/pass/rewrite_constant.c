@@ -79,7 +79,7 @@ static enum lbw_status look(struct folder *f, struct lbw_value *value, struct lb
 
 #define MOST_TOGETHER 64
 
-/* Only all parts of one constant together, as Split makes them, are no larger than it. */
+/* Folds Split's parts only if all of them replace the constant: else the file would grow. */
 static void look_together(struct folder *f, struct made *first)
 {
     struct made *group[MOST_TOGETHER];

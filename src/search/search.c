@@ -246,7 +246,7 @@ static enum lbw_status look_ahead(struct search *s, const struct lbw_grid *const
 
 /*
  * Allocates by `importance` and tries the plan unless it was tried. `next` (NULL: unknown) is
- * the importance to try after this if it is no better.
+ * the importance to try next if this plan is not the best so far.
  */
 static enum lbw_status try_importance(struct search *s, const char *what, bool *better,
                                       const double *importance, const double *next,

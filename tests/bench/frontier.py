@@ -292,8 +292,8 @@ image, at the file size of `--bits auto`. *judged* is the agreement on these ima
 were measured on the remaining test images."""),
     "shares": (shares, "How much of the loss of 4 bits remains",
                head("detector", *(f"{b} bits (aim: {aim})" for b, aim in AIMS.items())),
-               "How much of the agreement that 4 bits everywhere lose against 4x2 everywhere is still "
-               "lost with `--bits auto`: 100 % is no better than 4 bits, 0 % as good as 4x2."),
+               "The agreement that `--bits auto` loses against 4x2 everywhere, as a share of what 4 bits "
+               "everywhere lose: 100 % is as bad as 4 bits, 0 % as good as 4x2."),
     "keep": (keep, "--keep 98%",
              head("detector", "file", "of float", "kept of held-back samples",
                   "kept in testing"),

@@ -103,7 +103,7 @@ static enum lbw_status feed_arrays(struct lbw_error *err)
     return feed(arrays_path, err);
 }
 
-/* A file that is no image is an error of its own, unless memory runs out before. */
+/* A file that is not an image fails with its own error, unless memory runs out first. */
 static enum lbw_status feed_picture(struct lbw_error *err)
 {
     enum lbw_status status = feed(picture_path, err);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Detectors: which inputs take an image and how it goes in, told by what comes out. */
+/* Detectors: which inputs take an image and how, inferred from the outputs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

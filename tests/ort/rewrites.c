@@ -331,7 +331,7 @@ static void test_made(void **state)
     check_made(&bytes, 5, 1e-5);
 }
 
-/* Only all parts of one constant together are no larger than it. */
+/* Parts of a constant are folded only if all of them replace it: else the file would grow. */
 static void test_made_of_parts(void **state)
 {
     (void)state;

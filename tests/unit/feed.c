@@ -666,7 +666,7 @@ static void test_folder(void **state)
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
     assert_non_null(strstr(err.message, "holds no .jpg, .jpeg or .png"));
 
-    /* A pipe is no image, and is not waited for; a folder is not looked into. */
+    /* Pipes are refused without waiting for data; folders are not searched. */
     snprintf(path, sizeof path, "%s/pipe.jpg", folder);
     assert_int_equal(mkfifo(path, 0600), 0);
     assert_int_equal(lbw_assumed_feed_open(&feed, model, &params, NULL, &err), LBW_ERR_FORMAT);
