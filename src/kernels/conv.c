@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Packs the weights of a convolution. src/kernels/conv_run.c runs it. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -88,6 +89,22 @@ static bool exceeds_pairs(const struct lbw_conv *conv)
     return false;
 }
 
+/* Whether a sum times its scale may leave the range of int32, which the loops do not look
+ * for. Only layers whose outputs are nearly all 0 or 255 do. */
+static bool leaves_range(const struct lbw_conv_params *p)
+{
+    size_t size = (size_t)(p->num_inputs / p->groups * p->kernel[0] * p->kernel[1]);
+    for (size_t m = 0; m < (size_t)p->num_outputs && !p->ending; m++) {
+        const int8_t *w = p->weights + m * size;
+        double most = p->bias ? fabs((double)p->bias[m]) : 0;
+        for (size_t k = 0; k < size; k++)
+            most += 255 * abs(w[k]);
+        if (fmin(most, 0x1p31) * (double)p->scale[m] > 0x1p30)
+            return true;
+    }
+    return false;
+}
+
 static void pack_bias(struct lbw_conv *conv)
 {
     uint32_t shift = (uint32_t)(conv->isa->shift - conv->params.x_zero);
@@ -161,13 +178,13 @@ enum lbw_status lbw_conv_new(struct lbw_conv **out, const struct lbw_conv_params
     conv = calloc(1, sizeof *conv);
     if (!conv)
         LBW_OR_OUT(lbw_fail_memory(err));
-    conv->isa = isa;
+    conv->isa = isa && !leaves_range(params) ? isa : NULL;
     conv->depth = (size_t)(params->num_inputs / params->groups);
     conv->rows = (size_t)(params->num_outputs / params->groups);
     conv->products = conv->depth * (size_t)(params->kernel[0] * params->kernel[1]);
     conv->quads = (conv->products + 3) / 4;
     LBW_OR_OUT(own_params(conv, params, err));
-    if (isa)
+    if (conv->isa)
         LBW_OR_OUT(pack(conv, params->weights, err));
     *out = conv;
     conv = NULL;

@@ -93,7 +93,6 @@ static struct lbw_requant requant_of(const struct lbw_conv *conv, size_t m)
         .scale = p->scale + m,
         .tables = p->tables ? p->tables + m * step : NULL,
         .table_step = step,
-        .high = (float)(255 - p->y_zero),
         .zero = p->y_zero,
     };
 }

@@ -6,6 +6,7 @@
 
 #define ISA
 #define NAME(x) plain_##x
+#define WIDTH   4
 #include "kernels/isa_float.h"
 #undef NAME
 #undef ISA

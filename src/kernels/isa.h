@@ -22,22 +22,12 @@
 #define LBW_FLAT_ROWS  32 /* output channels of one where positions are few */
 #define LBW_MAX_ISAS   8
 
-typedef float lbw_column_floats __attribute__((vector_size(4 * LBW_COLUMNS)));
-typedef uint32_t lbw_column_bits __attribute__((vector_size(4 * LBW_COLUMNS)));
-typedef int32_t lbw_column_ints __attribute__((vector_size(4 * LBW_COLUMNS)));
-union lbw_columns {
-    lbw_column_floats f;
-    lbw_column_bits bits;
-    lbw_column_ints whole;
-};
-
 /* How sums become bytes; arrays begin at the first output channel at hand. */
 struct lbw_requant {
     const int32_t *bias;
-    const float *scale;
+    const float *scale;    /* no sum times its scale leaves the range of int32 */
     const uint8_t *tables; /* 256 entries each; NULL: none */
     size_t table_step;     /* bytes from one channel's table to the next: 0 or 256 */
-    float high;            /* 255 - zero */
     int16_t zero;
     /* Bytes to add, as in struct lbw_conv_sum; NULL: none. Not for depthwise(). */
     const uint8_t *addend;

@@ -83,13 +83,11 @@ ISA static inline void neon_order(int32x4_t out[4], const int32x4_t sums[4])
         out[j] = sums[j];
 }
 
-ISA static inline uint8x16_t neon_to_bytes(const int32x4_t sums[4], float scale, float high,
-                                           int16_t zero)
+ISA static inline uint8x16_t neon_to_bytes(const int32x4_t sums[4], float scale, int16_t zero)
 {
     int16x4_t q[4];
     for (int j = 0; j < 4; j++)
-        q[j] = vqmovn_s32(vcvtnq_s32_f32(
-            vminq_f32(vmulq_n_f32(vcvtq_f32_s32(sums[j]), scale), vdupq_n_f32(high))));
+        q[j] = vqmovn_s32(vcvtnq_s32_f32(vmulq_n_f32(vcvtq_f32_s32(sums[j]), scale)));
     int16x8_t z = vdupq_n_s16(zero);
     return vcombine_u8(vqmovun_s16(vqaddq_s16(vcombine_s16(q[0], q[1]), z)),
                        vqmovun_s16(vqaddq_s16(vcombine_s16(q[2], q[3]), z)));
@@ -141,6 +139,7 @@ ISA static inline int32x4_t neon_dot(int32x4_t sum, uint8x16_t x, int32x4_t w)
 #endif
 }
 
+#define WIDTH 4
 #include "kernels/isa_float.h"
 #include "kernels/isa_vector.h"
 

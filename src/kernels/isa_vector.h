@@ -103,7 +103,7 @@ ISA static void NAME(pack)(uint8_t *panel, const struct lbw_rows *rows)
 ISA static inline __attribute__((always_inline)) void
 NAME(finish)(uint8_t *out, const ints sums[4], const struct lbw_requant *to, size_t m)
 {
-    bytes q = NAME(to_bytes)(sums, to->scale[m], to->high, to->zero);
+    bytes q = NAME(to_bytes)(sums, to->scale[m], to->zero);
     if (to->tables)
         q = NAME(look_up)(q, to->tables + m * to->table_step);
     if (to->addend)

@@ -67,16 +67,13 @@ ISA static inline void unpack256(__m256i out[4], const __m256i r[4])
     out[3] = _mm256_unpackhi_epi16(high01, high23);
 }
 
-/* Below the range the conversion gives INT_MIN or a number that saturates likewise. */
-ISA static inline __m256i to_bytes256(const __m256i sums[4], float scale, float high,
-                                      int16_t zero)
+ISA static inline __m256i to_bytes256(const __m256i sums[4], float scale, int16_t zero)
 {
-    __m256 s = _mm256_set1_ps(scale), h = _mm256_set1_ps(high);
+    __m256 s = _mm256_set1_ps(scale);
     __m256i z = _mm256_set1_epi16(zero), q[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
-        q[j] =
-            _mm256_cvtps_epi32(_mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[j]), s), h));
+        q[j] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[j]), s));
     return _mm256_packus_epi16(_mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), z),
                                _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), z));
 }
@@ -186,17 +183,20 @@ ISA static inline __m256i avx2_dot_wide(__m256i sum, __m256i x, __m256i w)
     {                                                                                          \
         order256(out, s);                                                                      \
     }                                                                                          \
-    ISA static inline __m256i name##_to_bytes(const __m256i sums[4], float scale, float high,  \
+    ISA static inline __m256i name##_to_bytes(const __m256i sums[4], float scale,              \
                                               int16_t zero)                                    \
     {                                                                                          \
-        return to_bytes256(sums, scale, high, zero);                                           \
+        return to_bytes256(sums, scale, zero);                                                 \
     }                                                                                          \
     ISA static inline __m256i name##_look_up(__m256i q, const uint8_t *table)                  \
     {                                                                                          \
         return look_up256(q, table);                                                           \
     }
 
-#define NAME(x) avx2_##x
+#define NAME(x)       avx2_##x
+#define WIDTH         8
+#define SMALLER(a, b) ((reals)_mm256_min_ps((__m256)(a), (__m256)(b)))
+#define LARGER(a, b)  ((reals)_mm256_max_ps((__m256)(a), (__m256)(b)))
 #include "kernels/isa_float.h"
 #define ROWS    2
 #define DOTS(X) X() X(_wide)
@@ -313,15 +313,13 @@ ISA static inline void order512(__m512i out[4], const __m512i s[4])
     out[3] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
 }
 
-ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, float high,
-                                      int16_t zero)
+ISA static inline __m512i to_bytes512(const __m512i sums[4], float scale, int16_t zero)
 {
-    __m512 s = _mm512_set1_ps(scale), h = _mm512_set1_ps(high);
+    __m512 s = _mm512_set1_ps(scale);
     __m512i z = _mm512_set1_epi16(zero), q[4];
 #pragma GCC unroll 4
     for (int j = 0; j < 4; j++)
-        q[j] =
-            _mm512_cvtps_epi32(_mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), s), h));
+        q[j] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[j]), s));
     return _mm512_packus_epi16(_mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), z),
                                _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), z));
 }
@@ -419,10 +417,10 @@ ISA static void split512(uint8_t *even, uint8_t *odd, size_t out_step, const uin
     {                                                                                          \
         order512(out, s);                                                                      \
     }                                                                                          \
-    ISA static inline __m512i name##_to_bytes(const __m512i sums[4], float scale, float high,  \
+    ISA static inline __m512i name##_to_bytes(const __m512i sums[4], float scale,              \
                                               int16_t zero)                                    \
     {                                                                                          \
-        return to_bytes512(sums, scale, high, zero);                                           \
+        return to_bytes512(sums, scale, zero);                                                 \
     }                                                                                          \
     ISA static inline __m512i name##_dot(__m512i sum, __m512i x, __m512i w)                    \
     {                                                                                          \
@@ -448,6 +446,9 @@ ISA static inline __m512i avx512vnni_look_up(__m512i q, const uint8_t *table)
     return found;
 }
 
+#define WIDTH         16
+#define SMALLER(a, b) ((reals)_mm512_min_ps((__m512)(a), (__m512)(b)))
+#define LARGER(a, b)  ((reals)_mm512_max_ps((__m512)(a), (__m512)(b)))
 #include "kernels/isa_float.h"
 #include "kernels/isa_vector.h"
 #undef NAME
@@ -498,10 +499,9 @@ ISA static inline __m256i narrow_splat_word(int32_t x)
     return _mm256_set1_epi32(x);
 }
 
-ISA static inline __m256i narrow_to_bytes(const __m256i sums[4], float scale, float high,
-                                          int16_t zero)
+ISA static inline __m256i narrow_to_bytes(const __m256i sums[4], float scale, int16_t zero)
 {
-    return to_bytes256(sums, scale, high, zero);
+    return to_bytes256(sums, scale, zero);
 }
 
 ISA static inline __m256i narrow_add(__m256i q, __m256i r, const struct lbw_requant *to)

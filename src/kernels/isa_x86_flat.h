@@ -36,7 +36,6 @@ flat_positions(uint8_t *cells, const size_t num, size_t first, const uint8_t *pa
             a[p][1] = _mm512_dpbusd_epi32(a[p][1], pixels, high);
         }
     }
-    const __m512 most = _mm512_set1_ps(to->high);
     const __m512i zero = _mm512_set1_epi32(to->zero);
 #pragma GCC unroll 7
     for (size_t p = 0; p < num; p++)
@@ -44,7 +43,7 @@ flat_positions(uint8_t *cells, const size_t num, size_t first, const uint8_t *pa
         for (size_t v = 0; v < 2; v++) {
             __m512 value =
                 _mm512_mul_ps(_mm512_cvtepi32_ps(a[p][v]), _mm512_loadu_ps(to->scale + 16 * v));
-            __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(_mm512_min_ps(value, most)), zero);
+            __m512i q = _mm512_add_epi32(_mm512_cvtps_epi32(value), zero);
             q = _mm512_max_epi32(q, _mm512_setzero_si512());
             _mm_storeu_si128((__m128i *)(cells + (first + p) * LBW_FLAT_ROWS + 16 * v),
                              _mm512_cvtusepi32_epi8(q));
