@@ -253,7 +253,7 @@ static void round_by_beam(struct lbw_bundle *p, size_t row)
     p->rows[row].step = base;
     for (size_t i = 0; i < p->search->num_offsets; i++) {
         float step = try_step(p->search, base, i);
-        float cost = lbw_round_beam(codes, &triangle, target_of(p, row), step, scratch);
+        float cost = lbw_round_beam(codes, &triangle, target_of(p, row), step, best, scratch);
         if (cost < best) {
             best = cost;
             p->rows[row].step = step;

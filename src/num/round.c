@@ -2,6 +2,7 @@
 /* Integer least squares on a grid: nearest plane, beam search, coordinate descent. */
 #include "num/round.h"
 
+#include <math.h>
 #include <string.h>
 
 #define LANES LBW_LANES
@@ -183,70 +184,102 @@ void lbw_round_nearest_cost(float *cost, const struct lbw_levels *levels, const 
     version_for_cpu()->nearest_cost(cost, levels, target, weight, k, step);
 }
 
-/* A survivor extended by one level. */
-struct branch {
+/*
+ * A survivor extended by one level: the bits of its cost, which order as the cost does, above
+ * its place among those of its column, so that the first of two equal ones wins.
+ */
+typedef uint64_t branch;
+
+/* Three levels are tried for each survivor. */
+#define BRANCHES 3
+
+static branch branch_of(float cost, size_t place)
+{
+    uint32_t bits;
+    memcpy(&bits, &cost, sizeof bits);
+    return (uint64_t)bits << 32 | place;
+}
+
+static float cost_of(branch b)
+{
+    uint32_t bits = (uint32_t)(b >> 32);
     float cost;
-    unsigned parent;
-    uint8_t code;
-};
+    memcpy(&cost, &bits, sizeof cost);
+    return cost;
+}
 
 /* Keeps the `LANES` cheapest of the branches offered, in ascending order. */
-static size_t offer(struct branch *best, size_t num, struct branch branch)
+static size_t offer(branch *best, size_t num, branch b)
 {
-    size_t i = num < LANES ? num : LANES;
-    if (i == LANES && branch.cost >= best[LANES - 1].cost)
+    size_t i = num < LANES ? num : LANES - 1;
+    if (num == LANES && b >= best[LANES - 1])
         return num;
-    if (i == LANES)
-        i--;
-    while (i > 0 && best[i - 1].cost > branch.cost) {
+    for (; i > 0 && best[i - 1] > b; i--)
         best[i] = best[i - 1];
-        i--;
-    }
-    best[i] = branch;
+    best[i] = b;
     return num < LANES ? num + 1 : num;
 }
 
+/* Survivors of one column, and where they come from. */
+struct survivors {
+    uint8_t parents[LANES], codes[LANES];
+};
+
+/* The path that ends in the cheapest survivor of column 0. */
+static void follow(uint8_t *codes, const struct survivors *columns, size_t k)
+{
+    size_t r = 0;
+    for (size_t i = 0; i < k; i++) {
+        codes[i] = columns[i].codes[r];
+        r = columns[i].parents[r];
+    }
+}
+
 float lbw_round_beam(uint8_t *codes, const struct lbw_triangle *triangle, const float *target,
-                     float step, float *scratch)
+                     float step, float bound, float *scratch)
 {
     const struct version *version = version_for_cpu();
-    const float *levels = triangle->levels->values;
+    const struct lbw_levels *levels = triangle->levels;
     size_t k = triangle->k, num = 1;
     float *errors = scratch, *next_errors = scratch + k * LANES;
     float cost[LANES] = {0}, acc[LANES];
-    uint8_t path[LANES][LBW_BEAM_MAX_K], next_path[LANES][LBW_BEAM_MAX_K];
+    struct survivors columns[LBW_BEAM_MAX_K];
     memset(errors, 0, k * LANES * sizeof *errors);
     for (size_t i = k; i-- > 0;) {
         const float *row = triangle->u + i * triangle->stride;
-        size_t done = k - 1 - i;
-        struct branch best[LANES];
-        size_t num_best = 0;
-        version->accumulate(acc, row + i + 1, errors + (i + 1) * LANES, done, LANES);
+        branch best[LANES];
+        size_t num_best = 0, firsts[LANES];
+        version->accumulate(acc, row + i + 1, errors + (i + 1) * LANES, k - 1 - i, LANES);
         for (size_t r = 0; r < num; r++) {
             float wanted = target[i] - acc[r] / row[i];
-            size_t nearest = nearest_level(triangle->levels, wanted / step);
-            size_t first = nearest > 0 ? nearest - 1 : 0;
-            for (size_t c = first; c <= nearest + 1 && c < triangle->levels->num; c++) {
-                float residual = row[i] * (step * levels[c] - wanted);
-                struct branch branch = {cost[r] + residual * residual, (unsigned)r, (uint8_t)c};
-                num_best = offer(best, num_best, branch);
+            size_t nearest = nearest_level(levels, wanted / step);
+            firsts[r] = nearest > 0 ? nearest - 1 : 0;
+            for (size_t c = firsts[r]; c <= nearest + 1 && c < levels->num; c++) {
+                float residual = row[i] * (step * levels->values[c] - wanted);
+                float sum = cost[r] + residual * residual;
+                if (sum < bound)
+                    num_best =
+                        offer(best, num_best, branch_of(sum, BRANCHES * r + (c - firsts[r])));
             }
         }
+        if (!num_best)
+            return INFINITY;
         num = num_best;
         for (size_t r = 0; r < num; r++) {
-            memcpy(next_path[r] + i + 1, path[best[r].parent] + i + 1, done);
-            next_path[r][i] = best[r].code;
-            cost[r] = best[r].cost;
+            size_t place = (uint32_t)best[r], parent = place / BRANCHES;
+            size_t code = firsts[parent] + place % BRANCHES;
+            columns[i].parents[r] = (uint8_t)parent;
+            columns[i].codes[r] = (uint8_t)code;
+            cost[r] = cost_of(best[r]);
             for (size_t j = i + 1; j < k; j++)
-                next_errors[j * LANES + r] = errors[j * LANES + best[r].parent];
-            next_errors[i * LANES + r] = step * levels[best[r].code] - target[i];
+                next_errors[j * LANES + r] = errors[j * LANES + parent];
+            next_errors[i * LANES + r] = step * levels->values[code] - target[i];
         }
-        memcpy(path, next_path, sizeof path);
         float *swap = errors;
         errors = next_errors;
         next_errors = swap;
     }
-    memcpy(codes, path[0], k);
+    follow(codes, columns, k);
     return cost[0];
 }
 

@@ -48,11 +48,12 @@ void lbw_round_nearest_cost(float *cost, const struct lbw_levels *levels, const 
                             const float *weight, size_t k, const float *step);
 
 /*
- * Beam search with LANES survivors for one row: codes[i], target[i]; returns the objective.
- * `scratch` takes 2 × K × LANES floats.
+ * Beam search with LANES survivors for one row: codes[i], target[i]; returns the objective, or
+ * INFINITY and no codes when it would not be below `bound`. `scratch` takes 2 × K × LANES
+ * floats.
  */
 float lbw_round_beam(uint8_t *codes, const struct lbw_triangle *triangle, const float *target,
-                     float step, float *scratch);
+                     float step, float bound, float *scratch);
 
 /*
  * One pass of coordinate descent, from the last column to the first, over K columns with

@@ -81,7 +81,7 @@ static void test_beam_is_optimal(void **state)
         for (int i = 0; i < N; i++)
             target[i] = (float)gauss(&random);
         struct lbw_triangle triangle = {N, N, u, &levels};
-        float cost = lbw_round_beam(codes, &triangle, target, 1, scratch);
+        float cost = lbw_round_beam(codes, &triangle, target, 1, INFINITY, scratch);
         double best = INFINITY;
         for (int c = 0; c < 243; c++) {
             uint8_t trial_codes[N];
@@ -95,6 +95,12 @@ static void test_beam_is_optimal(void **state)
         }
         assert_true(fabs(cost - objective(h, target, codes, 1, grid, N)) < 1e-3 * (1 + cost));
         assert_true(cost <= best * 1.0001 + 1e-4);
+        /* A bound changes nothing unless it is reached. */
+        uint8_t bounded[N];
+        assert_true(lbw_round_beam(bounded, &triangle, target, 1, cost, scratch) == INFINITY);
+        float above = nextafterf(cost, INFINITY);
+        assert_true(lbw_round_beam(bounded, &triangle, target, 1, above, scratch) == cost);
+        assert_memory_equal(bounded, codes, N);
     }
 }
 
