@@ -347,4 +347,5 @@ def main(arguments):
         (ROOT / "docs" / "frontier.md").write_text(INTRODUCTION + text)
 
 
-main(sys.argv[1:])
+if __name__ == "__main__":
+    main(sys.argv[1:])
