@@ -158,6 +158,9 @@ struct lbw_isa {
     /* out[i] = max(out[i], in[i]), n items rounded up to whole vectors. */
     void (*maximum)(uint8_t *out, const uint8_t *in, size_t n);
 
+    /* out[i] = the largest of rows[r][i], n items rounded up to whole vectors. */
+    void (*largest)(uint8_t *out, const uint8_t *const *rows, size_t num_rows, size_t n);
+
     /* out[i] = table[in[i]], n items. */
     void (*look_up)(uint8_t *out, const uint8_t *in, size_t n, const uint8_t *table);
 

@@ -160,6 +160,7 @@ const struct lbw_isa lbw_isa_neon = {
     .depthwise_wide = neon_depthwise,
     .halve = neon_halve,
     .maximum = neon_maximum,
+    .largest = neon_largest,
     .look_up = neon_look_up_all,
     .sums = neon_sums,
     .sums_wide = neon_sums,

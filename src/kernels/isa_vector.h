@@ -118,6 +118,17 @@ ISA static void NAME(maximum)(uint8_t *out, const uint8_t *in, size_t n)
         NAME(store)(out + i, NAME(larger)(NAME(load)(out + i), NAME(load)(in + i)));
 }
 
+ISA static void NAME(largest)(uint8_t *out, const uint8_t *const *rows, size_t num_rows,
+                              size_t n)
+{
+    for (size_t i = 0; i < n; i += LANES) {
+        bytes x = NAME(load)(rows[0] + i);
+        for (size_t r = 1; r < num_rows; r++)
+            x = NAME(larger)(x, NAME(load)(rows[r] + i));
+        NAME(store)(out + i, x);
+    }
+}
+
 ISA static void NAME(look_up_all)(uint8_t *out, const uint8_t *in, size_t n,
                                   const uint8_t *table)
 {

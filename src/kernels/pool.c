@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Maximum pooling: a plane with its padding is folded down, then across, whole vectors at a
- * time. */
+/*
+ * Maximum pooling, whole vectors at a time. Of small windows each row of the output takes the
+ * largest of its rows, then what is largest across; for others a plane with its padding is
+ * folded down, then across.
+ */
 #include "kernels/pool.h"
 
 #include <stdatomic.h>
@@ -72,7 +75,7 @@ enum lbw_status lbw_pool_reference(uint8_t *y, const uint8_t *x, size_t num_plan
 struct job {
     const struct lbw_pool_params *params;
     const struct lbw_isa *isa;
-    const uint8_t *x;
+    const uint8_t *x, *end;
     uint8_t *y;
     size_t num_planes, planes_per_task;
     int64_t in[2], out[2];
@@ -95,26 +98,67 @@ static void fold(uint8_t *plane, size_t size, size_t num, size_t step,
     }
 }
 
+/* A row of the output from what is largest around each column of the padded input. */
+static void store_row(const struct job *job, uint8_t *y, const uint8_t *row)
+{
+    size_t num = (size_t)job->out[1], stride = (size_t)job->params->strides[1];
+    if (stride == 1)
+        memcpy(y, row, num);
+    else if (stride == 2)
+        job->isa->halve(y, row, num);
+    else
+        for (size_t i = 0; i < num; i++)
+            y[i] = row[i * stride];
+}
+
 static void pool_plane(const struct job *job, uint8_t *plane, uint8_t *y, const uint8_t *x)
 {
     const struct lbw_pool_params *p = job->params;
-    size_t width = (size_t)job->in[1], stride = (size_t)p->strides[1];
-    size_t out_width = (size_t)job->out[1], size = job->num_rows * job->pitch;
+    size_t width = (size_t)job->in[1], size = job->num_rows * job->pitch;
     uint8_t *at = plane + (size_t)p->pads[0] * job->pitch + (size_t)p->pads[1];
     memset(plane, 0, size + LBW_MAX_LANES);
     for (int64_t i = 0; i < job->in[0]; i++)
         memcpy(at + (size_t)i * job->pitch, x + (size_t)i * width, width);
     fold(plane, size, (size_t)p->kernel[0], (size_t)p->dilations[0] * job->pitch, job->isa);
     fold(plane, size, (size_t)p->kernel[1], (size_t)p->dilations[1], job->isa);
-    for (int64_t oy = 0; oy < job->out[0]; oy++, y += out_width) {
-        const uint8_t *row = plane + (size_t)(oy * p->strides[0]) * job->pitch;
-        if (stride == 1)
-            memcpy(y, row, out_width);
-        else if (stride == 2)
-            job->isa->halve(y, row, out_width);
-        else
-            for (size_t i = 0; i < out_width; i++)
-                y[i] = row[i * stride];
+    for (int64_t oy = 0; oy < job->out[0]; oy++)
+        store_row(job, y + oy * job->out[1], plane + (size_t)(oy * p->strides[0]) * job->pitch);
+}
+
+/* A side of windows whose rows and columns are few enough to be compared all at once. */
+#define SMALL_KERNEL  3
+#define SMALL_BUFFERS (SMALL_KERNEL + 2)
+
+/* Small windows; `row` has room for SMALL_BUFFERS padded rows, each with a vector more. */
+static void pool_rows(const struct job *job, uint8_t *row, uint8_t *y, const uint8_t *x)
+{
+    const struct lbw_pool_params *p = job->params;
+    size_t width = (size_t)job->in[1], left = (size_t)p->pads[1];
+    size_t room = job->pitch + LBW_MAX_LANES;
+    uint8_t *across = row + room, *copies = across + room;
+    const uint8_t *rows[SMALL_KERNEL], *columns[SMALL_KERNEL];
+    for (int64_t kx = 0; kx < p->kernel[1]; kx++)
+        columns[kx] = row + kx * p->dilations[1];
+    memset(row, 0, room);
+    for (int64_t oy = 0; oy < job->out[0]; oy++) {
+        size_t num = 0;
+        for (int64_t ky = 0; ky < p->kernel[0]; ky++) {
+            int64_t iy = oy * p->strides[0] + ky * p->dilations[0] - p->pads[0];
+            if (!is_between(iy, 0, job->in[0] - 1))
+                continue;
+            rows[num] = x + (size_t)iy * width;
+            /* at the end of x a vector would go too far */
+            if ((size_t)(job->end - rows[num]) < width + LBW_MAX_LANES)
+                rows[num] = memcpy(copies + num * room, rows[num], width);
+            num++;
+        }
+        if (num)
+            job->isa->largest(row + left, rows, num, width);
+        size_t done = left + (num ? width : 0);
+        memset(row + done, 0, room - done);
+        job->isa->largest(across, columns, (size_t)p->kernel[1],
+                          (size_t)((job->out[1] - 1) * p->strides[1] + 1));
+        store_row(job, y + oy * job->out[1], across);
     }
 }
 
@@ -122,14 +166,18 @@ static void pool_task(void *argument, size_t i)
 {
     struct job *job = argument;
     size_t first = i * job->planes_per_task, last = first + job->planes_per_task;
-    uint8_t *plane = lbw_scratch_take(job->num_rows * job->pitch + LBW_MAX_LANES);
+    const int64_t *kernel = job->params->kernel;
+    bool is_small = kernel[0] <= SMALL_KERNEL && kernel[1] <= SMALL_KERNEL;
+    size_t num_rows = is_small ? SMALL_BUFFERS : job->num_rows;
+    uint8_t *plane = lbw_scratch_take(num_rows * (job->pitch + LBW_MAX_LANES));
     if (!plane) {
         atomic_store(&job->has_failed, true);
         return;
     }
     for (size_t n = first; n < last && n < job->num_planes; n++)
-        pool_plane(job, plane, job->y + n * (size_t)(job->out[0] * job->out[1]),
-                   job->x + n * (size_t)(job->in[0] * job->in[1]));
+        (is_small ? pool_rows : pool_plane)(job, plane,
+                                            job->y + n * (size_t)(job->out[0] * job->out[1]),
+                                            job->x + n * (size_t)(job->in[0] * job->in[1]));
     lbw_scratch_give(plane);
 }
 
@@ -150,6 +198,7 @@ enum lbw_status lbw_pool_run(uint8_t *y, const uint8_t *x, size_t num_planes,
     struct job job = {.params = p,
                       .isa = isa,
                       .x = x,
+                      .end = x + num_planes * (size_t)(sides[0] * sides[1]),
                       .y = y,
                       .num_planes = num_planes,
                       .in = {sides[0], sides[1]}};
