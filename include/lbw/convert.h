@@ -76,6 +76,13 @@ struct lbw_calibrate_params {
      * other positions. NULL: all positions equally.
      */
     const struct lbw_profile *profile;
+    /*
+     * With 8-bit activations and no range_power in the plan, lbw_convert() converts with two
+     * powers, and keeps the one with which this detector's boxes in the samples agree better
+     * with the float model's. Copied. With NULL, fewer than 16 samples or hardly any boxes in
+     * them, range_power is 4.
+     */
+    const struct lbw_profile *detector;
 };
 
 /* An open calibration set: it shows lbw_convert() one tensor at a time, in both models. */
@@ -146,6 +153,12 @@ struct lbw_report {
     size_t num_rounded;    /* of these: got 8 bits */
     double rounding_loss; /* predicted for those, in the unit of struct lbw_budget; NaN: none */
     size_t num_integer;   /* weights of layers that run on integers */
+    double range_power;   /* of errors, that ranges minimize; 0: nothing was rounded */
+    /*
+     * The agreement of the detector's boxes with those of the float model, 0 … 1, with ranges
+     * of powers 4 and 2, of which lbw_convert() kept the better. NaN: it had no choice.
+     */
+    double fourths_agreement, squares_agreement;
     double runtime_seconds; /* that calibration spent running the models */
     double fit_seconds;     /* that it spent fitting layers */
 };

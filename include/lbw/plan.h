@@ -88,8 +88,12 @@ struct lbw_plan_params {
     enum lbw_activations_type activations;
     const char *const *float_activations; /* regexes: of tensors, or of nodes that write them */
     size_t num_float_activations;
-    double range_power; /* ranges minimize Σ |error|^range_power, 1 … 16; 0: 4 */
-    uint64_t memory;    /* of calibration, as in struct lbw_calibrate_params; 0: 1 GiB */
+    /*
+     * Ranges minimize Σ |error|^range_power, 1 … 16. 0: 4, or 2 if lbw_convert() finds that
+     * boxes agree better then, see struct lbw_calibrate_params.
+     */
+    double range_power;
+    uint64_t memory; /* of calibration, as in struct lbw_calibrate_params; 0: 1 GiB */
 };
 
 /* One weight. Strings and dims belong to the plan. */

@@ -263,6 +263,7 @@ class _Job:
         options.use_runtime(self.call)
         if options.is_auto(self.values["bits"]):
             params.profile = self.detector
+        params.detector = self.detector
         self.params.activations = self.call.open(
             "struct lbw_activations", lib.lbw_calibrate_close, lib.lbw_calibrate_open,
             self.model, params, self.assumed)
@@ -500,7 +501,8 @@ def quantize(
     activations: "float" (default), or "int8": activations between layers that can run on
         integers get 8 bits; needs calibration. float_activations: regular expressions;
         tensors stay float if they or their nodes match. range_power: ranges keep the sum of
-        errors to this power least (default 4; 2 clips more).
+        errors to this power least; 2 clips more than 4. Default: both are tried, and the one
+        with which the detector's boxes agree better stays; 4 if they cannot be compared.
     external_data: name of a file next to `output` for tensors of at least `external_threshold`
         bytes (default 1024), each aligned to `external_alignment` (default 4096).
     progress: called as progress(what, done, total) in the caller's thread; it may raise to stop

@@ -343,6 +343,12 @@ class Conversion(Output):
     snr: float
     num_measured: int
     calibrated: bool
+    # Of errors, that the ranges of 8-bit activations minimize; 0: there are none.
+    range_power: float
+    # Of the detector's boxes with those of the float model, 0 … 1, with ranges of powers 4 and
+    # 2, of which the better was kept; NaN: there was no choice.
+    fourths_agreement: float
+    squares_agreement: float
     # What was assumed about the images, in one line.
     assumed: str
     seconds: float

@@ -6,8 +6,12 @@
 #include <string.h>
 
 #include "detect/assume.h"
+#include "calib/agreement.h"
 #include "calib/emphasis.h"
 #include "calib/stages.h"
+
+/* Boxes in fewer samples are no evidence. */
+#define FEWEST_TO_JUDGE 16
 
 /* The public handle is the interface itself, followed by what it needs. */
 struct calibration {
@@ -17,16 +21,20 @@ struct calibration {
     struct lbw_feed *feed;
     struct lbw_emphasis *emphasis;
     struct lbw_model *model; /* held */
+    struct lbw_stages_params params;
+    double seconds_before;       /* of stages before a restart */
+    struct lbw_profile detector; /* for judge() */
 };
 
 static enum lbw_status show(struct lbw_activations *self, const char *name,
                             lbw_activation_fn fn, void *user, struct lbw_error *err)
 {
-    struct lbw_activations *stages = ((struct calibration *)self)->stages;
+    struct calibration *c = (struct calibration *)self;
+    struct lbw_activations *stages = c->stages;
     stages->reserved = self->reserved;
     stages->watch = self->watch;
     enum lbw_status status = stages->show(stages, name, fn, user, err);
-    self->seconds = stages->seconds;
+    self->seconds = c->seconds_before + stages->seconds;
     return status;
 }
 
@@ -50,6 +58,29 @@ static enum lbw_status round_value(struct lbw_activations *self, const char *nam
     return stages->round(stages, name, ranges, err);
 }
 
+static enum lbw_status judge(double *out, struct lbw_activations *self, struct lbw_error *err)
+{
+    struct calibration *c = (struct calibration *)self;
+    c->stages->watch = self->watch;
+    enum lbw_status status =
+        lbw_agreement_measure(out, c->stages, c->model, c->feed, &c->detector, err);
+    self->seconds = c->seconds_before + c->stages->seconds;
+    return status;
+}
+
+/* Reads the samples again, but does not look at them again. */
+static enum lbw_status restart(struct lbw_activations *self, struct lbw_error *err)
+{
+    struct calibration *c = (struct calibration *)self;
+    struct lbw_activations *stages = NULL;
+    c->params.look = NULL;
+    c->seconds_before = self->seconds;
+    lbw_stages_close(&c->stages); /* first: two of them would take twice the memory */
+    LBW_TRY(lbw_stages_open(&stages, c->model, c->feed, &c->params, err));
+    c->stages = stages;
+    return LBW_OK;
+}
+
 static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model,
                                   const struct lbw_calibrate_params *params,
                                   const char **assumed, struct lbw_error *err)
@@ -66,24 +97,28 @@ static enum lbw_status open_parts(struct calibration *c, struct lbw_model *model
     };
     if (!feed.max_samples && (params->samples || !lbw_source_is_generated(params->source)))
         feed.max_samples = LBW_FEED_SAMPLES;
-    struct lbw_stages_params stages = {
-        .memory = params->memory ? params->memory : LBW_DEFAULT_MEMORY,
-        .sequential = !params->independent,
-    };
+    struct lbw_stages_params *stages = &c->params;
+    stages->memory = params->memory ? params->memory : LBW_DEFAULT_MEMORY;
+    stages->sequential = !params->independent;
     LBW_TRY(lbw_assumed_feed_open(&c->feed, model, &feed, assumed, err));
     if (params->profile)
         LBW_TRY(lbw_emphasis_open(&c->emphasis, model, c->feed, params->profile, err));
     if (c->emphasis) {
-        stages.emphasis = lbw_emphasis_maps(c->emphasis);
-        stages.look = lbw_emphasis_look;
-        stages.user = c->emphasis;
+        stages->emphasis = lbw_emphasis_maps(c->emphasis);
+        stages->look = lbw_emphasis_look;
+        stages->user = c->emphasis;
     }
-    LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, &stages, err));
+    LBW_TRY(lbw_stages_open(&c->stages, model, c->feed, stages, err));
     lbw_emphasis_settle(c->emphasis);
     c->face.num_samples = c->stages->num_samples;
     c->face.identity = c->stages->identity;
-    c->face.memory = LBW_FIT_MEMORY(stages.memory);
-    return LBW_OK;
+    c->face.memory = LBW_FIT_MEMORY(stages->memory);
+    /* if independent, the converted model is never run */
+    if (!params->detector || params->independent || c->face.num_samples < FEWEST_TO_JUDGE)
+        return LBW_OK;
+    c->face.judge = judge;
+    c->face.restart = restart;
+    return lbw_profile_copy(&c->detector, params->detector, err);
 }
 
 enum lbw_status lbw_calibrate_open(struct lbw_activations **out, struct lbw_model *model,
@@ -121,6 +156,7 @@ void lbw_calibrate_close(struct lbw_activations **activations)
     lbw_stages_close(&c->stages);
     lbw_emphasis_close(&c->emphasis);
     lbw_feed_close(&c->feed);
+    lbw_profile_release(&c->detector);
     lbw_model_close(&c->model);
     free(c);
     *activations = NULL;

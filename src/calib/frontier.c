@@ -132,11 +132,11 @@ static bool round_array(struct lbw_array *out, const struct lbw_array *in,
         plane *= (size_t)in->dims[i];
     if (ranges->num > 1 && (in->num_dims < 2 || (size_t)in->dims[1] != ranges->num))
         return false;
-    for (size_t i = 0; i < count; i++) {
-        size_t channel = ranges->num > 1 ? i / plane % ranges->num : 0;
-        ((float *)out->data)[i] =
-            lbw_range_round(&ranges->items[channel], ((const float *)in->data)[i]);
-    }
+    if (ranges->num == 1)
+        plane = count;
+    for (size_t i = 0, row = 0; i < count; i += plane, row++)
+        lbw_range_round_all((float *)out->data + i, (const float *)in->data + i, plane,
+                            &ranges->items[row % ranges->num]);
     return true;
 }
 

@@ -321,6 +321,81 @@ static enum lbw_status round_value(struct lbw_activations *base, const char *nam
                                : LBW_OK;
 }
 
+/* What both models have kept of one sample's outputs. */
+struct ends {
+    const struct lbw_flow_value **values;
+    struct lbw_array *arrays; /* of the float model, then of the converted one */
+    bool *is_owned;
+    size_t num;
+};
+
+static enum lbw_status view_ends(struct ends *ends, struct stages *self, size_t sample,
+                                 struct lbw_error *err)
+{
+    for (size_t i = 0; i < 2 * ends->num; i++) {
+        const struct lbw_flow_value *value = ends->values[i % ends->num];
+        LBW_TRY(
+            lbw_store_view(&self->frontier.store,
+                           lbw_frontier_kept(&self->frontier, value, sample, i >= ends->num),
+                           &ends->arrays[i], &ends->is_owned[i], err));
+    }
+    return LBW_OK;
+}
+
+static void drop_ends(struct ends *ends)
+{
+    for (size_t i = 0; i < 2 * ends->num; i++) {
+        if (ends->is_owned[i])
+            lbw_array_release(&ends->arrays[i]);
+        ends->is_owned[i] = false;
+    }
+}
+
+static enum lbw_status find_ends(struct ends *ends, struct stages *self,
+                                 const char *const *names, struct lbw_error *err)
+{
+    struct lbw_frontier *frontier = &self->frontier;
+    frontier->watch = self->base.watch;
+    self->settled = frontier->flow.num_nodes;
+    enum lbw_status status = lbw_frontier_advance(frontier, self->settled, err);
+    if (status == LBW_ERR_RUNTIME && !frontier->is_broken)
+        return lbw_fail(err, LBW_ERR_UNSUPPORTED, "the runtime does not reach the outputs");
+    LBW_TRY(status);
+    for (size_t i = 0; i < ends->num; i++) {
+        ends->values[i] = lbw_flow_find(&frontier->flow, names[i]);
+        if (!ends->values[i] || !frontier->live[ends->values[i]->id].reference)
+            return lbw_fail(err, LBW_ERR_UNSUPPORTED, "output '%s' is not kept", names[i]);
+    }
+    return LBW_OK;
+}
+
+enum lbw_status lbw_stages_finish(struct lbw_activations *stages, const char *const *names,
+                                  size_t num_names, lbw_outputs_fn fn, void *user,
+                                  struct lbw_error *err)
+{
+    struct stages *self = stages_of(stages);
+    struct ends ends = {.values = calloc(num_names + 1, sizeof *ends.values),
+                        .arrays = calloc(2 * num_names + 1, sizeof *ends.arrays),
+                        .is_owned = calloc(2 * num_names + 1, sizeof *ends.is_owned),
+                        .num = num_names};
+    double start = lbw_now();
+    enum lbw_status status;
+    LBW_OR_OUT(ends.values && ends.arrays && ends.is_owned ? LBW_OK : lbw_fail_memory(err));
+    LBW_OR_OUT(find_ends(&ends, self, names, err));
+    stages->seconds += lbw_now() - start;
+    for (size_t i = 0; i < self->frontier.num_samples && status == LBW_OK; i++) {
+        status = view_ends(&ends, self, i, err);
+        if (status == LBW_OK)
+            status = fn(user, ends.arrays, ends.arrays + num_names, err);
+        drop_ends(&ends);
+    }
+out:
+    free(ends.values);
+    free(ends.arrays);
+    free(ends.is_owned);
+    return status;
+}
+
 /* Stores every sample, and hashes its bytes into the identity. */
 static enum lbw_status feed_samples(struct stages *self, struct lbw_feed *feed,
                                     const struct lbw_stages_params *params,

@@ -27,4 +27,17 @@ enum lbw_status lbw_stages_open(struct lbw_activations **out, struct lbw_model *
                                 struct lbw_error *err);
 void lbw_stages_close(struct lbw_activations **stages);
 
+/* The outputs of one sample in both models, borrowed. */
+typedef enum lbw_status (*lbw_outputs_fn)(void *user, const struct lbw_array *reference,
+                                          const struct lbw_array *converted,
+                                          struct lbw_error *err);
+
+/*
+ * Runs both models to their ends, and calls fn for every sample with these outputs of the main
+ * graph. LBW_ERR_UNSUPPORTED if one of them cannot be reached.
+ */
+enum lbw_status lbw_stages_finish(struct lbw_activations *stages, const char *const *names,
+                                  size_t num_names, lbw_outputs_fn fn, void *user,
+                                  struct lbw_error *err);
+
 #endif

@@ -38,6 +38,7 @@ static enum lbw_status open_calibration(struct lbw_conversion *c,
     params.independent = v->no_sequential;
     params.hold_back = lbw_check_hold_back(c->check);
     params.profile = c->is_auto ? c->picture.detector : NULL;
+    params.detector = c->picture.detector;
     const char *assumed = NULL;
     lbw_progress_note("reading calibration data");
     enum lbw_status status =

@@ -76,7 +76,8 @@ struct lbw_plan_values {
      "may be repeated"},                                                                       \
     {"range-power", 0, LBW_OPTION_FLOAT, offsetof(values, member.range_power), "X",            \
      "with --activations int8: ranges minimize the sum of this power of errors; 2 clips "      \
-     "more than 4 (default 4)", .min = 1, .max = 16}
+     "more than 4 (default 4; quantize tries 2 as well if it can compare boxes)",              \
+     .min = 1, .max = 16}
 /* clang-format on */
 
 /* In the order of their enums. */

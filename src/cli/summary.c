@@ -309,6 +309,14 @@ static void print_activations(FILE *to, const struct lbw_report *report)
     if (isfinite(report->rounding_loss))
         fprintf(to, "  predicted loss of rounding activations: %.2f (1: all weights on 4x2)\n",
                 report->rounding_loss);
+    if (!isnan(report->squares_agreement))
+        fprintf(to,
+                "  ranges by %s of errors: agreement with the float model's boxes %.3f, by %s "
+                "%.3f\n",
+                report->range_power == 2 ? "squares" : "fourth powers",
+                fmax(report->fourths_agreement, report->squares_agreement),
+                report->range_power == 2 ? "fourth powers" : "squares",
+                fmin(report->fourths_agreement, report->squares_agreement));
 }
 
 static void print_summary(FILE *to, const struct lbw_report *report,

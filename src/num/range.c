@@ -11,14 +11,18 @@
 #define SHRINK 0.94F /* from one end tried to the next */
 #define ENDS   56    /* down to .94^55, a thirtieth of the largest value */
 
-/* The weight of what fell into each of num equal parts of low … high, and its mean there. */
+/*
+ * The weight of what fell into each of num equal parts of low … high, and its mean there; once
+ * filled, of the num parts that something fell into.
+ */
 struct histogram {
     size_t num; /* at most BINS */
     float low, high;
     double weight[BINS];
-    double sum[BINS]; /* then the mean */
+    double sum[BINS];
     enum lbw_range_curve curve;
-    double power;        /* of errors */
+    double power; /* of errors */
+    float mean[BINS];
     double wanted[BINS]; /* the curve of the mean */
 };
 
@@ -48,17 +52,42 @@ static void curve_values(double out[256], const struct lbw_range *range,
             curve, (double)(range->scale * (float)(range->least + i - range->zero)));
 }
 
-static int code_of(const struct lbw_range *range, float value)
+/* Beyond all codes, and few enough for nearest(). */
+#define FAR 0x1p20F
+
+/* As rintf(), for |x| <= FAR, in plain operations, which compilers make vectors of. */
+static inline float nearest(float x)
 {
-    float code = rintf(value / range->scale) + (float)range->zero;
-    return (int)fminf(fmaxf(code, (float)range->least), (float)range->most) - range->least;
+#if FLT_EVAL_METHOD == 0
+    const float shift = 0x1.8p23F; /* leaves no bits for fractions */
+    return (x + shift) - shift;
+#else
+    return rintf(x);
+#endif
+}
+
+/* The code of a value, minus the zero; NaN gets the least. */
+static inline float offset_of(const struct lbw_range *range, float value)
+{
+    const float low = (float)(range->least - range->zero);
+    const float high = (float)(range->most - range->zero);
+    float code = value / range->scale;
+    code = code > -FAR ? code : -FAR;
+    code = nearest(code < FAR ? code : FAR);
+    code = code > low ? code : low;
+    return code < high ? code : high;
 }
 
 float lbw_range_round(const struct lbw_range *range, float value)
 {
-    float code = rintf(value / range->scale) + (float)range->zero;
-    code = fminf(fmaxf(code, (float)range->least), (float)range->most);
-    return range->scale * (code - (float)range->zero);
+    return range->scale * offset_of(range, value);
+}
+
+void lbw_range_round_all(float *out, const float *in, size_t n, const struct lbw_range *range)
+{
+    const struct lbw_range r = *range;
+    for (size_t i = 0; i < n; i++)
+        out[i] = r.scale * offset_of(&r, in[i]);
 }
 
 static struct lbw_range unsigned_between(float low, float high)
@@ -102,25 +131,50 @@ static void fill(struct histogram *h, const float *values, const float *weights,
         h->weight[bin] += weight;
         h->sum[bin] += weight * (double)values[i];
     }
+    size_t num = 0;
     for (size_t i = 0; i < h->num; i++) {
-        h->sum[i] /= h->weight[i] > 0 ? h->weight[i] : 1;
-        h->wanted[i] = lbw_range_curve(h->curve, h->sum[i]);
+        if (h->weight[i] <= 0)
+            continue;
+        double mean = h->sum[i] / h->weight[i];
+        h->weight[num] = h->weight[i];
+        h->mean[num] = (float)mean;
+        h->wanted[num++] = lbw_range_curve(h->curve, mean);
+    }
+    h->num = num;
+}
+
+/* The squares of errors, in loops that compilers make vectors of. */
+static void find_squares(double *squares, const struct lbw_range *range,
+                         const struct histogram *h)
+{
+    const struct lbw_range r = *range;
+    double values[256];
+    for (size_t i = 0; i < h->num && h->curve == LBW_CURVE_NONE; i++) {
+        double difference = (double)(r.scale * offset_of(&r, h->mean[i])) - h->wanted[i];
+        squares[i] = difference * difference;
+    }
+    if (h->curve == LBW_CURVE_NONE)
+        return;
+    curve_values(values, range, h->curve);
+    for (size_t i = 0; i < h->num; i++) {
+        int code = (int)offset_of(&r, h->mean[i]) + r.zero - r.least;
+        double difference = values[code] - h->wanted[i];
+        squares[i] = difference * difference;
     }
 }
 
 static double error_of(const struct lbw_range *range, const struct histogram *h)
 {
-    double error = 0, values[256];
-    curve_values(values, range, h->curve);
-    for (size_t i = 0; i < h->num; i++) {
-        if (h->weight[i] <= 0)
-            continue;
-        double difference = values[code_of(range, (float)h->sum[i])] - h->wanted[i];
-        double square = difference * difference;
-        error += h->weight[i] * (h->power == 2   ? square
-                                 : h->power == 4 ? square * square
-                                                 : pow(square, h->power / 2));
-    }
+    double error = 0, squares[BINS];
+    find_squares(squares, range, h);
+    if (h->power == 4)
+        for (size_t i = 0; i < h->num; i++)
+            squares[i] *= squares[i];
+    else if (h->power != 2)
+        for (size_t i = 0; i < h->num; i++)
+            squares[i] = pow(squares[i], h->power / 2);
+    for (size_t i = 0; i < h->num; i++)
+        error += h->weight[i] * squares[i];
     return error;
 }
 

@@ -44,6 +44,9 @@ double lbw_range_curve(enum lbw_range_curve curve, double x);
 /* What a value becomes: round half to even, as QuantizeLinear does. */
 float lbw_range_round(const struct lbw_range *range, float value);
 
+/* The same of n values, each range-rounded; `out` may be `in`. */
+void lbw_range_round_all(float *out, const float *in, size_t n, const struct lbw_range *range);
+
 /* The range whose values reach from `low` to `high`, widened to hold zero. */
 struct lbw_range lbw_range_between(enum lbw_range_kind kind, float low, float high);
 

@@ -73,6 +73,14 @@ struct lbw_activations {
      */
     enum lbw_status (*round)(struct lbw_activations *self, const char *name,
                              const struct lbw_ranges *ranges, struct lbw_error *err);
+    /*
+     * Settles all nodes; *out receives how far the converted model's boxes agree with those of
+     * the float model, 0 … 1. LBW_ERR_UNSUPPORTED if that cannot be measured, or rests on too
+     * few boxes. NULL, as restart is then, if no detector is known.
+     */
+    enum lbw_status (*judge)(double *out, struct lbw_activations *self, struct lbw_error *err);
+    /* Starts over: the converted model is the float model again, and nothing is settled. */
+    enum lbw_status (*restart)(struct lbw_activations *self, struct lbw_error *err);
     double seconds; /* spent in show() so far, without its callbacks */
 };
 

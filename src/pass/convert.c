@@ -22,12 +22,25 @@
 
 /*
  * Of errors, in the fit of ranges. Weights come from gradients, which foresee what small noise
- * costs; by squares, channels that look cheap are clipped far (docs/activations.md).
+ * costs. By squares, channels that look cheap are clipped far: some detectors lose boxes by
+ * that, others keep more of them (docs/activations.md).
  */
 #define RANGE_POWER 4
+#define SQUARES     2
 
 #define MOST_DAMPING    1e6
 #define SECONDS_BETWEEN 0.05 /* between two calls of progress */
+
+/* What fitting leads to. */
+struct fit {
+    double power;            /* of errors of ranges */
+    double agreement;        /* of boxes; < 0: not known */
+    struct lbw_codes *codes; /* one per weight */
+    struct lbw_report *report;
+    double energy, error; /* of all converted weights */
+    double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
+    size_t num_measured;  /* of these: those with an error that can be measured */
+};
 
 struct conversion {
     struct lbw_model *model;
@@ -35,13 +48,9 @@ struct conversion {
     const struct lbw_convert_params *params;
     struct lbw_calibrator calibrator;
     struct lbw_state *state;
-    struct lbw_codes *codes;   /* one per weight */
+    struct fit fit;
     struct lbw_stored *stored; /* one per weight */
     bool *is_end;              /* one per weight: a last layer's */
-    struct lbw_report *report;
-    double energy, error; /* of all converted weights */
-    double sum_of_snr;    /* of num_measured reconstructed layers' outputs, dB */
-    size_t num_measured;  /* of these: those with an error that can be measured */
     size_t num_planned, num_done;
     const char *current;   /* the current weight */
     double seconds;        /* of quantize() */
@@ -49,6 +58,7 @@ struct conversion {
     struct lbw_watch watch;
     double asked;                /* when progress was last called */
     struct lbw_edge_rules rules; /* of activations */
+    double agreements[2];        /* by fourth powers and by squares; NaN: not compared */
 };
 
 /* The values in place if possible, else in *owned, which the caller frees. */
@@ -90,15 +100,15 @@ static void count_snr(struct conversion *c, double snr)
 {
     if (!lbw_snr_is_measured(snr))
         return;
-    c->sum_of_snr += snr;
-    c->num_measured++;
+    c->fit.sum_of_snr += snr;
+    c->fit.num_measured++;
 }
 
 static void fill_row(struct conversion *c, size_t i, const struct lbw_layer_stats *stats,
                      double seconds)
 {
-    struct lbw_report_row *row = lbw_report_edit(c->report, i);
-    const struct lbw_codes *codes = &c->codes[i];
+    struct lbw_report_row *row = lbw_report_edit(c->fit.report, i);
+    const struct lbw_codes *codes = &c->fit.codes[i];
     row->converted = true;
     row->how = how(c, &c->plan->weights[i], stats);
     row->snr_projection = lbw_snr(stats->energy, stats->error_before);
@@ -120,26 +130,26 @@ static enum lbw_status quantize_weight(struct conversion *c, size_t i, const flo
     const struct lbw_weight *weight = &c->plan->weights[i];
     struct lbw_layer_stats stats = {0};
     double start = lbw_now(), error, energy;
-    LBW_TRY(lbw_project(&c->codes[i], weight, values, &c->plan->params, err));
-    lbw_codes_error(&stats.error_before, &stats.energy, weight, &c->codes[i], values);
+    LBW_TRY(lbw_project(&c->fit.codes[i], weight, values, &c->plan->params, err));
+    lbw_codes_error(&stats.error_before, &stats.energy, weight, &c->fit.codes[i], values);
     stats.error_after = stats.error_before;
     if (c->params->activations) {
         bool is_known = false;
-        LBW_TRY(lbw_state_restore(&is_known, c->state, &c->codes[i], &stats, &c->calibrator,
+        LBW_TRY(lbw_state_restore(&is_known, c->state, &c->fit.codes[i], &stats, &c->calibrator,
                                   weight, err));
         if (!is_known) {
-            LBW_TRY(lbw_reconstruct_weight(&c->codes[i], &stats, &c->calibrator, weight, values,
-                                           err));
+            LBW_TRY(lbw_reconstruct_weight(&c->fit.codes[i], &stats, &c->calibrator, weight,
+                                           values, err));
             if (c->is_end[i] && stats.is_reconstructed)
-                LBW_TRY(lbw_close_weight(&c->codes[i], &c->calibrator, weight, err));
-            LBW_TRY(
-                lbw_state_append(c->state, &c->codes[i], &stats, &c->calibrator, weight, err));
+                LBW_TRY(lbw_close_weight(&c->fit.codes[i], &c->calibrator, weight, err));
+            LBW_TRY(lbw_state_append(c->state, &c->fit.codes[i], &stats, &c->calibrator, weight,
+                                     err));
         }
     }
-    lbw_report_edit(c->report, i)->bytes_before = weight->bytes;
-    lbw_codes_error(&error, &energy, weight, &c->codes[i], values);
-    c->error += error;
-    c->energy += energy;
+    lbw_report_edit(c->fit.report, i)->bytes_before = weight->bytes;
+    lbw_codes_error(&error, &energy, weight, &c->fit.codes[i], values);
+    c->fit.error += error;
+    c->fit.energy += energy;
     fill_row(c, i, &stats, lbw_now() - start);
     return LBW_OK;
 }
@@ -185,18 +195,15 @@ static enum lbw_status fit_edges(struct conversion *c, size_t position, bool is_
     const struct lbw_convert_params *p = c->params;
     if (!c->plan->num_edges || (p->tuner != NULL) != is_trained)
         return LBW_OK;
+    c->rules.power = c->fit.power;
     return lbw_edges_fit(c->plan, is_trained ? p->ranges : p->activations, &c->rules, position,
                          err);
 }
 
-static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
+/* Weights and ranges, in the order of the nodes. */
+static enum lbw_status fit_all(struct conversion *c, struct lbw_error *err)
 {
-    double start = lbw_now();
-    if (c->params->activations)
-        c->seconds_before = c->params->activations->seconds;
-    LBW_TRY(lbw_report_new(&c->report, c->plan, err));
-    LBW_TRY(find_ends(c, err));
-    LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
+    LBW_TRY(lbw_report_new(&c->fit.report, c->plan, err));
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
         const float *values;
@@ -214,8 +221,100 @@ static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
         LBW_TRY(status);
         c->num_done++;
     }
-    LBW_TRY(fit_edges(c, SIZE_MAX, false, err));
     c->current = NULL;
+    return fit_edges(c, SIZE_MAX, false, err);
+}
+
+/* Whether there is a choice between ranges, and a way to judge them. */
+static bool may_choose(const struct conversion *c)
+{
+    const struct lbw_activations *a = c->params->activations;
+    bool is_open = false;
+    for (size_t i = 0; i < c->plan->num_edges; i++) {
+        const struct lbw_edge *edge = &c->plan->edges[i];
+        is_open = is_open || (edge->rule == LBW_EDGE_FITTED && !edge->is_wished &&
+                              edge->item.type == LBW_ACTIVATIONS_INT8);
+    }
+    return is_open && a && a->judge && !c->params->tuner && !(c->plan->params.range_power > 0);
+}
+
+static void release_fit(struct fit *fit, size_t num_weights)
+{
+    for (size_t i = 0; fit->codes && i < num_weights; i++)
+        lbw_codes_release(&fit->codes[i]);
+    free(fit->codes);
+    lbw_report_free(&fit->report);
+    *fit = (struct fit){0};
+}
+
+/* Compares the boxes of the fit with those of the float model, if there are any. */
+static enum lbw_status judge(struct conversion *c, struct lbw_error *err)
+{
+    struct lbw_activations *activations = c->params->activations;
+    enum lbw_status status = activations->judge(&c->fit.agreement, activations, err);
+    return status == LBW_ERR_UNSUPPORTED ? LBW_OK : status;
+}
+
+/*
+ * Fits all again by squares, with the edges as they were planned. The better fit stays, with
+ * its edges; `fitted` is room for those of the other.
+ */
+static enum lbw_status try_squares(struct conversion *c, const struct lbw_edge *planned,
+                                   struct lbw_edge *fitted, struct lbw_error *err)
+{
+    const size_t size = c->plan->num_edges * sizeof *planned;
+    struct lbw_activations *activations = c->params->activations;
+    struct fit other = c->fit;
+    enum lbw_status status;
+    c->fit = (struct fit){.power = SQUARES, .agreement = -1};
+    c->fit.codes = calloc(c->plan->num_weights + 1, sizeof *c->fit.codes);
+    memcpy(fitted, c->plan->edges, size);
+    memcpy(c->plan->edges, planned, size);
+    c->calibrator.seed = 0;
+    LBW_OR_OUT(c->fit.codes ? LBW_OK : lbw_fail_memory(err));
+    LBW_OR_OUT(activations->restart(activations, err));
+    LBW_OR_OUT(fit_all(c, err));
+    LBW_OR_OUT(judge(c, err));
+    c->agreements[0] = other.agreement;
+    c->agreements[1] = c->fit.agreement;
+out:
+    if (!(c->fit.agreement > other.agreement)) {
+        const struct fit squares = c->fit;
+        c->fit = other;
+        other = squares;
+        memcpy(c->plan->edges, fitted, size);
+    }
+    release_fit(&other, c->plan->num_weights);
+    return status;
+}
+
+/* Fits by the default power, and by squares if the boxes of both can be judged. */
+static enum lbw_status fit_best(struct conversion *c, struct lbw_error *err)
+{
+    const size_t num = c->plan->num_edges;
+    struct lbw_edge *edges = calloc(2 * num, sizeof *edges);
+    enum lbw_status status;
+    LBW_OR_OUT(edges ? LBW_OK : lbw_fail_memory(err));
+    memcpy(edges, c->plan->edges, num * sizeof *edges);
+    c->num_planned *= 2;
+    LBW_OR_OUT(fit_all(c, err));
+    LBW_OR_OUT(judge(c, err));
+    if (c->fit.agreement >= 0)
+        LBW_OR_OUT(try_squares(c, edges, edges + num, err));
+out:
+    free(edges);
+    return status;
+}
+
+static enum lbw_status quantize(struct conversion *c, struct lbw_error *err)
+{
+    double start = lbw_now();
+    if (c->params->activations)
+        c->seconds_before = c->params->activations->seconds;
+    LBW_TRY(find_ends(c, err));
+    LBW_TRY(lbw_state_open(&c->state, c->plan, c->params, err));
+    LBW_TRY(may_choose(c) ? fit_best(c, err) : fit_all(c, err));
+    c->num_planned = c->num_done;
     c->seconds = lbw_now() - start;
     return tell(c) ? LBW_OK : lbw_fail(err, LBW_ERR_INTERRUPTED, "interrupted");
 }
@@ -228,16 +327,16 @@ static enum lbw_status recount(struct conversion *c, size_t i, bool is_tuned,
                                struct lbw_error *err)
 {
     const struct lbw_weight *weight = &c->plan->weights[i];
-    struct lbw_report_row *row = lbw_report_edit(c->report, i);
+    struct lbw_report_row *row = lbw_report_edit(c->fit.report, i);
     struct lbw_report_row before = *row;
     struct lbw_layer_stats stats = {0};
     const float *values = NULL;
     float *owned = NULL;
     LBW_TRY(read_weight(&values, &owned, c, weight, err));
-    lbw_codes_error(&stats.error_after, &stats.energy, weight, &c->codes[i], values);
+    lbw_codes_error(&stats.error_after, &stats.energy, weight, &c->fit.codes[i], values);
     free(owned);
-    c->error += stats.error_after;
-    c->energy += stats.energy;
+    c->fit.error += stats.error_after;
+    c->fit.energy += stats.energy;
     if (is_tuned) {
         fill_row(c, i, &stats, before.seconds);
         row->how = "training";
@@ -256,11 +355,11 @@ static enum lbw_status tune(struct conversion *c, struct lbw_error *err)
     bool *is_tuned = calloc(c->plan->num_weights, sizeof *is_tuned);
     if (!is_tuned)
         return lbw_fail_memory(err);
-    enum lbw_status status = tuner->tune(tuner, c->codes, is_tuned, err);
-    c->error = c->energy = c->sum_of_snr = 0;
-    c->num_measured = 0;
+    enum lbw_status status = tuner->tune(tuner, c->fit.codes, is_tuned, err);
+    c->fit.error = c->fit.energy = c->fit.sum_of_snr = 0;
+    c->fit.num_measured = 0;
     for (size_t i = 0; i < c->plan->num_weights && status == LBW_OK; i++)
-        if (c->codes[i].codes)
+        if (c->fit.codes[i].codes)
             status = recount(c, i, is_tuned[i], err);
     free(is_tuned);
     return status;
@@ -277,7 +376,7 @@ static enum lbw_status round_trained(struct conversion *c, struct lbw_error *err
         const struct lbw_weight *weight = &c->plan->weights[i];
         if (weight->num_consumers && weight->consumers[0].scope == c->plan->index.scopes)
             LBW_TRY(fit_edges(c, weight->consumers[0].position, true, err));
-        LBW_TRY(lbw_weight_show(&calibrator, weight, &c->codes[i], err));
+        LBW_TRY(lbw_weight_show(&calibrator, weight, &c->fit.codes[i], err));
     }
     return fit_edges(c, SIZE_MAX, true, err);
 }
@@ -297,9 +396,17 @@ static void count_edges(struct lbw_report *r, const struct lbw_plan *plan)
     }
 }
 
+/* By which power ranges were fitted, and what chose it. */
+static void note_power(struct lbw_report *r, const struct conversion *c)
+{
+    r->range_power = r->num_rounded ? c->fit.power : 0;
+    r->fourths_agreement = c->agreements[0];
+    r->squares_agreement = c->agreements[1];
+}
+
 static void sum_up(struct conversion *c)
 {
-    struct lbw_report *r = c->report;
+    struct lbw_report *r = c->fit.report;
     uint64_t size = 0;
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
@@ -314,12 +421,13 @@ static void sum_up(struct conversion *c)
         r->num_weights += weight->item.count;
     }
     for (size_t i = 0; i < c->plan->num_weights; i++)
-        r->num_integer += c->codes[i].is_integer;
+        r->num_integer += c->fit.codes[i].is_integer;
     count_edges(r, c->plan);
+    note_power(r, c);
     r->bits_per_weight = r->num_weights ? 8.0 * (double)size / (double)r->num_weights : 0;
-    r->snr = c->num_measured ? c->sum_of_snr / (double)c->num_measured
-                             : lbw_snr(c->energy, c->error);
-    r->num_measured = c->num_measured;
+    r->snr = c->fit.num_measured ? c->fit.sum_of_snr / (double)c->fit.num_measured
+                                 : lbw_snr(c->fit.energy, c->fit.error);
+    r->num_measured = c->fit.num_measured;
     r->calibrated = c->params->activations != NULL;
     if (r->calibrated) {
         r->runtime_seconds = c->params->activations->seconds - c->seconds_before;
@@ -335,13 +443,13 @@ static enum lbw_status encode(struct conversion *c, struct lbw_error *err)
     c->model->is_prepared = false;
     for (size_t i = 0; i < c->plan->num_weights; i++) {
         const struct lbw_weight *weight = &c->plan->weights[i];
-        LBW_TRY(lbw_bias_write(c->plan, weight, &c->codes[i], err));
-        LBW_TRY(lbw_values_write(c->plan, weight, &c->codes[i], err));
-        c->codes[i].is_integer = lbw_weight_is_integer(c->plan, weight);
+        LBW_TRY(lbw_bias_write(c->plan, weight, &c->fit.codes[i], err));
+        LBW_TRY(lbw_values_write(c->plan, weight, &c->fit.codes[i], err));
+        c->fit.codes[i].is_integer = lbw_weight_is_integer(c->plan, weight);
     }
-    LBW_TRY(lbw_qdq_widen(c->plan, c->codes, c->params->encode.target, err));
-    LBW_TRY(lbw_encode(c->plan, c->codes, &c->params->encode, c->stored, err));
-    LBW_TRY(lbw_qdq_insert(c->plan, c->codes, c->params->encode.target, err));
+    LBW_TRY(lbw_qdq_widen(c->plan, c->fit.codes, c->params->encode.target, err));
+    LBW_TRY(lbw_encode(c->plan, c->fit.codes, &c->params->encode, c->stored, err));
+    LBW_TRY(lbw_qdq_insert(c->plan, c->fit.codes, c->params->encode.target, err));
     LBW_TRY(lbw_clean_biases(c->model, err));
     struct lbw_native_count count;
     return c->params->encode.encoding == LBW_ENCODING_NATIVE
@@ -357,7 +465,7 @@ static enum lbw_status convert(struct conversion *c, struct lbw_error *err)
     LBW_TRY(round_trained(c, err));
     LBW_TRY(lbw_model_rewritten(c->model, encode(c, err)));
     sum_up(c);
-    return lbw_report_note(c->report, err);
+    return lbw_report_note(c->fit.report, err);
 }
 
 /* Checks that the arguments fit together. */
@@ -419,30 +527,29 @@ enum lbw_status lbw_convert(struct lbw_report **report, struct lbw_model *model,
         .params = params,
         .rules = {.kind = params->encode.target == LBW_TARGET_TENSORRT ? LBW_RANGE_SYMMETRIC
                                                                        : LBW_RANGE_UNSIGNED,
-                  .has_channels = params->encode.encoding == LBW_ENCODING_NATIVE,
-                  .power =
-                      plan->params.range_power > 0 ? plan->params.range_power : RANGE_POWER},
+                  .has_channels = params->encode.encoding == LBW_ENCODING_NATIVE},
         .calibrator = {.activations = params->activations,
                        .plan = plan,
                        .damping = params->damping},
-        .codes = calloc(plan->num_weights + 1, sizeof *c.codes),
+        .fit = {.power = plan->params.range_power > 0 ? plan->params.range_power : RANGE_POWER,
+                .agreement = -1,
+                .codes = calloc(plan->num_weights + 1, sizeof *c.fit.codes)},
+        .agreements = {NAN, NAN},
         .stored = calloc(plan->num_weights + 1, sizeof *c.stored),
     };
     c.watch = (struct lbw_watch){.fn = watch, .user = &c, .owner = pthread_self()};
     c.calibrator.watch = &c.watch;
     for (size_t i = 0; i < plan->num_weights; i++)
         c.num_planned += plan->weights[i].item.grid != NULL;
-    enum lbw_status status = c.codes && c.stored ? convert(&c, err) : lbw_fail_memory(err);
-    for (size_t i = 0; c.codes && i < plan->num_weights; i++)
-        lbw_codes_release(&c.codes[i]);
+    enum lbw_status status = c.fit.codes && c.stored ? convert(&c, err) : lbw_fail_memory(err);
     if (params->activations)
         params->activations->watch = NULL; /* the watch ends with this function */
-    free(c.codes);
     free(c.stored);
     lbw_state_close(&c.state);
-    if (status == LBW_OK && report)
-        *report = c.report;
-    else
-        lbw_report_free(&c.report);
+    if (status == LBW_OK && report) {
+        *report = c.fit.report;
+        c.fit.report = NULL;
+    }
+    release_fit(&c.fit, plan->num_weights);
     return lbw_within(err, status, "%s", model->name);
 }

@@ -58,6 +58,17 @@ static enum lbw_status grow_channels(struct sampler *s, size_t num, struct lbw_e
     return LBW_OK;
 }
 
+static void find_extremes(float *low, float *high, const float *values, size_t n)
+{
+    float least = *low, most = *high;
+    for (size_t i = 0; i < n; i++) {
+        least = values[i] < least ? values[i] : least;
+        most = values[i] > most ? values[i] : most;
+    }
+    *low = least;
+    *high = most;
+}
+
 static enum lbw_status take(void *user, const struct lbw_activation *a, struct lbw_error *err)
 {
     struct sampler *s = user;
@@ -69,11 +80,9 @@ static enum lbw_status take(void *user, const struct lbw_activation *a, struct l
         plane *= (size_t)a->dims[i];
     s->size = count > s->size ? count : s->size;
     LBW_TRY(grow_channels(s, num_channels, err));
-    for (size_t i = 0; i < count; i++) {
-        size_t c = i / plane % num_channels;
-        s->lows[c] = a->converted[i] < s->lows[c] ? a->converted[i] : s->lows[c];
-        s->highs[c] = a->converted[i] > s->highs[c] ? a->converted[i] : s->highs[c];
-    }
+    for (size_t i = 0, row = 0; i < count; i += plane, row++)
+        find_extremes(&s->lows[row % num_channels], &s->highs[row % num_channels],
+                      a->converted + i, plane);
     /* odd, so that it meets every column and channel in turn */
     size_t stride = count / PER_SAMPLE | 1;
     for (size_t i = 0; i < count && s->num < s->capacity; i += stride) {
@@ -100,11 +109,11 @@ static const struct lbw_range *range_of(const struct lbw_ranges *ranges, size_t 
     return &ranges->items[ranges->num > 1 ? channel : 0];
 }
 
-/* By channel of axis 1, over `num` values; NULL when memory is out. */
-static struct channel *measure(const struct lbw_edge *edge, const struct sampler *s, size_t num)
+/* Adds some of the values to the sums of their channels. */
+static void measure(struct channel *channels, const struct lbw_edge *edge,
+                    const struct sampler *s, size_t first, size_t end)
 {
-    struct channel *channels = calloc(s->num_channels + 1, sizeof *channels);
-    for (size_t i = 0; channels && i < num; i++) {
+    for (size_t i = first; i < end; i++) {
         const struct lbw_range *range = range_of(&edge->ranges, s->channels[i]);
         struct channel *c = &channels[s->channels[i]];
         double rounded =
@@ -115,7 +124,6 @@ static struct channel *measure(const struct lbw_edge *edge, const struct sampler
         c->square += value * value;
         c->count++;
     }
-    return channels;
 }
 
 /* Of all values together. */
@@ -164,16 +172,16 @@ static double noise_of(const struct channel *channels, size_t num)
 static enum lbw_status measure_edge(struct lbw_edge *edge, const struct sampler *s, size_t num,
                                     struct lbw_error *err)
 {
-    struct channel *sampled = measure(edge, s, num), *all = measure(edge, s, s->num);
-    if (sampled && all) {
-        edge->item.snr = snr_of(all, s->num_channels);
-        edge->item.cost = cost_of(edge, sampled, s->num_channels);
-        edge->item.noise = noise_of(sampled, s->num_channels);
-    }
-    bool is_done = sampled && all;
-    free(sampled);
-    free(all);
-    return is_done ? LBW_OK : lbw_fail_memory(err);
+    struct channel *channels = calloc(s->num_channels + 1, sizeof *channels);
+    if (!channels)
+        return lbw_fail_memory(err);
+    measure(channels, edge, s, 0, num);
+    edge->item.cost = cost_of(edge, channels, s->num_channels);
+    edge->item.noise = noise_of(channels, s->num_channels);
+    measure(channels, edge, s, num, s->num);
+    edge->item.snr = snr_of(channels, s->num_channels);
+    free(channels);
+    return LBW_OK;
 }
 
 /* Why 8 bits are too few for this edge: by what they cost, or what they drown. NULL: they do.

@@ -173,6 +173,18 @@ static json_t *edges_json(const struct lbw_plan *plan)
     return list;
 }
 
+/* How ranges were fitted; NULL, which leaves out the key, without any. */
+static json_t *ranges_json(const struct lbw_report *report)
+{
+    json_t *out =
+        report->range_power > 0 ? json_pack("{s:f}", "power", report->range_power) : NULL;
+    if (out && !isnan(report->squares_agreement))
+        json_object_set_new(out, "agreement",
+                            json_pack("{s:f, s:f}", "4", report->fourths_agreement, "2",
+                                      report->squares_agreement));
+    return out;
+}
+
 enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
                                  struct lbw_error *err)
 {
@@ -182,8 +194,8 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         failed =
             json_array_append_new(rows, row_json(lbw_report_row(report, i))) != 0 || failed;
     json_t *root = json_pack(
-        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o*}", "calibrated",
-        report->calibrated, "num_calibrated", (json_int_t)report->num_calibrated,
+        "{s:b, s:I, s:I, s:I, s:o, s:o, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o*, s:o*}",
+        "calibrated", report->calibrated, "num_calibrated", (json_int_t)report->num_calibrated,
         "num_converted", (json_int_t)report->num_converted, "num_weights",
         (json_int_t)report->num_weights, "bits_per_weight", number(report->bits_per_weight),
         "snr", number(report->snr), "num_measured", (json_int_t)report->num_measured,
@@ -191,7 +203,7 @@ enum lbw_status lbw_report_print(char **out, const struct lbw_report *report,
         (json_int_t)report->bytes_after, "runtime_seconds", report->runtime_seconds,
         "fit_seconds", report->fit_seconds, "weights", rows, "others",
         lbw_others_json(((const struct owner *)report)->plan), "activations",
-        edges_json(((const struct owner *)report)->plan));
+        edges_json(((const struct owner *)report)->plan), "ranges", ranges_json(report));
     char *made =
         root && !failed
             ? json_dumps(root, JSON_INDENT(1) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(9))

@@ -128,6 +128,20 @@ if lbw search "$shapes/shapes.onnx" $common --images "$shapes/eval" --grids 4,5 
 fi
 grep -q 'int8 cannot hold grid 5' talk
 
+# Without a power, the one stays with which the boxes agree better: as if it had been given.
+shaped() { lbw quantize "$shapes/shapes.onnx" -p "$shapes/profile.json" -c "$shapes/calib" -b 2 \
+    --activations int8 "$@" 2>/dev/null; }
+shaped -o chosen.onnx --report chosen.json >talk
+set -- $(tr -d '\n' <chosen.json | sed -n \
+    's/.*"ranges": {[^}]*"power": \([24]\).*"4": \([0-9.]*\),.*"2": \([0-9.]*\).*/\1 \2 \3/p')
+[ $# = 3 ] || fail 'no choice between ranges'
+best=$(echo "$2 $3" | awk '{ print (($2 > $1) ? 2 : 4) }')
+[ "$1" = "$best" ] || fail "ranges by $1, agreements $2 and $3"
+grep -q "^  ranges by .* of errors: agreement with the float model's boxes 0\.[0-9]*, by" talk ||
+    fail 'the choice is not reported'
+shaped -o given.onnx -q --range-power "$1"
+cmp chosen.onnx given.onnx
+
 # What cannot be is refused, and nothing is written.
 refuse() {
     if quantize -o refused.onnx "$@" 2>talk; then fail "accepted: $*"; fi
