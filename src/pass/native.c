@@ -8,6 +8,7 @@
 #include "onnx/walk.h"
 #include "pass/clean.h"
 #include "pass/encode.h"
+#include "pass/native_hoist.h"
 #include "pass/native_match.h"
 #include "pass/prepare.h"
 
@@ -46,9 +47,13 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
             Onnx__AttributeProto *a = lbw_node_attribute(call->attributed[k], taken[i]);
             bool belongs = strcmp(taken[i], "kernel_shape") != 0 || !call->is_conv;
+            belongs = belongs && !(call->has_pads && strcmp(taken[i], "pads") == 0);
             if (a && belongs && !lbw_node_attribute(node, taken[i]))
                 list[node->n_attribute++] = a;
         }
+    if (list && call->has_pads)
+        done = lbw_build_ints(r->model, node, "pads", call->pads, 4) &&
+               lbw_build_int(r->model, node, "count_include_pad", 1);
     for (size_t i = 0; i < 3 && list && has_window; i++)
         if (!lbw_node_attribute(node, lists[i].name) &&
             (i < 2 || strcmp(call->op, "QAveragePool") != 0))
@@ -132,6 +137,21 @@ static enum lbw_status fail_empty(struct lbw_error *err)
                     "convolution is between DequantizeLinear and QuantizeLinear of uint8");
 }
 
+static enum lbw_status hoist(struct rewriter *r)
+{
+    const struct lbw_native_finder finder = {r->model, &r->index, r->names, r->scope,
+                                             &r->calls};
+    size_t num = 0;
+    LBW_TRY(lbw_native_hoist(&num, &finder, r->err));
+    if (!num)
+        return LBW_OK;
+    LBW_TRY(lbw_clean(r->model, &r->index, r->err));
+    lbw_index_release(&r->index);
+    LBW_TRY(lbw_index_init(&r->index, r->model, r->err));
+    r->scope = r->index.scopes;
+    return LBW_OK;
+}
+
 static enum lbw_status rewrite(struct rewriter *r)
 {
     size_t num;
@@ -140,6 +160,8 @@ static enum lbw_status rewrite(struct rewriter *r)
     r->scope = r->index.scopes;
     Onnx__NodeProto **nodes = lbw_scope_nodes(r->scope, &num);
     lbw_begin_rewrite(r->model);
+    LBW_TRY(hoist(r));
+    nodes = lbw_scope_nodes(r->scope, &num);
     for (size_t i = 0; i < num; i++)
         LBW_TRY(look_at(r, nodes[i]));
     if (!r->count.num_convs)

@@ -183,8 +183,10 @@ bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_na
     const struct lbw_value *value = lbw_native_value(r, x);
     struct tracer t = {.finder = r};
     struct lbw_numbers result;
-    if (!value || !value->producer || !is_mover(value->producer) ||
-        !lbw_native_has_byte_scaling(r, quantize) || lbw_native_dequantizer(r, x))
+    const Onnx__NodeProto *bytes = lbw_native_dequantizer(r, x);
+    if (!value || !value->producer || (!bytes && !is_mover(value->producer)) ||
+        !lbw_native_has_byte_scaling(r, quantize) ||
+        (bytes && lbw_native_has_same_scaling(r, bytes, quantize)))
         return false;
     bool matches = trace(&result, &t, x, 0) && t.num_parts && result.num_dims == 4 &&
                    add_call(call, &t, &result, quantize);

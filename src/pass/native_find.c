@@ -101,6 +101,14 @@ bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__
            is_same_constant(r, lbw_node_input(a, 2), lbw_node_input(b, 2));
 }
 
+bool lbw_native_says(const Onnx__NodeProto *node, const char *name, const char *value,
+                     bool is_default)
+{
+    const Onnx__AttributeProto *a = lbw_node_attribute(node, name);
+    return a ? a->s.len == strlen(value) && memcmp(a->s.data, value, a->s.len) == 0
+             : is_default;
+}
+
 void lbw_native_add_input(struct lbw_native_call *call, const char *name)
 {
     call->inputs[call->num_inputs++] = name;

@@ -28,6 +28,8 @@ struct lbw_native_call {
     bool is_conv;
     bool has_bounds; /* attributes `min` and `max` */
     float low, high;
+    bool has_pads; /* of zeros that count, in place of the attribute `pads` */
+    int64_t pads[4];
     bool has_axis; /* an attribute of its own */
     int64_t axis;
     /* The bytes it takes are still to be made of this float tensor, scaled as `last` does. */
@@ -91,6 +93,10 @@ const Onnx__NodeProto *lbw_native_rounder(struct lbw_native_scaling *out,
 /* Whether two nodes have the same scale and zero point, by name or by value. */
 bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *a,
                                  const Onnx__NodeProto *b);
+
+/* Whether a node's attribute is that string; `is_default`: also where the node has none. */
+bool lbw_native_says(const Onnx__NodeProto *node, const char *name, const char *value,
+                      bool is_default);
 
 /* The next inputs of a call: a name, or the scale and zero point of a node. */
 void lbw_native_add_input(struct lbw_native_call *call, const char *name);

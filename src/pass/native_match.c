@@ -50,14 +50,43 @@ static bool match_pool(struct lbw_native_call *call, const struct lbw_native_fin
     return true;
 }
 
-/* An average that counts every pixel of the window, padding included. */
+/* What a Pad adds around images: zeros, in the order of the attribute `pads`. */
+static bool read_pad(int64_t pads[4], const struct lbw_native_finder *r,
+                     const Onnx__NodeProto *pad)
+{
+    const Onnx__TensorProto *amounts = lbw_native_constant(r, lbw_node_input(pad, 1));
+    const char *value = lbw_node_input(pad, 2);
+    const Onnx__TensorProto *constant = lbw_native_constant(r, value);
+    struct lbw_tensor view;
+    int64_t all[8];
+    float number = 0;
+    if (!amounts || !lbw_native_says(pad, "mode", "constant", true) || (*value && !constant) ||
+        *lbw_node_input(pad, 3) || lbw_tensor_view(&view, r->model, amounts, NULL) != LBW_OK ||
+        view.count != 8 || lbw_tensor_read_int64(&view, all, NULL) != LBW_OK)
+        return false;
+    if (constant && (lbw_tensor_view(&view, r->model, constant, NULL) != LBW_OK ||
+                     view.count != 1 || lbw_tensor_read_float(&view, &number, NULL) != LBW_OK))
+        return false;
+    for (size_t i = 0; i < 4; i++) {
+        pads[i] = all[i < 2 ? i + 2 : i + 4];
+        if (all[i < 2 ? i : i + 2] || pads[i] < 0)
+            return false;
+    }
+    return number == 0;
+}
+
+/* An average that counts every pixel of the window, padding included, perhaps by a Pad. */
 static bool match_average(struct lbw_native_call *call, const struct lbw_native_finder *r,
                           const Onnx__NodeProto *pool)
 {
-    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(pool, 0));
+    const char *input = lbw_node_input(pool, 0);
+    const Onnx__NodeProto *pad = lbw_native_made_by(r, input, "Pad");
+    call->has_pads = pad && read_pad(call->pads, r, pad);
+    const Onnx__NodeProto *x =
+        lbw_native_dequantizer(r, call->has_pads ? lbw_node_input(pad, 0) : input);
     const Onnx__AttributeProto *pads = lbw_node_attribute(pool, "pads");
     const Onnx__AttributeProto *kernel = lbw_node_attribute(pool, "kernel_shape");
-    bool counts_all = lbw_node_int(pool, "count_include_pad", 0) != 0;
+    bool counts_all = lbw_node_int(pool, "count_include_pad", 0) != 0 && !call->has_pads;
     call->last = lbw_native_quantizer(r, pool);
     for (size_t i = 0; pads && i < pads->n_ints && !counts_all; i++)
         if (pads->ints[i])

@@ -553,6 +553,45 @@ static void layers_beside_floats_give_the_same(void **unused)
     lbw_model_close(&model);
 }
 
+/*
+ * A pyramid: a, what is half its size made twice as large, and an average over zeros that a Pad
+ * adds, come together and are quantized; a convolution reads them.
+ */
+static struct text make_pyramid(void)
+{
+    const struct layer half = {"a", "b", "Silu", 8, 8, 1, 3, 2, SCALE, false};
+    const struct layer last = {"s", "out", "Relu", 8, 24, 1, 1, 1, SCALE, false};
+    static const int64_t halves[] = {1, 8, 3, 5}, none = 0, four = 4, eight = 8;
+    static const int64_t around[] = {0, 0, 1, 1, 0, 0, 1, 1};
+    static const float twice[] = {1, 1, 2, 2};
+    struct text graph = {0}, attributes = {0};
+    put_float_conv(&graph, "x", "a", 1);
+    put_op(&graph, "Relu", "a_conv", "a_exact", NULL);
+    put_scaling(&graph, "a", SCALE, 0);
+    put_quantize(&graph, "a_exact", "a", "a");
+    put_layer(&graph, &half);
+    put_dequantize(&graph, "a", "_part");
+    put_dequantize(&graph, "b", "_part");
+    put_typed_port(&graph, 13, "a_part", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 13, "b_part", TYPE(FLOAT), halves, 4);
+    put_tensor(&graph, "roi", TYPE(FLOAT), &none, 1, twice, 0);
+    put_tensor(&graph, "twice", TYPE(FLOAT), &four, 1, twice, sizeof twice);
+    put_op(&graph, "Resize", "b_part roi twice", "large", NULL);
+    put_tensor(&graph, "around", TYPE(INT64), &eight, 1, around, sizeof around);
+    put_op(&graph, "Pad", "a_part around", "padded", NULL);
+    attribute_ints(&attributes, "kernel_shape", (const int64_t[]){3, 3}, 2);
+    put_op(&graph, "AveragePool", "padded", "pooled", &attributes);
+    attribute_int(&attributes, "axis", 1);
+    put_op(&graph, "Concat", "large a_part pooled", "all", &attributes);
+    put_scaling(&graph, "s", .04F, 7);
+    put_quantize(&graph, "all", "s", "s");
+    put_layer(&graph, &last);
+    put_dequantize(&graph, "out", "_y");
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 12, "out_y", TYPE(FLOAT), NULL, 0);
+    return finish_model(&graph, 8, 14);
+}
+
 /* How many values are apart at all. */
 static size_t num_apart(const struct lbw_array *a, const struct lbw_array *b)
 {
@@ -596,6 +635,31 @@ static void compare_all(const struct text *bytes, struct lbw_model *model, doubl
     lbw_array_release(&qdq);
     lbw_array_release(&functions);
     lbw_free(data);
+}
+
+/* Bytes are moved, and no float is in between. */
+static void pyramids_move_bytes(void **unused)
+{
+    (void)unused;
+    static const char *const ops[] = {"QChannels1", "QAveragePool"};
+    struct lbw_error err = {0};
+    struct text bytes = make_pyramid();
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    size_t num_dequantized = 0;
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
+        if (!calls(model, ops[i]))
+            fail_msg("no call of %s", ops[i]);
+    for (size_t i = 0; i < model->proto->graph->n_node; i++)
+        num_dequantized += lbw_node_is(model->proto->graph->node[i], "DequantizeLinear");
+    assert_int_equal(num_dequantized, 1 + 3); /* the output, and the first layer's weights */
+    image = small;
+    compare_all(&bytes, model, 1);
+    image = large;
+    free(bytes.data);
+    lbw_model_close(&model);
 }
 
 static void all_give_the_same(void **unused)
@@ -867,6 +931,7 @@ int main(void)
         cmocka_unit_test(scales_per_channel_give_the_same),
         cmocka_unit_test(converts_back_and_forth),
         cmocka_unit_test(layers_beside_floats_give_the_same),
+        cmocka_unit_test(pyramids_move_bytes),
         cmocka_unit_test(sums_belong_to_convolutions),
         cmocka_unit_test(quarters_are_one_operator),
         cmocka_unit_test(float_models_are_refused),
