@@ -41,7 +41,7 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
         "alpha",   "beta", "kernel_shape", "ceil_mode", "count_include_pad"};
     bool has_window = strstr(call->op, "Pool") || call->is_conv, done = true;
     Onnx__AttributeProto **list =
-        lbw_arena_calloc(&r->model->arena, 16, sizeof *list); /* at most 10 + 5 */
+        lbw_arena_calloc(&r->model->arena, 18, sizeof *list); /* at most 10 + 8 */
     node->attribute = list;
     for (size_t k = 0; k < 2 && list && call->attributed[k]; k++)
         for (size_t i = 0; i < sizeof taken / sizeof *taken; i++) {
@@ -64,6 +64,9 @@ static bool add_attributes(struct rewriter *r, Onnx__NodeProto *node,
                lbw_build_float(r->model, node, "max", call->high);
     if (list && call->has_axis)
         done = done && lbw_build_int(r->model, node, "axis", call->axis);
+    for (size_t i = 0; list && i < call->num_lists; i++)
+        done = done && lbw_build_ints(r->model, node, call->lists[i].name,
+                                      call->lists[i].values, call->lists[i].num);
     return list && done;
 }
 

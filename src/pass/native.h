@@ -40,4 +40,7 @@ bool lbw_has_native(const struct lbw_model *model);
 enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
                                     struct lbw_error *err);
 
+/* Whether there is one. */
+bool lbw_native_has_function(const char *name);
+
 #endif

@@ -120,6 +120,14 @@ void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto 
     lbw_native_add_input(call, lbw_node_input(node, 2));
 }
 
+void lbw_native_add_ints(struct lbw_native_call *call, const char *name, const int64_t *values,
+                         size_t num)
+{
+    call->lists[call->num_lists].name = name;
+    call->lists[call->num_lists].values = values;
+    call->lists[call->num_lists++].num = num;
+}
+
 const Onnx__TypeProto__Tensor *lbw_native_type(const struct lbw_native_finder *r,
                                                const char *name)
 {

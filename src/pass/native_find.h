@@ -6,8 +6,9 @@
 #include "onnx/build.h"
 #include "onnx/index.h"
 
-#define LBW_NATIVE_MAX_INPUTS        48
+#define LBW_NATIVE_MAX_INPUTS        56 /* at least those of a head, 3 · 6 · 3 */
 #define LBW_NATIVE_MAX_CHANNEL_PARTS 12 /* of QChannels */
+#define LBW_NATIVE_MAX_LISTS         3
 
 /* Where it looks. */
 struct lbw_native_finder {
@@ -32,6 +33,12 @@ struct lbw_native_call {
     int64_t pads[4];
     bool has_axis; /* an attribute of its own */
     int64_t axis;
+    struct {
+        const char *name;
+        const int64_t *values;
+        size_t num;
+    } lists[LBW_NATIVE_MAX_LISTS]; /* more of them */
+    size_t num_lists;
     /* The bytes it takes are still to be made of this float tensor, scaled as `last` does. */
     const char *unquantized;
 };
@@ -101,5 +108,9 @@ bool lbw_native_says(const Onnx__NodeProto *node, const char *name, const char *
 /* The next inputs of a call: a name, or the scale and zero point of a node. */
 void lbw_native_add_input(struct lbw_native_call *call, const char *name);
 void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto *node);
+
+/* An attribute of its own; `values` live as long as the model. */
+void lbw_native_add_ints(struct lbw_native_call *call, const char *name, const int64_t *values,
+                         size_t num);
 
 #endif

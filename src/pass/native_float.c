@@ -46,15 +46,15 @@ static bool is_decoder(const Onnx__NodeProto *node)
 }
 
 /* The four dims of a weight, and whether it was made of integers. */
-static bool weight_dims(int64_t dims[4], bool *is_encoded, const struct lbw_native_finder *r,
-                        const char *name)
+bool lbw_native_weight_dims(int64_t dims[4], bool *is_encoded,
+                            const struct lbw_native_finder *r, const char *name)
 {
     const struct lbw_value *value = lbw_native_value(r, name);
     const Onnx__NodeProto *node = value ? value->producer : NULL;
     *is_encoded = false;
     if (node && lbw_node_is(node, "DequantizeLinear")) {
         bool is_decoded;
-        bool found = weight_dims(dims, &is_decoded, r, lbw_node_input(node, 0));
+        bool found = lbw_native_weight_dims(dims, &is_decoded, r, lbw_node_input(node, 0));
         *is_encoded = true;
         return found;
     }
@@ -99,7 +99,7 @@ static bool add_weight(struct lbw_native_call *call, const struct lbw_native_fin
     const char *bias;
     int64_t dims[4];
     bool is_encoded;
-    if (!weight_dims(dims, &is_encoded, r, lbw_node_input(conv, 1)))
+    if (!lbw_native_weight_dims(dims, &is_encoded, r, lbw_node_input(conv, 1)))
         return false;
     for (size_t i = 0; i < 4; i++)
         if (dims[i] < 1 || dims[i] > 1 << 16)

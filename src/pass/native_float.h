@@ -22,4 +22,8 @@ bool lbw_native_read_float(struct lbw_native_call *call, const struct lbw_native
 bool lbw_native_match_float(struct lbw_native_call *call, const struct lbw_native_finder *r,
                             const Onnx__NodeProto *conv);
 
+/* The four dims of a weight, and whether it is made of integers. */
+bool lbw_native_weight_dims(int64_t dims[4], bool *is_encoded,
+                            const struct lbw_native_finder *r, const char *name);
+
 #endif

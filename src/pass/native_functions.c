@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The functions of the native operators: standard nodes, one table row each. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 #include "pass/native.h"
 #include "pass/native_find.h"
 
-#define MAX_NODES 32
+#define MAX_NODES 64
 #define MAX_WORDS 20
 
 /*
@@ -138,6 +139,14 @@ static const struct body bodies[] = {
      "Concat x00 x10 x01 x11 > y axis=1"},
 };
 
+#define HEAD(letters, min, max)                                                                \
+    {                                                                                          \
+        "QHead" letters, min, max, "", "shape", "", "axis=1", letters                          \
+    }
+#define SLICE                                                                                  \
+    "Constant > axes value_ints=1,;Constant > begin value_ints@begin;"                         \
+    "Constant > end value_ints@end;"
+
 /* Operators of several parts have their number at the end of their names. */
 static const struct join {
     const char *name;
@@ -145,10 +154,17 @@ static const struct join {
     const char *inputs, *attributes; /* after the parts */
     const char *nodes;               /* of the parts side by side; "Concat …" comes before */
     const char *axis;                /* of the Concat */
+    const char *letters; /* of a head's parts: S for Sigmoid, L for none; NULL: no head */
 } joins[] = {
-    {"QConcat", 2, 8, "", "axis", "", "@axis"},
+    {"QConcat", 2, 8, "", "axis", "", "@axis", NULL},
     {"QChannels", 1, LBW_NATIVE_MAX_CHANNEL_PARTS, "channels ", "",
-     "Gather joined channels > result axis=1;", "axis=1"},
+     "Gather joined channels > result axis=1;", "axis=1", NULL},
+    HEAD("L", 1, 6),
+    HEAD("S", 1, 6),
+    HEAD("LS", 2, 4),
+    HEAD("LSS", 2, 4),
+    {"QHeadSliceL", 1, 1, "", "shape begin end", SLICE, "axis=1", "L"},
+    {"QHeadSliceS", 1, 1, "", "shape begin end", SLICE, "axis=1", "S"},
 };
 
 static const struct body *find_body(const char *name)
@@ -176,11 +192,16 @@ static int join_parts(const struct join **out, const char *name)
     return 0;
 }
 
-bool lbw_is_native(const Onnx__FunctionProto *f)
+bool lbw_native_has_function(const char *name)
 {
     const struct join *join;
+    return find_body(name) || join_parts(&join, name);
+}
+
+bool lbw_is_native(const Onnx__FunctionProto *f)
+{
     return f->domain && strcmp(f->domain, LBW_DOMAIN) == 0 && f->name &&
-           (find_body(f->name) || join_parts(&join, f->name));
+           lbw_native_has_function(f->name);
 }
 
 bool lbw_has_native(const struct lbw_model *model)
@@ -229,12 +250,27 @@ static bool add_float(struct lbw_model *model, Onnx__NodeProto *node, const char
     return tensor && lbw_build_tensor(model, node, "value", tensor);
 }
 
-/* "@name", "other@name", "name=number", "value=A,B" or "value=1.0". */
+/* "name=A,B,…". */
+static bool add_ints(struct lbw_model *model, Onnx__NodeProto *node, char *word, char *equals)
+{
+    int64_t values[8];
+    size_t num = 0;
+    *equals = '\0';
+    for (char *p = equals + 1; *p && num < 8; p += *p == ',')
+        values[num++] = strtoll(p, &p, 10);
+    return lbw_build_ints(model, node, word, values, num);
+}
+
+/*
+ * "@name", "other@name", "name=number", "name=A,B", "value=A,B" of a tensor or "value=1.0";
+ * a comma at the end tells one of a list from a number.
+ */
 static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *word)
 {
     char *at = strchr(word, '@'), *equals = strchr(word, '=');
     if (equals && strchr(equals, ','))
-        return add_pair(model, node, equals + 1);
+        return strncmp(word, "value=", 6) == 0 ? add_pair(model, node, equals + 1)
+                                               : add_ints(model, node, word, equals);
     if (equals && strchr(equals, '.'))
         return add_float(model, node, equals + 1);
     if (equals) {
@@ -357,6 +393,55 @@ static enum lbw_status add_join(struct lbw_model *model, const char *name,
                         err);
 }
 
+/* Adds to a text of that capacity. */
+LBW_PRINTF(3, 4)
+static void append(char *text, size_t capacity, const char *format, ...)
+{
+    size_t length = strlen(text);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text + length, capacity - length, format, arguments);
+    va_end(arguments);
+}
+
+/* The body of a head: levels one behind the other, each of parts side by side. */
+static enum lbw_status add_head(struct lbw_model *model, const char *name,
+                                const struct join *join, int levels, struct lbw_error *err)
+{
+    char inputs[512] = "", nodes[4096] = "Constant > shape_of_rows value_ints@shape;";
+    char list[128] = "";
+    const char *letters = join->letters;
+    int num = (int)strlen(letters);
+    append(nodes, sizeof nodes, "%s", join->nodes);
+    for (int l = 0; l < levels; l++) {
+        char parts[128] = "";
+        for (int i = l * num; i < (l + 1) * num; i++) {
+            append(inputs, sizeof inputs, "%sx%d x%d_scale x%d_zero", i ? " " : "", i, i, i);
+            append(nodes, sizeof nodes, "DequantizeLinear x%d x%d_scale x%d_zero > x%d_real;",
+                   i, i, i, i);
+            const char *part = *join->nodes ? "part" : "real";
+            if (*join->nodes)
+                append(nodes, sizeof nodes, "Slice x%d_real begin end axes > x%d_part;", i, i);
+            if (letters[i % num] == 'S')
+                append(nodes, sizeof nodes, "Sigmoid x%d_%s > x%d_score;", i, part, i);
+            append(parts, sizeof parts, "x%d_%s ", i, letters[i % num] == 'S' ? "score" : part);
+        }
+        if (num > 1) {
+            append(nodes, sizeof nodes, "Concat %s> level%d axis=1;", parts, l);
+            snprintf(parts, sizeof parts, "level%d", l);
+        }
+        append(nodes, sizeof nodes,
+               "Transpose %s > turned%d perm=0,2,3,1;Reshape turned%d shape_of_rows > ", parts,
+               l, l);
+        append(nodes, sizeof nodes, levels > 1 ? "rows%d;" : "y", l);
+        append(list, sizeof list, "rows%d ", l);
+    }
+    if (levels > 1)
+        append(nodes, sizeof nodes, "Concat %s> y axis=1", list);
+    return add_function(model, &(const struct body){name, inputs, join->attributes, nodes},
+                        err);
+}
+
 enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
                                     struct lbw_error *err)
 {
@@ -370,7 +455,9 @@ enum lbw_status lbw_native_function(struct lbw_model *model, const char *name,
     }
     if (!body && !parts)
         return lbw_fail(err, LBW_ERR_ARGUMENT, "no native operator '%s'", name);
-    LBW_TRY(body ? add_function(model, body, err) : add_join(model, name, join, parts, err));
+    LBW_TRY(body            ? add_function(model, body, err)
+            : join->letters ? add_head(model, name, join, parts, err)
+                            : add_join(model, name, join, parts, err));
     if (model->proto->ir_version < 8) { /* the first with functions */
         model->proto->ir_version = 8;
         model->proto->has_ir_version = 1;

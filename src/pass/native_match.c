@@ -9,6 +9,7 @@
 #include "pass/native_channels.h"
 #include "pass/native_conv.h"
 #include "pass/native_float.h"
+#include "pass/native_head.h"
 
 #define MAX_PARTS 8
 
@@ -213,6 +214,11 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         matches = lbw_native_match_softmax(&call, finder, node);
     } else if (lbw_node_is(node, "Concat")) {
         matches = match_focus(&call, finder, node) || match_concat(&call, finder, node);
+    }
+    if (!matches && (lbw_node_is(node, "Concat") || lbw_node_is(node, "Reshape") ||
+                     lbw_node_is(node, "Transpose"))) {
+        call = (struct lbw_native_call){0};
+        matches = lbw_native_match_head(&call, finder, node);
     }
     if (matches)
         *out = call;

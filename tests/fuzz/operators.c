@@ -12,7 +12,7 @@
 #include "kernels/parallel.h"
 
 #define NUM_SLOTS    300
-#define MAX_OPS      128
+#define MAX_OPS      256
 #define MAX_INPUTS   48
 #define MAX_OUTPUTS  2
 #define MAX_ELEMENTS (1 << 13)
@@ -172,12 +172,14 @@ static struct ort_status *attribute_ints(const struct ort_kernel_info *info, con
     (void)info;
     struct source source = attribute(name);
     uint8_t kind = next(&source);
-    size_t wanted = strcmp(name, "pads") == 0 ? 4 : 2;
+    bool is_shape = strcmp(name, "shape") == 0;
+    bool is_one = strcmp(name, "begin") == 0 || strcmp(name, "end") == 0;
+    size_t wanted = strcmp(name, "pads") == 0 ? 4 : is_shape ? 3 : is_one ? 1 : 2;
     if (kind % 4 == 0)
         return failure();
     size_t found = kind % 16 == 1 ? kind / 16 : wanted;
     for (size_t i = 0; out && i < found && i < *num; i++)
-        out[i] = number(&source);
+        out[i] = is_shape && i == 1 && kind < 224 ? -1 : number(&source);
     *num = found;
     return NULL;
 }
@@ -282,6 +284,7 @@ static bool make_input(struct ort_value *value, int type, struct source *source)
     uint8_t kind = next(source);
     /* Floats are scales, or in gradients all there is. */
     bool is_gradient = node.op->output_type(node.op, 0) == ORT_TYPE_FLOAT &&
+                       *node.op->name(node.op) != 'Q' &&
                        !strstr(node.op->name(node.op), "Conv");
     bool is_scalar = type == ORT_TYPE_FLOAT && kind % 8 < 6 && !is_gradient;
     value->num_dims = is_scalar ? 0 : kind % 16 == 15 ? (size_t)(kind / 16) % 10 : 4;

@@ -14,6 +14,7 @@
 
 #include "../check.h"
 #include "../graph.h"
+#include "../native.h"
 #include "../runtime.h"
 #include <lbw/convert.h>
 #include <lbw/runtime.h>
@@ -29,50 +30,6 @@
 static const int64_t large[] = {2, CHANNELS / 4, 40, 44};
 static const int64_t *image = large; /* that run() makes up */
 static const int64_t whole[] = {2, CHANNELS, 20, 22};
-
-static void put_tensor(struct text *graph, const char *name, int32_t type, const int64_t *dims,
-                       size_t num_dims, const void *data, size_t size)
-{
-    struct text tensor = {0};
-    for (size_t i = 0; i < num_dims; i++)
-        put_int(&tensor, 1, (uint64_t)dims[i]);
-    put_int(&tensor, 2, (uint64_t)type);
-    put_text(&tensor, 8, name);
-    put_bytes(&tensor, 9, data, size);
-    put_message(graph, 5, &tensor);
-}
-
-static char *name_of(const char *stem, const char *suffix)
-{
-    static char names[16][64];
-    static unsigned turn;
-    char *name = names[turn++ % 16];
-    snprintf(name, 64, "%s%s", stem, suffix);
-    return name;
-}
-
-/* NAME_scale and NAME_zero. */
-static void put_scaling(struct text *graph, const char *name, float scale, uint8_t zero)
-{
-    put_tensor(graph, name_of(name, "_scale"), TYPE(FLOAT), NULL, 0, &scale, 4);
-    put_tensor(graph, name_of(name, "_zero"), TYPE(UINT8), NULL, 0, &zero, 1);
-}
-
-/* FROM, float, to bytes TO with the scaling of `by`. */
-static void put_quantize(struct text *graph, const char *from, const char *by, const char *to)
-{
-    char inputs[200];
-    snprintf(inputs, sizeof inputs, "%s %s_scale %s_zero", from, by, by);
-    put_op(graph, "QuantizeLinear", inputs, to, NULL);
-}
-
-/* Bytes NAME with their own scaling to NAME_suffix. */
-static void put_dequantize(struct text *graph, const char *name, const char *suffix)
-{
-    char inputs[200];
-    snprintf(inputs, sizeof inputs, "%s %s_scale %s_zero", name, name, name);
-    put_op(graph, "DequantizeLinear", inputs, name_of(name, suffix), NULL);
-}
 
 /* ---- scales per channel: factors around QuantizeLinear and DequantizeLinear ---- */
 
