@@ -19,7 +19,7 @@ static char plan_path[300], state_path[300];
 
 /* What the running scenario does. */
 static enum lbw_encoding encoding;
-static bool is_inline, is_calibrated;
+static bool is_inline, is_calibrated, is_rounded;
 
 /* Folded, shared, Constant, depthwise, transposed and half weights. */
 static void write_model(void)
@@ -82,7 +82,37 @@ static enum lbw_status show(struct lbw_activations *self, const char *name,
     return fn(user, &activation, err);
 }
 
-static struct lbw_activations activations = {show, ignore_values, ignore_position, 1, 1};
+static enum lbw_status round_value(struct lbw_activations *self, const char *name,
+                                   const struct lbw_ranges *ranges, struct lbw_error *err)
+{
+    (void)self, (void)name, (void)ranges, (void)err;
+    return LBW_OK;
+}
+
+/* Every fit agrees more than the one before. */
+static double agreement;
+
+static enum lbw_status judge(double *out, struct lbw_activations *self, struct lbw_error *err)
+{
+    (void)self, (void)err;
+    *out = agreement += 1;
+    return LBW_OK;
+}
+
+static enum lbw_status restart(struct lbw_activations *self, struct lbw_error *err)
+{
+    (void)self, (void)err;
+    return LBW_OK;
+}
+
+static struct lbw_activations activations = {.show = show,
+                                             .replace = ignore_values,
+                                             .settle = ignore_position,
+                                             .num_samples = 1,
+                                             .identity = 1,
+                                             .round = round_value,
+                                             .judge = judge,
+                                             .restart = restart};
 
 /* ---- scenarios ---- */
 
@@ -97,7 +127,10 @@ static enum lbw_status print_and_apply(struct lbw_plan *plan, struct lbw_error *
 static enum lbw_status convert(struct lbw_model *model, struct lbw_error *err)
 {
     const struct lbw_plan_rule rule = {"w2", lbw_grid_by_name("2")};
-    const struct lbw_plan_params params = {.rules = &rule, .num_rules = 1};
+    const struct lbw_plan_params params = {.rules = &rule,
+                                           .num_rules = 1,
+                                           .activations = is_rounded ? LBW_ACTIVATIONS_INT8
+                                                                     : LBW_ACTIVATIONS_FLOAT};
     const struct lbw_convert_params how = {.encode = {encoding, is_inline},
                                            .activations = is_calibrated ? &activations : NULL,
                                            .state = is_calibrated ? state_path : NULL};
@@ -109,6 +142,8 @@ static enum lbw_status convert(struct lbw_model *model, struct lbw_error *err)
         status = lbw_convert(&report, model, plan, &how, err);
     if (status == LBW_OK && report->num_converted == 0)
         status = lbw_fail(err, LBW_ERR_FORMAT, "nothing was converted");
+    if (status == LBW_OK && is_rounded && report->range_power != 2)
+        status = lbw_fail(err, LBW_ERR_FORMAT, "the second fit did not stay");
     if (report)
         lbw_report_free(&report);
     lbw_plan_free(&plan);
@@ -192,6 +227,8 @@ static void test_calibrated(void **state)
     is_calibrated = true;
     write_small_model();
     assert_true(oom_run("calibrated", there));
+    is_rounded = true;
+    assert_true(oom_run("8-bit activations", there));
 }
 
 int main(void)

@@ -285,6 +285,19 @@ static enum lbw_status check_sample(void *user, const struct lbw_activation *val
     return LBW_OK;
 }
 
+static enum lbw_status check_outputs(void *user, const struct lbw_array *reference,
+                                     const struct lbw_array *converted, struct lbw_error *err)
+{
+    const struct check *check = user;
+    const struct lbw_activation values = {.sample = check->num,
+                                          .num_dims = reference->num_dims,
+                                          .dims = reference->dims,
+                                          .reference = reference->data,
+                                          .converted = converted->data};
+    assert_int_equal(reference->size, converted->size);
+    return check_sample(user, &values, err);
+}
+
 struct walk {
     struct lbw_activations *stages;
     bool is_sequential;
@@ -496,9 +509,48 @@ static void test_magic(void **state)
                      LBW_ERR_UNSUPPORTED);
     assert_int_equal(num_seen, 0);
     assert_non_null(strstr(err.message, "Magic"));
+    const char *const output = "y"; /* nor are there outputs to judge by */
+    assert_int_equal(lbw_stages_finish(walk.stages, &output, 1, check_outputs, NULL, &err),
+                     LBW_ERR_UNSUPPORTED);
     lbw_stages_close(&walk.stages);
     lbw_model_close(&model);
     free(text.data);
+}
+
+/* Both models run to their ends, across a sequence, whatever was settled before. */
+static void finish(uint64_t memory, bool is_sequential)
+{
+    const struct lbw_stages_params params = {memory, 2, is_sequential};
+    static const char *const names[] = {"y", "nothing"};
+    struct text text = make_model(0, false);
+    struct lbw_model *model;
+    struct walk walk = {.is_sequential = is_sequential};
+    struct lbw_error err = {0};
+    struct check check = {"y", W0 | WI, 0, is_sequential, &walk.seen};
+    assert_int_equal(lbw_model_open_memory(&model, text.data, text.size, NULL), LBW_OK);
+    assert_int_equal(lbw_stages_open(&walk.stages, model, &noise, &params, NULL), LBW_OK);
+    replace(&walk, "w0", 8 * 4 * 9);
+    settle(&walk, 2);
+    show(&walk, "ar", W0);
+    replace(&walk, "w5", 64);
+    if (lbw_stages_finish(walk.stages, names, 1, check_outputs, &check, &err) != LBW_OK)
+        fail_msg("%s", err.message);
+    assert_int_equal(check.num, NUM_SAMPLES);
+    assert_int_equal(lbw_stages_finish(walk.stages, names, 2, check_outputs, &check, &err),
+                     LBW_ERR_UNSUPPORTED);
+    assert_int_equal(check.num, NUM_SAMPLES);
+    lbw_stages_close(&walk.stages);
+    lbw_model_close(&model);
+    free(walk.seen.data);
+    free(text.data);
+}
+
+static void test_finish(void **state)
+{
+    (void)state;
+    finish(UINT64_MAX, true);
+    finish(0, true);
+    finish(UINT64_MAX, false);
 }
 
 static uint64_t identity(struct lbw_model *model, int sequential)
@@ -534,6 +586,7 @@ int main(void)
         cmocka_unit_test(test_walk),        cmocka_unit_test(test_same),
         cmocka_unit_test(test_independent), cmocka_unit_test(test_stop),
         cmocka_unit_test(test_magic),       cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_finish),
     };
     if (!has_runtime())
         return EXIT_SKIPPED;
