@@ -22,6 +22,7 @@ struct rewriter {
     struct lbw_node_list list;
     struct lbw_strmap before; /* the same → a node that goes before it */
     struct lbw_strmap calls;  /* last output of a layer → the call that replaces it */
+    bool has_conv;
     struct lbw_native_count count;
     struct lbw_error *err;
 };
@@ -111,8 +112,19 @@ static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
     if (!lbw_native_match(&call, &finder, node) ||
         lbw_strmap_get(&r->calls, call.last->output[0]))
         return LBW_OK;
-    *(call.is_conv ? &r->count.num_convs : &r->count.num_others) += 1;
+    r->has_conv = r->has_conv || call.is_conv;
     return add_call(r, &call, node->name ? node->name : "");
+}
+
+/*
+ * The region of a Resize that ignores it; where it is an input of the model as well, ONNX
+ * Runtime may fail to reorder its axes.
+ */
+static void drop_region(Onnx__NodeProto *node)
+{
+    if (lbw_node_is(node, "Resize") && node->n_input > 2 &&
+        !lbw_native_says(node, "coordinate_transformation_mode", "tf_crop_and_resize", false))
+        node->input[1] = (char *)protobuf_c_empty_string;
 }
 
 /* Puts calls in the place of the last nodes of their layers; drops unused values. */
@@ -122,6 +134,7 @@ static enum lbw_status rebuild(struct rewriter *r)
     Onnx__NodeProto **nodes = lbw_scope_nodes(r->scope, &num);
     for (size_t i = 0; i < num; i++) {
         const char *output = nodes[i]->n_output ? nodes[i]->output[0] : "";
+        drop_region(nodes[i]);
         Onnx__NodeProto *call = *output ? lbw_strmap_get(&r->calls, output) : NULL;
         Onnx__NodeProto *before = *output ? lbw_strmap_get(&r->before, output) : NULL;
         if ((before && !lbw_node_list_add(&r->list, before)) ||
@@ -131,6 +144,18 @@ static enum lbw_status rebuild(struct rewriter *r)
     if (!lbw_scope_set_nodes(r->scope, r->model, r->list.nodes, r->list.num))
         return lbw_fail_memory(r->err);
     return lbw_clean(r->model, &r->index, r->err);
+}
+
+/* Calls that are left: some only fed nodes that others replaced. */
+static void count_calls(struct rewriter *r)
+{
+    size_t num;
+    Onnx__NodeProto **nodes = lbw_scope_nodes(r->scope, &num);
+    for (size_t i = 0; i < num; i++) {
+        const char *op = nodes[i]->op_type, *domain = nodes[i]->domain;
+        if (op && domain && strcmp(domain, LBW_DOMAIN) == 0 && lbw_native_has_function(op))
+            *(strstr(op, "Conv") ? &r->count.num_convs : &r->count.num_others) += 1;
+    }
 }
 
 static enum lbw_status fail_empty(struct lbw_error *err)
@@ -167,9 +192,11 @@ static enum lbw_status rewrite(struct rewriter *r)
     nodes = lbw_scope_nodes(r->scope, &num);
     for (size_t i = 0; i < num; i++)
         LBW_TRY(look_at(r, nodes[i]));
-    if (!r->count.num_convs)
+    if (!r->has_conv)
         return fail_empty(r->err);
-    return rebuild(r);
+    LBW_TRY(rebuild(r));
+    count_calls(r);
+    return LBW_OK;
 }
 
 static bool is_no_quantizer(ProtobufCMessage *message, void *user)

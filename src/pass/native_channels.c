@@ -22,6 +22,7 @@ struct part {
 
 struct tracer {
     const struct lbw_native_finder *finder;
+    const Onnx__NodeProto *quantize; /* where it begins */
     struct lbw_arena arena;
     struct part parts[LBW_NATIVE_MAX_CHANNEL_PARTS];
     size_t num_parts, num_channels;
@@ -85,8 +86,9 @@ static bool read_constant(struct lbw_numbers *out, struct tracer *t,
 
 static bool is_mover(const Onnx__NodeProto *node)
 {
-    static const char *const movers[] = {"Concat",  "Flatten",   "Gather",    "Identity",
-                                         "Reshape", "Transpose", "Unsqueeze", "Squeeze"};
+    static const char *const movers[] = {"Concat",    "Flatten",  "Gather", "Identity",
+                                         "Reshape",   "Slice",    "Split",  "Squeeze",
+                                         "Transpose", "Unsqueeze"};
     for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
         if (lbw_node_is(node, movers[i]))
             return true;
@@ -94,7 +96,7 @@ static bool is_mover(const Onnx__NodeProto *node)
 }
 
 static bool trace_node(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node,
-                       int depth)
+                       size_t output, int depth)
 {
     const struct lbw_native_finder *r = t->finder;
     struct lbw_numbers *inputs = lbw_arena_calloc(&t->arena, node->n_input + 1, sizeof *inputs);
@@ -113,8 +115,33 @@ static bool trace_node(struct lbw_numbers *out, struct tracer *t, const Onnx__No
                                            .opset = lbw_scope_opset(r->model, r->scope),
                                            .inputs = inputs,
                                            .num_inputs = node->n_input,
+                                           .output = output,
                                            .arena = &t->arena};
     return op && op->fn(out, &call, NULL) == LBW_OK;
+}
+
+/*
+ * Through a DequantizeLinear and the QuantizeLinear before it, whose rounding the last one
+ * repeats, to nodes that move values.
+ */
+static bool trace_pair(struct lbw_numbers *out, struct tracer *t,
+                       const Onnx__NodeProto *dequantize, int depth)
+{
+    const struct lbw_native_finder *r = t->finder;
+    const Onnx__NodeProto *q =
+        lbw_native_made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
+    const struct lbw_value *value = q ? lbw_native_value(r, lbw_node_input(q, 0)) : NULL;
+    if (!value || !value->producer || !is_mover(value->producer) ||
+        !lbw_native_has_byte_scaling(r, q) || !lbw_native_has_same_scaling(r, q, dequantize) ||
+        !lbw_native_has_same_scaling(r, q, t->quantize))
+        return false;
+    struct tracer before = *t;
+    bool is_traced = trace(out, t, value->name, depth + 1);
+    if (!is_traced) {
+        before.arena = t->arena;
+        *t = before;
+    }
+    return is_traced;
 }
 
 /* Which element of the parts each element of a value is. */
@@ -122,14 +149,15 @@ static bool trace(struct lbw_numbers *out, struct tracer *t, const char *name, i
 {
     const struct lbw_native_finder *r = t->finder;
     const Onnx__NodeProto *bytes = lbw_native_dequantizer(r, name);
-    const Onnx__TensorProto *constant = lbw_native_constant(r, name);
     const struct lbw_value *value = lbw_native_value(r, name);
+    const Onnx__TensorProto *constant =
+        value ? lbw_index_constant(r->index, value, true) : NULL;
     if (bytes)
-        return trace_bytes(out, t, bytes);
+        return trace_pair(out, t, bytes, depth) || trace_bytes(out, t, bytes);
     if (constant)
         return read_constant(out, t, constant);
     return value && value->producer && value->scope == r->scope && depth < MAX_DEPTH &&
-           trace_node(out, t, value->producer, depth);
+           trace_node(out, t, value->producer, value->producer_output, depth);
 }
 
 /* The channels that the planes of a result are; false where it is not made of whole planes. */
@@ -181,7 +209,7 @@ bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_na
 {
     const char *x = lbw_node_input(quantize, 0);
     const struct lbw_value *value = lbw_native_value(r, x);
-    struct tracer t = {.finder = r};
+    struct tracer t = {.finder = r, .quantize = quantize};
     struct lbw_numbers result;
     const Onnx__NodeProto *bytes = lbw_native_dequantizer(r, x);
     if (!value || !value->producer || (!bytes && !is_mover(value->producer)) ||

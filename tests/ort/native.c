@@ -783,6 +783,71 @@ static void quarters_are_one_operator(void **unused)
     lbw_model_close(&model);
 }
 
+/* From NAME to NAME_real by way of bytes with the scaling of s. */
+static void put_pair(struct text *graph, const char *name)
+{
+    char inputs[200];
+    put_quantize(graph, name, "s", name_of(name, "_bytes"));
+    snprintf(inputs, sizeof inputs, "%s_bytes s_scale s_zero", name);
+    put_op(graph, "DequantizeLinear", inputs, name_of(name, "_real"), NULL);
+}
+
+/* Channels a and b shuffled and split in two, every step of it between bytes. */
+static void shuffles_between_bytes_are_one_operator(void **unused)
+{
+    (void)unused;
+    static const int64_t pairs[] = {1, 2, 8, 6, 10}, joined[] = {1, 16, 6, 10},
+                         sizes[] = {5, 11};
+    const int64_t two = 2, four = 4, five = 5;
+    const struct layer layers[] = {{"q", "a", "Relu", 8, 8, 1, 1, 1, .02F, false},
+                                   {"q", "b", "Relu", 8, 8, 1, 3, 1, .02F, false}};
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    struct text graph = {0}, attributes = {0};
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    put_layer(&graph, &layers[0]);
+    put_layer(&graph, &layers[1]);
+    put_dequantize(&graph, "a", "_part");
+    put_dequantize(&graph, "b", "_part");
+    put_typed_port(&graph, 13, "a_part", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 13, "b_part", TYPE(FLOAT), small, 4);
+    put_scaling(&graph, "s", .07F, 110);
+    put_tensor(&graph, "pairs", TYPE(INT64), &five, 1, pairs, sizeof pairs);
+    put_tensor(&graph, "joined", TYPE(INT64), &four, 1, joined, sizeof joined);
+    put_tensor(&graph, "sizes", TYPE(INT64), &two, 1, sizes, sizeof sizes);
+    attribute_int(&attributes, "axis", 1);
+    put_op(&graph, "Concat", "a_part b_part", "c", &attributes);
+    put_pair(&graph, "c");
+    put_op(&graph, "Reshape", "c_real pairs", "d", NULL);
+    put_pair(&graph, "d");
+    attribute_ints(&attributes, "perm", (const int64_t[]){0, 2, 1, 3, 4}, 5);
+    put_op(&graph, "Transpose", "d_real", "e", &attributes);
+    put_pair(&graph, "e");
+    put_op(&graph, "Reshape", "e_real joined", "f", NULL);
+    put_pair(&graph, "f");
+    attribute_int(&attributes, "axis", 1);
+    put_op(&graph, "Split", "f_real sizes", "g h", &attributes);
+    put_pair(&graph, "g");
+    put_pair(&graph, "h");
+    attribute_int(&attributes, "axis", 1);
+    put_op(&graph, "Concat", "g_real h_real", "y", &attributes);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
+    struct text bytes = finish_model(&graph, 8, 14);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    assert_int_equal(count.num_others, 2); /* QChannels2 twice */
+    assert_false(calls(model, "Transpose") || calls(model, "Split") ||
+                 calls(model, "QConcat2"));
+    image = small;
+    compare_all(&bytes, model, 0);
+    image = large;
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
 static void float_models_are_refused(void **unused)
 {
     (void)unused;
@@ -891,6 +956,7 @@ int main(void)
         cmocka_unit_test(pyramids_move_bytes),
         cmocka_unit_test(sums_belong_to_convolutions),
         cmocka_unit_test(quarters_are_one_operator),
+        cmocka_unit_test(shuffles_between_bytes_are_one_operator),
         cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),
     };
