@@ -109,13 +109,14 @@ ISA static inline __m256i add256(__m256i q, __m256i r, const struct lbw_requant 
 /* A shuffle gives zero where the sum has its highest bit: only one of 16 does not. */
 ISA static inline __m256i look_up256(__m256i q, const uint8_t *table)
 {
-    __m256i found = _mm256_setzero_si256(), index = q;
+    __m256i found = _mm256_setzero_si256();
+#pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
         __m256i part =
             _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(table + 16 * i)));
-        __m256i place = _mm256_adds_epu8(index, _mm256_set1_epi8(0x70));
+        __m256i rest = _mm256_xor_si256(q, _mm256_set1_epi8((char)(16 * i)));
+        __m256i place = _mm256_adds_epu8(rest, _mm256_set1_epi8(0x70));
         found = _mm256_or_si256(found, _mm256_shuffle_epi8(part, place));
-        index = _mm256_sub_epi8(index, _mm256_set1_epi8(16));
     }
     return found;
 }
@@ -437,13 +438,14 @@ SHARED_512(avx512vnni)
 
 ISA static inline __m512i avx512vnni_look_up(__m512i q, const uint8_t *table)
 {
-    __m512i found = _mm512_setzero_si512(), index = q;
+    __m512i found = _mm512_setzero_si512();
+#pragma GCC unroll 16
     for (int i = 0; i < 16; i++) {
         __m512i part =
             _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(table + 16 * i)));
-        __m512i place = _mm512_adds_epu8(index, _mm512_set1_epi8(0x70));
+        __m512i rest = _mm512_xor_si512(q, _mm512_set1_epi8((char)(16 * i)));
+        __m512i place = _mm512_adds_epu8(rest, _mm512_set1_epi8(0x70));
         found = _mm512_or_si512(found, _mm512_shuffle_epi8(part, place));
-        index = _mm512_sub_epi8(index, _mm512_set1_epi8(16));
     }
     return found;
 }
