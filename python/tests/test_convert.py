@@ -2,6 +2,7 @@
 """Conversions: the same bytes as the program's, whatever form model and samples come in."""
 
 import json
+import math
 
 import pytest
 from conftest import MODEL, PROFILE, SHAPES, SKIP, images, runtime
@@ -272,6 +273,7 @@ def test_activations():
     edges = result.to_dict()["activations"]
     assert any(edge["type"] == "int8" for edge in edges)
     assert any(edge["cost"] is not None for edge in edges)
+    assert result.range_power == 4 and math.isnan(result.squares_agreement)  # too few samples
     with pytest.raises(lbw.ArgumentError, match="activations: int8 needs calibration"):
         lbw.quantize(MODEL, bits=4, calibration="none", activations="int8")
     with pytest.raises(lbw.ArgumentError, match="activations"):
@@ -281,6 +283,16 @@ def test_activations():
     edges = lbw.plan(MODEL, bits=4, activations="int8", float_activations="head").to_dict()
     kept = [e for e in edges["activations"] if e["type"] == "float" and "head" in e["node"]]
     assert kept
+
+
+@runtime
+def test_the_power_of_ranges_is_chosen():
+    result = lbw.quantize(MODEL, bits=2, calibration=CALIB, num_samples=20, profile=PROFILE,
+                          activations="int8")
+    fourths, squares = result.fourths_agreement, result.squares_agreement
+    assert 0 < fourths < 1 and 0 < squares < 1
+    assert result.range_power == (2 if squares > fourths else 4)
+    assert result.to_dict()["ranges"]["agreement"] == pytest.approx({"4": fourths, "2": squares})
 
 
 @runtime

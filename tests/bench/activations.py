@@ -180,9 +180,17 @@ def kept_float(model):
     return f"{sum(a['type'] == 'float' for a in rows)} of {len(rows)}" if rows else ""
 
 
+def power(model):
+    """Of errors, by which the ranges were fitted."""
+    report = pathlib.Path(f"{model}.json")
+    ranges = json.loads(report.read_text()).get("ranges") if report.exists() else None
+    return f"{ranges['power']:g}" if ranges else ""
+
+
 def show(detector):
-    print(f"\n## {detector}\n\n| | file | AP | agreement | lost, invented | integer convolutions "
-          "| float activations | time |\n|---|--:|--:|--:|--:|--:|--:|--:|")
+    print(f"\n## {detector}\n\n| | file | AP | agreement | lost, invented | ranges "
+          "| integer convolutions | float activations | time |\n"
+          "|---|--:|--:|--:|--:|--:|--:|--:|--:|")
     files = {"float": ASSETS / f"models/{detector}.onnx"}
     for name in ["float", *METHODS]:
         made = (files["float"], 0) if name == "float" else convert(detector, name)
@@ -195,7 +203,7 @@ def show(detector):
         agree = f"{same['ap']:.3f}".lstrip("0") if same else ""
         boxes = f"{same['lost']}, {same['invented']} of {same['wanted']}" if same else ""
         print(f"| {name} | {made[0].stat().st_size / 1000:.0f} kB | {ap} | {agree} | {boxes} | "
-              f"{fused(made[0])} | {kept_float(made[0])} | {made[1]} s |", flush=True)
+              f"{power(made[0])} | {fused(made[0])} | {kept_float(made[0])} | {made[1]} s |", flush=True)
     return files
 
 
