@@ -40,6 +40,16 @@ static inline void attribute_ints(struct text *attributes, const char *name,
     put_message(attributes, 5, &a);
 }
 
+static inline void attribute_string(struct text *attributes, const char *name,
+                                    const char *value)
+{
+    struct text a = {0};
+    put_text(&a, 1, name);
+    put_text(&a, 4, value);
+    put_int(&a, 20, 3);
+    put_message(attributes, 5, &a);
+}
+
 /* A tensor (field 5, type 4) or graph (field 6, type 5), which is emptied. */
 static inline void attribute_message(struct text *attributes, const char *name, unsigned field,
                                      uint64_t type, struct text *message)

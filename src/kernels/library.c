@@ -190,6 +190,7 @@ static const struct family {
     {DOMAIN, lbw_focus_ops, &lbw_num_focus_ops},
     {DOMAIN, lbw_softmax_ops, &lbw_num_softmax_ops},
     {DOMAIN, lbw_head_ops, &lbw_num_head_ops},
+    {DOMAIN, lbw_resize_ops, &lbw_num_resize_ops},
     {GRADIENT_DOMAIN, lbw_gradient_ops, &lbw_num_gradient_ops},
 };
 

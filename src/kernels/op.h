@@ -143,6 +143,8 @@ extern struct lbw_op lbw_pool_ops[];
 extern const size_t lbw_num_pool_ops;
 extern struct lbw_op lbw_focus_ops[];
 extern const size_t lbw_num_focus_ops;
+extern struct lbw_op lbw_resize_ops[];
+extern const size_t lbw_num_resize_ops;
 extern struct lbw_op lbw_head_ops[];
 extern const size_t lbw_num_head_ops;
 extern struct lbw_op lbw_average_ops[];

@@ -14,6 +14,7 @@
 #define MAX_ELEMENTS ((size_t)1 << 22)
 #define MAX_DEPTH    64
 #define MAX_NODES    512
+#define LIST         ".channels" /* ends the name of one */
 
 struct part {
     const Onnx__NodeProto *dequantize;
@@ -179,26 +180,45 @@ static bool read_channels(unsigned char *out, const struct tracer *t,
     return true;
 }
 
+/* A list of the same channels that is there already, or NULL. */
+static const char *find_list(const struct lbw_native_finder *r, const unsigned char *data,
+                             size_t size)
+{
+    const Onnx__GraphProto *graph = r->scope->graph;
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        const Onnx__TensorProto *tensor = graph->initializer[i];
+        const char *suffix = tensor->name ? strstr(tensor->name, LIST) : NULL;
+        if (suffix && tensor->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__INT64 &&
+            tensor->n_dims == 1 && tensor->has_raw_data && tensor->raw_data.len == size &&
+            memcmp(tensor->raw_data.data, data, size) == 0 &&
+            !lbw_index_find(r->scope, tensor->name)) /* added since */
+            return tensor->name;
+    }
+    return NULL;
+}
+
 static bool add_call(struct lbw_native_call *call, const struct tracer *t,
                      const struct lbw_numbers *result, const Onnx__NodeProto *quantize)
 {
     struct lbw_model *model = t->finder->model;
     size_t size = 8 * (size_t)result->dims[1];
     unsigned char *data = lbw_arena_alloc(&model->arena, size + 1);
-    char *stem = lbw_arena_printf(&model->arena, "%s.channels", quantize->output[0]);
+    char *stem = lbw_arena_printf(&model->arena, "%s" LIST, quantize->output[0]);
     const char *name = stem ? lbw_names_make(t->finder->names, model, stem) : NULL;
     call->op = lbw_arena_printf(&model->arena, "QChannels%zu", t->num_parts);
     if (!data || !name || !call->op || !read_channels(data, t, result))
         return false;
+    const char *same = find_list(t->finder, data, size);
     Onnx__TensorProto *tensor = lbw_tensor_new(
         model, name, ONNX__TENSOR_PROTO__DATA_TYPE__INT64, &result->dims[1], 1, data, size);
-    if (!tensor || !lbw_graph_add_initializer(model, t->finder->scope->graph, tensor))
+    if (!same &&
+        (!tensor || !lbw_graph_add_initializer(model, t->finder->scope->graph, tensor)))
         return false;
     for (size_t i = 0; i < t->num_parts; i++) {
         lbw_native_add_input(call, lbw_node_input(t->parts[i].dequantize, 0));
         lbw_native_add_scaling(call, t->parts[i].dequantize);
     }
-    lbw_native_add_input(call, name);
+    lbw_native_add_input(call, same ? same : name);
     lbw_native_add_scaling(call, quantize);
     call->last = quantize;
     return true;

@@ -16,7 +16,8 @@
 
 /*
  * A body: nodes separated by ';', each "Op in… > out @attribute… name=number…". An attribute
- * with '@' is that of the call. Inputs are in the order of the operator's.
+ * with '@' is that of the call, and '-' an input that is left out. Inputs are in the order of
+ * the operator's.
  */
 struct body {
     const char *name;
@@ -108,6 +109,8 @@ struct body {
     "DequantizeLinear x x_scale x_zero > x_real;"                                              \
     "Conv x_real w bias " CONV_NODE
 
+#define HALF_PIXEL "mode=linear coordinate_transformation_mode=pytorch_half_pixel"
+
 static const struct body bodies[] = {
     FAMILY("QConv", "", Q_INPUTS, "", Q_NODES, C_NODES, ROUND),
     FAMILY("QConv", "Add", Q_INPUTS, SUM_INPUTS, Q_NODES, C_NODES, ROUND_SUM),
@@ -129,6 +132,14 @@ static const struct body bodies[] = {
      "DequantizeLinear x x_scale x_zero > x_real;"
      "AveragePool x_real > result @kernel_shape @strides @pads @count_include_pad;" RESULT},
     {"FSoftmax", "x", "axis", "Softmax x > y @axis"},
+    {"QResize", "x scale zero sizes", "",
+     "DequantizeLinear x scale zero > x_real;"
+     "Resize x_real - - sizes > resized " HALF_PIXEL ";"
+     "QuantizeLinear resized scale zero > y"},
+    {"QResizeBy", "x scale zero scales", "",
+     "DequantizeLinear x scale zero > x_real;"
+     "Resize x_real - scales > resized " HALF_PIXEL ";"
+     "QuantizeLinear resized scale zero > y"},
     {"QFocus", "x", "",
      "Constant > axes value=2,3;Constant > ends value=2147483647,2147483647;"
      "Constant > steps value=2,2;"
@@ -263,7 +274,7 @@ static bool add_ints(struct lbw_model *model, Onnx__NodeProto *node, char *word,
 
 /*
  * "@name", "other@name", "name=number", "name=A,B", "value=A,B" of a tensor or "value=1.0";
- * a comma at the end tells one of a list from a number.
+ * a comma at the end tells one of a list from a number, a small letter at the start a string.
  */
 static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *word)
 {
@@ -275,6 +286,8 @@ static bool add_attribute(struct lbw_model *model, Onnx__NodeProto *node, char *
         return add_float(model, node, equals + 1);
     if (equals) {
         *equals = '\0';
+        if (equals[1] >= 'a' && equals[1] <= 'z')
+            return lbw_build_string(model, node, word, equals + 1);
         return lbw_build_int(model, node, word, strtoll(equals + 1, NULL, 10));
     }
     *at = '\0';
@@ -303,7 +316,7 @@ static Onnx__NodeProto *parse_node(struct lbw_model *model, char *text)
     const char *inputs[MAX_WORDS] = {NULL};
     size_t num = split(text, words), i = 1;
     for (; i < num && strcmp(words[i], ">") != 0; i++)
-        inputs[i - 1] = words[i];
+        inputs[i - 1] = strcmp(words[i], "-") == 0 ? "" : words[i];
     const char *const outputs[] = {words[i + 1], NULL};
     Onnx__NodeProto *node = lbw_build_node(model, "", words[0], words[i + 1], inputs, outputs);
     for (i += 2; node && i < num; i++)

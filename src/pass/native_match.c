@@ -103,6 +103,45 @@ static bool match_average(struct lbw_native_call *call, const struct lbw_native_
     return true;
 }
 
+/* The sizes or scales of a Resize: whether they keep a single row or column, if they shrink. */
+static bool may_leave_one(const struct lbw_native_finder *r, const char *name)
+{
+    const Onnx__TensorProto *tensor = lbw_native_constant(r, name);
+    struct lbw_tensor view;
+    int64_t sizes[4];
+    float scales[4];
+    if (!tensor || lbw_tensor_view(&view, r->model, tensor, NULL) != LBW_OK || view.count != 4)
+        return true;
+    if (lbw_tensor_read_int64(&view, sizes, NULL) == LBW_OK)
+        return sizes[2] < 2 || sizes[3] < 2;
+    return lbw_tensor_read_float(&view, scales, NULL) != LBW_OK || scales[2] < 1 ||
+           scales[3] < 1;
+}
+
+/* Bilinear, with half pixels; where one is left, there are two kinds of these. */
+static bool match_resize(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                         const Onnx__NodeProto *resize)
+{
+    static const char mode[] = "coordinate_transformation_mode";
+    const Onnx__NodeProto *x = lbw_native_dequantizer(r, lbw_node_input(resize, 0));
+    const char *scales = lbw_node_input(resize, 2), *sizes = lbw_node_input(resize, 3);
+    const char *wanted = *sizes ? sizes : scales;
+    call->last = lbw_native_quantizer(r, resize);
+    if (!x || !call->last || !lbw_native_has_same_scaling(r, x, call->last) || !*wanted ||
+        !lbw_native_says(resize, "mode", "linear", false) ||
+        !lbw_native_says(resize, "keep_aspect_ratio_policy", "stretch", true) ||
+        lbw_node_int(resize, "antialias", 0) || lbw_node_attribute(resize, "axes"))
+        return false;
+    if (!lbw_native_says(resize, mode, "pytorch_half_pixel", false) &&
+        (!lbw_native_says(resize, mode, "half_pixel", true) || may_leave_one(r, wanted)))
+        return false;
+    lbw_native_add_input(call, lbw_node_input(x, 0));
+    lbw_native_add_scaling(call, x);
+    lbw_native_add_input(call, wanted);
+    call->op = *sizes ? "QResize" : "QResizeBy";
+    return true;
+}
+
 /* Drops the second of two identical QuantizeLinear. */
 static const char *unquantized(const struct lbw_native_finder *r, const char *name,
                                const Onnx__NodeProto *q)
@@ -208,6 +247,8 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         matches = is_planar(node) && match_pool(&call, finder, node);
     } else if (lbw_node_is(node, "AveragePool")) {
         matches = is_planar(node) && match_average(&call, finder, node);
+    } else if (lbw_node_is(node, "Resize")) {
+        matches = match_resize(&call, finder, node);
     } else if (lbw_node_is(node, "QuantizeLinear")) {
         matches = !ends_focus(finder, node) && lbw_native_match_channels(&call, finder, node);
     } else if (lbw_node_is(node, "Softmax")) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Heads of detectors: what exporters write between the last convolutions and the outputs gives
- * the same as one operator, with the operator library and without it.
+ * the same as one operator, with the operator library and without it. So does a Resize.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,6 +19,7 @@
 #include <lbw/runtime.h>
 
 #include "feed/array.h"
+#include "kernels/isa.h"
 #include "pass/native.h"
 #include "run/session.h"
 
@@ -212,16 +213,37 @@ static bool calls(const struct lbw_model *model, const char *op)
     return false;
 }
 
-/* The QDQ model, its functions, and the kernels with one and two threads. */
+/* The QDQ model, its functions, and the kernels: of every instruction set, with two threads. */
+static void compare_all(const struct text *bytes, struct lbw_model *model, const char *what,
+                        const int64_t image[4])
+{
+    const struct lbw_isa *isas[LBW_MAX_ISAS];
+    size_t num = lbw_isa_all(isas), size = 0;
+    struct lbw_error err = {0};
+    struct lbw_array qdq, y;
+    void *data = NULL;
+    check(lbw_model_save_memory(model, &data, &size, &err), &err);
+    check(run(&qdq, bytes->data, bytes->size, 0, image, &err), &err);
+    check(run(&y, data, size, 0, image, &err), &err);
+    compare(&qdq, &y, what);
+    lbw_array_release(&y);
+    for (size_t i = 0; i <= num; i++) {
+        setenv("LBW_ISA", i < num ? isas[i]->name : "C", 1);
+        check(run(&y, data, size, 1 + i % 2, image, &err), &err);
+        compare(&qdq, &y, what);
+        lbw_array_release(&y);
+    }
+    unsetenv("LBW_ISA");
+    lbw_array_release(&qdq);
+    lbw_free(data);
+}
+
 static void try_head(const struct head *h, const int64_t image[4])
 {
     struct lbw_error err = {0};
     struct text bytes = make_model(h);
     struct lbw_model *model = NULL;
     struct lbw_native_count count = {0};
-    struct lbw_array y[4];
-    size_t size = 0;
-    void *data = NULL;
     char digest[LBW_DIGEST_SIZE];
     check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
     check(lbw_nativize(&count, model, &err), &err);
@@ -229,20 +251,12 @@ static void try_head(const struct head *h, const int64_t image[4])
         fail_msg("no call of %s", h->op ? h->op : "others");
     if (h->op && (calls(model, "Transpose") || calls(model, "Sigmoid")))
         fail_msg("%s leaves nodes of the head", h->op);
-    check(lbw_model_save_memory(model, &data, &size, &err), &err);
-    check(run(&y[0], bytes.data, bytes.size, 0, image, &err), &err);
-    for (int i = 0; i < 3; i++) {
-        check(run(&y[1 + i], data, size, i, image, &err), &err);
-        compare(&y[0], &y[1 + i], h->op ? h->op : "standard operators");
-        lbw_array_release(&y[1 + i]);
-    }
-    lbw_array_release(&y[0]);
+    compare_all(&bytes, model, h->op ? h->op : "standard operators", image);
     check(lbw_digest(digest, model, &err), &err); /* opens the functions */
     count = (struct lbw_native_count){0};
     check(lbw_nativize(&count, model, &err), &err);
     if (h->op && !calls(model, h->op))
         fail_msg("%s is not found again in its function", h->op);
-    lbw_free(data);
     free(bytes.data);
     lbw_model_close(&model);
 }
@@ -278,6 +292,58 @@ static void batches_may_be_constant(void **unused)
 }
 
 static const int64_t image[] = {2, CHANNELS, 6, 5}, empty[] = {2, CHANNELS, 0, 5};
+
+/* A Resize between bytes; `op` is what it becomes, NULL: it stays. */
+static void try_resize(const char *op, const char *mode, const float *scales,
+                       const int64_t *sizes, const int64_t dims[4])
+{
+    const int64_t four = 4;
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    struct text graph = {0}, attributes = {0};
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    put_dequantize(&graph, "q", "_real");
+    put_conv(&graph, "a", 5, 1);
+    put_dequantize(&graph, "a", "_real");
+    put_tensor(&graph, "wanted", sizes ? TYPE(INT64) : TYPE(FLOAT), &four, 1,
+               sizes ? (const void *)sizes : scales, sizes ? 32 : 16);
+    attribute_string(&attributes, "mode", "linear");
+    attribute_string(&attributes, "coordinate_transformation_mode", mode);
+    put_op(&graph, "Resize", sizes ? "a_real - - wanted" : "a_real - wanted", "b", &attributes);
+    put_quantize(&graph, "b", "a", "b_bytes");
+    put_op(&graph, "DequantizeLinear", "b_bytes a_scale a_zero", "y", NULL);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), dims, 4);
+    put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
+    struct text bytes = finish_model(&graph, 8, 14);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    if (!calls(model, op ? op : "Resize"))
+        fail_msg("no call of %s", op ? op : "Resize");
+    compare_all(&bytes, model, op ? op : "Resize", dims);
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
+static void resizes_give_the_same(void **unused)
+{
+    (void)unused;
+    static const char half[] = "half_pixel", torch[] = "pytorch_half_pixel";
+    static const int64_t dims[] = {2, CHANNELS, 13, 9}, long_rows[] = {1, CHANNELS, 5, 300};
+    static const int64_t odd[] = {2, 5, 20, 31}, down[] = {2, 5, 7, 1}, two[] = {2, 5, 26, 18};
+    static const int64_t longer[] = {1, 5, 9, 431};
+    static const float doubled[] = {1, 1, 2, 2}, less[] = {1, 1, .6F, .4F};
+    try_resize("QResize", torch, NULL, two, dims);
+    try_resize("QResize", torch, NULL, odd, dims);
+    try_resize("QResize", torch, NULL, down, dims);
+    try_resize("QResize", half, NULL, longer, long_rows);
+    try_resize("QResizeBy", torch, less, NULL, dims);
+    try_resize("QResizeBy", half, doubled, NULL, dims);
+    try_resize(NULL, half, NULL, down, dims);
+    try_resize(NULL, "asymmetric", doubled, NULL, dims);
+    try_resize(NULL, "align_corners", NULL, odd, dims);
+}
 
 /* One call with something wrong in it; the runtime's message must say what; NULL: nothing. */
 static void refuse(const char *what, const char *op, const int64_t *shape, size_t num,
@@ -315,6 +381,48 @@ static void refuse(const char *what, const char *op, const int64_t *shape, size_
     free(attributes.data);
 }
 
+/* A call of QResize to those sizes. */
+static void refuse_sizes(const char *what, const int64_t *sizes, int64_t num)
+{
+    struct text graph = {0}, node = {0}, import = {0}, model;
+    struct lbw_error err = {0};
+    struct lbw_array y;
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    put_tensor(&graph, "sizes", TYPE(INT64), &num, 1, sizes, 8 * (size_t)num);
+    put_names(&node, "QResize", "q q_scale q_zero sizes", "y");
+    put_text(&node, 7, "ai.lbw");
+    put_message(&graph, 1, &node);
+    put_dequantize(&graph, "q", "_real");
+    put_op(&graph, "DequantizeLinear", "y q_scale q_zero", "z", NULL);
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), image, 4);
+    put_typed_port(&graph, 12, "z", TYPE(FLOAT), NULL, 0);
+    model = finish_model(&graph, 8, 14);
+    put_text(&import, 1, "ai.lbw");
+    put_int(&import, 2, 1);
+    put_message(&model, 8, &import);
+    enum lbw_status status = run(&y, model.data, model.size, 1, image, &err);
+    if (status == LBW_OK)
+        lbw_array_release(&y);
+    assert_int_equal(status == LBW_OK, what == NULL);
+    if (what && !strstr(err.message, what))
+        fail_msg("'%s' is not in '%s'", what, err.message);
+    free(model.data);
+}
+
+static void wrong_sizes_are_refused(void **unused)
+{
+    (void)unused;
+    static const char what[] = "sizes change height and width alone";
+    static const int64_t good[] = {2, CHANNELS, 9, 0}, more[] = {2, 9, 9, 9};
+    static const int64_t less[] = {2, CHANNELS, -1, 9}, huge[] = {2, CHANNELS, 9, INT64_MAX};
+    refuse_sizes(NULL, good, 4);
+    refuse_sizes(what, good, 3);
+    refuse_sizes(what, more, 4);
+    refuse_sizes(what, less, 4);
+    refuse_sizes(what, huge, 4);
+}
+
 static void wrong_calls_are_refused(void **unused)
 {
     (void)unused;
@@ -338,9 +446,9 @@ static void wrong_calls_are_refused(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(heads_give_the_same),
-        cmocka_unit_test(batches_may_be_constant),
-        cmocka_unit_test(wrong_calls_are_refused),
+        cmocka_unit_test(heads_give_the_same),     cmocka_unit_test(batches_may_be_constant),
+        cmocka_unit_test(resizes_give_the_same),   cmocka_unit_test(wrong_calls_are_refused),
+        cmocka_unit_test(wrong_sizes_are_refused),
     };
     const char *library = NULL;
     struct lbw_error err = {0};
