@@ -33,6 +33,19 @@ static float *constant_floats(size_t *num, const struct lbw_native_finder *r, co
     return tensor ? lbw_tensor_copy_floats(num, r->model, tensor) : NULL;
 }
 
+/* Whether two names stand for the same, or for constants of the same values. */
+static bool is_same(const struct lbw_native_finder *r, const char *a, const char *b)
+{
+    size_t num_a = 0, num_b = 0;
+    if (strcmp(a, b) == 0)
+        return true;
+    float *x = constant_floats(&num_a, r, a), *y = constant_floats(&num_b, r, b);
+    bool same = x && y && num_a == num_b && memcmp(x, y, num_a * sizeof *x) == 0;
+    free(x);
+    free(y);
+    return same;
+}
+
 /* Whether a bias has the scale of the sums: x's times the weight's. */
 static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, const char *x,
                           const char *w)
@@ -41,8 +54,7 @@ static bool has_sum_scale(const struct lbw_native_finder *r, const char *bias, c
     const Onnx__NodeProto *product = lbw_native_made_by(r, bias, "Mul");
     if (product) {
         const char *a = lbw_node_input(product, 0), *b = lbw_node_input(product, 1);
-        return (strcmp(a, x) == 0 && strcmp(b, w) == 0) ||
-               (strcmp(a, w) == 0 && strcmp(b, x) == 0);
+        return (is_same(r, a, x) && is_same(r, b, w)) || (is_same(r, a, w) && is_same(r, b, x));
     }
     float *bias_scale = constant_floats(&num_bias, r, bias);
     float *x_scale = constant_floats(&num_x, r, x), *w_scale = constant_floats(&num_w, r, w);

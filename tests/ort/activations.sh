@@ -86,6 +86,13 @@ for native in '' --no-native; do
         fail "channels: native differs from packed, ${native:-with the library}"
 done
 lbw expand channels.onnx -o a.onnx -q
+# back and forth: as many calls as before
+for file in channels-native dying-native; do
+    lbw convert $file.onnx -o there.onnx --encoding packed -q
+    lbw convert there.onnx -o back.onnx --encoding native -q
+    [ "$(grep -ao 'Q[C]*Conv[A-Z]' back.onnx | wc -l)" = \
+        "$(grep -ao 'Q[C]*Conv[A-Z]' $file.onnx | wc -l)" ] || fail "$file: calls are lost"
+done
 lbw expand channels-native.onnx -o b.onnx -q
 ! grep -Eaq 'QuantizeLinear|Div' a.onnx || fail 'channels: expanded is not float'
 lbw compare a.onnx b.onnx --rtol 1e-6 >/dev/null || fail 'channels: expanded differs'
