@@ -10,6 +10,7 @@
 #include "base/bits.h"
 #include "onnx/constant_op.h"
 #include "pass/encode.h"
+#include "pass/native_float.h"
 
 #define MAX_ELEMENTS ((size_t)1 << 22)
 #define MAX_DEPTH    64
@@ -224,6 +225,73 @@ static bool add_call(struct lbw_native_call *call, const struct tracer *t,
     return true;
 }
 
+/* Whether a value is known to have four dims: by the model, or by the layer that made it. */
+static bool is_image(const struct lbw_native_finder *r, const char *name)
+{
+    static const char *const keepers[] = {"QuantizeLinear",
+                                          "DequantizeLinear",
+                                          "Concat",
+                                          "Relu",
+                                          "Sigmoid",
+                                          "Mul",
+                                          "Add",
+                                          "Clip",
+                                          "LeakyRelu",
+                                          "HardSigmoid",
+                                          "HardSwish"};
+    int64_t dims[4];
+    bool is_encoded;
+    for (int steps = 0; steps < MAX_DEPTH; steps++) {
+        const struct lbw_value *value = lbw_native_value(r, name);
+        const Onnx__NodeProto *node = value ? value->producer : NULL;
+        bool keeps = false;
+        if (!node || lbw_native_dims(dims, r, name))
+            return node;
+        if (lbw_node_is(node, "Conv"))
+            return lbw_native_weight_dims(dims, &is_encoded, r, lbw_node_input(node, 1));
+        if (lbw_node_is(node, "Gather")) { /* along channels, by a list */
+            const Onnx__TensorProto *list = lbw_native_constant(r, lbw_node_input(node, 1));
+            keeps = list && list->n_dims == 1;
+        }
+        for (size_t i = 0; i < sizeof keepers / sizeof *keepers; i++)
+            keeps = keeps || lbw_node_is(node, keepers[i]);
+        if (!keeps)
+            return false;
+        name = lbw_node_input(node, 0);
+    }
+    return false;
+}
+
+/* A list of channels of parts side by side, as in the function: no size need be known. */
+static bool match_gather(struct lbw_native_call *call, const struct lbw_native_finder *r,
+                         const Onnx__NodeProto *quantize)
+{
+    const Onnx__NodeProto *gather =
+        lbw_native_made_by(r, lbw_node_input(quantize, 0), "Gather");
+    const char *joined = gather ? lbw_node_input(gather, 0) : "";
+    const char *list = gather ? lbw_node_input(gather, 1) : "";
+    const Onnx__NodeProto *concat = lbw_native_made_by(r, joined, "Concat");
+    const Onnx__TensorProto *channels = lbw_native_constant(r, list);
+    size_t num = concat ? concat->n_input : 1;
+    if (!gather || lbw_node_int(gather, "axis", 0) != 1 || !channels ||
+        channels->data_type != ONNX__TENSOR_PROTO__DATA_TYPE__INT64 || channels->n_dims != 1 ||
+        (concat && lbw_node_int(concat, "axis", 0) != 1) || num > LBW_NATIVE_MAX_CHANNEL_PARTS)
+        return false;
+    for (size_t i = 0; i < num; i++) {
+        const Onnx__NodeProto *d =
+            lbw_native_dequantizer(r, concat ? lbw_node_input(concat, i) : joined);
+        if (!d || !is_image(r, lbw_node_input(d, 0)))
+            return false;
+        lbw_native_add_input(call, lbw_node_input(d, 0));
+        lbw_native_add_scaling(call, d);
+    }
+    lbw_native_add_input(call, list);
+    lbw_native_add_scaling(call, quantize);
+    call->op = lbw_arena_printf(&r->model->arena, "QChannels%zu", num);
+    call->last = quantize;
+    return call->op != NULL;
+}
+
 bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_native_finder *r,
                                const Onnx__NodeProto *quantize)
 {
@@ -239,5 +307,7 @@ bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_na
     bool matches = trace(&result, &t, x, 0) && t.num_parts && result.num_dims == 4 &&
                    add_call(call, &t, &result, quantize);
     lbw_arena_release(&t.arena);
-    return matches;
+    if (!matches)
+        *call = (struct lbw_native_call){0};
+    return matches || match_gather(call, r, quantize);
 }

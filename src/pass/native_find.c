@@ -120,6 +120,24 @@ void lbw_native_add_scaling(struct lbw_native_call *call, const Onnx__NodeProto 
     lbw_native_add_input(call, lbw_node_input(node, 2));
 }
 
+size_t lbw_native_ints(int64_t *out, size_t most, const struct lbw_native_finder *r,
+                       const char *name)
+{
+    const struct lbw_value *value = lbw_native_value(r, name);
+    const Onnx__TensorProto *tensor = value ? lbw_index_constant(r->index, value, true) : NULL;
+    const Onnx__NodeProto *node = lbw_native_made_by(r, name, "Constant");
+    const Onnx__AttributeProto *ints = node ? lbw_node_attribute(node, "value_ints") : NULL;
+    struct lbw_tensor view;
+    if (ints && ints->n_ints <= most) {
+        memcpy(out, ints->ints, ints->n_ints * sizeof *out);
+        return ints->n_ints;
+    }
+    return tensor && lbw_tensor_view(&view, r->model, tensor, NULL) == LBW_OK &&
+                   view.count <= most && lbw_tensor_read_int64(&view, out, NULL) == LBW_OK
+               ? view.count
+               : 0;
+}
+
 void lbw_native_add_ints(struct lbw_native_call *call, const char *name, const int64_t *values,
                          size_t num)
 {

@@ -50,6 +50,10 @@ struct lbw_value *lbw_native_value(const struct lbw_native_finder *r, const char
 const Onnx__TensorProto *lbw_native_constant(const struct lbw_native_finder *r,
                                              const char *name);
 
+/* Constants, also where a caller of the model could replace them; returns their number. */
+size_t lbw_native_ints(int64_t *out, size_t most, const struct lbw_native_finder *r,
+                       const char *name);
+
 /* The node that makes a name, when it is that operator. */
 const Onnx__NodeProto *lbw_native_made_by(const struct lbw_native_finder *r, const char *name,
                                           const char *op);

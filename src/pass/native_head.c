@@ -30,25 +30,6 @@ struct head {
     const int64_t *range; /* of the channels that are the only part; NULL: whole parts */
 };
 
-/* Constants, also where a caller of the model could replace them; returns their number. */
-static size_t read_ints(int64_t *out, size_t most, const struct lbw_native_finder *r,
-                        const char *name)
-{
-    const struct lbw_value *value = lbw_native_value(r, name);
-    const Onnx__TensorProto *tensor = value ? lbw_index_constant(r->index, value, true) : NULL;
-    const Onnx__NodeProto *node = lbw_native_made_by(r, name, "Constant");
-    const Onnx__AttributeProto *ints = node ? lbw_node_attribute(node, "value_ints") : NULL;
-    struct lbw_tensor view;
-    if (ints && ints->n_ints <= most) {
-        memcpy(out, ints->ints, ints->n_ints * sizeof *out);
-        return ints->n_ints;
-    }
-    return tensor && lbw_tensor_view(&view, r->model, tensor, NULL) == LBW_OK &&
-                   view.count <= most && lbw_tensor_read_int64(&view, out, NULL) == LBW_OK
-               ? view.count
-               : 0;
-}
-
 static bool has_perm(const Onnx__NodeProto *transpose, const int64_t *perm, size_t num)
 {
     const Onnx__AttributeProto *a = lbw_node_attribute(transpose, "perm");
@@ -71,9 +52,9 @@ static bool read_dim(int64_t *out, const struct lbw_native_finder *r, const char
     const Onnx__NodeProto *shape =
         gather ? lbw_native_made_by(r, lbw_node_input(gather, 0), "Shape") : NULL;
     if (!gather)
-        return read_ints(out, 1, r, number) == 1;
+        return lbw_native_ints(out, 1, r, number) == 1;
     bool is_batch = shape && !shape->n_attribute && strcmp(lbw_node_input(shape, 0), of) == 0 &&
-                    read_ints(out, 1, r, lbw_node_input(gather, 1)) == 1 && *out == 0;
+                    lbw_native_ints(out, 1, r, lbw_node_input(gather, 1)) == 1 && *out == 0;
     return is_batch;
 }
 
@@ -86,7 +67,7 @@ static bool read_shape(int64_t shape[3], const struct lbw_native_finder *r,
     if (lbw_node_int(reshape, "allowzero", 0))
         return false;
     if (!concat)
-        return read_ints(shape, 3, r, name) == 3;
+        return lbw_native_ints(shape, 3, r, name) == 3;
     for (size_t i = 0; i < 3; i++)
         if (concat->n_input != 3 ||
             !read_dim(&shape[i], r, lbw_node_input(concat, i), lbw_node_input(reshape, 0)))
@@ -123,7 +104,7 @@ static bool read_split(int64_t range[2], const struct lbw_native_finder *r,
 {
     const Onnx__NodeProto *split = value->producer;
     int64_t sizes[MAX_SPLIT];
-    size_t num = read_ints(sizes, MAX_SPLIT, r, lbw_node_input(split, 1));
+    size_t num = lbw_native_ints(sizes, MAX_SPLIT, r, lbw_node_input(split, 1));
     if (lbw_node_int(split, "axis", 0) != 1 || num != split->n_output)
         return false;
     for (size_t i = 0; i <= value->producer_output; i++) {
@@ -139,11 +120,11 @@ static bool read_slice(int64_t range[2], const struct lbw_native_finder *r,
                        const Onnx__NodeProto *slice)
 {
     int64_t axis, step = 1;
-    return read_ints(&range[0], 1, r, lbw_node_input(slice, 1)) == 1 &&
-           read_ints(&range[1], 1, r, lbw_node_input(slice, 2)) == 1 &&
-           read_ints(&axis, 1, r, lbw_node_input(slice, 3)) == 1 && axis == 1 &&
+    return lbw_native_ints(&range[0], 1, r, lbw_node_input(slice, 1)) == 1 &&
+           lbw_native_ints(&range[1], 1, r, lbw_node_input(slice, 2)) == 1 &&
+           lbw_native_ints(&axis, 1, r, lbw_node_input(slice, 3)) == 1 && axis == 1 &&
            (!*lbw_node_input(slice, 4) ||
-            (read_ints(&step, 1, r, lbw_node_input(slice, 4)) == 1 && step == 1)) &&
+            (lbw_native_ints(&step, 1, r, lbw_node_input(slice, 4)) == 1 && step == 1)) &&
            range[0] >= 0 && range[0] <= range[1];
 }
 

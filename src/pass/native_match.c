@@ -189,24 +189,45 @@ static const char *quarter_of(const struct lbw_native_finder *r, const char *nam
     return NULL;
 }
 
-/* A float image's four quarters as channels, quantized: bytes first, then quarters. */
+/* The bytes whose every other row and column, from `phase` on, is `name`: as in a function. */
+static const char *bytes_of(const struct lbw_native_finder *r, const char *name,
+                            const int64_t phase[2], const Onnx__NodeProto *unused)
+{
+    const Onnx__NodeProto *slice = lbw_native_made_by(r, name, "Slice");
+    int64_t v[4][2]; /* starts, ends, axes, steps */
+    (void)unused;
+    for (size_t i = 0; slice && i < 4; i++)
+        if (lbw_native_ints(v[i], 2, r, lbw_node_input(slice, i + 1)) != 2)
+            return NULL;
+    bool fits = slice && memcmp(v[0], phase, sizeof v[0]) == 0 && v[1][0] >= INT32_MAX &&
+                v[1][1] >= INT32_MAX && v[2][0] == 2 && v[2][1] == 3 && v[3][0] == 2 &&
+                v[3][1] == 2;
+    const char *x = fits ? lbw_node_input(slice, 0) : "";
+    const Onnx__NodeProto *q = lbw_native_made_by(r, x, "QuantizeLinear");
+    return q && lbw_native_has_byte_scaling(r, q) ? x : NULL;
+}
+
+/* An image's four quarters as channels: of floats that are quantized next, or of bytes. */
 static bool match_focus(struct lbw_native_call *call, const struct lbw_native_finder *r,
                         const Onnx__NodeProto *concat)
 {
     static const int64_t phases[4][2] = {{0, 0}, {1, 0}, {0, 1}, {1, 1}};
     const Onnx__NodeProto *q = lbw_native_quantizer(r, concat);
     const char *x = NULL;
-    if (!q || concat->n_input != 4 || lbw_node_int(concat, "axis", 0) != 1)
+    if (concat->n_input != 4 || lbw_node_int(concat, "axis", 0) != 1)
         return false;
     for (size_t i = 0; i < 4; i++) {
-        const char *source = quarter_of(r, lbw_node_input(concat, i), phases[i], q);
+        const char *source =
+            (q ? quarter_of : bytes_of)(r, lbw_node_input(concat, i), phases[i], q);
         if (!source || (x && strcmp(source, x) != 0))
             return false;
         x = source;
     }
     call->op = "QFocus";
-    call->last = q;
-    call->unquantized = x;
+    call->last = q ? q : concat;
+    call->unquantized = q ? x : NULL;
+    if (!q)
+        lbw_native_add_input(call, x);
     return true;
 }
 

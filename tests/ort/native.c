@@ -804,6 +804,7 @@ static void shuffles_between_bytes_are_one_operator(void **unused)
     struct lbw_error err = {0};
     struct lbw_model *model = NULL;
     struct lbw_native_count count = {0};
+    char digest[LBW_DIGEST_SIZE];
     struct text graph = {0}, attributes = {0};
     put_scaling(&graph, "q", .02F, 100);
     put_quantize(&graph, "x", "q", "q");
@@ -844,6 +845,9 @@ static void shuffles_between_bytes_are_one_operator(void **unused)
     image = small;
     compare_all(&bytes, model, 0);
     image = large;
+    check(lbw_digest(digest, model, &err), &err); /* opens the functions */
+    check(lbw_nativize(&count, model, &err), &err);
+    assert_int_equal(count.num_others, 2);
     free(bytes.data);
     lbw_model_close(&model);
 }
@@ -881,7 +885,7 @@ static void converts_back_and_forth(void **unused)
     const struct lbw_encode_params params = {.encoding = LBW_ENCODING_NATIVE};
     check(lbw_reencode(&num, NULL, NULL, model, &params, &err), &err);
     assert_int_equal(num, 9);
-    assert_true(model->proto->n_functions > 0);
+    assert_true(model->proto->n_functions > 0 && calls(model, "QFocus"));
     lbw_model_close(&model);
     free(bytes.data);
 }
