@@ -79,8 +79,8 @@ struct lbw_calibrate_params {
     /*
      * With 8-bit activations and no range_power in the plan, lbw_convert() converts with two
      * powers, and keeps the one with which this detector's boxes in the samples agree better
-     * with the float model's. Copied. With NULL, fewer than 16 samples or hardly any boxes in
-     * them, range_power is 4.
+     * with the float model's. Copied. With NULL, `independent`, fewer than 16 samples or hardly
+     * any boxes in them, range_power is 4.
      */
     const struct lbw_profile *detector;
 };

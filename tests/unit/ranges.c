@@ -96,9 +96,9 @@ static struct text make_model(void)
     return finish_model(&graph, 8, 17);
 }
 
-/* The most and the least that one conversion counts to. */
+/* How far one conversion has got, and after how many weights it is to stop; 0: never. */
 struct steps {
-    size_t done, total;
+    size_t done, total, stop;
 };
 
 static int count(void *user, const char *what, size_t done, size_t total)
@@ -106,18 +106,21 @@ static int count(void *user, const char *what, size_t done, size_t total)
     struct steps *steps = user;
     (void)what;
     assert_true(done >= steps->done && done <= total);
-    *steps = (struct steps){done, total};
-    return 0;
+    steps->done = done;
+    steps->total = total;
+    return steps->stop && done == steps->stop;
 }
 
-static struct text convert(struct lbw_report **report, double power)
+/* Empty if it was stopped. */
+static struct text convert_with(struct lbw_report **report, double power, const char *path,
+                                size_t stop)
 {
     const struct lbw_plan_params wishes = {
         .all = true, .activations = LBW_ACTIVATIONS_INT8, .range_power = power};
     struct lbw_activations source = activations;
-    struct steps steps = {0};
+    struct steps steps = {.stop = stop};
     const struct lbw_convert_params params = {
-        .activations = &source, .progress = count, .user = &steps};
+        .activations = &source, .state = path, .progress = count, .user = &steps};
     struct text bytes = make_model(), out = {0};
     struct lbw_model *model = NULL;
     struct lbw_plan *plan = NULL;
@@ -126,16 +129,24 @@ static struct text convert(struct lbw_report **report, double power)
     script.num_judged = script.num_restarts = 0;
     assert_int_equal(lbw_model_open_memory(&model, bytes.data, bytes.size, NULL), LBW_OK);
     assert_int_equal(prepare_and_plan(&plan, model, &wishes, NULL), LBW_OK);
-    if (lbw_convert(report, model, plan, &params, &err) != LBW_OK)
+    enum lbw_status status = lbw_convert(report, model, plan, &params, &err);
+    if (status != (stop ? LBW_ERR_INTERRUPTED : LBW_OK))
         fail_msg("%s", err.message);
-    assert_int_equal(steps.done, steps.total);
-    assert_int_equal(steps.done, NUM_LAYERS * (1 + script.num_restarts));
-    assert_int_equal(lbw_model_save_memory(model, &data, &out.size, NULL), LBW_OK);
+    if (!stop) {
+        assert_int_equal(steps.done, steps.total);
+        assert_int_equal(steps.done, NUM_LAYERS * (1 + script.num_restarts));
+        assert_int_equal(lbw_model_save_memory(model, &data, &out.size, NULL), LBW_OK);
+    }
     out.data = data;
     lbw_plan_free(&plan);
     lbw_model_close(&model);
     free(bytes.data);
     return out;
+}
+
+static struct text convert(struct lbw_report **report, double power)
+{
+    return convert_with(report, power, NULL, 0);
 }
 
 static bool are_same(const struct text *a, const struct text *b)
@@ -173,6 +184,27 @@ static void test_the_better_power_stays(void **state)
     }
     lbw_free((void *)by[0].data);
     lbw_free((void *)by[1].data);
+}
+
+/* A state file holds both fits, one after the other. */
+static void test_goes_on_in_the_second_fit(void **state)
+{
+    (void)state;
+    char path[300];
+    snprintf(path, sizeof path, "%s", temporary_path("ranges.state"));
+    script.agreements[0] = .5;
+    script.agreements[1] = .6;
+    struct text whole = convert(NULL, 0);
+    for (size_t stop = 1; stop < 2 * NUM_LAYERS; stop++) {
+        unlink(path);
+        convert_with(NULL, 0, path, stop);
+        assert_int_equal(script.num_restarts, stop >= NUM_LAYERS);
+        struct text resumed = convert_with(NULL, 0, path, 0);
+        assert_true(are_same(&whole, &resumed));
+        lbw_free((void *)resumed.data);
+    }
+    unlink(path);
+    lbw_free((void *)whole.data);
 }
 
 /*
@@ -239,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_better_power_stays),
+        cmocka_unit_test(test_goes_on_in_the_second_fit),
         cmocka_unit_test(test_squares_before_float),
     };
     return cmocka_run_group_tests_name("pass/ranges", tests, NULL, NULL);
