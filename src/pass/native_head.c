@@ -7,6 +7,8 @@
  *     Reshape to [n, c, positions], Transpose (0, 2, 1), Concat of levels along axis 1
  *     Reshape to [n, c, positions], Concat of levels along axis 2, Transpose (0, 2, 1)
  *     Transpose (0, 2, 3, 1), Reshape to [n, rows, c], Concat of levels along axis 1
+ *
+ * The Sigmoid may also follow a level's rows.
  */
 #include "pass/native_head.h"
 
@@ -27,6 +29,7 @@ struct head {
     char letters[MAX_PARTS + 1]; /* of each level's parts */
     size_t num_levels;
     int64_t shape[3];     /* of the rows: [batch or 0, -1, channels] */
+    bool is_score;        /* the level at hand has a Sigmoid behind its rows */
     const int64_t *range; /* of the channels that are the only part; NULL: whole parts */
 };
 
@@ -36,13 +39,22 @@ static bool has_perm(const Onnx__NodeProto *transpose, const int64_t *perm, size
     return a && a->n_ints == num && memcmp(a->ints, perm, num * sizeof *perm) == 0;
 }
 
+static bool keeps_batch(const Onnx__NodeProto *transpose)
+{
+    const Onnx__AttributeProto *a = lbw_node_attribute(transpose, "perm");
+    return a && a->n_ints && a->ints[0] == 0;
+}
+
 static bool is_turned(const Onnx__NodeProto *transpose)
 {
     static const int64_t perm[] = {0, 2, 1};
     return has_perm(transpose, perm, 3);
 }
 
-/* One number of a shape that is put together: a constant, or 0 for the first dim of `of`. */
+/*
+ * One number of a shape that is put together: a constant, or 0 for the first dim of `of`, or of
+ * what that is the Transpose of, which keeps it.
+ */
 static bool read_dim(int64_t *out, const struct lbw_native_finder *r, const char *name,
                      const char *of)
 {
@@ -53,9 +65,12 @@ static bool read_dim(int64_t *out, const struct lbw_native_finder *r, const char
         gather ? lbw_native_made_by(r, lbw_node_input(gather, 0), "Shape") : NULL;
     if (!gather)
         return lbw_native_ints(out, 1, r, number) == 1;
-    bool is_batch = shape && !shape->n_attribute && strcmp(lbw_node_input(shape, 0), of) == 0 &&
-                    lbw_native_ints(out, 1, r, lbw_node_input(gather, 1)) == 1 && *out == 0;
-    return is_batch;
+    const Onnx__NodeProto *turn = lbw_native_made_by(r, of, "Transpose");
+    const char *source = shape ? lbw_node_input(shape, 0) : "";
+    bool is_of = strcmp(source, of) == 0 ||
+                 (turn && keeps_batch(turn) && strcmp(source, lbw_node_input(turn, 0)) == 0);
+    return shape && !shape->n_attribute && is_of &&
+           lbw_native_ints(out, 1, r, lbw_node_input(gather, 1)) == 1 && *out == 0;
 }
 
 /* The shape that a Reshape to rank 3 makes, with 0 where it keeps the batch. */
@@ -75,11 +90,11 @@ static bool read_shape(int64_t shape[3], const struct lbw_native_finder *r,
     return true;
 }
 
-/* All levels have the same channels and batch. */
+/* All levels have the same channels and batch, but some may keep what others name. */
 static bool add_shape(struct head *h, int64_t batch, int64_t channels)
 {
-    const int64_t shape[] = {batch, -1, channels};
-    if (h->num_levels && memcmp(shape, h->shape, sizeof shape) != 0)
+    const int64_t shape[] = {batch ? batch : h->shape[0], -1, channels};
+    if (h->num_levels && (h->shape[2] != channels || (h->shape[0] && h->shape[0] != shape[0])))
         return false;
     memcpy(h->shape, shape, sizeof shape);
     return channels > 0;
@@ -151,15 +166,15 @@ static bool add_part(int64_t *channels, struct head *h, const char *name, size_t
 {
     const struct lbw_native_finder *r = h->finder;
     const Onnx__NodeProto *sigmoid = lbw_native_made_by(r, name, "Sigmoid");
-    const char letter = sigmoid ? 'S' : 'L';
+    const char letter = sigmoid || h->is_score ? 'S' : 'L';
     name = sigmoid ? lbw_node_input(sigmoid, 0) : name;
     const char *whole = !h->num_levels && !p ? add_range(h, name) : NULL;
     name = whole ? whole : name;
     const Onnx__NodeProto *d = lbw_native_dequantizer(r, name);
     const char *bytes = d ? lbw_node_input(d, 0) : "";
     int64_t num = d ? num_channels(r, bytes) : 0;
-    if (num < 1 || num > MAX_CHANNELS || (h->range && h->range[1] > num) ||
-        (h->num_levels && h->letters[p] != letter))
+    if ((sigmoid && h->is_score) || num < 1 || num > MAX_CHANNELS ||
+        (h->range && h->range[1] > num) || (h->num_levels && h->letters[p] != letter))
         return false;
     h->letters[p] = letter;
     *channels += h->range ? h->range[1] - h->range[0] : num;
@@ -203,6 +218,9 @@ static bool add_rows(struct head *h, const char *name)
 {
     static const int64_t perm[] = {0, 2, 3, 1};
     const struct lbw_native_finder *r = h->finder;
+    const Onnx__NodeProto *sigmoid = lbw_native_made_by(r, name, "Sigmoid");
+    h->is_score = sigmoid != NULL;
+    name = sigmoid ? lbw_node_input(sigmoid, 0) : name;
     const Onnx__NodeProto *turn = lbw_native_made_by(r, name, "Transpose");
     if (turn)
         return is_turned(turn) && add_planes(h, lbw_node_input(turn, 0));
@@ -238,14 +256,14 @@ static bool match(struct head *h, const Onnx__NodeProto *node)
     return add_rows(h, node->output[0]);
 }
 
-/* Whether rows go on to a Concat that takes its levels as bytes, or become bytes again. */
+/* Whether rows go on to a Concat or Sigmoid that takes bytes instead, or become bytes again. */
 static bool goes_on(const struct lbw_native_finder *r, const Onnx__NodeProto *node)
 {
     const Onnx__NodeProto *reader = lbw_native_only_reader(r, node);
     struct lbw_native_call call = {0};
-    return reader &&
-           (lbw_node_is(reader, "QuantizeLinear") ||
-            (lbw_node_is(reader, "Concat") && lbw_native_match_head(&call, r, reader)));
+    return reader && (lbw_node_is(reader, "QuantizeLinear") ||
+                      ((lbw_node_is(reader, "Concat") || lbw_node_is(reader, "Sigmoid")) &&
+                       lbw_native_match_head(&call, r, reader)));
 }
 
 bool lbw_native_match_head(struct lbw_native_call *call, const struct lbw_native_finder *r,

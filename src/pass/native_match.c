@@ -278,7 +278,7 @@ bool lbw_native_match(struct lbw_native_call *out, const struct lbw_native_finde
         matches = match_focus(&call, finder, node) || match_concat(&call, finder, node);
     }
     if (!matches && (lbw_node_is(node, "Concat") || lbw_node_is(node, "Reshape") ||
-                     lbw_node_is(node, "Transpose"))) {
+                     lbw_node_is(node, "Sigmoid") || lbw_node_is(node, "Transpose"))) {
         call = (struct lbw_native_call){0};
         matches = lbw_native_match_head(&call, finder, node);
     }

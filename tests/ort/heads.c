@@ -31,6 +31,7 @@ enum form {
     SIDE_BY_SIDE, /* Reshape, Concat along the last axis, Transpose */
     ANCHORS,      /* Transpose, Reshape, Concat along axis -2 */
     COMPUTED,     /* as ANCHORS, with shapes that are put together */
+    SCORED,       /* as COMPUTED, of the shape before the Transpose; then a Sigmoid */
     SPLIT,        /* one output of a Split, then as TURNED */
 };
 
@@ -77,7 +78,7 @@ static void put_shape(struct text *graph, const struct head *h, const char *of, 
     const int64_t three = 3, one = 1, zero = 0, least = -1;
     const int64_t planes[] = {h->batch, h->width, -1}, rows[] = {h->batch, -1, h->width};
     struct text axis = {0};
-    if (h->form != COMPUTED) {
+    if (h->form != COMPUTED && h->form != SCORED) {
         put_tensor(graph, to, TYPE(INT64), &three, 1, h->form == ANCHORS ? rows : planes, 24);
         return;
     }
@@ -113,11 +114,13 @@ static const char *put_level(struct text *graph, const struct head *h, int l)
             attribute_int(&attributes, "axis", 1);
             put_op(graph, "Split", name_of(to, "_real sizes"), "others a00_part", &attributes);
         }
-        if (h->letters[p] == 'S')
+        if (h->letters[p] == 'S' && h->form != SCORED)
             put_op(graph, "Sigmoid", h->form == SPLIT ? "a00_part" : name_of(to, "_real"),
                    name_of(to, "_score"), NULL);
         strcat(strcat(list, p ? " " : ""), to);
-        strcat(list, h->letters[p] == 'S' ? "_score" : h->form == SPLIT ? "_part" : "_real");
+        strcat(list, h->letters[p] == 'S' && h->form != SCORED ? "_score"
+                     : h->form == SPLIT                        ? "_part"
+                                                               : "_real");
     }
     if (num == 1)
         return name_of(list, "");
@@ -137,7 +140,7 @@ static struct text make_model(const struct head *h)
     for (int l = 0; l < h->levels; l++) {
         const char *level = put_level(&graph, h, l);
         bool is_turned = h->form == TURNED || h->form == SPLIT;
-        bool is_first = h->form == ANCHORS || h->form == COMPUTED;
+        bool is_first = h->form == ANCHORS || h->form == COMPUTED || h->form == SCORED;
         snprintf(rows, sizeof rows,
                  h->levels > 1             ? "rows%d"
                  : h->form == SIDE_BY_SIDE ? "all"
@@ -145,13 +148,19 @@ static struct text make_model(const struct head *h)
                  l);
         snprintf(turned, sizeof turned, "turned%d", l);
         snprintf(shape, sizeof shape, "shape%d", l);
-        put_shape(&graph, h, is_first ? turned : level, shape);
+        put_shape(&graph, h, is_first && h->form != SCORED ? turned : level, shape);
         if (is_first) {
             attribute_ints(&attributes, "perm", last, 4);
             put_op(&graph, "Transpose", level, turned, &attributes);
         }
         snprintf(inputs, sizeof inputs, "%s %s", is_first ? turned : level, shape);
-        put_op(&graph, "Reshape", inputs, is_turned ? turned : rows, NULL);
+        put_op(&graph, "Reshape", inputs,
+               is_turned           ? turned
+               : h->form == SCORED ? shape + 1
+                                   : rows,
+               NULL);
+        if (h->form == SCORED)
+            put_op(&graph, "Sigmoid", shape + 1, rows, NULL);
         if (is_turned) {
             attribute_ints(&attributes, "perm", turn, 3);
             put_op(&graph, "Transpose", turned, rows, &attributes);
@@ -271,6 +280,8 @@ static void heads_give_the_same(void **unused)
         {"QHeadS6", TURNED, "S", {9}, 6, 0, 9},
         {"QHeadL4", ANCHORS, "L", {12}, 4, 0, 4},
         {"QHeadS2", COMPUTED, "S", {15}, 2, 0, 3},
+        {"QHeadS1", SCORED, "S", {4}, 1, 0, 2},
+        {"QHeadS3", SCORED, "S", {10}, 3, 0, 10},
         {"QHeadLS4", COMPUTED, "LS", {8, 4}, 4, 0, 12},
         {"QHeadSliceS1", SPLIT, "S", {44}, 1, 0, 32},
         {"QHeadSliceL1", SPLIT, "L", {40}, 1, 0, 9},
