@@ -268,7 +268,7 @@ static enum lbw_status add_part(struct level *level, const struct kernel *self, 
                         (long long)self->begin, (long long)self->end, (long long)x->dims[1]);
     level->plane = plane;
     level->parts[p] =
-        (struct part){(const uint8_t *)x->data + (size_t)self->begin * plane,
+        (struct part){x->count ? (const uint8_t *)x->data + (size_t)self->begin * plane : NULL,
                       (size_t)(self->row->is_slice ? self->end - self->begin : x->dims[1]),
                       (size_t)x->dims[1] * plane};
     level->channels += level->parts[p].channels;

@@ -310,7 +310,7 @@ static enum lbw_status compute(void *kernel, struct ort_kernel_context *context,
     LBW_OR_OUT(fill_group(&job.group, &job.columns, job.rows.x_size, err));
     job.zero = (float)job.scaling.zero;
     job.x = inputs->data;
-    job.end = job.x + inputs->count;
+    job.end = inputs->count ? job.x + inputs->count : job.x; /* which may be NULL */
     job.y = y;
     job.num_planes = (size_t)(x[0] * x[1]);
     status = run(&job, context, err);
