@@ -369,5 +369,13 @@ int main(void)
         cmocka_unit_test(float_models_are_refused),
         cmocka_unit_test(wrong_calls_are_refused),
     };
+    const char *library = NULL;
+    struct lbw_error err = {0};
+    if (!has_runtime())
+        return EXIT_SKIPPED;
+    if (lbw_native_library(&library, &err) != LBW_OK) {
+        printf("%s\n", err.message);
+        return 1;
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
