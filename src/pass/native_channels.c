@@ -141,6 +141,7 @@ static bool trace_pair(struct lbw_numbers *out, struct tracer *t,
     bool is_traced = trace(out, t, value->name, depth + 1);
     if (!is_traced) {
         before.arena = t->arena;
+        before.num_nodes = t->num_nodes; /* of all that was tried */
         *t = before;
     }
     return is_traced;

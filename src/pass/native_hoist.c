@@ -8,6 +8,7 @@
 #include "onnx/rename.h"
 
 #define MAX_DEPTH 64
+#define MAX_NODES 512 /* counted once for each way to them */
 
 struct hoist {
     const struct lbw_native_finder *finder;
@@ -37,6 +38,7 @@ static size_t num_moved(const Onnx__NodeProto *node)
 /* What a value is put together from. */
 struct sources {
     bool bytes, others, resizes;
+    size_t num_nodes;
 };
 
 static void look_at(struct sources *out, const struct lbw_native_finder *r, const char *name,
@@ -49,17 +51,19 @@ static void look_at(struct sources *out, const struct lbw_native_finder *r, cons
         out->bytes = true;
     else if (!num)
         out->others = true;
+    out->num_nodes++;
     out->resizes = out->resizes || (num && lbw_node_is(node, "Resize"));
-    for (size_t i = 0; i < num; i++)
+    for (size_t i = 0; i < num && out->num_nodes <= MAX_NODES; i++)
         look_at(out, r, lbw_node_input(node, i), depth + 1);
 }
 
 /* The node that makes a value of bytes and something that no operator takes with them. */
 static const Onnx__NodeProto *find_mover(const struct lbw_native_finder *r, const char *name)
 {
-    struct sources sources = {false, false, false};
+    struct sources sources = {0};
     look_at(&sources, r, name, 0);
-    bool is_mixed = sources.bytes && (sources.others || sources.resizes);
+    bool is_mixed =
+        sources.bytes && (sources.others || sources.resizes) && sources.num_nodes <= MAX_NODES;
     return is_mixed && !lbw_native_dequantizer(r, name) ? lbw_native_value(r, name)->producer
                                                         : NULL;
 }

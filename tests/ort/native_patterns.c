@@ -270,6 +270,56 @@ static void shuffles_between_bytes_are_one_operator(void **unused)
     lbw_model_close(&model);
 }
 
+#define DOUBLINGS 31 /* more ways to the first value than can be tried */
+
+/* A value joined with itself again and again: between floats, and between bytes with one more.
+ */
+static void doublings_are_left_alone(void **unused)
+{
+    (void)unused;
+    static const int64_t one[] = {1, 1, 1, 1}; /* of each, as the model states */
+    const struct layer layer = {"q", "a", "Relu", 8, 8, 1, 1, 1, .02F, false};
+    struct lbw_error err = {0};
+    struct lbw_model *model = NULL;
+    struct lbw_native_count count = {0};
+    struct text graph = {0}, axis = {0};
+    char inputs[64], output[16];
+    put_scaling(&graph, "q", .02F, 100);
+    put_quantize(&graph, "x", "q", "q");
+    put_layer(&graph, &layer);
+    put_dequantize(&graph, "a", "_part");
+    put_scaling(&graph, "s", .07F, 110);
+    attribute_int(&axis, "axis", 1);
+    put_op(&graph, "Concat", "a_part x", "f0", &axis);
+    put_op(&graph, "Identity", "a_part", "p0", NULL);
+    put_pair(&graph, "p0");
+    for (int i = 0; i < DOUBLINGS; i++) {
+        snprintf(inputs, sizeof inputs, "f%d f%d", i, i);
+        snprintf(output, sizeof output, "f%d", i + 1);
+        attribute_int(&axis, "axis", 1);
+        put_op(&graph, "Concat", inputs, output, &axis);
+        snprintf(inputs, sizeof inputs, "p%d_real p%d_real a_part", i, i);
+        snprintf(output, sizeof output, "p%d", i + 1);
+        attribute_int(&axis, "axis", 1);
+        put_op(&graph, "Concat", inputs, output, &axis);
+        put_pair(&graph, output);
+        put_typed_port(&graph, 13, name_of(output, "_real"), TYPE(FLOAT), one, 4);
+    }
+    put_quantize(&graph, output, "s", "y");
+    snprintf(output, sizeof output, "f%d", DOUBLINGS);
+    put_quantize(&graph, output, "s", "z");
+    put_typed_port(&graph, 11, "x", TYPE(FLOAT), small, 4);
+    put_typed_port(&graph, 12, "y", TYPE(UINT8), NULL, 0);
+    put_typed_port(&graph, 12, "z", TYPE(UINT8), NULL, 0);
+    struct text bytes = finish_model(&graph, 8, 14);
+    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
+    check(lbw_nativize(&count, model, &err), &err);
+    assert_int_equal(count.num_convs, 1);
+    assert_true(calls(model, "Concat"));
+    free(bytes.data);
+    lbw_model_close(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -277,6 +327,7 @@ int main(void)
         cmocka_unit_test(pyramids_move_bytes),
         cmocka_unit_test(quarters_are_one_operator),
         cmocka_unit_test(shuffles_between_bytes_are_one_operator),
+        cmocka_unit_test(doublings_are_left_alone),
     };
     const char *library = NULL;
     struct lbw_error err = {0};
