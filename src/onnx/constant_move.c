@@ -316,12 +316,10 @@ enum lbw_status lbw_constant_pad(struct lbw_numbers *out, const struct lbw_const
                                  struct lbw_error *err)
 {
     const struct lbw_numbers *a = input(call, 0), *fill = input(call, 2);
-    const Onnx__AttributeProto *mode = lbw_node_attribute(call->node, "mode");
     int64_t pads[2 * LBW_NUMBERS_DIMS], dims[LBW_NUMBERS_DIMS], at[LBW_NUMBERS_DIMS];
     size_t num, steps[LBW_NUMBERS_DIMS];
     if (!a || input(call, 3) || !whole_numbers(pads, &num, call, "pads", 1) ||
-        num != 2 * a->num_dims ||
-        (mode && (mode->s.len != 8 || memcmp(mode->s.data, "constant", 8))))
+        num != 2 * a->num_dims || !lbw_node_says(call->node, "mode", "constant", true))
         return refuse(err);
     for (size_t i = 0; i < num; i++)
         if (pads[i] < 0 || pads[i] > MOST_DIM)

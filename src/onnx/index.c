@@ -324,6 +324,13 @@ int64_t lbw_node_int(const Onnx__NodeProto *node, const char *name, int64_t othe
     return attribute && attribute->has_i ? attribute->i : otherwise;
 }
 
+bool lbw_node_says(const Onnx__NodeProto *node, const char *name, const char *value,
+                   bool otherwise)
+{
+    const Onnx__AttributeProto *a = lbw_node_attribute(node, name);
+    return a ? a->s.len == strlen(value) && memcmp(a->s.data, value, a->s.len) == 0 : otherwise;
+}
+
 float lbw_node_float(const Onnx__NodeProto *node, const char *name, float otherwise)
 {
     const Onnx__AttributeProto *attribute = lbw_node_attribute(node, name);

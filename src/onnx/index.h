@@ -96,6 +96,10 @@ Onnx__AttributeProto *lbw_node_attribute(const Onnx__NodeProto *node, const char
 int64_t lbw_node_int(const Onnx__NodeProto *node, const char *name, int64_t otherwise);
 float lbw_node_float(const Onnx__NodeProto *node, const char *name, float otherwise);
 
+/* Whether that attribute is this string; `otherwise` where the node has none. */
+bool lbw_node_says(const Onnx__NodeProto *node, const char *name, const char *value,
+                   bool otherwise);
+
 /*
  * True if the node takes an attribute from the call of its function, so that the functions
  * above do not know its value.

@@ -22,13 +22,6 @@ static bool has_output(const Onnx__NodeProto *node, size_t i)
     return i < node->n_output && node->output[i] && *node->output[i];
 }
 
-static bool says(const Onnx__NodeProto *node, const char *name, const char *value)
-{
-    const Onnx__AttributeProto *a = lbw_node_attribute(node, name);
-    return a && a->has_s && a->s.len == strlen(value) &&
-           memcmp(a->s.data, value, a->s.len) == 0;
-}
-
 /* A name for something new next to the node. */
 static const char *stem(struct lbw_lift *lift, const Onnx__NodeProto *node, const char *what)
 {
@@ -313,7 +306,7 @@ static enum lbw_status nearest_mode(const char **mode, struct lbw_lift *lift,
 static enum lbw_status resize_11(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
     const char *inputs[3] = {NULL, NULL, lbw_node_input(node, 1)};
-    if (!says(node, "mode", "linear")) {
+    if (!lbw_node_says(node, "mode", "linear", false)) {
         const char *mode = NULL;
         LBW_TRY(nearest_mode(&mode, lift, node));
         LBW_TRY(add_text(lift, node, "nearest_mode", mode));
@@ -353,7 +346,7 @@ static enum lbw_status split_13(struct lbw_lift *lift, Onnx__NodeProto *node)
 
 static enum lbw_status resize_13(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
-    if (says(node, "coordinate_transformation_mode", "tf_half_pixel_for_nn"))
+    if (lbw_node_says(node, "coordinate_transformation_mode", "tf_half_pixel_for_nn", false))
         return lbw_lift_refuse(lift, node, "tf_half_pixel_for_nn was removed");
     if (!has_input(node, 3))
         return LBW_OK;
@@ -440,9 +433,10 @@ static enum lbw_status dft_20(struct lbw_lift *lift, Onnx__NodeProto *node)
 
 static enum lbw_status grid_sample_20(struct lbw_lift *lift, Onnx__NodeProto *node)
 {
-    if (says(node, "mode", "bilinear"))
+    if (lbw_node_says(node, "mode", "bilinear", false))
         return add_text(lift, node, "mode", "linear");
-    return says(node, "mode", "bicubic") ? add_text(lift, node, "mode", "cubic") : LBW_OK;
+    return lbw_node_says(node, "mode", "bicubic", false) ? add_text(lift, node, "mode", "cubic")
+                                                         : LBW_OK;
 }
 
 static enum lbw_status group_normalization_21(struct lbw_lift *lift, Onnx__NodeProto *node)

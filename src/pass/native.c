@@ -123,7 +123,7 @@ static enum lbw_status look_at(struct rewriter *r, const Onnx__NodeProto *node)
 static void drop_region(Onnx__NodeProto *node)
 {
     if (lbw_node_is(node, "Resize") && node->n_input > 2 &&
-        !lbw_native_says(node, "coordinate_transformation_mode", "tf_crop_and_resize", false))
+        !lbw_node_says(node, "coordinate_transformation_mode", "tf_crop_and_resize", false))
         node->input[1] = (char *)protobuf_c_empty_string;
 }
 

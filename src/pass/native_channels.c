@@ -86,24 +86,13 @@ static bool read_constant(struct lbw_numbers *out, struct tracer *t,
     return true;
 }
 
-static bool is_mover(const Onnx__NodeProto *node)
-{
-    static const char *const movers[] = {"Concat",    "Flatten",  "Gather", "Identity",
-                                         "Reshape",   "Slice",    "Split",  "Squeeze",
-                                         "Transpose", "Unsqueeze"};
-    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
-        if (lbw_node_is(node, movers[i]))
-            return true;
-    return false;
-}
-
 static bool trace_node(struct lbw_numbers *out, struct tracer *t, const Onnx__NodeProto *node,
                        size_t output, int depth)
 {
     const struct lbw_native_finder *r = t->finder;
     struct lbw_numbers *inputs = lbw_arena_calloc(&t->arena, node->n_input + 1, sizeof *inputs);
     size_t count = 0;
-    if (!inputs || !is_mover(node) || ++t->num_nodes > MAX_NODES)
+    if (!inputs || !lbw_native_moves(node) || ++t->num_nodes > MAX_NODES)
         return false;
     for (size_t i = 0; i < node->n_input; i++) {
         if (*node->input[i] && !trace(&inputs[i], t, node->input[i], depth + 1))
@@ -133,7 +122,7 @@ static bool trace_pair(struct lbw_numbers *out, struct tracer *t,
     const Onnx__NodeProto *q =
         lbw_native_made_by(r, lbw_node_input(dequantize, 0), "QuantizeLinear");
     const struct lbw_value *value = q ? lbw_native_value(r, lbw_node_input(q, 0)) : NULL;
-    if (!value || !value->producer || !is_mover(value->producer) ||
+    if (!value || !value->producer || !lbw_native_moves(value->producer) ||
         !lbw_native_has_byte_scaling(r, q) || !lbw_native_has_same_scaling(r, q, dequantize) ||
         !lbw_native_has_same_scaling(r, q, t->quantize))
         return false;
@@ -301,7 +290,7 @@ bool lbw_native_match_channels(struct lbw_native_call *call, const struct lbw_na
     struct tracer t = {.finder = r, .quantize = quantize};
     struct lbw_numbers result;
     const Onnx__NodeProto *bytes = lbw_native_dequantizer(r, x);
-    if (!value || !value->producer || (!bytes && !is_mover(value->producer)) ||
+    if (!value || !value->producer || (!bytes && !lbw_native_moves(value->producer)) ||
         !lbw_native_has_byte_scaling(r, quantize) ||
         (bytes && lbw_native_has_same_scaling(r, bytes, quantize)))
         return false;

@@ -146,8 +146,7 @@ static const char *zero_bias(const struct lbw_native_finder *r, const Onnx__Node
 
 bool lbw_native_has_auto_pad(const Onnx__NodeProto *node)
 {
-    const Onnx__AttributeProto *pad = lbw_node_attribute(node, "auto_pad");
-    return pad && !(pad->s.len == 6 && memcmp(pad->s.data, "NOTSET", 6) == 0);
+    return !lbw_node_says(node, "auto_pad", "NOTSET", true);
 }
 
 /* The int32 bias of a layer, and its scale. */

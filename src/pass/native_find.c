@@ -101,12 +101,15 @@ bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__
            is_same_constant(r, lbw_node_input(a, 2), lbw_node_input(b, 2));
 }
 
-bool lbw_native_says(const Onnx__NodeProto *node, const char *name, const char *value,
-                     bool is_default)
+bool lbw_native_moves(const Onnx__NodeProto *node)
 {
-    const Onnx__AttributeProto *a = lbw_node_attribute(node, name);
-    return a ? a->s.len == strlen(value) && memcmp(a->s.data, value, a->s.len) == 0
-             : is_default;
+    static const char *const movers[] = {"Concat",    "Flatten",  "Gather", "Identity",
+                                         "Reshape",   "Slice",    "Split",  "Squeeze",
+                                         "Transpose", "Unsqueeze"};
+    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
+        if (lbw_node_is(node, movers[i]))
+            return true;
+    return false;
 }
 
 void lbw_native_add_input(struct lbw_native_call *call, const char *name)

@@ -105,9 +105,9 @@ const Onnx__NodeProto *lbw_native_rounder(struct lbw_native_scaling *out,
 bool lbw_native_has_same_scaling(const struct lbw_native_finder *r, const Onnx__NodeProto *a,
                                  const Onnx__NodeProto *b);
 
-/* Whether a node's attribute is that string; `is_default`: also where the node has none. */
-bool lbw_native_says(const Onnx__NodeProto *node, const char *name, const char *value,
-                      bool is_default);
+/* Whether a node puts the elements of its inputs in other places, and does no more than that.
+ */
+bool lbw_native_moves(const Onnx__NodeProto *node);
 
 /* The next inputs of a call: a name, or the scale and zero point of a node. */
 void lbw_native_add_input(struct lbw_native_call *call, const char *name);

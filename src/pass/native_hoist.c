@@ -18,21 +18,16 @@ struct hoist {
     struct lbw_error *err;
 };
 
-/* Inputs of a node that it only moves; 0: it does more than that. */
+/* Inputs of a node that it only moves, to its first output; 0: it does more than that. */
 static size_t num_moved(const Onnx__NodeProto *node)
 {
-    static const char *const movers[] = {"Flatten", "Gather",    "Identity",  "Reshape",
-                                         "Squeeze", "Transpose", "Unsqueeze", "Slice"};
     if (lbw_node_is(node, "Concat"))
         return node->n_input;
     if (lbw_node_is(node, "Resize"))
-        return lbw_native_says(node, "mode", "nearest", true) &&
-               !lbw_native_says(node, "coordinate_transformation_mode", "tf_crop_and_resize",
-                                false);
-    for (size_t i = 0; i < sizeof movers / sizeof *movers; i++)
-        if (lbw_node_is(node, movers[i]))
-            return 1;
-    return 0;
+        return lbw_node_says(node, "mode", "nearest", true) &&
+               !lbw_node_says(node, "coordinate_transformation_mode", "tf_crop_and_resize",
+                              false);
+    return lbw_native_moves(node) && !lbw_node_is(node, "Split");
 }
 
 /* What a value is put together from. */

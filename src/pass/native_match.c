@@ -61,7 +61,7 @@ static bool read_pad(int64_t pads[4], const struct lbw_native_finder *r,
     struct lbw_tensor view;
     int64_t all[8];
     float number = 0;
-    if (!amounts || !lbw_native_says(pad, "mode", "constant", true) || (*value && !constant) ||
+    if (!amounts || !lbw_node_says(pad, "mode", "constant", true) || (*value && !constant) ||
         *lbw_node_input(pad, 3) || lbw_tensor_view(&view, r->model, amounts, NULL) != LBW_OK ||
         view.count != 8 || lbw_tensor_read_int64(&view, all, NULL) != LBW_OK)
         return false;
@@ -128,12 +128,12 @@ static bool match_resize(struct lbw_native_call *call, const struct lbw_native_f
     const char *wanted = *sizes ? sizes : scales;
     call->last = lbw_native_quantizer(r, resize);
     if (!x || !call->last || !lbw_native_has_same_scaling(r, x, call->last) || !*wanted ||
-        !lbw_native_says(resize, "mode", "linear", false) ||
-        !lbw_native_says(resize, "keep_aspect_ratio_policy", "stretch", true) ||
+        !lbw_node_says(resize, "mode", "linear", false) ||
+        !lbw_node_says(resize, "keep_aspect_ratio_policy", "stretch", true) ||
         lbw_node_int(resize, "antialias", 0) || lbw_node_attribute(resize, "axes"))
         return false;
-    if (!lbw_native_says(resize, mode, "pytorch_half_pixel", false) &&
-        (!lbw_native_says(resize, mode, "half_pixel", true) || may_leave_one(r, wanted)))
+    if (!lbw_node_says(resize, mode, "pytorch_half_pixel", false) &&
+        (!lbw_node_says(resize, mode, "half_pixel", true) || may_leave_one(r, wanted)))
         return false;
     lbw_native_add_input(call, lbw_node_input(x, 0));
     lbw_native_add_scaling(call, x);
