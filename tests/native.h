@@ -3,6 +3,7 @@
 #ifndef LBW_TESTS_NATIVE_H
 #define LBW_TESTS_NATIVE_H
 
+#include "check.h"
 #include "graph.h"
 
 static inline void put_tensor(struct text *graph, const char *name, int32_t type,
@@ -49,6 +50,34 @@ static inline void put_dequantize(struct text *graph, const char *name, const ch
     char inputs[200];
     snprintf(inputs, sizeof inputs, "%s %s_scale %s_zero", name, name, name);
     put_op(graph, "DequantizeLinear", inputs, name_of(name, suffix), NULL);
+}
+
+/* As put_op(), of `ai.lbw`. */
+static inline void put_call(struct text *graph, const char *op, const char *inputs,
+                            const char *outputs, struct text *attributes)
+{
+    struct text domain = {0}, *all = attributes ? attributes : &domain;
+    put_text(all, 7, "ai.lbw");
+    put_op(graph, op, inputs, outputs, all);
+}
+
+/* As finish_model(), with calls of `ai.lbw`. */
+static inline struct text finish_calls(struct text *graph)
+{
+    struct text import = {0}, model = finish_model(graph, 8, 14);
+    put_text(&import, 1, "ai.lbw");
+    put_int(&import, 2, 1);
+    put_message(&model, 8, &import);
+    return model;
+}
+
+/* It failed with these words in its message; NULL: it did not fail. */
+static inline void check_refusal(const char *what, enum lbw_status status,
+                                 const struct lbw_error *err)
+{
+    assert_int_equal(status == LBW_OK, what == NULL);
+    if (what && !strstr(err->message, what))
+        fail_msg("'%s' is not in '%s'", what, err->message);
 }
 
 #endif

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <lbw/runtime.h>
+
 #include "run/session.h"
 
 #define EXIT_SKIPPED 77 /* to meson */
@@ -40,6 +42,20 @@ static inline bool has_runtime(void)
         return true;
     fprintf(stderr, "skipped: %s\n", err.message);
     return false;
+}
+
+/* What main() returns without the runtime, or without the operator library; 0: both are there.
+ */
+static inline int miss_kernels(void)
+{
+    const char *library = NULL;
+    struct lbw_error err = {0};
+    if (!has_runtime())
+        return EXIT_SKIPPED;
+    if (lbw_native_library(&library, &err) == LBW_OK)
+        return EXIT_SUCCESS;
+    printf("%s\n", err.message);
+    return EXIT_FAILURE;
 }
 
 #endif

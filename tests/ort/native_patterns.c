@@ -329,13 +329,6 @@ int main(void)
         cmocka_unit_test(shuffles_between_bytes_are_one_operator),
         cmocka_unit_test(doublings_are_left_alone),
     };
-    const char *library = NULL;
-    struct lbw_error err = {0};
-    if (!has_runtime())
-        return EXIT_SKIPPED;
-    if (lbw_native_library(&library, &err) != LBW_OK) {
-        printf("%s\n", err.message);
-        return 1;
-    }
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int missing = miss_kernels();
+    return missing ? missing : cmocka_run_group_tests(tests, NULL, NULL);
 }
