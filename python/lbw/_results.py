@@ -345,8 +345,8 @@ class Conversion(Output):
     calibrated: bool
     # Of errors, that the ranges of 8-bit activations minimize; 0: there are none.
     range_power: float
-    # Of the detector's boxes with those of the float model, 0 … 1, with ranges of powers 4 and
-    # 2, of which the better was kept; NaN: there was no choice.
+    # How far the detector's boxes agree with the float model's, 0 … 1, with ranges by power 4
+    # and by power 2; the better was kept. NaN if only one power was tried.
     fourths_agreement: float
     squares_agreement: float
     # What was assumed about the images, in one line.

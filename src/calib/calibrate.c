@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "detect/assume.h"
 #include "calib/agreement.h"
 #include "calib/emphasis.h"
 #include "calib/stages.h"
+#include "detect/assume.h"
 
-/* Boxes in fewer samples are no evidence. */
+/* With fewer samples, chance decides whose boxes agree better. */
 #define FEWEST_TO_JUDGE 16
 
 /* The public handle is the interface itself, followed by what it needs. */

@@ -89,8 +89,8 @@ static bool exceeds_pairs(const struct lbw_conv *conv)
     return false;
 }
 
-/* Whether a sum times its scale may leave the range of int32, which the loops do not look
- * for. Only layers whose outputs are nearly all 0 or 255 do. */
+/* Whether a sum times its scale may exceed int32; the loops assume that none does. Only layers
+ * whose outputs are nearly all 0 or 255 have such sums. */
 static bool leaves_range(const struct lbw_conv_params *p)
 {
     size_t size = (size_t)(p->num_inputs / p->groups * p->kernel[0] * p->kernel[1]);

@@ -532,7 +532,7 @@ static enum lbw_status find_plan(struct lbw_conv_plan **out, bool *is_kept,
     return LBW_OK;
 }
 
-/* Runs the reference if there is no plan; packed weights are unpacked for this run. */
+/* Runs the reference where no plan exists, and unpacks packed weights for it. */
 static enum lbw_status run_reference(const struct lbw_conv *conv, void *y, const uint8_t *x,
                                      const uint8_t *r, int64_t num_images,
                                      const int64_t sides[2], struct lbw_error *err)

@@ -26,7 +26,7 @@ struct table {
     float values[LBW_TABLE_SIZE];
 };
 
-/* What the name says. */
+/* What distinguishes the operators, as in their names. */
 struct row {
     const char *letters; /* of the parts: S for Sigmoid, L for none */
     bool is_slice;

@@ -31,7 +31,6 @@ SHAPES = ROOT / "samples" / "shapes"
 GRIDS = ["2", "3", "4", "5", "6", "3x2", "4x2"]
 BUDGETS = ["3.3", "3.6", "4.0", "4.2", "4.6", "5.2"]
 AIMS = {"3.6": "half", "4.2": "a quarter", "4.6": "a tenth"}
-SEARCHED = BUDGETS  # a search takes minutes
 TRIALS = 16
 PLANS = 30
 COCO = (ASSETS / "coco/calib", ASSETS / "coco/eval", ASSETS / "coco/eval.json")
@@ -178,7 +177,7 @@ def search(detector):
     """At each size --bits auto and what trials make of it, on images that no trial has used."""
     _, _, pictures, labels, _ = DETECTORS[detector]
     text = columns(detector, "plan", "bits per weight", "file", "judged")
-    for budget in SEARCHED:
+    for budget in BUDGETS:
         [whole] = measure(detector, [auto(budget)])
         plan, trials = find_plan(detector, budget, whole["size"])
         ways = [auto(budget), (f"search-{budget}", ["--plan", plan])]
