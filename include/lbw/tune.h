@@ -18,7 +18,7 @@ struct lbw_tune_status {
     size_t step;      /* steps done */
     size_t num_steps; /* an estimate if time is the limit */
     size_t num_views; /* of images so far: steps times batch */
-    double loss;      /* of this step's images; 1 is as bad as a constant output */
+    double loss;      /* of this step's images, taps aside; 1 is as bad as a constant output */
     double held_back; /* loss on views of the held-back images, when last measured */
     double best;      /* the lowest of these so far */
     double agreement; /* AP .50:.95 there with the teacher's boxes as truth; -1: unknown */
@@ -57,21 +57,25 @@ struct lbw_tune_params {
      * convolutions, with equal weight.
      */
     const struct lbw_profile *profile;
-    size_t num_taps;   /* also compare at this many layers along the trunk; 0: none */
-    double tap_weight; /* of all taps together, relative to the outputs; 0: 1 */
+    /*
+     * Also compare at this many layers along the trunk, unless `targets` are given: what they
+     * hold says more about a sample than the outputs, so few samples go further. 0: 12.
+     */
+    size_t num_taps;
+    bool no_taps;      /* none */
+    double tap_weight; /* of all taps together, relative to the outputs; 0: 3 */
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or as many as fit into `minutes` */
     double minutes;   /* stop by then, even before num_steps; 0: no limit */
     size_t batch;     /* views of images per step; 0: 8 */
     /*
      * The number of different views of the images, which are used repeatedly. The teacher's
-     * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024,
-     * or as many as are kept.
+     * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024.
      */
     size_t num_views;
     /*
      * The learning rate: the step of a weight is about this share of the largest level of its
-     * channel. It warms up and decays as a cosine; it is doubled at first while the held-back
+     * channel. It warms up and decays as a cosine; it is doubled once while the held-back
      * loss falls, and halved when that loss rises. 0: .0001.
      */
     double rate;

@@ -129,6 +129,7 @@ static enum lbw_status open_tuner(struct job *job)
         .num_targets = v->targets.num,
         .profile = job->all.picture.detector,
         .num_taps = (size_t)v->taps,
+        .no_taps = v->taps == 0,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
         .num_steps = (size_t)v->steps,
@@ -271,10 +272,10 @@ static const struct lbw_option options[] = {
      "weighted by their effect on the boxes, if a profile fits; else the outputs of the last "
      "convolutions)"},
     {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
-     "also compare them at N intermediate layers (default 0)", .min = 0,
+     "without --match, also compare them at N intermediate layers (default 12)", .min = 0,
      .max = 1000},
     {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
-     "weight of the intermediate layers in the loss, relative to the outputs (default 1)",
+     "weight of the intermediate layers, relative to the outputs (default 3)",
      .min = 1e-6,
      .max = 1e6},
     {"optimizer", 0, LBW_OPTION_CHOICE, AT(optimizer), NULL,
@@ -309,7 +310,7 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct tune_values defaults = {.all.calib.source = "generated", .tap_weight = 1};
+static const struct tune_values defaults = {.all.calib.source = "generated", .taps = -1};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

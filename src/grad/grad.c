@@ -152,10 +152,25 @@ static void add_loss(struct lbw_building *b, size_t target, const char *term,
     give(b, lbw_grad_find(b, b->params->targets[target]), gradient);
 }
 
-/* The loss over all targets; its derivative starts the backward pass. */
+/* Taps are compared, but the loss that is reported does not count them. */
+static void write_taps(struct lbw_building *b)
+{
+    const struct lbw_grad_params *p = b->params;
+    for (size_t i = p->num_targets - p->num_taps; i < p->num_targets; i++) {
+        struct lbw_loss loss = {.target = p->targets[i],
+                                .wanted = input_name(b, "wanted", i),
+                                .factor = input_name(b, "factor", i)};
+        b->out.wanted[i] = loss.wanted;
+        b->out.factors[i] = loss.factor;
+        if (!p->no_gradients)
+            give(b, lbw_grad_find(b, loss.target), lbw_loss_pull(&b->tape, &loss));
+    }
+}
+
+/* The loss over all targets but taps; its derivative starts the backward pass. */
 static void write_loss(struct lbw_building *b)
 {
-    for (size_t i = 0; i < b->params->num_targets; i++) {
+    for (size_t i = 0; i < b->params->num_targets - b->params->num_taps; i++) {
         struct lbw_loss loss = {.target = b->params->targets[i],
                                 .factor = input_name(b, "factor", i)};
         const char *gradient, *term;
@@ -318,7 +333,7 @@ static const char *sum_by_channel(struct lbw_building *b, const struct lbw_grad_
 }
 
 /* Energies of gradients and moments of values, after the backward pass. */
-static void write_taps(struct lbw_building *b)
+static void write_statistics(struct lbw_building *b)
 {
     const struct lbw_grad_params *p = b->params;
     struct lbw_tape *tape = &b->tape;
@@ -417,10 +432,11 @@ static enum lbw_status build(struct lbw_building *b, struct lbw_error *err)
     LBW_TRY(check_targets(b, err));
     use_native(b);
     write_loss(b);
+    write_taps(b);
     for (size_t i = b->trunk.num_nodes; i-- > 0;)
         step_back(b, b->trunk.nodes[i]);
     name_gradients(b);
-    write_taps(b);
+    write_statistics(b);
     LBW_TRY(lbw_grad_write_ports(b, err));
     if (b->tape.failed)
         return lbw_fail_memory(err);

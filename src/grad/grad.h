@@ -60,10 +60,12 @@ struct lbw_grad_params {
     const char *const *weights; /* initializers of the main graph: gradients are wanted */
     size_t num_weights;
     const struct lbw_strmap *shapes; /* of inputs, lbw_grad_values(): → lbw_grad_shape */
-    bool no_gradients; /* outputs are the loss and the targets, to judge a state */
+    bool no_gradients; /* outputs are the loss and the targets but taps, to judge a state */
     bool is_linear;    /* the loss is Σ factor·target, without desired values */
     bool has_native;   /* the session will have LBW_GRAD_DOMAIN */
     size_t num_scored; /* this many targets, the first, may hold probabilities: see loss */
+    size_t
+        num_taps; /* this many, the last: compared with one factor each, but not in the loss */
     /* Adds outputs, per channel: Σ gradient² of these tensors … */
     const struct lbw_grad_tap *energies;
     size_t num_energies;
@@ -75,13 +77,14 @@ struct lbw_grad_params {
 /*
  * The training graph as a serialised model. With T targets and W weights its inputs are those
  * of the model that the trunk needs, then T tensors "desired value of target t", then T tensors
- * of factors (the shape of the target), then num_scored tensors of score factors, then those of
- * the W weights that it reads. Its outputs are the loss, a scalar, then the gradient of each
- * weight that has one, in the shape of the weight; or with no_gradients the T targets; then
- * energies and moments as requested, vectors. All names and lists live in the arena of the
- * index's model.
+ * of factors (the shape of the target, scalars for taps), then num_scored tensors of score
+ * factors, then those of the W weights that it reads. Its outputs are the loss, a scalar, then
+ * the gradient of each weight that has one, in the shape of the weight; or with no_gradients
+ * the targets but taps; then energies and moments as requested, vectors. All names and lists
+ * live in the arena of the index's model.
  *
- * The loss is Σ factor·(target - wanted)² - Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), the
+ * The loss is, over all targets but taps,
+ * Σ factor·(target - wanted)² - Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), the
  * cross-entropy, where p is the target clamped to LBW_GRAD_LEAST_SCORE … 1 - it.
  */
 struct lbw_grad {

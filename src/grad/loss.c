@@ -56,3 +56,11 @@ const char *lbw_loss_both(struct lbw_tape *tape, const struct lbw_loss *loss,
     lbw_tape_attr_float(tape, node, "least", (float)LBW_GRAD_LEAST_SCORE);
     return term;
 }
+
+const char *lbw_loss_pull(struct lbw_tape *tape, const struct lbw_loss *loss)
+{
+    const char *error = lbw_tape_binary(tape, "Sub", loss->target, loss->wanted);
+    return lbw_tape_binary(
+        tape, "Mul", error,
+        lbw_tape_binary(tape, "Mul", loss->factor, lbw_tape_scalar(tape, 2)));
+}

@@ -41,6 +41,7 @@ static enum lbw_status list_inputs(struct lbw_building *b, struct lbw_error *err
 enum lbw_status lbw_grad_write_ports(struct lbw_building *b, struct lbw_error *err)
 {
     const struct lbw_grad_params *params = b->params;
+    size_t num_counted = params->num_targets - params->num_taps;
     LBW_TRY(list_inputs(b, err));
     size_t max = b->out.num_inputs + 3 * params->num_targets + params->num_weights + 1;
     Onnx__ValueInfoProto **in = lbw_arena_calloc(b->arena, max, sizeof *in);
@@ -54,15 +55,17 @@ enum lbw_status lbw_grad_write_ports(struct lbw_building *b, struct lbw_error *e
     size_t n = 0;
     for (size_t i = 0; i < b->out.num_inputs; i++)
         in[n++] = port(b, b->out.inputs[i], lbw_grad_find(b, b->out.inputs[i])->shape);
-    for (size_t k = params->is_linear ? 1 : 0; k < 2; k++)
-        for (size_t i = 0; i < params->num_targets; i++)
-            in[n++] = port(b, k ? b->out.factors[i] : b->out.wanted[i],
-                           lbw_grad_find(b, params->targets[i])->shape);
+    for (size_t i = 0; i < params->num_targets && !params->is_linear; i++)
+        in[n++] = port(b, b->out.wanted[i], lbw_grad_find(b, params->targets[i])->shape);
+    const struct lbw_grad_shape scalar = {.data_type = b->tape.type};
+    for (size_t i = 0; i < params->num_targets; i++)
+        in[n++] = port(b, b->out.factors[i],
+                       i < num_counted ? lbw_grad_find(b, params->targets[i])->shape : &scalar);
     for (size_t i = 0; i < params->num_scored && !params->is_linear; i++)
         in[n++] = port(b, b->out.scores[i], lbw_grad_find(b, params->targets[i])->shape);
     b->graph.output = out;
     out[b->graph.n_output++] = port(b, b->out.loss, NULL);
-    for (size_t i = 0; params->no_gradients && i < params->num_targets; i++)
+    for (size_t i = 0; params->no_gradients && i < num_counted; i++)
         out[b->graph.n_output++] =
             port(b, params->targets[i], lbw_grad_find(b, params->targets[i])->shape);
     for (size_t i = 0; i < params->num_weights; i++) {

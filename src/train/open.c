@@ -138,6 +138,7 @@ static enum lbw_status open_targets(struct lbw_tuning *t, bool of_outputs,
     struct lbw_sessions_params params = {.targets = t->targets.names,
                                          .num_targets = t->targets.num,
                                          .num_scored = num_scored,
+                                         .num_taps = t->targets.num_taps,
                                          .params = t->student.names,
                                          .num_params = t->student.num_params,
                                          .num_threads = 1};

@@ -122,6 +122,7 @@ static enum lbw_status open_graphs(struct lbw_sessions *t, const struct lbw_inde
     struct lbw_grad_params grad = {.targets = t->targets,
                                    .num_targets = t->num_targets,
                                    .num_scored = params->num_scored,
+                                   .num_taps = params->num_taps,
                                    .weights = params->params,
                                    .num_weights = params->num_params,
                                    .shapes = shapes,

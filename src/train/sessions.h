@@ -41,8 +41,8 @@ struct lbw_sessions {
 struct lbw_sessions_params {
     const char *const *targets; /* NULL: found */
     size_t num_targets;
-    size_t num_scored;
-    const char *const *params; /* initializers or Constant values of the main graph */
+    size_t num_scored, num_taps; /* the first, and the last of the targets: see grad.h */
+    const char *const *params;   /* initializers or Constant values of the main graph */
     size_t num_params;
     unsigned num_threads; /* of one session */
     /*
@@ -71,7 +71,7 @@ enum lbw_status lbw_sessions_teach(const struct lbw_sessions *sessions,
 
 /*
  * Runs the student on one sample: outputs are the loss and, behind it, one array per reached
- * param (gradient_slots), or without gradients the T targets; as many as the session has
+ * param (gradient_slots), or without gradients the targets but taps; as many as the session has
  * outputs, owned by the caller. The loss is that of lbw_grad_build(), lesson->least included.
  */
 enum lbw_status lbw_sessions_run(const struct lbw_sessions *sessions, bool with_gradients,

@@ -207,8 +207,12 @@ enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
                                    struct lbw_lesson *lesson, struct lbw_error *err)
 {
     struct lbw_importance importance[LBW_MAX_OUTPUTS];
+    const struct lbw_array scalar = {.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
+                                     .size = sizeof(float)};
     for (size_t t = 0; t < weighing->num_targets; t++)
-        if (!fill(&lesson->factors[t], &lesson->wanted[t], (float)weighing->scales[t]) ||
+        if (!fill(&lesson->factors[t],
+                  t < weighing->num_targets - weighing->num_taps ? &lesson->wanted[t] : &scalar,
+                  (float)weighing->scales[t]) ||
             (t < num_outputs(weighing) && !fill(&lesson->scores[t], &lesson->wanted[t], 0)))
             return lbw_fail_memory(err);
     if (!weighing->profile)
