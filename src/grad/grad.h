@@ -54,6 +54,13 @@ struct lbw_grad_tap {
     bool is_last; /* the channel axis is the last one, else it is axis 1 */
 };
 
+/* The shape of the factors of a tap: one per channel, axis 1. */
+static inline void lbw_grad_by_channel(int64_t *dims, size_t num_dims)
+{
+    for (size_t i = 0; i < num_dims; i++)
+        dims[i] = i == 1 ? dims[i] : 1;
+}
+
 struct lbw_grad_params {
     const char *const *targets; /* float tensors of the main graph */
     size_t num_targets;
@@ -64,8 +71,7 @@ struct lbw_grad_params {
     bool is_linear;    /* the loss is Σ factor·target, without desired values */
     bool has_native;   /* the session will have LBW_GRAD_DOMAIN */
     size_t num_scored; /* this many targets, the first, may hold probabilities: see loss */
-    size_t
-        num_taps; /* this many, the last: compared with one factor each, but not in the loss */
+    size_t num_taps;   /* this many, the last: compared by channel, not in the loss */
     /* Adds outputs, per channel: Σ gradient² of these tensors … */
     const struct lbw_grad_tap *energies;
     size_t num_energies;
@@ -77,11 +83,11 @@ struct lbw_grad_params {
 /*
  * The training graph as a serialised model. With T targets and W weights its inputs are those
  * of the model that the trunk needs, then T tensors "desired value of target t", then T tensors
- * of factors (the shape of the target, scalars for taps), then num_scored tensors of score
- * factors, then those of the W weights that it reads. Its outputs are the loss, a scalar, then
- * the gradient of each weight that has one, in the shape of the weight; or with no_gradients
- * the targets but taps; then energies and moments as requested, vectors. All names and lists
- * live in the arena of the index's model.
+ * of factors (the shape of the target, or lbw_grad_by_channel()), then num_scored tensors of
+ * score factors, then those of the W weights that it reads. Its outputs are the loss, a scalar,
+ * then the gradient of each weight that has one, in the shape of the weight; or with
+ * no_gradients the targets but taps; then energies and moments as requested, vectors. All names
+ * and lists live in the arena of the index's model.
  *
  * The loss is, over all targets but taps,
  * Σ factor·(target - wanted)² - Σ score·(wanted·ln p + (1 - wanted)·ln(1 - p)), the

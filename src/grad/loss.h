@@ -32,7 +32,7 @@ const char *lbw_loss_scores(struct lbw_tape *tape, const struct lbw_loss *loss,
 const char *lbw_loss_both(struct lbw_tape *tape, const struct lbw_loss *loss,
                           const char **gradient);
 
-/* Only the derivative, of factor·Σ (target - wanted)², where factor is a scalar. */
+/* Only the derivative, of Σ factor·(target - wanted)² with a factor per channel. */
 const char *lbw_loss_pull(struct lbw_tape *tape, const struct lbw_loss *loss);
 
 #endif

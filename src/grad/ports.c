@@ -57,10 +57,12 @@ enum lbw_status lbw_grad_write_ports(struct lbw_building *b, struct lbw_error *e
         in[n++] = port(b, b->out.inputs[i], lbw_grad_find(b, b->out.inputs[i])->shape);
     for (size_t i = 0; i < params->num_targets && !params->is_linear; i++)
         in[n++] = port(b, b->out.wanted[i], lbw_grad_find(b, params->targets[i])->shape);
-    const struct lbw_grad_shape scalar = {.data_type = b->tape.type};
-    for (size_t i = 0; i < params->num_targets; i++)
-        in[n++] = port(b, b->out.factors[i],
-                       i < num_counted ? lbw_grad_find(b, params->targets[i])->shape : &scalar);
+    for (size_t i = 0; i < params->num_targets; i++) {
+        struct lbw_grad_shape shape = *lbw_grad_find(b, params->targets[i])->shape;
+        if (i >= num_counted)
+            lbw_grad_by_channel(shape.dims, shape.num_dims);
+        in[n++] = port(b, b->out.factors[i], &shape);
+    }
     for (size_t i = 0; i < params->num_scored && !params->is_linear; i++)
         in[n++] = port(b, b->out.scores[i], lbw_grad_find(b, params->targets[i])->shape);
     b->graph.output = out;

@@ -14,6 +14,9 @@
 
 #define NUM_MATTERS 3
 
+/* Of a channel of a tap, as a share of their mean. */
+#define LEAST_VARIATION 0.1
+
 static size_t num_outputs(const struct lbw_weighing *weighing)
 {
     return weighing->profile ? weighing->num_targets - weighing->num_taps : 0;
@@ -65,6 +68,50 @@ static double variation(const struct lbw_lesson *lessons, size_t num, size_t tar
             squares += d * d;
         }
     return squares / (double)num;
+}
+
+/* Of one channel of a tap: Σ (value - mean)² over its positions, per sample. */
+static double variation_of_channel(const struct lbw_lesson *lessons, size_t num, size_t target,
+                                   size_t channel, size_t channels)
+{
+    const struct lbw_array *like = &lessons[0].wanted[target];
+    size_t batch = like->num_dims ? (size_t)like->dims[0] : 1;
+    size_t area = like->size / sizeof(float) / (batch * channels);
+    double sum = 0, squares = 0;
+    for (size_t s = 0; s < num; s++)
+        for (size_t b = 0; b < batch; b++) {
+            const float *values = lessons[s].wanted[target].data;
+            values += (b * channels + channel) * area;
+            for (size_t i = 0; i < area; i++) {
+                sum += values[i];
+                squares += (double)values[i] * values[i];
+            }
+        }
+    return (squares - sum * sum / (double)(num * batch * area)) / (double)num;
+}
+
+/* The factors of a tap: its channels count alike, except those that hardly vary. */
+static enum lbw_status learn_tap(struct lbw_weighing *weighing, size_t t,
+                                 const struct lbw_lesson *lessons, size_t num,
+                                 struct lbw_error *err)
+{
+    const struct lbw_array *like = &lessons[0].wanted[t];
+    int64_t dims[LBW_GRAD_MAX_DIMS];
+    memcpy(dims, like->dims, sizeof dims);
+    lbw_grad_by_channel(dims, like->num_dims);
+    LBW_TRY(lbw_array_init(&weighing->taps[t], like->data_type, dims, like->num_dims, err));
+    float *factors = weighing->taps[t].data;
+    size_t channels = like->size ? weighing->taps[t].size / sizeof *factors : 0;
+    double total = 0, share = weighing->tap_weight / (double)weighing->num_taps;
+    for (size_t c = 0; c < channels; c++) {
+        factors[c] = (float)variation_of_channel(lessons, num, t, c, channels);
+        total += factors[c];
+    }
+    for (size_t c = 0; c < channels; c++) {
+        double varies = (double)channels * factors[c] + LEAST_VARIATION * total;
+        factors[c] = (float)scale_of(share, varies);
+    }
+    return LBW_OK;
 }
 
 /* -p·ln p - (1 - p)·ln(1 - p) */
@@ -152,24 +199,29 @@ enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
     size_t num_alike = weighing->num_targets - weighing->num_taps;
     weighing->scales = calloc(weighing->num_targets + 1, sizeof *weighing->scales);
     weighing->is_probable = calloc(weighing->num_targets + 1, sizeof *weighing->is_probable);
-    if (!weighing->scales || !weighing->is_probable)
+    weighing->taps = calloc(weighing->num_targets + 1, sizeof *weighing->taps);
+    if (!weighing->scales || !weighing->is_probable || !weighing->taps)
         return lbw_fail_memory(err);
     for (size_t t = 0; t < weighing->num_targets; t++) {
-        double share = t < num_alike ? 1.0 / (double)num_alike
-                                     : weighing->tap_weight / (double)weighing->num_taps;
         for (size_t s = 1; s < num; s++)
             if (lessons[s].wanted[t].size != lessons[0].wanted[t].size)
                 return lbw_fail(err, LBW_ERR_UNSUPPORTED,
                                 "the size of '%s' differs between samples", weighing->names[t]);
-        weighing->scales[t] = scale_of(share, variation(lessons, num, t));
+        if (t >= num_alike)
+            LBW_TRY(learn_tap(weighing, t, lessons, num, err));
+        else
+            weighing->scales[t] = scale_of(1.0 / (double)num_alike, variation(lessons, num, t));
     }
     return weighing->profile ? learn_matters(weighing, lessons, num, err) : LBW_OK;
 }
 
 void lbw_weighing_release(struct lbw_weighing *weighing)
 {
+    lbw_arrays_release(weighing->taps, weighing->num_targets);
+    free(weighing->taps);
     free(weighing->scales);
     free(weighing->is_probable);
+    weighing->taps = NULL;
     weighing->scales = NULL;
     weighing->is_probable = NULL;
 }
@@ -186,6 +238,14 @@ static bool fill(struct lbw_array *out, const struct lbw_array *like, float valu
     *out = *like;
     out->data = data;
     return true;
+}
+
+/* Those that do not depend on the sample. */
+static bool give_factors(struct lbw_array *out, const struct lbw_weighing *weighing, size_t t,
+                         const struct lbw_array *wanted)
+{
+    return weighing->taps[t].data ? lbw_array_copy(out, &weighing->taps[t], NULL) == LBW_OK
+                                  : fill(out, wanted, (float)weighing->scales[t]);
 }
 
 static void apply_to(const struct lbw_weighing *weighing, struct lbw_lesson *lesson, size_t t,
@@ -207,12 +267,8 @@ enum lbw_status lbw_weighing_apply(const struct lbw_weighing *weighing,
                                    struct lbw_lesson *lesson, struct lbw_error *err)
 {
     struct lbw_importance importance[LBW_MAX_OUTPUTS];
-    const struct lbw_array scalar = {.data_type = ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT,
-                                     .size = sizeof(float)};
     for (size_t t = 0; t < weighing->num_targets; t++)
-        if (!fill(&lesson->factors[t],
-                  t < weighing->num_targets - weighing->num_taps ? &lesson->wanted[t] : &scalar,
-                  (float)weighing->scales[t]) ||
+        if (!give_factors(&lesson->factors[t], weighing, t, &lesson->wanted[t]) ||
             (t < num_outputs(weighing) && !fill(&lesson->scores[t], &lesson->wanted[t], 0)))
             return lbw_fail_memory(err);
     if (!weighing->profile)

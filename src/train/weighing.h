@@ -21,10 +21,11 @@ struct lbw_weighing {
     size_t num_taps;                   /* this many at the end */
     double tap_weight;                 /* of all taps together; the others together: 1 */
 
-    double *scales;        /* T: of targets whose values count alike; owned */
-    bool *is_probable;     /* T: all scores of the output lie in 0 … 1; owned */
-    double by_matter[3];   /* enum lbw_matter: of the outputs of a profile */
-    double by_probability; /* of scores that are probabilities */
+    double *scales;         /* T: of targets whose values count alike; owned */
+    struct lbw_array *taps; /* T: the factors of taps, lbw_grad_by_channel(); owned */
+    bool *is_probable;      /* T: all scores of the output lie in 0 … 1; owned */
+    double by_matter[3];    /* enum lbw_matter: of the outputs of a profile */
+    double by_probability;  /* of scores that are probabilities */
 };
 
 /*

@@ -20,9 +20,9 @@ static const float x[COUNT] = {1, -2, 3};
 static const float w0[COUNT] = {.5f, 1, -1}, w1[COUNT] = {2, -1, .5f};
 static const float wanted_y[COUNT] = {0, 1, -1}, wanted_a[COUNT] = {1, -1, -2};
 static const float factor_y[COUNT] = {.25f, .5f, 1};
-static const float factor_a = .75f;
+static const float factor_a[COUNT] = {.75f, 0, 2}; /* by channel */
 
-static struct lbw_grad_shape vector = {TYPE(FLOAT), 1, {COUNT}, NULL};
+static struct lbw_grad_shape vector = {TYPE(FLOAT), 2, {1, COUNT}, NULL};
 
 /* a = x·w0, y = a·w1 */
 static struct lbw_model *open_model(struct lbw_index *index)
@@ -48,8 +48,9 @@ static void set(struct lbw_array *inputs, const struct lbw_session *session, con
 {
     struct lbw_array *array = &inputs[lbw_session_find_input(session, name)];
     *array = (struct lbw_array){.data_type = TYPE(FLOAT), .num_dims = num_dims};
-    array->dims[0] = COUNT;
-    array->size = (num_dims ? COUNT : 1) * sizeof(float);
+    array->dims[0] = num_dims == 1 ? COUNT : 1;
+    array->dims[1] = COUNT;
+    array->size = COUNT * sizeof(float);
     array->data = (void *)(uintptr_t)values;
 }
 
@@ -79,13 +80,13 @@ static void run(struct lbw_array *outputs, size_t num_outputs, bool no_gradients
     struct lbw_array inputs[7] = {0};
     assert_int_equal(lbw_session_num_inputs(session), 7);
     assert_int_equal(lbw_session_num_outputs(session), num_outputs);
-    set(inputs, session, "x", x, 1);
+    set(inputs, session, "x", x, 2);
     set(inputs, session, "w0", w0, 1);
     set(inputs, session, "w1", w1, 1);
-    set(inputs, session, grad.wanted[0], wanted_y, 1);
-    set(inputs, session, grad.wanted[1], wanted_a, 1);
-    set(inputs, session, grad.factors[0], factor_y, 1);
-    set(inputs, session, grad.factors[1], &factor_a, 0);
+    set(inputs, session, grad.wanted[0], wanted_y, 2);
+    set(inputs, session, grad.wanted[1], wanted_a, 2);
+    set(inputs, session, grad.factors[0], factor_y, 2);
+    set(inputs, session, grad.factors[1], factor_a, 2);
     if (lbw_session_run(session, inputs, outputs, &err) != LBW_OK)
         fail_msg("%s", err.message);
     lbw_session_close(&session);
@@ -114,7 +115,7 @@ static void test_gradients(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         float a = x[i] * w0[i];
         float of_y = 2 * factor_y[i] * (a * w1[i] - wanted_y[i]);
-        float of_a = of_y * w1[i] + 2 * factor_a * (a - wanted_a[i]);
+        float of_a = of_y * w1[i] + 2 * factor_a[i] * (a - wanted_a[i]);
         assert_float_equal(((const float *)outputs[1].data)[i], of_a * x[i], 1e-5);
         assert_float_equal(((const float *)outputs[2].data)[i], of_y * a, 1e-5);
     }
