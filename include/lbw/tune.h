@@ -18,7 +18,7 @@ struct lbw_tune_status {
     size_t step;      /* steps done */
     size_t num_steps; /* an estimate if time is the limit */
     size_t num_views; /* of images so far: steps times batch */
-    double loss;      /* of this step's images, taps aside; 1 is as bad as a constant output */
+    double loss;      /* of this step's images, without taps; a constant output has 1 */
     double held_back; /* loss on views of the held-back images, when last measured */
     double best;      /* the lowest of these so far */
     double agreement; /* AP .50:.95 there with the teacher's boxes as truth; -1: unknown */
@@ -58,11 +58,12 @@ struct lbw_tune_params {
      */
     const struct lbw_profile *profile;
     /*
-     * Also compare at this many layers along the trunk, unless `targets` are given: what they
-     * hold says more about a sample than the outputs, so few samples go further. 0: 12.
+     * Also compare at the outputs of this many layers along the trunk, unless `targets` are
+     * given: they say more about an image than scores and boxes do, so fewer images suffice. 0:
+     * 12.
      */
     size_t num_taps;
-    bool no_taps;      /* none */
+    bool no_taps;      /* compare at none; num_taps is ignored */
     double tap_weight; /* of all taps together, relative to the outputs; 0: 3 */
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or as many as fit into `minutes` */
@@ -75,8 +76,8 @@ struct lbw_tune_params {
     size_t num_views;
     /*
      * The learning rate: the step of a weight is about this share of the largest level of its
-     * channel. It warms up and decays as a cosine; it is doubled once while the held-back
-     * loss falls, and halved when that loss rises. 0: .0001.
+     * channel. It warms up and decays as a cosine; it is doubled, to at most twice
+     * this value, while the held-back loss falls, and halved when that loss rises. 0: .0001.
      */
     double rate;
     /*

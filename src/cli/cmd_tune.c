@@ -128,7 +128,7 @@ static enum lbw_status open_tuner(struct job *job)
         .targets = v->targets.items,
         .num_targets = v->targets.num,
         .profile = job->all.picture.detector,
-        .num_taps = (size_t)v->taps,
+        .num_taps = v->taps > 0 ? (size_t)v->taps : 0,
         .no_taps = v->taps == 0,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
@@ -230,6 +230,8 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (strcmp(v->all.calib.source, "none") == 0)
         return lbw_usage_error("tune", "training needs images; --calib none is for 'lbw "
                                        "quantize'");
+    if (v->targets.num && (v->taps >= 0 || v->tap_weight > 0))
+        return lbw_usage_error("tune", "--taps and --tap-weight cannot be used with --match");
     lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);
     lbw_progress_end();
@@ -272,10 +274,11 @@ static const struct lbw_option options[] = {
      "weighted by their effect on the boxes, if a profile fits; else the outputs of the last "
      "convolutions)"},
     {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
-     "without --match, also compare them at N intermediate layers (default 12)", .min = 0,
+     "also compare them at N layers along the trunk, unless --match is given; 0: none "
+     "(default 12)", .min = 0,
      .max = 1000},
     {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
-     "weight of the intermediate layers, relative to the outputs (default 3)",
+     "weight of all these layers together, relative to the outputs (default 3)",
      .min = 1e-6,
      .max = 1e6},
     {"optimizer", 0, LBW_OPTION_CHOICE, AT(optimizer), NULL,

@@ -152,7 +152,7 @@ static void add_loss(struct lbw_building *b, size_t target, const char *term,
     give(b, lbw_grad_find(b, b->params->targets[target]), gradient);
 }
 
-/* Taps are compared, but the loss that is reported does not count them. */
+/* Taps add to the gradients; the loss that is reported leaves them out. */
 static void write_taps(struct lbw_building *b)
 {
     const struct lbw_grad_params *p = b->params;
@@ -314,7 +314,7 @@ static void name_gradients(struct lbw_building *b)
 }
 
 /* Σ over all axes but the channels', as a vector; NULL for a tensor without channels. */
-static const char *sum_by_channel(struct lbw_building *b, const struct lbw_grad_tap *tap,
+static const char *sum_by_channel(struct lbw_building *b, const struct lbw_grad_channels *tap,
                                   const char *x, const struct lbw_grad_shape *shape,
                                   double *count)
 {

@@ -49,7 +49,7 @@ enum lbw_status lbw_grad_values(const char ***out, size_t *num, const struct lbw
                                 struct lbw_error *err);
 
 /* A float tensor of the main graph, of rank 2 or more, whose axis `axis` holds channels. */
-struct lbw_grad_tap {
+struct lbw_grad_channels {
     const char *name;
     bool is_last; /* the channel axis is the last one, else it is axis 1 */
 };
@@ -73,10 +73,10 @@ struct lbw_grad_params {
     size_t num_scored; /* this many targets, the first, may hold probabilities: see loss */
     size_t num_taps;   /* this many, the last: compared by channel, not in the loss */
     /* Adds outputs, per channel: Σ gradient² of these tensors … */
-    const struct lbw_grad_tap *energies;
+    const struct lbw_grad_channels *energies;
     size_t num_energies;
     /* … and the means of value and value² of these. */
-    const struct lbw_grad_tap *moments;
+    const struct lbw_grad_channels *moments;
     size_t num_moments;
 };
 

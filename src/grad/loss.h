@@ -11,7 +11,10 @@ struct lbw_loss {
     const char *score; /* NULL: no scores */
 };
 
-/* Each returns the term, a scalar; *gradient receives its derivative in the target. */
+/*
+ * All but lbw_loss_pull() return the term, a scalar; *gradient receives its derivative in the
+ * target.
+ */
 
 /* Σ factor·target */
 const char *lbw_loss_linear(struct lbw_tape *tape, const struct lbw_loss *loss,
@@ -32,7 +35,7 @@ const char *lbw_loss_scores(struct lbw_tape *tape, const struct lbw_loss *loss,
 const char *lbw_loss_both(struct lbw_tape *tape, const struct lbw_loss *loss,
                           const char **gradient);
 
-/* Only the derivative, of Σ factor·(target - wanted)² with a factor per channel. */
+/* Returns the derivative of Σ factor·(target - wanted)² alone, with a factor per channel. */
 const char *lbw_loss_pull(struct lbw_tape *tape, const struct lbw_loss *loss);
 
 #endif

@@ -45,7 +45,7 @@ struct measure {
     struct lbw_feed *feed;
     struct lbw_sessions sessions;
     struct lbw_targets targets;
-    struct lbw_grad_tap *energies, *moments; /* one per consumer of a planned weight */
+    struct lbw_grad_channels *energies, *moments; /* one per consumer of a planned weight */
     size_t num_taps;
     const struct lbw_profile *profile; /* NULL: the ends of the last layers */
     int width, height;
@@ -81,13 +81,14 @@ static enum lbw_status list_taps(struct measure *m, struct lbw_error *err)
             bool is_last = lbw_node_is(c->node, "MatMul");
             if (!is_reachable(c))
                 continue;
-            m->energies[m->num_taps] = (struct lbw_grad_tap){c->node->output[0], is_last};
+            m->energies[m->num_taps] = (struct lbw_grad_channels){c->node->output[0], is_last};
             m->moments[m->num_taps++] =
-                (struct lbw_grad_tap){lbw_node_input(c->node, 0), is_last};
+                (struct lbw_grad_channels){lbw_node_input(c->node, 0), is_last};
         }
     }
     for (size_t i = 0; i < m->plan->num_edges; i++)
-        m->energies[m->num_taps + i] = (struct lbw_grad_tap){m->plan->edges[i].watched, false};
+        m->energies[m->num_taps + i] =
+            (struct lbw_grad_channels){m->plan->edges[i].watched, false};
     return LBW_OK;
 }
 

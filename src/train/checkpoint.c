@@ -18,15 +18,22 @@
 
 static struct lbw_header header_of(const struct lbw_tuning *t)
 {
-    return (struct lbw_header){"LBWTUNED", 4, t->run};
+    return (struct lbw_header){"LBWTUNED", 5, t->run};
 }
 
 /* Everything the steps depend on: the start, and the options. */
 static uint64_t fingerprint(const struct lbw_tuning *t)
 {
     const struct lbw_tune_params *p = &t->params;
-    uint64_t numbers[] = {t->num_samples, t->num_train,           p->seed,     p->num_steps,
-                          p->batch,       (uint64_t)p->optimizer, t->views.num};
+    uint64_t numbers[] = {t->num_samples,
+                          t->num_train,
+                          p->seed,
+                          p->num_steps,
+                          p->batch,
+                          (uint64_t)p->optimizer,
+                          t->views.num,
+                          t->targets.num_taps,
+                          t->weighing.profile != NULL};
     double reals[] = {p->minutes, p->rate, p->tap_weight};
     uint64_t h = lbw_hash(LBW_HASH_START, numbers, sizeof numbers);
     h = lbw_hash(h, reals, sizeof reals);

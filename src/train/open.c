@@ -8,6 +8,7 @@
 #include "train/tuning.h"
 
 #define SHARE_HELD_BACK 8  /* one sample of this many */
+#define MOST_LESSONS    32 /* that the scales of the loss are learned from */
 #define NUM_EXAMS       48 /* views of these: the loss on 8 images moves by a tenth by chance */
 
 static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
@@ -32,24 +33,25 @@ static enum lbw_status load_samples(struct lbw_tuning *t, struct lbw_error *err)
 }
 
 /* The scales of the loss, from lessons of the held-back samples. */
-static enum lbw_status weigh_by(struct lbw_lesson *lessons, struct lbw_tuning *t,
+static enum lbw_status weigh_by(struct lbw_lesson *lessons, size_t num, struct lbw_tuning *t,
                                 struct lbw_error *err)
 {
-    for (size_t i = 0; i < t->num_held; i++) {
+    for (size_t i = 0; i < num; i++) {
         LBW_TRY(lbw_lesson_init(&lessons[i], &t->sessions, err));
         LBW_TRY(lbw_sessions_teach(&t->sessions, t->samples[t->num_train + i],
                                    lessons[i].wanted, err));
     }
-    return lbw_weighing_learn(&t->weighing, lessons, t->num_held, err);
+    return lbw_weighing_learn(&t->weighing, lessons, num, err);
 }
 
 static enum lbw_status weigh(struct lbw_tuning *t, struct lbw_error *err)
 {
-    struct lbw_lesson *lessons = calloc(t->num_held, sizeof *lessons);
+    size_t num = t->num_held < MOST_LESSONS ? t->num_held : MOST_LESSONS;
+    struct lbw_lesson *lessons = calloc(num, sizeof *lessons);
     if (!lessons)
         return lbw_fail_memory(err);
-    enum lbw_status status = weigh_by(lessons, t, err);
-    for (size_t i = 0; i < t->num_held; i++)
+    enum lbw_status status = weigh_by(lessons, num, t, err);
+    for (size_t i = 0; i < num; i++)
         lbw_lesson_release(&lessons[i], &t->sessions);
     free(lessons);
     return status;

@@ -27,11 +27,11 @@ struct lbw_sessions {
     struct lbw_grad_shape *target_shapes;
     struct lbw_grad grad; /* of the training session, with its bytes */
     size_t num_params;
-    struct lbw_session *teacher;         /* inputs → targets */
-    struct lbw_session *training;        /* → loss, gradients */
-    struct lbw_session *judge;           /* → loss, targets; NULL when the loss is linear */
-    size_t *teacher_slots;               /* I: the input of the session */
-    size_t *image_slots;                 /* I; SIZE_MAX if the trunk does not read it */
+    struct lbw_session *teacher;  /* inputs → targets */
+    struct lbw_session *training; /* → loss, gradients */
+    struct lbw_session *judge;    /* → loss, targets but taps; NULL if the loss is linear */
+    size_t *teacher_slots;        /* I: the input of the session */
+    size_t *image_slots;          /* I; SIZE_MAX if the trunk does not read it */
     size_t *wanted_slots, *factor_slots; /* T */
     size_t *score_slots;                 /* num_scored */
     size_t *param_slots;                 /* num_params; SIZE_MAX */
@@ -50,7 +50,7 @@ struct lbw_sessions_params {
      * outputs behind the loss are energies and moments (struct lbw_grad_params).
      */
     bool is_linear;
-    const struct lbw_grad_tap *energies, *moments;
+    const struct lbw_grad_channels *energies, *moments;
     size_t num_energies, num_moments;
 };
 

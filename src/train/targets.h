@@ -14,7 +14,8 @@ struct lbw_targets {
 
 /*
  * The model's outputs (`of_outputs`) or the ends of its last layers, as lbw_grad_targets()
- * finds them; then at most `num_taps` outputs of planned weights, evenly along the trunk.
+ * finds them; then at most `num_taps` outputs of convolutions with planned weights that these
+ * are computed from, evenly along the trunk.
  */
 enum lbw_status lbw_targets_find(struct lbw_targets *out, struct lbw_arena *arena,
                                  const struct lbw_plan *plan, bool of_outputs, size_t num_taps,

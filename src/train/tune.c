@@ -24,6 +24,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define DEFAULT_STEPS      400
 #define DEFAULT_BATCH      8
 #define DEFAULT_RATE       1e-4
+#define MOST_TAPS          1000
 #define DEFAULT_TAPS       12
 #define DEFAULT_TAP_WEIGHT 3
 #define MAX_STEPS          100000000
@@ -211,6 +212,7 @@ static enum lbw_status check(const struct lbw_model *model, const struct lbw_pla
         return lbw_fail(err, LBW_ERR_ARGUMENT, "the plan is for another model");
     LBW_TRY(lbw_check_choice("optimizer", params->optimizer, LBW_OPTIMIZER_SGD + 1, err));
     LBW_TRY(lbw_check_range("rate", params->rate, 0, MOST_RATE, err));
+    LBW_TRY(lbw_check_range("number of taps", (double)params->num_taps, 0, MOST_TAPS, err));
     LBW_TRY(lbw_check_range("tap weight", params->tap_weight, 0, MOST_RATE, err));
     LBW_TRY(lbw_check_range("minutes", params->minutes, 0, INFINITY, err));
     LBW_TRY(lbw_check_list("targets", params->targets, params->num_targets, err));

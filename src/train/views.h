@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A fixed set of views of the training samples. The teacher's outputs on a view are computed
- * when it is first used and kept in half precision; the image itself is drawn again each time.
+ * A fixed set of views of the training samples. The teacher's outputs on as many as fit into
+ * 1 GiB are kept in half precision from their first use; images are drawn again each time.
  */
 #ifndef LBW_SRC_TRAIN_VIEWS_H
 #define LBW_SRC_TRAIN_VIEWS_H
@@ -29,8 +29,7 @@ struct lbw_views {
 
 /*
  * About `num` views, at least one of each sample, and a multiple of `batch`, so that no step
- * uses a view twice. The teacher's outputs are kept for as many as fit into 1 GiB; 0 views:
- * 1024, or that many.
+ * uses a view twice; 0: 1024.
  */
 enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch,
                                struct lbw_error *err);

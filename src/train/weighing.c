@@ -14,7 +14,7 @@
 
 #define NUM_MATTERS 3
 
-/* Of a channel of a tap, as a share of their mean. */
+/* Added to the variation of each channel of a tap: this share of their mean. */
 #define LEAST_VARIATION 0.1
 
 static size_t num_outputs(const struct lbw_weighing *weighing)
@@ -70,24 +70,24 @@ static double variation(const struct lbw_lesson *lessons, size_t num, size_t tar
     return squares / (double)num;
 }
 
-/* Of one channel of a tap: Σ (value - mean)² over its positions, per sample. */
-static double variation_of_channel(const struct lbw_lesson *lessons, size_t num, size_t target,
-                                   size_t channel, size_t channels)
+/* The sum of value - about, or of its square, over one channel of a tap in all lessons. */
+static double sum_channel(const struct lbw_lesson *lessons, size_t num, size_t target,
+                          size_t channel, size_t channels, double about, bool is_squared)
 {
     const struct lbw_array *like = &lessons[0].wanted[target];
     size_t batch = like->num_dims ? (size_t)like->dims[0] : 1;
     size_t area = like->size / sizeof(float) / (batch * channels);
-    double sum = 0, squares = 0;
+    double sum = 0;
     for (size_t s = 0; s < num; s++)
         for (size_t b = 0; b < batch; b++) {
             const float *values = lessons[s].wanted[target].data;
             values += (b * channels + channel) * area;
             for (size_t i = 0; i < area; i++) {
-                sum += values[i];
-                squares += (double)values[i] * values[i];
+                double d = values[i] - about;
+                sum += is_squared ? d * d : d;
             }
         }
-    return (squares - sum * sum / (double)(num * batch * area)) / (double)num;
+    return sum;
 }
 
 /* The factors of a tap: its channels count alike, except those that hardly vary. */
@@ -104,7 +104,10 @@ static enum lbw_status learn_tap(struct lbw_weighing *weighing, size_t t,
     size_t channels = like->size ? weighing->taps[t].size / sizeof *factors : 0;
     double total = 0, share = weighing->tap_weight / (double)weighing->num_taps;
     for (size_t c = 0; c < channels; c++) {
-        factors[c] = (float)variation_of_channel(lessons, num, t, c, channels);
+        double count = (double)(num * (like->size / sizeof *factors / channels));
+        double mean = sum_channel(lessons, num, t, c, channels, 0, false) / count;
+        double squares = sum_channel(lessons, num, t, c, channels, mean, true);
+        factors[c] = (float)(squares / (double)num);
         total += factors[c];
     }
     for (size_t c = 0; c < channels; c++) {
@@ -240,7 +243,7 @@ static bool fill(struct lbw_array *out, const struct lbw_array *like, float valu
     return true;
 }
 
-/* Those that do not depend on the sample. */
+/* The factors that do not depend on the sample. */
 static bool give_factors(struct lbw_array *out, const struct lbw_weighing *weighing, size_t t,
                          const struct lbw_array *wanted)
 {
