@@ -297,7 +297,7 @@ static const struct lbw_option options[] = {
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "
-     "the held-back loss (default 0.0001)", .min = 1e-7,
+     "the held-back loss (default 0.00005)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
      "write one line of CSV per step, with the views so far and the held-back loss relative "

@@ -23,7 +23,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 
 #define DEFAULT_STEPS      400
 #define DEFAULT_BATCH      8
-#define DEFAULT_RATE       1e-4
+#define DEFAULT_RATE       5e-5
 #define MOST_TAPS          1000
 #define DEFAULT_TAPS       12
 #define DEFAULT_TAP_WEIGHT 3

@@ -9,20 +9,43 @@
 
 #include <cmocka.h>
 
+#include "base/random.h"
 #include "fixture.h"
 #include "grad/grad.h"
 #include "run/session.h"
 #include "runtime.h"
 
-#define COUNT 3
+#define CHANNELS 3
+#define AREA     4
+#define COUNT    (CHANNELS * AREA)
 
-static const float x[COUNT] = {1, -2, 3};
-static const float w0[COUNT] = {.5f, 1, -1}, w1[COUNT] = {2, -1, .5f};
-static const float wanted_y[COUNT] = {0, 1, -1}, wanted_a[COUNT] = {1, -1, -2};
-static const float factor_y[COUNT] = {.25f, .5f, 1};
-static const float factor_a[COUNT] = {.75f, 0, 2}; /* by channel */
+static float x[COUNT], w0[COUNT], w1[COUNT], wanted_y[COUNT], wanted_a[COUNT], factor_y[COUNT];
+static float factor_a[CHANNELS] = {.75f, 0, 2};
 
-static struct lbw_grad_shape vector = {TYPE(FLOAT), 2, {1, COUNT}, NULL};
+static struct lbw_grad_shape shape = {TYPE(FLOAT), 4, {1, CHANNELS, 2, 2}, NULL};
+
+static int fill_all(void **state)
+{
+    float *const arrays[] = {x, w0, w1, wanted_y, wanted_a, factor_y};
+    struct lbw_random random = {3};
+    (void)state;
+    for (size_t k = 0; k < sizeof arrays / sizeof *arrays; k++)
+        for (size_t i = 0; i < COUNT; i++)
+            arrays[k][i] = (float)lbw_random_unit(&random) - (arrays[k] == factor_y ? 0 : .5f);
+    return 0;
+}
+
+static void put_zeros(struct text *graph, const char *name)
+{
+    static const float zeros[COUNT];
+    struct text tensor = {0};
+    for (size_t i = 0; i < shape.num_dims; i++)
+        put_int(&tensor, 1, (uint64_t)shape.dims[i]);
+    put_int(&tensor, 2, TYPE(FLOAT));
+    put_text(&tensor, 8, name);
+    put_bytes(&tensor, 9, zeros, sizeof zeros);
+    put_message(graph, 5, &tensor);
+}
 
 /* a = x·w0, y = a·w1 */
 static struct lbw_model *open_model(struct lbw_index *index)
@@ -32,8 +55,8 @@ static struct lbw_model *open_model(struct lbw_index *index)
     put_node(&graph, 1, "Mul", "x w0", "a", NULL);
     put_node(&graph, 1, "Mul", "a w1", "y", NULL);
     put_text(&graph, 2, "g");
-    put_initializer(&graph, "w0", 0, COUNT); /* inputs of the training graph */
-    put_initializer(&graph, "w1", 0, COUNT);
+    put_zeros(&graph, "w0"); /* inputs of the training graph */
+    put_zeros(&graph, "w1");
     put_port(&graph, 11, "x");
     put_port(&graph, 12, "y");
     struct text text = wrap(&graph);
@@ -44,14 +67,14 @@ static struct lbw_model *open_model(struct lbw_index *index)
 }
 
 static void set(struct lbw_array *inputs, const struct lbw_session *session, const char *name,
-                const float *values, size_t num_dims)
+                float *values, bool is_by_channel)
 {
     struct lbw_array *array = &inputs[lbw_session_find_input(session, name)];
-    *array = (struct lbw_array){.data_type = TYPE(FLOAT), .num_dims = num_dims};
-    array->dims[0] = num_dims == 1 ? COUNT : 1;
-    array->dims[1] = COUNT;
-    array->size = COUNT * sizeof(float);
-    array->data = (void *)(uintptr_t)values;
+    *array = (struct lbw_array){.data_type = TYPE(FLOAT), .num_dims = 4, .data = values};
+    memcpy(array->dims, shape.dims, 4 * sizeof *array->dims);
+    if (is_by_channel)
+        lbw_grad_by_channel(array->dims, 4);
+    array->size = (is_by_channel ? CHANNELS : COUNT) * sizeof *values;
 }
 
 /* Runs the graph of loss and gradients, or that of the loss alone. */
@@ -66,7 +89,7 @@ static void run(struct lbw_array *outputs, size_t num_outputs, bool no_gradients
     struct lbw_error err = {0};
     const char *const names[] = {"x", "a", "y"};
     for (size_t i = 0; i < 3; i++)
-        assert_true(lbw_strmap_put(&shapes, names[i], &vector));
+        assert_true(lbw_strmap_put(&shapes, names[i], &shape));
     const struct lbw_grad_params params = {.targets = (const char *[]){"y", "a"},
                                            .num_targets = 2,
                                            .num_taps = 1,
@@ -80,13 +103,13 @@ static void run(struct lbw_array *outputs, size_t num_outputs, bool no_gradients
     struct lbw_array inputs[7] = {0};
     assert_int_equal(lbw_session_num_inputs(session), 7);
     assert_int_equal(lbw_session_num_outputs(session), num_outputs);
-    set(inputs, session, "x", x, 2);
-    set(inputs, session, "w0", w0, 1);
-    set(inputs, session, "w1", w1, 1);
-    set(inputs, session, grad.wanted[0], wanted_y, 2);
-    set(inputs, session, grad.wanted[1], wanted_a, 2);
-    set(inputs, session, grad.factors[0], factor_y, 2);
-    set(inputs, session, grad.factors[1], factor_a, 2);
+    set(inputs, session, "x", x, false);
+    set(inputs, session, "w0", w0, false);
+    set(inputs, session, "w1", w1, false);
+    set(inputs, session, grad.wanted[0], wanted_y, false);
+    set(inputs, session, grad.wanted[1], wanted_a, false);
+    set(inputs, session, grad.factors[0], factor_y, false);
+    set(inputs, session, grad.factors[1], factor_a, true);
     if (lbw_session_run(session, inputs, outputs, &err) != LBW_OK)
         fail_msg("%s", err.message);
     lbw_session_close(&session);
@@ -115,7 +138,7 @@ static void test_gradients(void **state)
     for (size_t i = 0; i < COUNT; i++) {
         float a = x[i] * w0[i];
         float of_y = 2 * factor_y[i] * (a * w1[i] - wanted_y[i]);
-        float of_a = of_y * w1[i] + 2 * factor_a[i] * (a - wanted_a[i]);
+        float of_a = of_y * w1[i] + 2 * factor_a[i / AREA] * (a - wanted_a[i]);
         assert_float_equal(((const float *)outputs[1].data)[i], of_a * x[i], 1e-5);
         assert_float_equal(((const float *)outputs[2].data)[i], of_y * a, 1e-5);
     }
@@ -140,5 +163,5 @@ int main(void)
                                        cmocka_unit_test(test_judge)};
     if (!has_runtime())
         return EXIT_SKIPPED;
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, fill_all, NULL);
 }
