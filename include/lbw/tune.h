@@ -59,11 +59,9 @@ struct lbw_tune_params {
     const struct lbw_profile *profile;
     /*
      * Also compare at the outputs of this many layers along the trunk, unless `targets` are
-     * given: they say more about an image than scores and boxes do, so fewer images suffice. 0:
-     * 12.
+     * given: they say more about an image than scores and boxes do. 0: none.
      */
     size_t num_taps;
-    bool no_taps;      /* compare at none; num_taps is ignored */
     double tap_weight; /* of all taps together, relative to the outputs; 0: 3 */
     enum lbw_optimizer optimizer;
     size_t num_steps; /* 0: 400, or as many as fit into `minutes` */
@@ -71,13 +69,14 @@ struct lbw_tune_params {
     size_t batch;     /* views of images per step; 0: 8 */
     /*
      * The number of different views of the images, which are used repeatedly. The teacher's
-     * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024.
+     * outputs on as many as fit into 1 GiB are kept; on the others it runs each time. 0: 1024,
+     * or as many as are kept.
      */
     size_t num_views;
     /*
      * The learning rate: the step of a weight is about this share of the largest level of its
-     * channel. It warms up and decays as a cosine; it is doubled, to at most twice
-     * this value, while the held-back loss falls, and halved when that loss rises. 0: .00005.
+     * channel. It warms up and decays as a cosine; it is doubled at first while the held-back
+     * loss falls, and halved when that loss rises. 0: .0001.
      */
     double rate;
     /*

@@ -554,7 +554,7 @@ def tune(
     views: int | None = None,
     rate: float | None = None,
     optimizer: str | None = None,
-    taps: int | None = None,
+    taps: int = 0,
     tap_weight: float | None = None,
     match: Iterable[str] = (),
     checkpoint: Path | None = None,
@@ -609,7 +609,6 @@ def tune(
         job = _Job(call, model, values)
         params = call.new("struct lbw_tune_params *")
         options.fill(params, options.TUNE, values, call)
-        params.no_taps = taps == 0
         dress(params, job.profile, job.picture)
         params.source, params.samples = job.samples.source, job.samples.samples
         names = list(match)

@@ -128,8 +128,7 @@ static enum lbw_status open_tuner(struct job *job)
         .targets = v->targets.items,
         .num_targets = v->targets.num,
         .profile = job->all.picture.detector,
-        .num_taps = v->taps > 0 ? (size_t)v->taps : 0,
-        .no_taps = v->taps == 0,
+        .num_taps = (size_t)v->taps,
         .tap_weight = v->tap_weight,
         .optimizer = (enum lbw_optimizer)v->optimizer,
         .num_steps = (size_t)v->steps,
@@ -230,7 +229,7 @@ static int run(const void *values, int num_arguments, char **arguments)
     if (strcmp(v->all.calib.source, "none") == 0)
         return lbw_usage_error("tune", "training needs images; --calib none is for 'lbw "
                                        "quantize'");
-    if (v->targets.num && (v->taps >= 0 || v->tap_weight > 0))
+    if (v->targets.num && (v->taps || v->tap_weight > 0))
         return lbw_usage_error("tune", "--taps and --tap-weight cannot be used with --match");
     lbw_progress_begin("tuning", v->all.report.quiet);
     enum lbw_status status = work(&job);
@@ -274,8 +273,7 @@ static const struct lbw_option options[] = {
      "weighted by their effect on the boxes, if a profile fits; else the outputs of the last "
      "convolutions)"},
     {"taps", 0, LBW_OPTION_INT, AT(taps), "N",
-     "also compare them at N layers along the trunk, unless --match is given; 0: none "
-     "(default 12)", .min = 0,
+     "also compare them at N layers along the trunk (default 0)", .min = 0,
      .max = 1000},
     {"tap-weight", 0, LBW_OPTION_FLOAT, AT(tap_weight), "X",
      "weight of all these layers together, relative to the outputs (default 3)",
@@ -297,7 +295,7 @@ static const struct lbw_option options[] = {
      .min = 1, .max = 1e8},
     {"rate", 0, LBW_OPTION_FLOAT, AT(rate), "X",
      "learning rate: a weight's step as a share of the largest weight of its channel; adapted to "
-     "the held-back loss (default 0.00005)", .min = 1e-7,
+     "the held-back loss (default 0.0001)", .min = 1e-7,
      .max = 1},
     {"log", 0, LBW_OPTION_OUTPUT, AT(log), "FILE",
      "write one line of CSV per step, with the views so far and the held-back loss relative "
@@ -313,7 +311,7 @@ static const struct lbw_option options[] = {
 };
 /* clang-format on */
 
-static const struct tune_values defaults = {.all.calib.source = "generated", .taps = -1};
+static const struct tune_values defaults = {.all.calib.source = "generated"};
 
 const struct lbw_command lbw_cmd_tune = {
     .name = "tune",

@@ -23,9 +23,8 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 
 #define DEFAULT_STEPS      400
 #define DEFAULT_BATCH      8
-#define DEFAULT_RATE       5e-5
+#define DEFAULT_RATE       1e-4
 #define MOST_TAPS          1000
-#define DEFAULT_TAPS       12
 #define DEFAULT_TAP_WEIGHT 3
 #define MAX_STEPS          100000000
 #define MOST_RATE          1e6
@@ -37,7 +36,7 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 
 /* A loss of this many times the lowest so far means that steps are too long. */
 #define ASTRAY    1.5
-#define MOST_PACE 2
+#define MOST_PACE 8
 
 /* The view of a turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
@@ -235,10 +234,6 @@ static enum lbw_status keep_params(struct lbw_tuning *t, const struct lbw_tune_p
         p->batch = DEFAULT_BATCH;
     if (!(p->rate > 0))
         p->rate = DEFAULT_RATE;
-    if (p->no_taps)
-        p->num_taps = 0;
-    else if (!p->num_taps)
-        p->num_taps = DEFAULT_TAPS;
     if (!(p->tap_weight > 0))
         p->tap_weight = DEFAULT_TAP_WEIGHT;
     const char **targets = lbw_arena_calloc(&t->arena, p->num_targets + 1, sizeof *targets);

@@ -41,7 +41,7 @@ struct lbw_tuning {
     struct lbw_views views, exams;           /* of the samples to learn from, and held back */
     size_t *order;                           /* of views */
     struct lbw_random random;
-    double pace; /* times the rate: 1 at first; doubled, to at most 2, or halved */
+    double pace; /* times the rate: 1 at first; doubled while the loss falls, else halved */
     struct lbw_tune_status status;
     double started; /* on the clock, including earlier runs */
     uint64_t run;   /* of the checkpoint: a hash of all that the steps depend on */

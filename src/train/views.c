@@ -24,7 +24,7 @@ enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch
         bytes += count * sizeof(uint16_t);
     }
     size_t most = MOST_BYTES / bytes;
-    views->num = num ? num : DEFAULT_VIEWS;
+    views->num = num ? num : most < DEFAULT_VIEWS ? most : DEFAULT_VIEWS;
     if (views->num < views->num_samples)
         views->num = views->num_samples;
     views->num = (views->num + batch - 1) / batch * batch;

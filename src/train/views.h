@@ -29,7 +29,7 @@ struct lbw_views {
 
 /*
  * About `num` views, at least one of each sample, and a multiple of `batch`, so that no step
- * uses a view twice; 0: 1024.
+ * uses a view twice; 0: 1024, or as many as have their outputs kept.
  */
 enum lbw_status lbw_views_init(struct lbw_views *views, size_t num, size_t batch,
                                struct lbw_error *err);

@@ -26,8 +26,8 @@ PLANS = {"6": ["-b", "6"], "4": ["-b", "4"], "3": ["-b", "3"], "2": ["-b", "2"],
          "auto": ["-b", "auto", "--bpw", "3.6"]}
 MODELS = ["shapes", *COCO, "ultraface_rfb_320"]
 BATCH = 8
-PER_MINUTE = {"shapes": 4500, "yolox_nano": 1560, "nanodet_m_416": 1330, "fastestdet": 3600,
-              "ultraface_rfb_320": 3200}        # views on two idle cores: "What a view costs"
+PER_MINUTE = {"shapes": 5000, "yolox_nano": 1690, "nanodet_m_416": 1395, "fastestdet": 4065,
+              "ultraface_rfb_320": 3500}        # views on two idle cores: "What a view costs"
 SHAPES = ROOT / "samples/shapes"
 QUICK = "--quick" in sys.argv
 
