@@ -35,8 +35,9 @@ const char *lbw_optimizer_name(enum lbw_optimizer optimizer)
 #define NUM_LOOKS 16    /* measurements on held-back samples */
 
 /* A loss of this many times the lowest so far means that steps are too long. */
-#define ASTRAY    1.5
-#define MOST_PACE 8
+#define ASTRAY              1.5
+#define MOST_PACE           8
+#define MOST_PACE_WITH_TAPS 2 /* taps hide that codes wander off */
 
 /* The view of a turn: every one once, in random order, then again. */
 static size_t draw(struct lbw_tuning *t, size_t turn)
@@ -166,9 +167,10 @@ static enum lbw_status show_progress(struct lbw_tuning *t, struct lbw_error *err
 static void set_pace(struct lbw_tuning *t)
 {
     bool is_best = t->status.held_back <= t->status.best;
+    double most = t->targets.num_taps ? MOST_PACE_WITH_TAPS : MOST_PACE;
     if (t->status.held_back > ASTRAY * t->status.best)
         t->pace /= 2;
-    else if (is_best && share_done(t) < AVERAGED && t->pace < MOST_PACE)
+    else if (is_best && share_done(t) < AVERAGED && t->pace < most)
         t->pace *= 2;
 }
 
