@@ -76,7 +76,8 @@ struct lbw_tune_params {
     /*
      * The learning rate: the step of a weight is about this share of the largest level of its
      * channel. It warms up and decays as a cosine; it is doubled at first while the held-back
-     * loss falls (with taps at most once), and halved when that loss rises. 0: .0001.
+     * loss falls (with taps at most once), and halved when it is 50 % above its lowest. 0:
+     * .0001.
      */
     double rate;
     /*
