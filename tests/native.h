@@ -5,6 +5,7 @@
 
 #include "check.h"
 #include "graph.h"
+#include "pass/native.h"
 
 static inline void put_tensor(struct text *graph, const char *name, int32_t type,
                               const int64_t *dims, size_t num_dims, const void *data,
@@ -68,6 +69,18 @@ static inline struct text finish_calls(struct text *graph)
     put_text(&import, 1, "ai.lbw");
     put_int(&import, 2, 1);
     put_message(&model, 8, &import);
+    return model;
+}
+
+/* The model of the bytes, nativized; they stay. */
+static inline struct lbw_model *open_native(struct lbw_native_count *count,
+                                            const struct text *bytes)
+{
+    struct lbw_model *model = NULL;
+    struct lbw_error err = {0};
+    *count = (struct lbw_native_count){0};
+    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
+    check(lbw_nativize(count, model, &err), &err);
     return model;
 }
 

@@ -26,16 +26,15 @@ static const char *tap_of(const struct lbw_weight *weight, const struct lbw_strm
 static void add_taps(struct lbw_targets *targets, const struct lbw_plan *plan,
                      const struct lbw_strmap *before, size_t num_taps)
 {
-    size_t num_layers = 0, seen = 0;
+    const char **taps = targets->names + targets->num;
+    size_t num = 0;
     for (size_t i = 0; i < plan->num_weights; i++)
-        num_layers += tap_of(&plan->weights[i], before) != NULL;
-    for (size_t i = 0; i < plan->num_weights && targets->num_taps < num_taps; i++) {
-        const char *name = tap_of(&plan->weights[i], before);
-        if (!name || ++seen * (num_taps + 1) / (num_layers + 1) <= targets->num_taps)
-            continue;
-        targets->names[targets->num++] = name;
-        targets->num_taps++;
-    }
+        if ((taps[num] = tap_of(&plan->weights[i], before)))
+            num++;
+    for (size_t i = 0; i < num && targets->num_taps < num_taps; i++)
+        if ((i + 1) * (num_taps + 1) / (num + 1) > targets->num_taps)
+            taps[targets->num_taps++] = taps[i];
+    targets->num += targets->num_taps;
 }
 
 /* The names of all values that the ends are computed from, but not the ends. */

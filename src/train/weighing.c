@@ -54,40 +54,30 @@ static enum lbw_status importance_of(const struct lbw_weighing *weighing,
     return lbw_decode_importance(out, &input, err);
 }
 
-static double variation(const struct lbw_lesson *lessons, size_t num, size_t target)
-{
-    double sum = 0, squares = 0;
-    size_t count = lessons[0].wanted[target].size / sizeof(float);
-    for (size_t s = 0; s < num; s++)
-        for (size_t i = 0; i < count; i++)
-            sum += ((const float *)lessons[s].wanted[target].data)[i];
-    double mean = sum / (double)(num * count);
-    for (size_t s = 0; s < num; s++)
-        for (size_t i = 0; i < count; i++) {
-            double d = ((const float *)lessons[s].wanted[target].data)[i] - mean;
-            squares += d * d;
-        }
-    return squares / (double)num;
-}
-
-/* The sum of value - about, or of its square, over one channel of a tap in all lessons. */
-static double sum_channel(const struct lbw_lesson *lessons, size_t num, size_t target,
-                          size_t channel, size_t channels, double about, bool is_squared)
+/*
+ * Σ (value - mean)² over one channel of a target, per sample; a target of one channel is its
+ * values as a whole.
+ */
+static double variation(const struct lbw_lesson *lessons, size_t num, size_t target,
+                        size_t channel, size_t channels)
 {
     const struct lbw_array *like = &lessons[0].wanted[target];
     size_t batch = like->num_dims ? (size_t)like->dims[0] : 1;
-    size_t area = like->size / sizeof(float) / (batch * channels);
-    double sum = 0;
-    for (size_t s = 0; s < num; s++)
-        for (size_t b = 0; b < batch; b++) {
-            const float *values = lessons[s].wanted[target].data;
-            values += (b * channels + channel) * area;
-            for (size_t i = 0; i < area; i++) {
-                double d = values[i] - about;
-                sum += is_squared ? d * d : d;
+    size_t area = batch ? like->size / sizeof(float) / (batch * channels) : 0;
+    double sums[2] = {0}, mean = 0;
+    for (size_t pass = 0; pass < 2; pass++) {
+        for (size_t s = 0; s < num; s++)
+            for (size_t b = 0; b < batch; b++) {
+                const float *values = lessons[s].wanted[target].data;
+                values += (b * channels + channel) * area;
+                for (size_t i = 0; i < area; i++) {
+                    double d = values[i] - mean;
+                    sums[pass] += pass ? d * d : d;
+                }
             }
-        }
-    return sum;
+        mean = sums[0] / (double)(num * batch * area);
+    }
+    return sums[1] / (double)num;
 }
 
 /* The factors of a tap: its channels count alike, except those that hardly vary. */
@@ -104,10 +94,7 @@ static enum lbw_status learn_tap(struct lbw_weighing *weighing, size_t t,
     size_t channels = like->size ? weighing->taps[t].size / sizeof *factors : 0;
     double total = 0, share = weighing->tap_weight / (double)weighing->num_taps;
     for (size_t c = 0; c < channels; c++) {
-        double count = (double)(num * (like->size / sizeof *factors / channels));
-        double mean = sum_channel(lessons, num, t, c, channels, 0, false) / count;
-        double squares = sum_channel(lessons, num, t, c, channels, mean, true);
-        factors[c] = (float)(squares / (double)num);
+        factors[c] = (float)variation(lessons, num, t, c, channels);
         total += factors[c];
     }
     for (size_t c = 0; c < channels; c++) {
@@ -213,7 +200,8 @@ enum lbw_status lbw_weighing_learn(struct lbw_weighing *weighing,
         if (t >= num_alike)
             LBW_TRY(learn_tap(weighing, t, lessons, num, err));
         else
-            weighing->scales[t] = scale_of(1.0 / (double)num_alike, variation(lessons, num, t));
+            weighing->scales[t] =
+                scale_of(1.0 / (double)num_alike, variation(lessons, num, t, 0, 1));
     }
     return weighing->profile ? learn_matters(weighing, lessons, num, err) : LBW_OK;
 }

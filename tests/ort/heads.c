@@ -251,11 +251,9 @@ static void try_head(const struct head *h, const int64_t image[4])
 {
     struct lbw_error err = {0};
     struct text bytes = make_model(h);
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     char digest[LBW_DIGEST_SIZE];
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     if (!calls(model, h->op ? h->op : "Q") || (!h->op && calls(model, "QHead")))
         fail_msg("no call of %s", h->op ? h->op : "others");
     if (h->op && (calls(model, "Transpose") || calls(model, "Sigmoid")))
@@ -309,9 +307,7 @@ static void try_resize(const char *op, const char *mode, const float *scales,
                        const int64_t *sizes, const int64_t dims[4])
 {
     const int64_t four = 4;
-    struct lbw_error err = {0};
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     struct text graph = {0}, attributes = {0};
     put_scaling(&graph, "q", .02F, 100);
     put_quantize(&graph, "x", "q", "q");
@@ -328,8 +324,7 @@ static void try_resize(const char *op, const char *mode, const float *scales,
     put_typed_port(&graph, 11, "x", TYPE(FLOAT), dims, 4);
     put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
     struct text bytes = finish_model(&graph, 8, 14);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     if (!calls(model, op ? op : "Resize"))
         fail_msg("no call of %s", op ? op : "Resize");
     compare_all(&bytes, model, op ? op : "Resize", dims);

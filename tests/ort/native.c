@@ -75,11 +75,8 @@ static struct text make_model(void)
 
 static struct lbw_model *nativize(const struct text *bytes)
 {
-    struct lbw_model *model = NULL;
-    struct lbw_error err = {0};
-    struct lbw_native_count count = {0};
-    check(lbw_model_open_memory(&model, bytes->data, bytes->size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_native_count count;
+    struct lbw_model *model = open_native(&count, bytes);
     assert_int_equal(count.num_convs, 9);
     assert_int_equal(count.num_others, 4);
     for (size_t i = 0; i < model->proto->graph->n_node; i++) {
@@ -139,12 +136,10 @@ static void scales_per_channel_give_the_same(void **unused)
         "QCConvHardSwish", "QCConvSigmoid"};
     struct lbw_error err = {0};
     struct text bytes = make_channels();
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     size_t num = 0;
     char digest[LBW_DIGEST_SIZE];
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     assert_int_equal(count.num_convs, sizeof ops / sizeof *ops);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (!calls(model, ops[i]))
@@ -237,13 +232,11 @@ static void sums_belong_to_convolutions(void **unused)
     (void)unused;
     struct lbw_error err = {0};
     struct text bytes = make_sums();
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     char digest[LBW_DIGEST_SIZE];
     size_t num = 0;
     const struct lbw_encode_params params = {.encoding = LBW_ENCODING_NATIVE};
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(num_calls(model, "QConv"), 13);
         assert_int_equal(num_calls(model, "Add"), 11);

@@ -90,12 +90,10 @@ static void layers_beside_floats_give_the_same(void **unused)
                                       "FSoftmax"};
     struct lbw_error err = {0};
     struct text bytes = make_mixed();
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     size_t size = 0;
     void *data = NULL;
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (!calls(model, ops[i]))
             fail_msg("no call of %s", ops[i]);
@@ -158,13 +156,10 @@ static void pyramids_move_bytes(void **unused)
 {
     (void)unused;
     static const char *const ops[] = {"QChannels1", "QAveragePool"};
-    struct lbw_error err = {0};
     struct text bytes = make_pyramid();
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     size_t num_dequantized = 0;
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++)
         if (!calls(model, ops[i]))
             fail_msg("no call of %s", ops[i]);
@@ -183,9 +178,7 @@ static void quarters_are_one_operator(void **unused)
     (void)unused;
     static const int64_t picture[] = {1, CHANNELS / 4, 40, 44};
     const struct layer layer = {"q", "a", "Clip", 16, CHANNELS, 1, 3, 1, .02F, false};
-    struct lbw_error err = {0};
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     struct text graph = {0};
     put_quarters(&graph, 1);
     put_layer(&graph, &layer);
@@ -194,8 +187,7 @@ static void quarters_are_one_operator(void **unused)
     put_typed_port(&graph, 11, "x", TYPE(FLOAT), picture, 4);
     put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
     struct text bytes = finish_model(&graph, 8, 14);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     assert_true(calls(model, "QFocus"));
     free(bytes.data);
     lbw_model_close(&model);
@@ -220,8 +212,7 @@ static void shuffles_between_bytes_are_one_operator(void **unused)
     const struct layer layers[] = {{"q", "a", "Relu", 8, 8, 1, 1, 1, .02F, false},
                                    {"q", "b", "Relu", 8, 8, 1, 3, 1, .02F, false}};
     struct lbw_error err = {0};
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     char digest[LBW_DIGEST_SIZE];
     struct text graph = {0}, attributes = {0};
     put_scaling(&graph, "q", .02F, 100);
@@ -255,8 +246,7 @@ static void shuffles_between_bytes_are_one_operator(void **unused)
     put_typed_port(&graph, 11, "x", TYPE(FLOAT), small, 4);
     put_typed_port(&graph, 12, "y", TYPE(FLOAT), NULL, 0);
     struct text bytes = finish_model(&graph, 8, 14);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     assert_int_equal(count.num_others, 2); /* QChannels2 twice */
     assert_false(calls(model, "Transpose") || calls(model, "Split") ||
                  calls(model, "QConcat2"));
@@ -279,9 +269,7 @@ static void doublings_are_left_alone(void **unused)
     (void)unused;
     static const int64_t one[] = {1, 1, 1, 1}; /* of each, as the model states */
     const struct layer layer = {"q", "a", "Relu", 8, 8, 1, 1, 1, .02F, false};
-    struct lbw_error err = {0};
-    struct lbw_model *model = NULL;
-    struct lbw_native_count count = {0};
+    struct lbw_native_count count;
     struct text graph = {0}, axis = {0};
     char inputs[64], output[16];
     put_scaling(&graph, "q", .02F, 100);
@@ -312,8 +300,7 @@ static void doublings_are_left_alone(void **unused)
     put_typed_port(&graph, 12, "y", TYPE(UINT8), NULL, 0);
     put_typed_port(&graph, 12, "z", TYPE(UINT8), NULL, 0);
     struct text bytes = finish_model(&graph, 8, 14);
-    check(lbw_model_open_memory(&model, bytes.data, bytes.size, &err), &err);
-    check(lbw_nativize(&count, model, &err), &err);
+    struct lbw_model *model = open_native(&count, &bytes);
     assert_int_equal(count.num_convs, 1);
     assert_true(calls(model, "Concat"));
     free(bytes.data);
